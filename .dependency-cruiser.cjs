@@ -1,0 +1,70 @@
+/**
+ * Imports run one way:
+ *   workers, http, admin -> refresh, queue -> cache, kinde, flags -> config, errors
+ * and the reader, which app servers import, carries nothing of the service with it.
+ */
+/** @type {import("dependency-cruiser").IConfiguration} */
+module.exports = {
+  forbidden: [
+    { name: "no-circular", severity: "error", from: {}, to: { circular: true } },
+    { name: "no-orphans", severity: "error", from: { orphan: true, path: "^(src|workers)/" }, to: {} },
+    {
+      name: "config-and-errors-are-the-ground",
+      severity: "error",
+      from: { path: "^src/(config|errors)\\.ts$" },
+      to: { path: "^(src|workers)/", pathNot: "^src/(config|errors)\\.ts$" },
+    },
+    {
+      name: "cache-kinde-flags-know-nothing-above",
+      severity: "error",
+      from: { path: "^src/(cache|kinde|flags)/" },
+      to: { path: "^(workers|src/(http|admin|refresh|queue|reader|emulator))" },
+    },
+    {
+      name: "refresh-queue-know-nothing-above",
+      severity: "error",
+      from: { path: "^src/(refresh|queue)/" },
+      to: { path: "^(workers|src/(http|admin|reader|emulator))" },
+    },
+    {
+      name: "http-and-workers-stand-side-by-side",
+      severity: "error",
+      from: { path: "^(workers|src/http)/" },
+      to: { path: "^src/(admin|emulator|reader)/" },
+    },
+    { name: "http-starts-no-worker", severity: "error", from: { path: "^src/http/" }, to: { path: "^workers/" } },
+    {
+      name: "reader-stays-small",
+      comment: "App servers import the reader: shapes of the cache, flags and errors only.",
+      severity: "error",
+      from: { path: "^src/reader/" },
+      to: { path: "^(src|workers)/", pathNot: "^src/(reader|cache|flags)/|^src/errors\\.ts$" },
+    },
+    {
+      name: "reader-reaches-no-service-library",
+      severity: "error",
+      from: { path: "^src/reader/" },
+      to: { reachable: true, path: "node_modules/(hono|@hono|bullmq|jose|pino|commander|zod)/|^src/config\\.ts$" },
+    },
+    {
+      name: "emulator-is-a-stranger",
+      comment: "The emulator must not share code with what it is there to test.",
+      severity: "error",
+      from: { path: "^src/emulator/" },
+      to: { path: "^(src|workers)/", pathNot: "^src/emulator/|^src/errors\\.ts$" },
+    },
+    { name: "src-knows-no-test", severity: "error", from: { path: "^(src|workers)/" }, to: { path: "^(test|bench)/" } },
+    {
+      name: "no-dev-dependency-in-product",
+      severity: "error",
+      from: { path: "^(src|workers)/" },
+      to: { dependencyTypes: ["npm-dev", "npm-no-pkg", "npm-unknown"], dependencyTypesNot: ["type-only"] },
+    },
+  ],
+  options: {
+    doNotFollow: { path: "node_modules" },
+    tsConfig: { fileName: "tsconfig.json" },
+    tsPreCompilationDeps: true,
+    enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["import", "node", "default", "types"] },
+  },
+};

@@ -1,0 +1,39 @@
+/**
+ * Names of all keys, in one place. The two keys of a user share a cluster slot by the id's hash tag; the ledger's keys
+ * share one by the tag `{<prefix>:ledger}`, which hashes like the plain key `<prefix>:ledger`.
+ */
+export interface Keys {
+  prefix: string;
+  /** Public: the flags record of a user. */
+  flags(userId: string): string;
+  /** Public: the profile of a user. */
+  profile(userId: string): string;
+  /** The user id in a profile key. */
+  userOf(profileKey: string): string;
+  /** Glob of all profile keys. */
+  profiles: string;
+  ledger: string;
+  /** Within the ledger's slot. */
+  ledgerPart(name: string): string;
+  /** Prefix of BullMQ's keys. */
+  queues: string;
+  accessToken: string;
+  callBudget: string;
+}
+
+/** Keys under one prefix, e.g. `kindling`. */
+export function createKeys(prefix: string): Keys {
+  const profileOpen = `${prefix}:profile:{`;
+  return {
+    prefix,
+    flags: (userId) => `${prefix}:flags:{${userId}}`,
+    profile: (userId) => `${profileOpen}${userId}}`,
+    userOf: (profileKey) => profileKey.slice(profileOpen.length, -1),
+    profiles: `${profileOpen}*}`,
+    ledger: `${prefix}:ledger`,
+    ledgerPart: (name) => `{${prefix}:ledger}:${name}`,
+    queues: `{${prefix}}`,
+    accessToken: `{${prefix}:kinde}:access-token`,
+    callBudget: `{${prefix}:kinde}:calls`,
+  };
+}

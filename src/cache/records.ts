@@ -1,0 +1,93 @@
+import type { Redis } from "ioredis";
+import type { Profile } from "../kinde/profile.ts";
+import type { Keys } from "./keys.ts";
+import { type FlagsRecord, parseFlagsRecord } from "./record.ts";
+import { defineScript } from "./script.ts";
+
+/** One user's record as it stands in Redis; `undefined` where there is none, or none that can be read. */
+export interface StoredRecord {
+  flags: FlagsRecord | undefined;
+  profile: Profile | undefined;
+}
+
+/** The records of all users. */
+export interface Records {
+  /** Writes a user's record whole, unless a later ticket wrote it already: then answers `superseded`. */
+  commit(record: FlagsRecord, profile: Profile): Promise<"committed" | "superseded">;
+  /** Puts a tombstone in place of the record and removes the profile; same rule. Kept for the tombstone's lifetime. */
+  bury(userId: string, record: FlagsRecord): Promise<"committed" | "superseded">;
+  read(userId: string): Promise<StoredRecord>;
+  /** Ticket of each user's record, 0 where there is none. */
+  tickets(userIds: readonly string[]): Promise<number[]>;
+  /** One step of a walk over all profiles, in no order, some perhaps twice. Ends when `cursor` is `"0"` again. */
+  scan(cursor: string, count: number): Promise<{ cursor: string; profiles: Profile[] }>;
+}
+
+/** Settings of the records. */
+export interface RecordsOptions {
+  redis: Redis;
+  keys: Keys;
+  /** How long a tombstone stays, in milliseconds: longer than any refresh can be under way. */
+  tombstoneTtlMs: number;
+}
+
+// A record that cannot be decoded has no ticket and is overwritten: that is its repair.
+const commitScript = defineScript(`
+local current = redis.call('GET', KEYS[1])
+if current then
+  local readable, record = pcall(cjson.decode, current)
+  if readable and type(record) == 'table' and type(record.ticket) == 'number' and record.ticket > tonumber(ARGV[1]) then
+    return 0
+  end
+end
+if ARGV[3] == '' then
+  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4])
+  redis.call('DEL', KEYS[2])
+else
+  redis.call('SET', KEYS[1], ARGV[2])
+  redis.call('SET', KEYS[2], ARGV[3])
+end
+return 1
+`);
+
+/** The records, over one connection. */
+export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): Records {
+  const write = async (userId: string, record: FlagsRecord, profile: string) => {
+    const answer = await commitScript(
+      redis,
+      [keys.flags(userId), keys.profile(userId)],
+      [record.ticket, JSON.stringify(record), profile, tombstoneTtlMs],
+    );
+    return answer === 1 ? "committed" : "superseded";
+  };
+  return {
+    commit: (record, profile) => write(profile.id, record, JSON.stringify(profile)),
+    bury: (userId, record) => write(userId, record, ""),
+
+    async read(userId) {
+      const [flags, profile] = await redis.mget(keys.flags(userId), keys.profile(userId));
+      return { flags: flags ? parseFlagsRecord(flags) : undefined, profile: parseProfile(profile) };
+    },
+
+    async tickets(userIds) {
+      if (userIds.length === 0) return [];
+      const texts = await redis.mget(userIds.map(keys.flags));
+      return texts.map((text) => (text ? (parseFlagsRecord(text)?.ticket ?? 0) : 0));
+    },
+
+    async scan(cursor, count) {
+      const [next, found] = await redis.scan(cursor, "MATCH", keys.profiles, "COUNT", count);
+      const texts = found.length > 0 ? await redis.mget(found) : [];
+      return { cursor: next, profiles: texts.flatMap((text) => parseProfile(text) ?? []) };
+    },
+  };
+}
+
+function parseProfile(text: string | null | undefined): Profile | undefined {
+  if (!text) return undefined;
+  try {
+    return JSON.parse(text) as Profile;
+  } catch {
+    return undefined;
+  }
+}

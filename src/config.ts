@@ -1,0 +1,203 @@
+import { z } from "zod";
+import { ConfigurationError } from "./errors.ts";
+import type { LogLevel } from "./log.ts";
+
+/** Parts of a user that cost calls of their own, or that a deployment may not want to keep. */
+export const profileParts = [
+  "account",
+  "properties",
+  "organizations",
+  "roles",
+  "permissions",
+  "billing",
+  "identities",
+] as const;
+export type ProfilePart = (typeof profileParts)[number];
+
+const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+const duration = (fallback: string, { min = 1 }: { min?: number } = {}) =>
+  z
+    .string()
+    .regex(/^\d+(ms|s|m|h|d)$/, "must be a duration such as 250ms, 10s, 5m, 48h or 30d")
+    .default(fallback)
+    .transform((text) => Number.parseInt(text, 10) * units[text.replace(/\d+/, "") as keyof typeof units])
+    .refine((ms) => ms >= min, `must be at least ${min}ms`);
+
+const count = (fallback: number, { min = 1, max = 1_000_000_000 }: { min?: number; max?: number } = {}) =>
+  z
+    .string()
+    .regex(/^\d+$/, "must be a whole number")
+    .default(String(fallback))
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, `must be from ${min} to ${max}`);
+
+const flag = (fallback: boolean) =>
+  z
+    .enum(["true", "false"], "must be true or false")
+    .default(fallback ? "true" : "false")
+    .transform((text) => text === "true");
+
+const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
+
+const domain = z.string("is missing: set it to your Kinde domain, e.g. https://acme.kinde.com").transform((text, context) => {
+  const url = parseUrl(text);
+  const problem =
+    url === null
+      ? "is neither a host nor a URL"
+      : url.protocol !== "https:" && url.protocol !== "http:"
+        ? "must be a host, or a URL with https"
+        : url.protocol === "http:" && !loopback.test(url.hostname)
+          ? "must use https (plain http only for loopback)"
+          : url.username || url.password || url.search || url.hash || url.pathname !== "/"
+            ? "must be the bare domain, with no path, query or credentials"
+            : undefined;
+  if (problem !== undefined || url === null) {
+    context.addIssue({ code: "custom", message: problem ?? "is no URL" });
+    return z.NEVER;
+  }
+  return url.origin;
+});
+
+// URL.parse comes with Node 22 only.
+function parseUrl(text: string): URL | null {
+  try {
+    return new URL(text.includes("://") ? text : `https://${text}`);
+  } catch {
+    return null;
+  }
+}
+
+const redisUrl = z
+  .string()
+  .default("redis://127.0.0.1:6379")
+  .refine((text) => ["redis:", "rediss:"].includes(parseUrl(text)?.protocol ?? ""), "must be a redis:// or rediss:// URL");
+
+const parts = z
+  .string()
+  .default(profileParts.filter((part) => part !== "identities").join(","))
+  .transform((text) => text.split(",").map((part) => part.trim()))
+  .pipe(z.array(z.enum(profileParts, `must be a comma-separated list of ${profileParts.join(", ")}`)))
+  .transform((list): ReadonlySet<ProfilePart> => new Set(list));
+
+const schema = z.object({
+  KINDE_DOMAIN: domain,
+  KINDE_MANAGEMENT_CLIENT_ID: z.string("is missing: the client id of your machine-to-machine application").min(1),
+  KINDE_MANAGEMENT_CLIENT_SECRET: z.string("is missing: the secret of your machine-to-machine application").min(1),
+  KINDE_AUDIENCE: z.url("must be a URL").optional(),
+  REDIS_URL: redisUrl,
+  HOST: z.string().min(1).default("0.0.0.0"),
+  PORT: count(3000, { min: 0, max: 65_535 }),
+  KINDLING_PREFIX: z
+    .string()
+    .regex(/^[A-Za-z0-9:_-]{1,64}$/, "may hold letters, digits, ':', '_' and '-' only")
+    .default("kindling"),
+  KINDLING_FLAGS: z.string().min(1).default("kindling.flags.ts"),
+  KINDLING_LOG_LEVEL: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
+  KINDLING_PROFILE: parts,
+  KINDLING_TOKEN_STORE: z.enum(["redis", "memory"], "must be redis or memory").default("redis"),
+  KINDLING_REFRESH_ON_SIGN_IN: flag(true),
+  KINDLING_MAX_BODY_BYTES: count(262_144, { min: 1024 }),
+  KINDLING_EVENT_MAX_AGE: duration("48h"),
+  KINDLING_EVENT_MAX_SKEW: duration("5m"),
+  KINDLING_KEYS_MAX_AGE: duration("10m"),
+  KINDLING_KEYS_COOLDOWN: duration("30s"),
+  KINDLING_REQUEST_TIMEOUT: duration("10s"),
+  KINDLING_REDIS_TIMEOUT: duration("2s"),
+  KINDLING_KINDE_TIMEOUT: duration("10s"),
+  KINDLING_CALLS_PER_MINUTE: count(1200),
+  KINDLING_CALLS_AT_ONCE: count(20),
+  KINDLING_REFRESH_CONCURRENCY: count(20),
+  KINDLING_BULK_CONCURRENCY: count(5),
+  KINDLING_REFRESH_ATTEMPTS: count(20),
+  KINDLING_RETRY_BASE: duration("1s"),
+  KINDLING_RETRY_MAX: duration("15m"),
+  KINDLING_BURST_QUIET: duration("250ms", { min: 0 }),
+  KINDLING_BURST_MAX: duration("2s", { min: 0 }),
+  KINDLING_WATCH_INTERVAL: duration("30s"),
+  KINDLING_FAILED_RETRY: duration("1h"),
+  KINDLING_TOMBSTONE_TTL: duration("30d"),
+  KINDLING_SHUTDOWN_TIMEOUT: duration("20s"),
+});
+
+/** Every setting, validated and with its default. Durations are in milliseconds. */
+export interface Config {
+  /** Origin of the Kinde tenant, e.g. `https://acme.kinde.com`. */
+  domain: string;
+  clientId: string;
+  clientSecret: string;
+  /** Audience of the Management API token; default `https://<domain>/api`. */
+  audience: string;
+  redisUrl: string;
+  host: string;
+  port: number;
+  prefix: string;
+  flagsFile: string;
+  logLevel: LogLevel;
+  profile: ReadonlySet<ProfilePart>;
+  tokenStore: "redis" | "memory";
+  refreshOnSignIn: boolean;
+  http: { maxBodyBytes: number; requestTimeoutMs: number };
+  event: { maxAgeMs: number; maxSkewMs: number };
+  keys: { maxAgeMs: number; cooldownMs: number };
+  redisTimeoutMs: number;
+  kindeTimeoutMs: number;
+  calls: { perMinute: number; atOnce: number };
+  concurrency: { refresh: number; bulk: number };
+  retry: { attempts: number; baseMs: number; maxMs: number };
+  burst: { quietMs: number; maxMs: number };
+  watchIntervalMs: number;
+  failedRetryMs: number;
+  tombstoneTtlMs: number;
+  shutdownTimeoutMs: number;
+}
+
+/**
+ * Reads the settings, the only place that does.
+ *
+ * @throws {ConfigurationError} naming every setting that does not fit, each on a line of its own.
+ */
+export function loadConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
+  // An empty variable is what `docker compose` passes for one that is not set.
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ""));
+  const result = schema.safeParse(given);
+  if (!result.success) {
+    throw new ConfigurationError(result.error.issues.map((issue) => `${String(issue.path[0])} ${issue.message}`));
+  }
+  return toConfig(result.data);
+}
+
+function toConfig(env: z.output<typeof schema>): Config {
+  return {
+    domain: env.KINDE_DOMAIN,
+    clientId: env.KINDE_MANAGEMENT_CLIENT_ID,
+    clientSecret: env.KINDE_MANAGEMENT_CLIENT_SECRET,
+    audience: env.KINDE_AUDIENCE ?? `${env.KINDE_DOMAIN}/api`,
+    redisUrl: env.REDIS_URL,
+    host: env.HOST,
+    port: env.PORT,
+    prefix: env.KINDLING_PREFIX,
+    flagsFile: env.KINDLING_FLAGS,
+    logLevel: env.KINDLING_LOG_LEVEL,
+    profile: env.KINDLING_PROFILE,
+    tokenStore: env.KINDLING_TOKEN_STORE,
+    refreshOnSignIn: env.KINDLING_REFRESH_ON_SIGN_IN,
+    http: { maxBodyBytes: env.KINDLING_MAX_BODY_BYTES, requestTimeoutMs: env.KINDLING_REQUEST_TIMEOUT },
+    event: { maxAgeMs: env.KINDLING_EVENT_MAX_AGE, maxSkewMs: env.KINDLING_EVENT_MAX_SKEW },
+    keys: { maxAgeMs: env.KINDLING_KEYS_MAX_AGE, cooldownMs: env.KINDLING_KEYS_COOLDOWN },
+    redisTimeoutMs: env.KINDLING_REDIS_TIMEOUT,
+    kindeTimeoutMs: env.KINDLING_KINDE_TIMEOUT,
+    calls: { perMinute: env.KINDLING_CALLS_PER_MINUTE, atOnce: env.KINDLING_CALLS_AT_ONCE },
+    concurrency: { refresh: env.KINDLING_REFRESH_CONCURRENCY, bulk: env.KINDLING_BULK_CONCURRENCY },
+    retry: {
+      attempts: env.KINDLING_REFRESH_ATTEMPTS,
+      baseMs: env.KINDLING_RETRY_BASE,
+      maxMs: env.KINDLING_RETRY_MAX,
+    },
+    burst: { quietMs: env.KINDLING_BURST_QUIET, maxMs: env.KINDLING_BURST_MAX },
+    watchIntervalMs: env.KINDLING_WATCH_INTERVAL,
+    failedRetryMs: env.KINDLING_FAILED_RETRY,
+    tombstoneTtlMs: env.KINDLING_TOMBSTONE_TTL,
+    shutdownTimeoutMs: env.KINDLING_SHUTDOWN_TIMEOUT,
+  };
+}

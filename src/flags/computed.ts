@@ -1,0 +1,64 @@
+import { KindlingError } from "../errors.ts";
+import { blankProfile, type ExtraPart, type Profile } from "../kinde/profile.ts";
+import type { FlagDefinition } from "./definition.ts";
+
+/** A flag function looked at a part of the profile that was not fetched: fetch it, and derive again. */
+export class PartMissing extends KindlingError {
+  readonly part: ExtraPart;
+
+  constructor(part: ExtraPart) {
+    super("profile_part_missing", `A flag needs the user's ${part}, which were not fetched.`);
+    this.part = part;
+  }
+}
+
+/**
+ * The profile with traps in place of the parts that were not fetched, so that a flag function can never take "not
+ * asked" for "has none".
+ */
+export function withholdParts(profile: Profile, fetched: ReadonlySet<ExtraPart>): Profile {
+  const trap = (part: ExtraPart) => (): never => {
+    throw new PartMissing(part);
+  };
+  const guard = <T extends object>(target: T, property: keyof T, part: ExtraPart): T =>
+    fetched.has(part) ? target : Object.defineProperty(target, property, { get: trap(part), enumerable: true });
+  return {
+    ...profile,
+    organizations: profile.organizations.map((membership) =>
+      guard(guard({ ...membership }, "roles", "roles"), "permissions", "permissions"),
+    ),
+    billing: guard({ ...profile.billing }, "agreements", "billing"),
+  };
+}
+
+/** A flag that is any pure function of the profile. Its default is its answer for a user of whom nothing is known. */
+export function computed<T>(name: string, derive: (profile: Profile) => T): FlagDefinition<T> {
+  const fallback = defaultOf(name, derive);
+  return {
+    // The source of the function stands in the fingerprint: another function is another definition.
+    source: `function ${derive.toString()}`,
+    needs: [],
+    fallback,
+    read(profile) {
+      try {
+        return { value: derive(profile) };
+      } catch (error) {
+        if (error instanceof PartMissing) throw error;
+        return { value: fallback, misfit: "the function threw" };
+      }
+    },
+    accepts: (value) => fallback === null || fallback === undefined || typeof value === typeof fallback,
+  };
+}
+
+function defaultOf<T>(name: string, derive: (profile: Profile) => T): T {
+  try {
+    return derive(blankProfile());
+  } catch (cause) {
+    throw new KindlingError(
+      "flag_without_default",
+      `Flag "${name}" throws for a user of whom nothing is known: let it return its default then.`,
+      { cause },
+    );
+  }
+}

@@ -1,0 +1,33 @@
+import type { EventSource, KindeActions } from "../types.ts";
+import { createBillingActions } from "./billing.ts";
+import { createMembershipActions } from "./memberships.ts";
+import { createOrganizationActions } from "./organizations.ts";
+import { createPermissionActions } from "./permissions.ts";
+import { createPropertyActions } from "./properties.ts";
+import { createRoleActions } from "./roles.ts";
+import { toTruth } from "./truth.ts";
+import { createUserActions } from "./users.ts";
+import type { World } from "./world.ts";
+
+/** Everything that can be done in Kinde, by one who counts as `source` in the events. */
+export function createKindeActions(world: World, source: EventSource, emit: KindeActions["emit"]): KindeActions {
+  const permissions = createPermissionActions(world, source);
+  return {
+    user: (id) => {
+      const user = world.users.get(id);
+      return user && toTruth(world.catalogue, user);
+    },
+    userIds: () => world.users.ids(),
+    get userCount() {
+      return world.users.count;
+    },
+    ...createUserActions(world, source),
+    ...createPropertyActions(world),
+    ...createOrganizationActions(world, source),
+    ...createMembershipActions(world, source),
+    ...permissions,
+    ...createRoleActions(world, source, permissions.createPermission),
+    ...createBillingActions(world, source),
+    emit,
+  };
+}

@@ -1,0 +1,71 @@
+import type { Membership, UserState } from "../state/user-state.ts";
+import type { EventSource, KindeActions } from "../types.ts";
+import { userPayload } from "./payloads.ts";
+import { missing, organizationOf, permissionByKey, roleByKey, userOf, type World } from "./world.ts";
+
+type MembershipActions = Pick<
+  KindeActions,
+  "addToOrganization" | "removeFromOrganization" | "setRoles" | "setPermissions"
+>;
+
+interface Grant {
+  roles?: readonly string[];
+  permissions?: readonly string[];
+}
+
+/** Who belongs where, with which roles and permissions: each change fires `user.updated`. */
+export function createMembershipActions(world: World, source: EventSource): MembershipActions {
+  const save = (user: UserState, memberships: readonly Membership[]) => {
+    const changed = { ...user, memberships };
+    world.users.put(changed);
+    world.fire("user.updated", userPayload(world.catalogue, changed), source);
+  };
+  const replace = (id: string, code: string, make: (membership: Membership) => Membership) => {
+    organizationOf(world, code);
+    const user = userOf(world, id);
+    if (!user.memberships.some((one) => one.code === code)) missing("member", `${id} of ${code}`);
+    save(
+      user,
+      user.memberships.map((one) => (one.code === code ? make(one) : one)),
+    );
+  };
+
+  return {
+    addToOrganization: (id, code, grant = {}) => {
+      const user = userOf(world, id);
+      const before = user.memberships.find((one) => one.code === code);
+      const after = { ...membershipFor(world, code, grant, before), joinedOn: before?.joinedOn ?? world.timestamp() };
+      const others = user.memberships.filter((one) => one.code !== code);
+      save(user, [...others, after]);
+    },
+    removeFromOrganization: (id, code) => {
+      const user = userOf(world, id);
+      if (!user.memberships.some((one) => one.code === code)) missing("member", `${id} of ${code}`);
+      save(
+        user,
+        user.memberships.filter((one) => one.code !== code),
+      );
+    },
+    setRoles: (id, code, roles) =>
+      replace(id, code, (one) => ({ ...one, roleIds: unique(roles).map((key) => roleByKey(world, key).id) })),
+    setPermissions: (id, code, permissions) =>
+      replace(id, code, (one) => ({
+        ...one,
+        permissionIds: unique(permissions).map((key) => permissionByKey(world, key).id),
+      })),
+  };
+}
+
+/** A membership by keys; what `grant` leaves out stays as it was. */
+export function membershipFor(world: World, code: string, grant: Grant, before?: Membership): Membership {
+  return {
+    code: organizationOf(world, code).code,
+    roleIds: grant.roles ? unique(grant.roles).map((key) => roleByKey(world, key).id) : (before?.roleIds ?? []),
+    permissionIds: grant.permissions
+      ? unique(grant.permissions).map((key) => permissionByKey(world, key).id)
+      : (before?.permissionIds ?? []),
+    joinedOn: before?.joinedOn ?? world.timestamp(),
+  };
+}
+
+const unique = (keys: readonly string[]) => [...new Set(keys)];

@@ -1,0 +1,56 @@
+import type { Catalogue, RoleState } from "../state/catalogue.ts";
+import type { Agreement, Membership, UserState } from "../state/user-state.ts";
+import type { Permission, Role, TruthAgreement, TruthMembership, TruthUser } from "../truth-types.ts";
+
+/** Roles a membership holds, those deleted since left out. */
+export const rolesOf = (catalogue: Catalogue, membership: Membership): RoleState[] =>
+  membership.roleIds.flatMap((id) => catalogue.roles.get(id) ?? []);
+
+/** Permissions in force: given directly or by a role, sorted by key. */
+export function permissionsOf(catalogue: Catalogue, membership: Membership): Permission[] {
+  const ids = new Set([
+    ...membership.permissionIds,
+    ...rolesOf(catalogue, membership).flatMap((role) => role.permissionIds),
+  ]);
+  return [...ids]
+    .flatMap((id) => catalogue.permissions.get(id) ?? [])
+    .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+}
+
+/** Memberships in organizations that still exist. */
+export const membershipsOf = (catalogue: Catalogue, user: UserState): Membership[] =>
+  user.memberships.filter(({ code }) => catalogue.organizations.has(code));
+
+export const organizationCodes = (catalogue: Catalogue, user: UserState): string[] =>
+  membershipsOf(catalogue, user).map(({ code }) => code);
+
+export const toRole = (catalogue: Catalogue, { permissionIds, ...role }: RoleState): Role => ({
+  ...role,
+  permissions: permissionIds.flatMap((id) => catalogue.permissions.get(id)?.key ?? []),
+});
+
+export function toTruth(catalogue: Catalogue, user: UserState): TruthUser {
+  const { memberships: _, billing, ...account } = user;
+  return {
+    ...account,
+    properties: { ...user.properties },
+    identities: user.identities.map((identity) => ({ ...identity })),
+    organizations: membershipsOf(catalogue, user).map((membership) => toMembership(catalogue, membership)),
+    billing: billing && { customerId: billing.customerId, agreements: billing.agreements.map(toAgreement) },
+  };
+}
+
+const toMembership = (catalogue: Catalogue, membership: Membership): TruthMembership => ({
+  code: membership.code,
+  roles: rolesOf(catalogue, membership).map(({ key }) => key),
+  permissions: permissionsOf(catalogue, membership).map(({ key }) => key),
+  directPermissions: membership.permissionIds.flatMap((id) => catalogue.permissions.get(id)?.key ?? []),
+});
+
+/** The agreement with what its plan grants. */
+export const toAgreement = (agreement: Agreement): TruthAgreement => ({
+  ...agreement,
+  entitlements: [
+    { featureCode: `${agreement.planCode}_plan`, entitlementId: `entitlement_${agreement.id.slice(-32)}` },
+  ],
+});

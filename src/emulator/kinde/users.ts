@@ -1,0 +1,106 @@
+import { EmulatorError } from "../emulator-error.ts";
+import { FIRST_NAMES, LAST_NAMES } from "../state/names.ts";
+import { mix } from "../state/random.ts";
+import { newId } from "../state/random-id.ts";
+import type { UserState } from "../state/user-state.ts";
+import type { UserInput } from "../truth-types.ts";
+import type { EventSource, KindeActions } from "../types.ts";
+import { membershipFor } from "./memberships.ts";
+import { userPayload } from "./payloads.ts";
+import { definedProperties } from "./properties.ts";
+import { toTruth } from "./truth.ts";
+import { userOf, type World } from "./world.ts";
+
+type UserActions = Pick<
+  KindeActions,
+  "createUser" | "importUsers" | "updateUser" | "suspendUser" | "deleteUser" | "signIn"
+>;
+
+/** Making, changing and deleting users. */
+export function createUserActions(world: World, source: EventSource): UserActions {
+  const add = (input: UserInput): UserState => {
+    const user = newUser(world, input);
+    refuseTwins(world, user);
+    world.users.put(user);
+    return user;
+  };
+  const change = (id: string, changes: Partial<UserState>) => {
+    const user = withIdentities({ ...userOf(world, id), ...changes });
+    world.users.put(user);
+    world.fire("user.updated", userPayload(world.catalogue, user), source);
+  };
+
+  return {
+    createUser: (input = {}) => {
+      const user = add(input);
+      world.fire("user.created", userPayload(world.catalogue, user), source);
+      return toTruth(world.catalogue, user);
+    },
+    importUsers: (inputs) => inputs.map((input) => toTruth(world.catalogue, add(input))),
+    updateUser: (id, changes) => change(id, changes),
+    suspendUser: (id, isSuspended = true) => change(id, { isSuspended }),
+    deleteUser: (id, { silent = false } = {}) => {
+      userOf(world, id);
+      world.users.remove(id);
+      if (!silent) world.fire("user.deleted", { user: { id } }, source);
+    },
+    signIn: (id, { ok = true } = {}) => {
+      const user = userOf(world, id);
+      world.users.put(
+        ok
+          ? { ...user, totalSignIns: user.totalSignIns + 1, lastSignedIn: world.timestamp() }
+          : { ...user, failedSignIns: user.failedSignIns + 1 },
+      );
+      world.fire(ok ? "user.authenticated" : "user.authentication_failed", { user: { id } }, "user");
+    },
+  };
+}
+
+function newUser(world: World, input: UserInput): UserState {
+  const id = input.id ?? newId.user();
+  const draw = mix(Number.parseInt(id.slice(3, 10), 16) || id.length);
+  const firstName = input.firstName === undefined ? FIRST_NAMES[draw % FIRST_NAMES.length] : input.firstName;
+  const lastName = input.lastName === undefined ? LAST_NAMES[(draw >>> 8) % LAST_NAMES.length] : input.lastName;
+  return withIdentities({
+    id,
+    providedId: input.providedId ?? null,
+    email: input.email === undefined ? `${firstName}.${id.slice(3, 13)}@new.example`.toLowerCase() : input.email,
+    phone: input.phone ?? null,
+    username: input.username ?? null,
+    firstName: firstName ?? null,
+    lastName: lastName ?? null,
+    isSuspended: input.isSuspended ?? false,
+    isPasswordResetRequested: false,
+    picture: input.picture ?? null,
+    totalSignIns: 0,
+    failedSignIns: 0,
+    lastSignedIn: null,
+    createdOn: world.timestamp(),
+    properties: definedProperties(world, {}, input.properties ?? {}),
+    memberships: (input.organizations ?? []).map((one) =>
+      typeof one === "string" ? membershipFor(world, one, {}) : membershipFor(world, one.code, one),
+    ),
+    identities: [],
+    billing: null,
+  });
+}
+
+/** E-mail, username and phone are identities too: they follow the account, whatever else is kept. */
+function withIdentities(user: UserState): UserState {
+  const own = [
+    ["email", user.email],
+    ["username", user.username],
+    ["phone", user.phone],
+  ] as const;
+  const kept = user.identities.filter(({ type }) => !own.some(([name]) => name === type));
+  const named = own.flatMap(([type, identity]) => (identity === null ? [] : [{ type, identity }]));
+  return { ...user, identities: [...named, ...kept] };
+}
+
+function refuseTwins(world: World, user: UserState): void {
+  const twin =
+    world.users.get(user.id) ??
+    user.identities.map(({ identity }) => world.users.findByIdentity(identity)).find(Boolean);
+  if (twin)
+    throw new EmulatorError("user_already_exists", `The user ${twin.id} has this id, e-mail, phone or username.`);
+}

@@ -1,0 +1,136 @@
+import { DOMAINS, FIRST_NAMES, LAST_NAMES } from "./names.ts";
+import { mix } from "./random.ts";
+import { customerIdOf } from "./random-id.ts";
+import { seedOrganizations, seedPermissions, seedRoles } from "./seed-catalogue.ts";
+import { createUserIds, type UserIds } from "./user-ids.ts";
+import type { Membership, UserState } from "./user-state.ts";
+
+/** Users that exist only as a rule: each is worked out from the seed and its index when it is asked for. */
+export interface Population extends UserIds {
+  userAt(index: number, id?: string): UserState;
+  membershipsAt(index: number): readonly Membership[];
+  /** The index an e-mail address or username of the population carries. */
+  indexOfIdentity(identity: string): number | undefined;
+}
+
+const DAY = 86_400_000;
+const FIRST_DAY = Date.UTC(2023, 0, 1);
+const TIERS = ["free", "free", "free", "free", "free", "free", "pro", "pro", "pro", "enterprise"];
+const REGIONS = ["eu", "eu", "eu", "us", "us", "us", "us", "uk", "au", "apac"];
+const NONE: readonly Membership[] = [];
+
+const pick = <T>(list: readonly T[], draw: number, fallback: T): T => list[draw % list.length] ?? fallback;
+const slug = (name: string) => name.toLowerCase();
+
+export function createPopulation(size: number, seed: number): Population {
+  const ids = createUserIds(size, seed);
+  const salt = mix(seed ^ 0x2545f491);
+  const membershipsAt = createMemberships(size, seed);
+  const firsts = FIRST_NAMES.map((name) => ({ name, slug: slug(name) }));
+  const lasts = LAST_NAMES.map((name) => ({ name, slug: slug(name) }));
+
+  const userAt = (index: number, id = ids.idAt(index)): UserState => {
+    const a = mix(index ^ salt);
+    const b = mix(a + 1);
+    const c = mix(a + 2);
+    const first = pick(firsts, a, { name: "Ada", slug: "ada" });
+    const last = pick(lasts, a >>> 12, { name: "Abbas", slug: "abbas" });
+    const email = `${first.slug}.${last.slug}${index}@${pick(DOMAINS, b, "example.com")}`;
+    const username = b % 10 < 7 ? `${first.slug}_${last.slug}${index}` : null;
+    const phone = (b >>> 8) % 5 === 0 ? `+614${String(index % 100_000_000).padStart(8, "0")}` : null;
+    const created = FIRST_DAY + (c % (1000 * DAY));
+    const tier = pick(TIERS, c >>> 20, "free");
+    return {
+      id,
+      providedId: (b >>> 4) % 8 === 0 ? `legacy-${index}` : null,
+      email,
+      phone,
+      username,
+      firstName: first.name,
+      lastName: last.name,
+      isSuspended: c % 100 === 0,
+      isPasswordResetRequested: false,
+      picture: b % 4 === 0 ? `https://img.example/${index}.png` : null,
+      totalSignIns: (b >>> 16) % 200,
+      failedSignIns: (b >>> 24) % 4,
+      lastSignedIn: (b >>> 16) % 200 === 0 ? null : isoDay(created + (c % 300) * DAY),
+      createdOn: isoDay(created),
+      properties: propertiesOf(tier, c),
+      memberships: membershipsAt(index),
+      identities: identitiesOf(email, username, phone),
+      billing: tier === "free" ? null : billingOf(id, tier),
+    };
+  };
+
+  return {
+    ...ids,
+    userAt,
+    membershipsAt,
+    indexOfIdentity: (identity) => {
+      const index = Number(/(\d+)(?:@|$)/.exec(identity)?.[1] ?? Number.NaN);
+      return Number.isSafeInteger(index) && index < size ? index : undefined;
+    },
+  };
+}
+
+const isoDay = (at: number) => new Date(at).toISOString();
+
+function propertiesOf(tier: string, draw: number): Record<string, string> {
+  const region = pick(REGIONS, draw >>> 12, "eu");
+  const onboarded = draw % 10;
+  // Some users never had `onboarded` set, as in any tenant that is older than its onboarding.
+  if (onboarded === 0) return { plan_tier: tier, compliance_region: region };
+  return { onboarded: onboarded < 8 ? "true" : "false", plan_tier: tier, compliance_region: region };
+}
+
+function identitiesOf(email: string, username: string | null, phone: string | null) {
+  const identities = [{ type: "email", identity: email }];
+  if (username !== null) identities.push({ type: "username", identity: username });
+  if (phone !== null) identities.push({ type: "phone", identity: phone });
+  return identities;
+}
+
+function billingOf(userId: string, planCode: string) {
+  const hex = userId.slice(3);
+  return {
+    customerId: customerIdOf(userId),
+    agreements: [
+      {
+        id: `agreement_${hex}`,
+        planCode,
+        expiresOn: "2030-01-01T00:00:00.000000+00:00",
+        billingGroupId: `sbg_${hex}`,
+      },
+    ],
+  };
+}
+
+/** A quarter belong to no organization, most to one, some to two; a few hold a permission of their own. */
+function createMemberships(size: number, seed: number): (index: number) => readonly Membership[] {
+  if (size === 0) return () => NONE;
+  const salt = mix(seed ^ 0x1b873593);
+  const codes = seedOrganizations(size, seed).map(({ code }) => code);
+  const roles = seedRoles().map(({ id }) => [id]);
+  const exporting = seedPermissions()
+    .filter(({ key }) => key === "reports:export")
+    .map(({ id }) => id);
+  const none: string[] = [];
+
+  const membership = (draw: number, orgIndex: number): Membership => {
+    const rank = (draw >>> 20) % 10;
+    return {
+      code: codes[orgIndex % codes.length] ?? "",
+      roleIds: roles[rank < 7 ? 0 : rank < 9 ? 1 : 2] ?? none,
+      permissionIds: draw % 20 === 0 ? exporting : none,
+      joinedOn: "2024-02-03T04:05:06.000000+00:00",
+    };
+  };
+  return (index) => {
+    const draw = mix(index ^ salt);
+    const share = (draw >>> 4) % 100;
+    if (share < 25) return NONE;
+    const home = mix(draw + 1) % codes.length;
+    if (share < 85) return [membership(draw, home)];
+    return [membership(draw, home), membership(mix(draw), home + 1)];
+  };
+}

@@ -1,0 +1,70 @@
+import type { Org, Permission, PropertyDefinition } from "../truth-types.ts";
+import type { RoleState } from "./catalogue.ts";
+import { ORG_KINDS, ORG_NAMES } from "./names.ts";
+import { mix } from "./random.ts";
+
+const uuid = (kind: number, index: number) =>
+  `0192990${kind}-316d-bb2c-069f-${(0x99dfea4a0000 + index).toString(16).padStart(12, "0")}`;
+
+const PERMISSIONS = [
+  ["admin:access", "Admin access"],
+  ["reports:read", "Read reports"],
+  ["reports:write", "Write reports"],
+  ["reports:export", "Export reports"],
+  ["billing:manage", "Manage billing"],
+] as const;
+
+/** Most held first: the population draws by this order. */
+const ROLES = [
+  ["member", "Member", ["reports:read"]],
+  ["editor", "Editor", ["reports:read", "reports:write"]],
+  ["admin", "Admin", ["admin:access", "reports:read", "reports:write", "billing:manage"]],
+] as const;
+
+export const seedPermissions = (): Permission[] =>
+  PERMISSIONS.map(([key, name], index) => ({ id: uuid(1, index), key, name, description: name }));
+
+export const seedRoles = (): RoleState[] => {
+  const idOf = new Map<string, string>(seedPermissions().map(({ key, id }) => [key, id]));
+  return ROLES.map(([key, name, permissions], index) => ({
+    id: uuid(2, index),
+    key,
+    name,
+    description: name,
+    isDefaultRole: index === 0,
+    permissionIds: permissions.flatMap((permission) => idOf.get(permission) ?? []),
+  }));
+};
+
+export const seedOrganizations = (users: number, seed: number): Org[] =>
+  Array.from({ length: Math.min(2000, Math.max(3, Math.ceil(users / 50))) }, (_, index) => {
+    const hash = mix(index ^ mix(seed + 77));
+    const name = `${ORG_NAMES[hash % ORG_NAMES.length]} ${ORG_KINDS[(hash >>> 8) % ORG_KINDS.length]} ${index + 1}`;
+    return {
+      code: `org_${hash.toString(16).padStart(8, "0").slice(0, 7)}${index.toString(16).padStart(4, "0")}`,
+      name,
+      handle: name.toLowerCase().replaceAll(" ", "-"),
+      externalId: null,
+      isDefault: index === 0,
+      isAllowRegistrations: index % 3 === 0,
+      createdOn: "2023-01-02T03:04:05.000000+00:00",
+    };
+  });
+
+const property = (index: number, key: string, name: string, isKindeProperty = false): PropertyDefinition => ({
+  id: `prop_0195ac80a14e8d71f42b98e75d3c${index.toString(16).padStart(4, "0")}`,
+  key,
+  name,
+  description: name,
+  isPrivate: false,
+  isKindeProperty,
+  context: "usr",
+});
+
+export const seedProperties = (): PropertyDefinition[] => [
+  property(1, "onboarded", "Onboarded"),
+  property(2, "plan_tier", "Plan tier"),
+  property(3, "compliance_region", "Compliance region"),
+  property(4, "kp_usr_job_title", "Job title", true),
+  property(5, "kp_usr_city", "City", true),
+];

@@ -1,0 +1,141 @@
+import { createHistory } from "./history.ts";
+import type { Population } from "./population.ts";
+import { createSortedIds } from "./sorted-ids.ts";
+import type { UserState } from "./user-state.ts";
+
+/** How a list of users is walked: in id order, from behind `after`. */
+export interface Walk {
+  after?: string | undefined;
+  reverse?: boolean;
+  /** Show users as they were at this moment (monotonic ms). */
+  asOf?: number | undefined;
+  /** Tells of an unchanged user of the population, before it is worked out, whether it is wanted. */
+  wanted?: (index: number) => boolean;
+}
+
+/** All users: the population by rule, and over it the few that were created, changed or deleted. */
+export interface Users {
+  readonly count: number;
+  get(id: string): UserState | undefined;
+  put(user: UserState): void;
+  remove(id: string): void;
+  walk(walk?: Walk): Generator<UserState>;
+  ids(): Generator<string>;
+  findByIdentity(identity: string): UserState | undefined;
+}
+
+export function createUsers(population: Population): Users {
+  const overlay = new Map<string, UserState | null>();
+  const created = createSortedIds();
+  const byIdentity = new Map<string, string>();
+  const history = createHistory();
+  let count = population.size;
+
+  const get = (id: string): UserState | undefined => {
+    const changed = overlay.get(id);
+    if (changed !== undefined) return changed ?? undefined;
+    const index = population.indexOf(id);
+    return index === undefined ? undefined : population.userAt(index, id);
+  };
+
+  const replace = (id: string, before: UserState | undefined, after: UserState | null) => {
+    history.changed(id, before);
+    if (!overlay.has(id) && population.indexOf(id) === undefined) created.add(id);
+    overlay.set(id, after);
+  };
+
+  const stateAt = (id: string, asOf: number | undefined): UserState | undefined => {
+    const past = asOf === undefined ? undefined : history.since(id, asOf);
+    if (past) return past.before;
+    return get(id);
+  };
+
+  function* walk({ after, reverse = false, asOf, wanted }: Walk = {}): Generator<UserState> {
+    for (const { id, index } of entries(population, created, after, reverse)) {
+      const untouched = index >= 0 && !overlay.has(id);
+      if (untouched && wanted && !wanted(index)) continue;
+      const user = untouched ? population.userAt(index, id) : stateAt(id, asOf);
+      if (user) yield user;
+    }
+  }
+
+  function* ids(): Generator<string> {
+    for (const { id } of entries(population, created, undefined, false)) if (overlay.get(id) !== null) yield id;
+  }
+
+  return {
+    get count() {
+      return count;
+    },
+    get,
+    put: (user) => {
+      const before = get(user.id);
+      if (!before) count += 1;
+      replace(user.id, before, user);
+      for (const { identity } of user.identities) byIdentity.set(identity, user.id);
+    },
+    remove: (id) => {
+      const before = get(id);
+      if (!before) return;
+      count -= 1;
+      replace(id, before, null);
+    },
+    walk,
+    ids,
+    findByIdentity: (identity) => {
+      const index = population.indexOfIdentity(identity);
+      for (const id of [byIdentity.get(identity), index === undefined ? undefined : population.idAt(index)]) {
+        const user = id === undefined ? undefined : get(id);
+        if (user?.identities.some((one) => one.identity === identity)) return user;
+      }
+      return undefined;
+    },
+  };
+}
+
+type Entry = { id: string; index: number };
+
+/** Two sorted lists merged: the population (by index) and the created ids (index -1). */
+function* entries(
+  population: Population,
+  created: ReturnType<typeof createSortedIds>,
+  after: string | undefined,
+  reverse: boolean,
+): Generator<Entry> {
+  const step = reverse ? -1 : 1;
+  let seeded = startOf(
+    population.size,
+    after,
+    reverse,
+    population.firstAfter,
+    (id) => population.indexOf(id) !== undefined,
+  );
+  let extra = startOf(created.size(), after, reverse, created.firstAfter, created.has);
+  const at = (index: number) => (index >= 0 && index < population.size ? population.idAt(index) : undefined);
+  let left = at(seeded);
+  let right = created.at(extra);
+  while (left !== undefined || right !== undefined) {
+    if (left !== undefined && (right === undefined || left < right !== reverse)) {
+      yield { id: left, index: seeded };
+      seeded += step;
+      left = at(seeded);
+    } else if (right !== undefined) {
+      yield { id: right, index: -1 };
+      extra += step;
+      right = created.at(extra);
+    }
+  }
+}
+
+function startOf(
+  size: number,
+  after: string | undefined,
+  reverse: boolean,
+  firstAfter: (id: string) => number,
+  has: (id: string) => boolean,
+): number {
+  if (after === undefined) return reverse ? size - 1 : 0;
+  const next = firstAfter(after);
+  if (!reverse) return next;
+  return has(after) ? next - 2 : next - 1;
+}

@@ -38,6 +38,7 @@ export function computed<T>(name: string, derive: (profile: Profile) => T): Flag
     // The source of the function stands in the fingerprint: another function is another definition.
     source: `function ${derive.toString()}`,
     needs: [],
+    opaque: true,
     fallback,
     read(profile) {
       try {

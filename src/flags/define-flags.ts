@@ -31,6 +31,8 @@ export interface Flags<V extends Record<string, unknown> = Record<string, unknow
   readonly defaults: Readonly<V>;
   /** Parts of a profile that must be fetched for these flags. */
   readonly needs: ReadonlySet<ExtraPart>;
+  /** Whether a change of that part can change a flag, as far as the declarations tell. */
+  mayNeed(part: ExtraPart): boolean;
   /**
    * The flags of a profile. Pure.
    *
@@ -64,12 +66,14 @@ export function defineFlags<const D extends FlagDeclarations>(declarations: D): 
   const valuesOf = (value: (definition: FlagDefinition<unknown>, name: string) => unknown) =>
     // The names are the declarations' own, and each definition yields its own type.
     Object.fromEntries(entries.map(([name, definition]) => [name, value(definition, name)])) as FlagValues<D>;
+  const needs = new Set(entries.flatMap(([, definition]) => definition.needs));
   return {
     kindling: "flags",
     definitions,
     schema: fingerprint(entries),
     defaults: Object.freeze(valuesOf((definition) => definition.fallback)),
-    needs: new Set(entries.flatMap(([, definition]) => definition.needs)),
+    needs,
+    mayNeed: (part) => needs.has(part) || entries.some(([, { opaque }]) => opaque),
     derive(profile, fetched) {
       const seen = fetched === undefined ? profile : withholdParts(profile, fetched);
       const misfits: Misfit[] = [];

@@ -13,6 +13,8 @@ export interface FlagDefinition<T> {
   readonly source: string;
   /** Parts of a profile it cannot do without, beyond account, properties and organizations. */
   readonly needs: readonly ExtraPart[];
+  /** Whether it may turn out to need other parts too, as a function can. */
+  readonly opaque?: true;
   /** The value when there is no record. */
   readonly fallback: T;
   read(profile: Profile): Reading<T>;

@@ -1,0 +1,181 @@
+import type { Redis } from "ioredis";
+import { startWorkers } from "../../workers/start-workers.ts";
+import { createRedisTokenStore } from "../cache/access-token-store.ts";
+import { type CallBudget, createCallBudget } from "../cache/call-budget.ts";
+import { createKeys, type Keys } from "../cache/keys.ts";
+import { createRecords, type Records } from "../cache/records.ts";
+import { checkRedis, connectRedis } from "../cache/redis.ts";
+import type { Config } from "../config.ts";
+import type { Flags } from "../flags/define-flags.ts";
+import { loadFlags } from "../flags/load-flags.ts";
+import { createApp } from "../http/create-app.ts";
+import { type Server, serve } from "../http/serve.ts";
+import { createAccessTokens, createMemoryTokenStore } from "../kinde/access-token.ts";
+import { createManagementApi, type ManagementApi } from "../kinde/management-api.ts";
+import { createSigningKeys } from "../kinde/signing-keys.ts";
+import { errorFields, type Log } from "../log.ts";
+import { createAdmissions } from "../queue/admit-events.ts";
+import { createAcknowledgeUsers } from "../queue/enqueue-users.ts";
+import { createLedger, type Ledger } from "../queue/ledger.ts";
+import { createQueues, type Queues } from "../queue/queues.ts";
+import { watchLedger } from "../queue/watch-ledger.ts";
+import { createFanOut } from "../refresh/fan-out.ts";
+import { createRefreshUser } from "../refresh/refresh-user.ts";
+
+/** The world outside, passed in so that tests can put theirs. */
+export interface World {
+  fetch: typeof fetch;
+  /** Milliseconds since the epoch. */
+  now: () => number;
+}
+
+/** Everything that lives in Redis, over one connection. */
+export interface Store {
+  redis: Redis;
+  keys: Keys;
+  records: Records;
+  users: Ledger;
+  fanouts: Ledger;
+  queues: Queues;
+  budget: CallBudget;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the store.
+ *
+ * @throws {RedisError} when Redis does not answer, or must not hold it
+ */
+export async function openStore(config: Config, { now }: World, log: Log): Promise<Store> {
+  const onError = (error: unknown) => log.warn(errorFields(error), "redis error");
+  const redis = connectRedis({ url: config.redisUrl, timeoutMs: config.redisTimeoutMs, onError });
+  try {
+    await checkRedis(redis, config.redisTimeoutMs);
+  } catch (error) {
+    redis.disconnect();
+    throw error;
+  }
+  const keys = createKeys(config.prefix);
+  const queues = createQueues({ redis, keys, retry: config.retry, onError });
+  return {
+    redis,
+    keys,
+    records: createRecords({ redis, keys, tombstoneTtlMs: config.tombstoneTtlMs }),
+    users: createLedger(redis, keys, "users", now),
+    fanouts: createLedger(redis, keys, "fanouts", now),
+    queues,
+    budget: createCallBudget({ redis, keys, ...config.calls, leaseMs: config.kindeTimeoutMs + 5_000 }),
+    async close() {
+      await queues.close();
+      redis.disconnect();
+    },
+  };
+}
+
+/** The Management API as this deployment uses it. */
+export function openKinde(config: Config, { fetch, now }: World, { redis, keys, budget }: Store): ManagementApi {
+  const store =
+    config.tokenStore === "memory"
+      ? createMemoryTokenStore()
+      : createRedisTokenStore({ redis, keys, now, lockMs: config.kindeTimeoutMs + 5_000 });
+  const kinde = { origin: config.domain, fetch, now, timeoutMs: config.kindeTimeoutMs };
+  const accessTokens = createAccessTokens({ ...config, ...kinde, store });
+  return createManagementApi({ ...kinde, accessTokens, budget });
+}
+
+/** A part of Kindling at work. */
+export interface Running {
+  close(): Promise<void>;
+}
+
+/** The HTTP side: takes webhooks. */
+export async function runServer(config: Config, world: World, log: Log, store: Store): Promise<Running & Server> {
+  const keys = createSigningKeys({
+    url: `${config.domain}/.well-known/jwks`,
+    fetch: world.fetch,
+    now: world.now,
+    ...config.keys,
+    timeoutMs: config.kindeTimeoutMs,
+    onError: (error) => log.warn(errorFields(error), "signing keys not fetched"),
+  });
+  const admissions = createAdmissions({
+    ...store,
+    now: world.now,
+    rememberMs: config.event.maxAgeMs + config.event.maxSkewMs,
+    burst: config.burst,
+    onError: (error) => log.warn(errorFields(error), "event id not remembered"),
+  });
+  const app = createApp({
+    keys,
+    admissions,
+    redis: store.redis,
+    event: config.event,
+    refreshOnSignIn: config.refreshOnSignIn,
+    maxBodyBytes: config.http.maxBodyBytes,
+    now: world.now,
+    log,
+  });
+  const server = await serve(app, { host: config.host, port: config.port, ...config.http });
+  log.info({ host: config.host, port: server.port }, "server listens");
+  void keys.ready();
+  return server;
+}
+
+/** The workers and the ledger's watch. */
+export async function runWorkers(config: Config, world: World, log: Log, store: Store): Promise<Running> {
+  const flags = await loadFlags(config.flagsFile);
+  const onError = (error: unknown) => log.warn(errorFields(error), "redis error");
+  const connection = connectRedis({ url: config.redisUrl, onError });
+  const workers = startWorkers({
+    ...store,
+    ...createRefresh(config, world, store, flags),
+    connection,
+    prefix: store.keys.queues,
+    retry: config.retry,
+    concurrency: config.concurrency,
+    acknowledge: createAcknowledgeUsers(store),
+    now: world.now,
+    log,
+  });
+  const watch = startWatch(config, world, log, store);
+  log.info({ ...config.concurrency, flags: Object.keys(flags.definitions) }, "workers started");
+  return {
+    async close() {
+      await watch.close();
+      // Less than the whole bound: aborted jobs must still be handed back within it.
+      await workers.close(config.shutdownTimeoutMs * 0.8);
+      connection.disconnect();
+    },
+  };
+}
+
+/** Refreshing and fanning out, against the Management API. */
+export function createRefresh(config: Config, world: World, store: Store, flags: Flags) {
+  const api = openKinde(config, world, store);
+  const shared = { api, records: store.records, flags, keep: config.profile };
+  return {
+    api,
+    refreshUser: createRefreshUser({ ...shared, ledger: store.users, now: world.now }),
+    fanOut: createFanOut(shared),
+  };
+}
+
+function startWatch(config: Config, { now }: World, log: Log, store: Store): Running {
+  const options = { ...store, now, intervalMs: config.watchIntervalMs, failedRetryMs: config.failedRetryMs };
+  let current: Promise<void> = Promise.resolve();
+  const watch = () => {
+    current = watchLedger(options).then(
+      (enqueued) => {
+        if (enqueued > 0) log.warn({ enqueued }, "the ledger held users without a job");
+      },
+      (error: unknown) => log.warn(errorFields(error), "the ledger could not be watched"),
+    );
+  };
+  const timer = setInterval(watch, config.watchIntervalMs);
+  return {
+    async close() {
+      clearInterval(timer);
+      await current;
+    },
+  };
+}

@@ -1,0 +1,52 @@
+import { randomUUID } from "node:crypto";
+import type { Redis } from "ioredis";
+import type { AccessToken, AccessTokenStore } from "../kinde/access-token.ts";
+import type { Keys } from "./keys.ts";
+import { defineScript } from "./script.ts";
+
+/** What the store needs. */
+export interface RedisTokenStoreOptions {
+  redis: Redis;
+  keys: Keys;
+  now: () => number;
+  /** A holder of the lock that died gives it up after so long, in milliseconds: above the request's time-out. */
+  lockMs: number;
+}
+
+const forgetScript = defineScript(`
+local text = redis.call('GET', KEYS[1])
+if text and cjson.decode(text).token == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+`);
+
+const unlockScript = defineScript(`
+if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+`);
+
+/** One token for the whole fleet, in Redis, gone when it expires. */
+export function createRedisTokenStore({ redis, keys, now, lockMs }: RedisTokenStoreOptions): AccessTokenStore {
+  const lock = `${keys.accessToken}:lock`;
+  return {
+    async read() {
+      const text = await redis.get(keys.accessToken);
+      return text === null ? undefined : (JSON.parse(text) as AccessToken);
+    },
+    async write(token) {
+      await redis.set(keys.accessToken, JSON.stringify(token), "PX", Math.max(1, Math.floor(token.expiresAt - now())));
+    },
+    async forget(token) {
+      await forgetScript(redis, [keys.accessToken], [token]);
+    },
+    async exclusively(task) {
+      const holder = randomUUID();
+      if ((await redis.set(lock, holder, "PX", lockMs, "NX")) === null) return false;
+      try {
+        await task();
+      } finally {
+        await unlockScript(redis, [lock], [holder]).catch(() => undefined);
+      }
+      return true;
+    },
+  };
+}

@@ -1,0 +1,137 @@
+import { randomUUID } from "node:crypto";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Redis } from "ioredis";
+import { ThrottledError } from "../errors.ts";
+import type { Keys } from "./keys.ts";
+import { defineScript } from "./script.ts";
+
+/** `webhook`: somebody waits for it. `bulk`: leaves a quarter of the budget to the others. */
+type CallPriority = "webhook" | "bulk";
+
+/** The calls to Kinde of all processes together: so many a minute, so many at once, none during a pause. */
+export interface CallBudget {
+  /**
+   * Runs one call when there is room for it, waiting a short while if need be.
+   *
+   * @throws {ThrottledError} during a pause, or when there is no room soon
+   */
+  run<T>(priority: CallPriority, call: () => Promise<T>, signal?: AbortSignal): Promise<T>;
+  /** Lets no process call for so long, in milliseconds. Of two pauses the later end counts. */
+  pause(ms: number): Promise<void>;
+  /** How things stand. Milliseconds for `pausedMs`; `available` is calls that could start at once. */
+  state(): Promise<{ pausedMs: number; inUse: number; available: number }>;
+}
+
+/** Settings of the budget. */
+export interface CallBudgetOptions {
+  redis: Redis;
+  keys: Keys;
+  perMinute: number;
+  atOnce: number;
+  /** After so long a call counts as over even if its process died, in milliseconds: above the call's own time-out. */
+  leaseMs: number;
+}
+
+/** Longest wait for room within a job; after that the job goes back to the queue. */
+const patienceMs = 2_000;
+
+// A token bucket that holds ten seconds' worth, leases for calls under way, and the end of a pause, in one round trip.
+// Bulk work must leave a quarter of both, so that webhook-driven refreshes never wait behind it.
+const takeScript = defineScript(`
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + tonumber(time[2]) / 1000
+local perMinute, atOnce, bulk = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == 'bulk'
+local state = redis.call('HMGET', KEYS[1], 'level', 'at', 'pausedUntil')
+local pausedUntil = tonumber(state[3] or '0')
+local capacity = math.max(atOnce, perMinute / 6)
+local rate = perMinute / 60000
+local level = math.min(capacity, tonumber(state[1] or capacity) + (now - tonumber(state[2] or now)) * rate)
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
+local inUse = redis.call('ZCARD', KEYS[2])
+if ARGV[3] == 'look' then
+  return { math.ceil(math.max(0, pausedUntil - now)), inUse, math.floor(math.max(0, math.min(level, atOnce - inUse))) }
+end
+if pausedUntil > now then return { 'paused', math.ceil(pausedUntil - now) } end
+local needed = 1
+local room = atOnce
+if bulk then
+  needed = 1 + capacity / 4
+  room = math.max(1, math.floor(atOnce * 3 / 4))
+end
+if level < needed then return { 'rate', math.ceil((needed - level) / rate) } end
+if inUse >= room then return { 'full', 25 } end
+redis.call('HSET', KEYS[1], 'level', tostring(level - 1), 'at', string.format('%.3f', now))
+redis.call('ZADD', KEYS[2], now + tonumber(ARGV[5]), ARGV[4])
+return { 'granted', 0 }
+`);
+
+const pauseScript = defineScript(`
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + tonumber(time[2]) / 1000
+local pausedUntil = math.max(tonumber(redis.call('HGET', KEYS[1], 'pausedUntil') or '0'), now + tonumber(ARGV[1]))
+redis.call('HSET', KEYS[1], 'pausedUntil', string.format('%.0f', pausedUntil))
+return 1
+`);
+
+/** The budget, shared through Redis by every process that uses the same keys and figures. */
+export function createCallBudget(options: CallBudgetOptions): CallBudget {
+  const { redis, keys, perMinute, atOnce, leaseMs } = options;
+  const leases = `${keys.callBudget}:leases`;
+  const names = [keys.callBudget, leases];
+  // One waiter of a process asks at a time, for each priority; the rest queue behind it in memory.
+  const turns: Record<CallPriority, Promise<unknown>> = { webhook: Promise.resolve(), bulk: Promise.resolve() };
+  const waiters = new Set<AbortController>();
+
+  const take = async (priority: CallPriority, lease: string, signal?: AbortSignal) => {
+    const deadline = performance.now() + patienceMs;
+    for (;;) {
+      signal?.throwIfAborted();
+      const answer = await takeScript(redis, names, [perMinute, atOnce, priority, lease, leaseMs]);
+      const [verdict, waitMs] = answer as [string, number];
+      if (verdict === "granted") return;
+      if (verdict === "paused" || performance.now() + waitMs > deadline) throw new ThrottledError(waitMs);
+      await roomMayBe(waitMs, signal);
+    }
+  };
+
+  // Ends early when a call of this process is over, or when the signal says so: the caller looks again either way.
+  const roomMayBe = async (waitMs: number, signal?: AbortSignal) => {
+    const waiting = new AbortController();
+    waiters.add(waiting);
+    const signals = signal === undefined ? [waiting.signal] : [waiting.signal, signal];
+    await delay(waitMs, undefined, { signal: AbortSignal.any(signals) }).catch(() => undefined);
+    waiters.delete(waiting);
+  };
+
+  const inTurn = <T>(priority: CallPriority, task: () => Promise<T>): Promise<T> => {
+    const turn = turns[priority].then(task);
+    turns[priority] = turn.catch(() => undefined);
+    return turn;
+  };
+
+  return {
+    async run(priority, call, signal) {
+      const lease = randomUUID();
+      await inTurn(priority, () => take(priority, lease, signal));
+      try {
+        return await call();
+      } finally {
+        // Not waited for: a lease that stays behind ends by itself.
+        redis.zrem(leases, lease).then(
+          () => waiters.forEach((waiter) => waiter.abort()),
+          () => undefined,
+        );
+      }
+    },
+
+    async pause(ms) {
+      await pauseScript(redis, [keys.callBudget], [Math.ceil(ms)]);
+    },
+
+    async state() {
+      const answer = await takeScript(redis, names, [perMinute, atOnce, "look", "", 0]);
+      const [pausedMs, inUse, available] = answer as [number, number, number];
+      return { pausedMs, inUse, available };
+    },
+  };
+}

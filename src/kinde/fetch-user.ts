@@ -1,0 +1,193 @@
+import { z } from "zod";
+import { KindeError } from "../errors.ts";
+import type { CallOptions, ManagementApi } from "./management-api.ts";
+import { type Agreement, type ExtraPart, extraParts, type Grant, type Membership, type Profile } from "./profile.ts";
+
+const text = z.string().nullish().transform((value) => value ?? null);
+const number = z.number().nullish().transform((value) => value ?? null);
+const listOf = <T extends z.ZodType>(item: T) => z.array(item).nullish().transform((list) => list ?? []);
+
+const userSchema = z.object({
+  id: z.string(),
+  provided_id: text,
+  preferred_email: text,
+  phone: text,
+  username: text,
+  first_name: text,
+  last_name: text,
+  picture: text,
+  is_suspended: z.boolean().nullish().transform((value) => value ?? false),
+  total_sign_ins: number,
+  failed_sign_ins: number,
+  last_signed_in: text,
+  created_on: text,
+  organizations: listOf(z.string()),
+  identities: listOf(z.object({ type: z.string(), identity: z.string().nullish() })),
+  billing: z.object({ customer_id: text }).nullish(),
+});
+
+const propertiesSchema = z.object({
+  properties: listOf(z.object({ key: z.string(), value: z.string().nullish() })),
+});
+
+const grantSchema = z.object({ id: z.string(), key: z.string() });
+const rolesSchema = z.object({ roles: listOf(grantSchema) });
+const permissionsSchema = z.object({ permissions: listOf(grantSchema) });
+const agreementsSchema = z.object({
+  agreements: listOf(z.object({ id: z.string(), plan_code: z.string() })),
+  has_more: z.boolean().nullish(),
+});
+const listingSchema = z.object({ users: listOf(z.object({ id: z.string() })) });
+
+/** Which parts to fetch beyond the two calls every user takes. */
+export interface FetchUserOptions extends CallOptions {
+  parts: ReadonlySet<ExtraPart>;
+}
+
+/**
+ * Fetches one user whole, as far as `parts` says. Kinde has no call for that, so what comes back is no snapshot: each
+ * value is at least as new as the start of the fetch.
+ *
+ * @returns `undefined` when Kinde has no such user (any more)
+ * @throws {ThrottledError} {KindeError} as the Management API does
+ */
+export async function fetchUser(api: ManagementApi, id: string, options: FetchUserOptions): Promise<Profile | undefined> {
+  // Settled both: whether the user exists is for the user's own call to say, whichever fails first.
+  const [user, properties] = await Promise.allSettled([getUser(api, id, options), getProperties(api, id, options)]);
+  if (user.status === "rejected") {
+    if (await isGone(api, id, user.reason, options)) return undefined;
+    throw user.reason;
+  }
+  if (properties.status === "rejected") {
+    throw isNotFound(properties.reason)
+      ? new KindeError("kinde_unavailable", "Kinde has the user, but not the properties: deleted between two calls?", {
+          cause: properties.reason,
+        })
+      : properties.reason;
+  }
+  const found = user.value;
+  const [organizations, agreements] = await Promise.all([
+    Promise.all(found.organizations.map((code) => getMembership(api, id, code, options))),
+    getAgreements(api, found.billing?.customer_id ?? null, options),
+  ]);
+  return {
+    id,
+    providedId: found.provided_id,
+    email: found.preferred_email,
+    phone: found.phone,
+    username: found.username,
+    firstName: found.first_name,
+    lastName: found.last_name,
+    picture: found.picture,
+    isSuspended: found.is_suspended,
+    totalSignIns: found.total_sign_ins,
+    failedSignIns: found.failed_sign_ins,
+    lastSignedIn: found.last_signed_in,
+    createdOn: found.created_on,
+    properties: properties.value,
+    organizations,
+    identities: found.identities.map(({ type, identity }) => (identity ? { type, identity } : { type })),
+    billing: { customerId: found.billing?.customer_id ?? null, agreements },
+  };
+}
+
+/** All extra parts: a whole user. */
+export const everyPart: ReadonlySet<ExtraPart> = new Set(extraParts);
+
+async function getUser(api: ManagementApi, id: string, options: CallOptions) {
+  const user = await api.get(
+    {
+      path: `/api/v1/user?id=${encodeURIComponent(id)}&expand=organizations,identities,billing`,
+      route: "GET /api/v1/user",
+      scope: "read:users",
+      answer: userSchema,
+    },
+    options,
+  );
+  if (user.id !== id) throw new KindeError("kinde_unavailable", "Kinde answered with another user than asked for.");
+  return user;
+}
+
+// What a deleted user's GET answers is not documented. 404 means gone; 400 does if the listing has no such user either.
+async function isGone(api: ManagementApi, id: string, reason: unknown, options: CallOptions): Promise<boolean> {
+  if (isNotFound(reason)) return true;
+  if (!(reason instanceof KindeError && reason.status === 400)) return false;
+  const { users } = await api.get(
+    {
+      path: `/api/v1/users?user_id=${encodeURIComponent(id)}&page_size=1`,
+      route: "GET /api/v1/users",
+      scope: "read:users",
+      answer: listingSchema,
+    },
+    options,
+  );
+  return !users.some((user) => user.id === id);
+}
+
+async function getProperties(api: ManagementApi, id: string, options: CallOptions) {
+  const { properties } = await api.get(
+    {
+      path: `/api/v1/users/${encodeURIComponent(id)}/properties`,
+      route: "GET /api/v1/users/{id}/properties",
+      scope: "read:user_properties",
+      answer: propertiesSchema,
+    },
+    options,
+  );
+  return Object.fromEntries(properties.map(({ key, value }) => [key, value ?? null]));
+}
+
+async function getMembership(
+  api: ManagementApi,
+  id: string,
+  code: string,
+  options: FetchUserOptions,
+): Promise<Membership> {
+  const base = `/api/v1/organizations/${encodeURIComponent(code)}/users/${encodeURIComponent(id)}`;
+  const grants = async <T>(part: "roles" | "permissions", answer: z.ZodType<T>, pick: (found: T) => Grant[]) => {
+    if (!options.parts.has(part)) return [];
+    const route = `GET /api/v1/organizations/{code}/users/{id}/${part}`;
+    const scope = `read:organization_user_${part}`;
+    try {
+      return pick(await api.get({ path: `${base}/${part}`, route, scope, answer }, options));
+    } catch (error) {
+      // Left the organization between two calls: Kinde tells of that by an event of its own.
+      if (isNotFound(error)) return [];
+      throw error;
+    }
+  };
+  const [roles, permissions] = await Promise.all([
+    grants("roles", rolesSchema, (found) => found.roles),
+    grants("permissions", permissionsSchema, (found) => found.permissions),
+  ]);
+  return { code, roles, permissions };
+}
+
+async function getAgreements(
+  api: ManagementApi,
+  customerId: string | null,
+  options: FetchUserOptions,
+): Promise<Agreement[]> {
+  if (customerId === null || !options.parts.has("billing")) return [];
+  const agreements: Agreement[] = [];
+  let after: string | undefined;
+  do {
+    const cursor = after === undefined ? "" : `&starting_after=${encodeURIComponent(after)}`;
+    const page = await api.get(
+      {
+        path: `/api/v1/billing/agreements?customer_id=${encodeURIComponent(customerId)}${cursor}`,
+        route: "GET /api/v1/billing/agreements",
+        scope: "read:billing_agreements",
+        answer: agreementsSchema,
+      },
+      options,
+    );
+    agreements.push(...page.agreements.map(({ id, plan_code }) => ({ id, planCode: plan_code })));
+    after = page.has_more ? agreements.at(-1)?.id : undefined;
+  } while (after !== undefined);
+  return agreements;
+}
+
+function isNotFound(error: unknown): boolean {
+  return error instanceof KindeError && error.code === "kinde_not_found";
+}

@@ -1,0 +1,181 @@
+import type { Redis } from "ioredis";
+import type { Keys } from "../cache/keys.ts";
+import { defineScript } from "../cache/script.ts";
+import type { FanoutSubject, Route } from "../kinde/route-event.ts";
+import { drawTicketLua, ledgerKeys } from "./ledger.ts";
+import type { Queues } from "./queues.ts";
+
+/** A verified event and where it goes. */
+export interface RoutedEvent {
+  id: string;
+  type: string;
+  route: Route;
+}
+
+/** What became of an event. */
+export type Admission = "accepted" | "duplicate" | "ignored" | "unknown" | "unroutable";
+
+/** The way in: events to ledger and queue. */
+export interface Admissions {
+  /** Resolves when the ledger and the queue hold what the event asks for; rejects when that is not certain. */
+  admit(event: RoutedEvent): Promise<Admission>;
+}
+
+/** What admission needs. */
+export interface AdmissionsOptions {
+  redis: Redis;
+  keys: Keys;
+  queues: Pick<Queues, "enqueueRefreshes" | "enqueueFanouts">;
+  now: () => number;
+  /** How long an event id is remembered, in milliseconds: as long as an event may be old. */
+  rememberMs: number;
+  /**
+   * While a user has an outstanding event, further ones wait until it has been quiet for `quietMs`, but no longer than
+   * `maxMs` in all: a burst costs two fetches, the first at once.
+   */
+  burst: { quietMs: number; maxMs: number };
+  onError: (error: unknown) => void;
+}
+
+/** Events admitted in one go: more wait for the next. */
+const batchSize = 200;
+
+// For each event: -1 seen before, -2 nothing outstanding for its subject yet, else the milliseconds for which something
+// has been. Ids are remembered in two sets that take turns, so that forgetting costs nothing.
+const admitScript = defineScript(`${drawTicketLua}
+local answers, inBatch = {}, {}
+for i = 1, #ARGV, 5 do
+  local id, count, ledger, member, mark = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
+  local answer = -2
+  if inBatch[id] or redis.call('SISMEMBER', KEYS[1], id) == 1 or redis.call('SISMEMBER', KEYS[2], id) == 1 then
+    answer = -1
+    count = 'duplicate'
+  elseif ledger ~= '' then
+    local since, latest = KEYS[5], KEYS[6]
+    if ledger == 'fanouts' then since, latest = KEYS[7], KEYS[8] end
+    local ticket, now = draw(KEYS[3])
+    local outstanding = redis.call('ZSCORE', since, member)
+    if outstanding then
+      answer = math.max(0, math.floor((now - tonumber(outstanding)) / 1000))
+      if string.sub(redis.call('HGET', latest, member) or '', 1, 1) == 'd' then mark = 'd' end
+    else
+      redis.call('ZADD', since, ticket, member)
+    end
+    redis.call('HSET', latest, member, mark .. string.format('%.0f', ticket))
+  end
+  inBatch[id] = true
+  redis.call('HINCRBY', KEYS[4], count, 1)
+  answers[#answers + 1] = answer
+end
+return answers
+`);
+
+const rememberScript = defineScript(`
+redis.call('SADD', KEYS[1], unpack(ARGV, 2))
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+return 1
+`);
+
+interface Waiting {
+  event: RoutedEvent;
+  resolve: (admission: Admission) => void;
+  reject: (error: unknown) => void;
+}
+
+/**
+ * Admits events in two round trips, whatever their number: first the ledger, which also tells duplicates, then the
+ * queue. Only the ledger's answer says what to enqueue, so fewer cannot do. Events that arrive while a batch is under
+ * way make up the next one.
+ *
+ * An id is remembered only after its work is held, in a third trip that nobody waits for: were it lost, a redelivery
+ * would cost a fetch; were it first, a failure in between would lose the event.
+ */
+export function createAdmissions(options: AdmissionsOptions): Admissions {
+  const waiting: Waiting[] = [];
+  let running = false;
+
+  const run = async () => {
+    running = true;
+    while (waiting.length > 0) {
+      const batch = waiting.splice(0, batchSize);
+      try {
+        const admissions = await admitBatch(
+          options,
+          batch.map(({ event }) => event),
+        );
+        batch.forEach(({ resolve }, index) => {
+          resolve(admissions[index] ?? "duplicate");
+        });
+      } catch (error) {
+        for (const { reject } of batch) reject(error);
+      }
+    }
+    running = false;
+  };
+
+  return {
+    admit: (event) =>
+      new Promise((resolve, reject) => {
+        waiting.push({ event, resolve, reject });
+        if (!running) void run();
+      }),
+  };
+}
+
+async function admitBatch(options: AdmissionsOptions, events: readonly RoutedEvent[]): Promise<Admission[]> {
+  const { redis, keys, queues } = options;
+  const users = ledgerKeys(keys, "users");
+  const fanouts = ledgerKeys(keys, "fanouts");
+  const [current, previous] = seenKeys(options);
+  const answers = (await admitScript(
+    redis,
+    [
+      current,
+      previous,
+      keys.ledgerPart("ticket"),
+      keys.ledgerPart("counts"),
+      users.since,
+      users.latest,
+      fanouts.since,
+      fanouts.latest,
+    ],
+    events.flatMap(({ id, type, route }) => [id, countName(type, route), ...ledgerArgs(route)]),
+  )) as number[];
+
+  const fresh = events.filter((_, index) => answers[index] !== -1);
+  const refreshes = events.flatMap(({ route }, index) => {
+    const outstandingMs = answers[index] ?? -1;
+    if (route.to !== "user" || outstandingMs === -1) return [];
+    return [{ userId: route.userId, delayMs: route.deleted ? 0 : burstDelay(options.burst, outstandingMs) }];
+  });
+  const subjects = fresh.flatMap(({ route }): FanoutSubject[] => (route.to === "fanout" ? [route.subject] : []));
+  await Promise.all([queues.enqueueRefreshes(refreshes), queues.enqueueFanouts(subjects)]);
+  if (fresh.length > 0) remember(options, current, fresh);
+  return events.map(({ route }, index) => (answers[index] === -1 ? "duplicate" : admissionOf(route)));
+}
+
+function ledgerArgs(route: Route): [ledger: string, member: string, mark: string] {
+  if (route.to === "user") return ["users", route.userId, route.deleted ? "d" : ""];
+  return route.to === "fanout" ? ["fanouts", route.subject, ""] : ["", "", ""];
+}
+
+function admissionOf(route: Route): Admission {
+  return route.to === "none" ? route.reason : "accepted";
+}
+
+function countName(type: string, route: Route): string {
+  return `${admissionOf(route)}:${type}`;
+}
+
+function burstDelay({ quietMs, maxMs }: { quietMs: number; maxMs: number }, outstandingMs: number): number {
+  return outstandingMs < 0 ? 0 : Math.max(0, Math.min(quietMs, maxMs - outstandingMs));
+}
+
+function seenKeys({ keys, now, rememberMs }: AdmissionsOptions): [current: string, previous: string] {
+  const turn = Math.floor(now() / rememberMs);
+  return [keys.ledgerPart(`seen:${turn}`), keys.ledgerPart(`seen:${turn - 1}`)];
+}
+
+function remember({ redis, rememberMs, onError }: AdmissionsOptions, key: string, events: readonly RoutedEvent[]): void {
+  rememberScript(redis, [key], [2 * rememberMs, ...events.map(({ id }) => id)]).catch(onError);
+}

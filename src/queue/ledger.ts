@@ -1,0 +1,165 @@
+import type { Redis } from "ioredis";
+import type { Keys } from "../cache/keys.ts";
+import { defineScript } from "../cache/script.ts";
+
+/**
+ * The ledger: who has an acknowledged event that no committed refresh reflects yet. The queue is a hint, this is the
+ * truth: whoever stands here without a job is enqueued again.
+ *
+ * Acknowledgements and refreshes draw from one counter, so that "was the event acknowledged before the refresh began?"
+ * is a comparison of two numbers.
+ */
+export interface Ledger {
+  /**
+   * Takes a ticket, and tells whether the member's deletion was acknowledged. To be called before anything is fetched.
+   */
+  begin(member: string): Promise<{ ticket: number; deleted: boolean }>;
+  /**
+   * Strikes the member out, unless an event was acknowledged after the ticket was taken. To be called after the commit.
+   */
+  settle(member: string, ticket: number): Promise<"settled" | "pending">;
+  /** Notes that the member's job gave up. The member stays until a refresh settles it or an operator discards it. */
+  fail(member: string, failure: Failure): Promise<void>;
+  failures(): Promise<{ member: string; failure: Failure }[]>;
+  /** Strikes the member out whatever happened. */
+  discard(member: string): Promise<boolean>;
+  /** Where one member stands; `undefined` when nothing is outstanding. */
+  entry(member: string): Promise<LedgerEntry | undefined>;
+  /** Members in order of age, oldest first, after a position and up to an age. */
+  page(options: { after: number; olderThanMs: number; limit: number }): Promise<LedgerEntry[]>;
+  /** How far behind we are. */
+  size(): Promise<{ size: number; oldestAgeMs: number; failed: number }>;
+}
+
+/** Why a job gave up: codes and words of ours only. */
+export interface Failure {
+  code: string;
+  message: string;
+  /** Milliseconds since the epoch. */
+  failedAt: number;
+  attempts: number;
+}
+
+/** A member with an outstanding event. */
+export interface LedgerEntry {
+  member: string;
+  /** Position: the number of its first event not reflected yet, which is also its time in microseconds. */
+  since: number;
+  ageMs: number;
+  failure: Failure | undefined;
+}
+
+/** Keys of one ledger. `users` stand in the public `<prefix>:ledger`, fan-outs beside it. */
+export function ledgerKeys(keys: Keys, name: "users" | "fanouts") {
+  return name === "users"
+    ? { since: keys.ledger, latest: keys.ledgerPart("latest"), failures: keys.ledgerPart("failures") }
+    : {
+        since: keys.ledgerPart("fanouts"),
+        latest: keys.ledgerPart("fanouts:latest"),
+        failures: keys.ledgerPart("fanouts:failures"),
+      };
+}
+
+/**
+ * Lua that draws the next number: past the last one, and past the clock in microseconds, so that numbers go on growing
+ * when Redis has lost its last writes.
+ */
+export const drawTicketLua = `
+local function draw(key)
+  local time = redis.call('TIME')
+  local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+  local ticket = math.max(tonumber(redis.call('GET', key) or '0') + 1, now)
+  redis.call('SET', key, string.format('%.0f', ticket))
+  return ticket, now
+end
+`;
+
+const beginScript = defineScript(`${drawTicketLua}
+local ticket = draw(KEYS[1])
+local latest = redis.call('HGET', KEYS[2], ARGV[1])
+return { ticket, latest and string.sub(latest, 1, 1) == 'd' and 1 or 0 }
+`);
+
+const settleScript = defineScript(`
+local latest = redis.call('HGET', KEYS[2], ARGV[1])
+local ticket = tonumber(ARGV[2])
+if latest and tonumber((string.gsub(latest, 'd', ''))) > ticket then
+  -- Everything before the ticket is reflected: the oldest outstanding event is younger than it.
+  redis.call('ZADD', KEYS[1], 'XX', 'GT', ARGV[2], ARGV[1])
+  return 0
+end
+redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('HDEL', KEYS[2], ARGV[1])
+redis.call('HDEL', KEYS[3], ARGV[1])
+return 1
+`);
+
+const failScript = defineScript(`
+if redis.call('ZSCORE', KEYS[1], ARGV[1]) then redis.call('HSET', KEYS[2], ARGV[1], ARGV[2]) end
+return 1
+`);
+
+/** One of the two ledgers, over one connection. */
+export function createLedger(redis: Redis, keys: Keys, name: "users" | "fanouts", now: () => number): Ledger {
+  const { since, latest, failures } = ledgerKeys(keys, name);
+
+  const entries = async (scored: string[]): Promise<LedgerEntry[]> => {
+    const members = scored.filter((_, index) => index % 2 === 0);
+    if (members.length === 0) return [];
+    const notes = await redis.hmget(failures, ...members);
+    return members.map((member, index) => {
+      const position = Number(scored[index * 2 + 1]);
+      const note = notes[index];
+      return {
+        member,
+        since: position,
+        ageMs: now() - position / 1000,
+        failure: note ? (JSON.parse(note) as Failure) : undefined,
+      };
+    });
+  };
+
+  return {
+    async begin(member) {
+      const [ticket, deleted] = (await beginScript(redis, [keys.ledgerPart("ticket"), latest], [member])) as number[];
+      return { ticket: Number(ticket), deleted: deleted === 1 };
+    },
+    async settle(member, ticket) {
+      const settled = await settleScript(redis, [since, latest, failures], [member, ticket]);
+      return settled === 1 ? "settled" : "pending";
+    },
+    async fail(member, failure) {
+      await failScript(redis, [since, failures], [member, JSON.stringify(failure)]);
+    },
+    async failures() {
+      const notes = await redis.hgetall(failures);
+      return Object.entries(notes)
+        .map(([member, note]) => ({ member, failure: JSON.parse(note) as Failure }))
+        .sort((a, b) => b.failure.failedAt - a.failure.failedAt);
+    },
+    async discard(member) {
+      // A ticket later than any event: nothing can be outstanding after it.
+      const had = await redis.zscore(since, member);
+      await settleScript(redis, [since, latest, failures], [member, Number.MAX_SAFE_INTEGER]);
+      return had !== null;
+    },
+    async entry(member) {
+      const score = await redis.zscore(since, member);
+      return score === null ? undefined : (await entries([member, score]))[0];
+    },
+    async page({ after, olderThanMs, limit }) {
+      const latestPosition = (now() - olderThanMs) * 1000;
+      return entries(
+        await redis.zrangebyscore(since, `(${after}`, latestPosition, "WITHSCORES", "LIMIT", 0, limit),
+      );
+    },
+    async size() {
+      const [size, oldest, failed] = await Promise.all([
+        redis.zcard(since),
+        redis.zrange(since, 0, 0, "WITHSCORES"),
+        redis.hlen(failures),
+      ]);
+      return { size, oldestAgeMs: oldest[1] === undefined ? 0 : Math.max(0, now() - Number(oldest[1]) / 1000), failed };
+    },
+  };
+}

@@ -1,0 +1,116 @@
+import { type JobsOptions, Queue } from "bullmq";
+import type { Redis } from "ioredis";
+import type { Keys } from "../cache/keys.ts";
+import type { FanoutSubject } from "../kinde/route-event.ts";
+
+/** Names of the queues, as a BullMQ dashboard shows them. */
+export const queueNames = { refresh: "refresh", bulk: "bulk", fanout: "fanout" } as const;
+
+/** Refresh one user, now: somebody waits for it. */
+export interface RefreshJob {
+  userId: string;
+}
+
+/** Refresh one user when there is room, unless a refresh with a later ticket has committed since it was asked for. */
+export interface BulkJob {
+  userId: string;
+  /** Ticket drawn when the refresh was asked for. */
+  since: number;
+}
+
+/** Look up the users a subject concerns, page by page, and have each refreshed. */
+export interface FanoutJob {
+  subject: FanoutSubject;
+  /** Where to go on after an interruption; absent at the start. */
+  progress?: FanoutProgress;
+}
+
+/** The pages already done: of which source, and the cursor of the next one. */
+export interface FanoutProgress {
+  ticket: number;
+  source: "listing" | "records";
+  cursor: string | null;
+  users: number;
+}
+
+/** The three queues, and the only ways to put something into them. */
+export interface Queues {
+  refresh: Queue<RefreshJob>;
+  bulk: Queue<BulkJob>;
+  fanout: Queue<FanoutJob>;
+  /** A user who waits already is not added twice; one being fetched is fetched once more; a waiting retry is pulled forward. */
+  enqueueRefreshes(refreshes: readonly { userId: string; delayMs: number }[]): Promise<void>;
+  enqueueBulk(userIds: readonly string[], since: number): Promise<void>;
+  enqueueFanouts(subjects: readonly FanoutSubject[]): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** What the queues need. */
+export interface QueuesOptions {
+  redis: Redis;
+  keys: Keys;
+  /** Attempts before a job is given up, and the bounds of the pauses between them. */
+  retry: { attempts: number };
+  onError: (error: Error) => void;
+}
+
+/** Failed jobs kept for a dashboard's sake; the ledger keeps every failure itself. */
+const failedJobsKept = 1_000;
+
+/** The queues, over a connection whose commands end in bounded time. */
+export function createQueues({ redis, keys, retry, onError }: QueuesOptions): Queues {
+  const open = <Data>(name: string) => {
+    const queue = new Queue<Data>(name, {
+      connection: redis,
+      prefix: keys.queues,
+      defaultJobOptions: {
+        attempts: retry.attempts,
+        backoff: { type: "custom" },
+        removeOnComplete: true,
+        removeOnFail: failedJobsKept,
+        stackTraceLimit: 0,
+      },
+      streams: { events: { maxLen: 1_000 } },
+    });
+    queue.on("error", onError);
+    return queue;
+  };
+  const refresh = open<RefreshJob>(queueNames.refresh);
+  const bulk = open<BulkJob>(queueNames.bulk);
+  const fanout = open<FanoutJob>(queueNames.fanout);
+  return {
+    refresh,
+    bulk,
+    fanout,
+    async enqueueRefreshes(refreshes) {
+      if (refreshes.length === 0) return;
+      await refresh.addBulk(
+        refreshes.map(({ userId, delayMs }) => ({
+          name: "refresh",
+          data: { userId },
+          opts: { delay: delayMs, ...untilLatest(userId) },
+        })),
+      );
+    },
+    async enqueueBulk(userIds, since) {
+      if (userIds.length === 0) return;
+      await bulk.addBulk(
+        userIds.map((userId) => ({ name: "refresh", data: { userId, since }, opts: untilLatest(userId) })),
+      );
+    },
+    async enqueueFanouts(subjects) {
+      if (subjects.length === 0) return;
+      await fanout.addBulk(
+        subjects.map((subject) => ({ name: "fanout", data: { subject }, opts: untilLatest(subject) })),
+      );
+    },
+    async close() {
+      await Promise.all([refresh.close(), bulk.close(), fanout.close()]);
+    },
+  };
+}
+
+// BullMQ's other deduplication modes would drop an event that arrives while its user is being fetched.
+function untilLatest(id: string): JobsOptions {
+  return { deduplication: { id, keepLastIfActive: true, reschedule: true } };
+}

@@ -1,0 +1,75 @@
+import type { Queue } from "bullmq";
+import type { Redis } from "ioredis";
+import type { Keys } from "../cache/keys.ts";
+import type { FanoutSubject } from "../kinde/route-event.ts";
+import type { Ledger } from "./ledger.ts";
+import type { Queues } from "./queues.ts";
+
+/** What a watch over the ledgers needs. */
+export interface WatchLedgerOptions {
+  redis: Redis;
+  keys: Keys;
+  queues: Queues;
+  users: Ledger;
+  fanouts: Ledger;
+  now: () => number;
+  /** Time between two watches of the whole fleet; a member younger than that is left alone. Milliseconds. */
+  intervalMs: number;
+  /** A member whose job gave up gets another after so long, in milliseconds. */
+  failedRetryMs: number;
+}
+
+const pageSize = 500;
+
+/**
+ * One watch over both ledgers: whoever stands there without a live job is enqueued again, whatever became of the job (a
+ * crash between ledger and queue, a dashboard's delete, a lost write of Redis).
+ *
+ * @returns how many were enqueued; 0 too when another process watched within the interval
+ */
+export async function watchLedger(options: WatchLedgerOptions): Promise<number> {
+  const { redis, keys, queues, users, fanouts, intervalMs } = options;
+  // A little less than the interval, so that a process that comes round just on time is not a whole one late.
+  const free = await redis.set(keys.ledgerPart("watch"), "1", "PX", Math.ceil(intervalMs * 0.9), "NX");
+  if (free === null) return 0;
+  const lostUsers = await enqueueLost(options, users, [queues.refresh, queues.bulk], (members) =>
+    queues.enqueueRefreshes(members.map((userId) => ({ userId, delayMs: 0 }))),
+  );
+  const lostFanouts = await enqueueLost(options, fanouts, [queues.fanout], (members) =>
+    queues.enqueueFanouts(members.filter((member): member is FanoutSubject => member.includes(":"))),
+  );
+  return lostUsers + lostFanouts;
+}
+
+async function enqueueLost(
+  { redis, now, intervalMs, failedRetryMs }: WatchLedgerOptions,
+  ledger: Ledger,
+  candidates: readonly Pick<Queue, "getDeduplicationJobId" | "toKey">[],
+  enqueue: (members: string[]) => Promise<void>,
+): Promise<number> {
+  let found = 0;
+  let after = 0;
+  for (;;) {
+    const page = await ledger.page({ after, olderThanMs: intervalMs, limit: pageSize });
+    const due = page.filter(({ failure }) => failure === undefined || now() - failure.failedAt > failedRetryMs);
+    const live = await Promise.all(due.map(({ member }) => hasJob(redis, candidates, member)));
+    const lost = due.filter((_, index) => !live[index]).map(({ member }) => member);
+    await enqueue(lost);
+    found += lost.length;
+    const last = page.at(-1);
+    if (last === undefined || page.length < pageSize) return found;
+    after = last.since;
+  }
+}
+
+async function hasJob(
+  redis: Redis,
+  queues: readonly Pick<Queue, "getDeduplicationJobId" | "toKey">[],
+  member: string,
+): Promise<boolean> {
+  for (const queue of queues) {
+    const jobId = await queue.getDeduplicationJobId(member);
+    if (jobId !== null && (await redis.exists(queue.toKey(jobId))) === 1) return true;
+  }
+  return false;
+}

@@ -1,0 +1,127 @@
+import { z } from "zod";
+import type { Records } from "../cache/records.ts";
+import type { ProfilePart } from "../config.ts";
+import { KindeError } from "../errors.ts";
+import type { Flags } from "../flags/define-flags.ts";
+import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
+import type { Profile } from "../kinde/profile.ts";
+import type { FanoutSubject } from "../kinde/route-event.ts";
+import type { FanoutProgress } from "../queue/queues.ts";
+
+/** Users to refresh, and where to go on; `undefined` at the end. */
+export interface FanoutPage {
+  userIds: string[];
+  next: Pick<FanoutProgress, "source" | "cursor"> | undefined;
+}
+
+/** Looks up one page of the users a subject concerns. */
+export type FanOut = (
+  subject: FanoutSubject,
+  at: Pick<FanoutProgress, "source" | "cursor"> | undefined,
+  options: CallOptions,
+) => Promise<FanoutPage>;
+
+const pageSchema = z.object({
+  organization_users: z.array(z.object({ id: z.string() })).nullish(),
+  users: z.array(z.object({ id: z.string() })).nullish(),
+  next_token: z.string().nullish(),
+});
+
+/** What looking up needs. */
+export interface FanOutOptions {
+  api: ManagementApi;
+  records: Pick<Records, "scan">;
+  flags: Pick<Flags, "mayNeed">;
+  /** Parts of the profile that records keep. */
+  keep: ReadonlySet<ProfilePart>;
+}
+
+/**
+ * Whom an organization, role or permission concerns, from two sources one after the other: Kinde's listing, which knows
+ * those who have it now, and our own records, which know those who had it (after its deletion the listing is gone) and
+ * are the only way from a permission to its holders.
+ */
+export function createFanOut({ api, records, flags, keep }: FanOutOptions): FanOut {
+  const matters = (subject: FanoutSubject) => {
+    const part = grantPart(subject);
+    return part === undefined || keep.has(part) || flags.mayNeed(part);
+  };
+  return async (subject, at, options) => {
+    if (!matters(subject)) return { userIds: [], next: undefined };
+    const from = at ?? { source: listingPath(subject) === undefined ? "records" : "listing", cursor: null };
+    return from.source === "listing"
+      ? listPage(api, subject, from.cursor, options)
+      : recordsPage(records, concerns(subject, keep), from.cursor ?? "0");
+  };
+}
+
+const toRecords = { source: "records", cursor: null } as const;
+
+async function listPage(
+  api: ManagementApi,
+  subject: FanoutSubject,
+  cursor: string | null,
+  options: CallOptions,
+): Promise<FanoutPage> {
+  const listing = listingPath(subject);
+  if (listing === undefined) return { userIds: [], next: toRecords };
+  const query = `?page_size=500${cursor === null ? "" : `&next_token=${encodeURIComponent(cursor)}`}`;
+  try {
+    const page = await api.get({ ...listing, path: listing.path + query, answer: pageSchema }, options);
+    const userIds = (page.organization_users ?? page.users ?? []).map(({ id }) => id);
+    return { userIds, next: page.next_token ? { source: "listing", cursor: page.next_token } : toRecords };
+  } catch (error) {
+    if (error instanceof KindeError && (error.code === "kinde_not_found" || error.status === 400)) {
+      return { userIds: [], next: toRecords };
+    }
+    throw error;
+  }
+}
+
+function listingPath(subject: FanoutSubject) {
+  const [kind, id] = splitSubject(subject);
+  const escaped = encodeURIComponent(id);
+  if (kind === "organization") {
+    return {
+      path: `/api/v1/organizations/${escaped}/users`,
+      route: "GET /api/v1/organizations/{code}/users",
+      scope: "read:organization_users",
+    };
+  }
+  if (kind === "role") {
+    return { path: `/api/v1/roles/${escaped}/users`, route: "GET /api/v1/roles/{id}/users", scope: "read:roles" };
+  }
+  return undefined;
+}
+
+async function recordsPage(
+  records: Pick<Records, "scan">,
+  concerned: (profile: Profile) => boolean,
+  cursor: string,
+): Promise<FanoutPage> {
+  const page = await records.scan(cursor, 1000);
+  return {
+    userIds: page.profiles.filter(concerned).map(({ id }) => id),
+    next: page.cursor === "0" ? undefined : { source: "records", cursor: page.cursor },
+  };
+}
+
+// Where records do not keep what would tell, everyone counts who could be concerned.
+function concerns(subject: FanoutSubject, keep: ReadonlySet<ProfilePart>): (profile: Profile) => boolean {
+  const id = splitSubject(subject)[1];
+  const part = grantPart(subject);
+  if (!keep.has("organizations")) return () => true;
+  if (part === undefined) return ({ organizations }) => organizations.some(({ code }) => code === id);
+  if (!keep.has(part)) return ({ organizations }) => organizations.length > 0;
+  return ({ organizations }) => organizations.some((membership) => membership[part].some((grant) => grant.id === id));
+}
+
+function grantPart(subject: FanoutSubject): "roles" | "permissions" | undefined {
+  const [kind] = splitSubject(subject);
+  return kind === "organization" ? undefined : kind === "role" ? "roles" : "permissions";
+}
+
+function splitSubject(subject: FanoutSubject): [kind: string, id: string] {
+  const colon = subject.indexOf(":");
+  return [subject.slice(0, colon), subject.slice(colon + 1)];
+}

@@ -1,0 +1,20 @@
+import "vitest";
+import type { TestProject } from "vitest/node";
+import { startEmbeddedRedis } from "../../src/admin/embedded-redis.ts";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    redisUrl: string;
+  }
+}
+
+/** One Redis for all test files, each under a prefix of its own; files that break Redis start another. */
+export default async function setup(project: TestProject) {
+  if (process.env.REDIS_URL) {
+    project.provide("redisUrl", process.env.REDIS_URL);
+    return;
+  }
+  const redis = await startEmbeddedRedis({ say: (line) => console.log(line) });
+  project.provide("redisUrl", redis.url);
+  return () => redis.close();
+}

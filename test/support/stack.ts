@@ -1,0 +1,108 @@
+import { randomBytes } from "node:crypto";
+import { fileURLToPath } from "node:url";
+import { Redis } from "ioredis";
+import { inject } from "vitest";
+import { openStore, type Running, runServer, runWorkers, type Store, type World } from "../../src/admin/compose.ts";
+import { type Config, loadConfig } from "../../src/config.ts";
+import { createEmulator, type Emulator, type EmulatorOptions } from "../../src/emulator/index.ts";
+import { createLog, type Log } from "../../src/log.ts";
+
+/** Kindling whole, as a deployment runs it: emulator, server and workers over real HTTP and a real Redis. */
+export interface Stack {
+  emulator: Emulator;
+  config: Config;
+  store: Store;
+  log: Log;
+  world: World;
+  /** Where Kinde is to deliver. */
+  webhookUrl: string;
+  startWorkers(): Promise<Running>;
+  /** Registers the webhook at the emulator, for all events. */
+  subscribe(): void;
+  /** The record of a user as any client sees it. */
+  record(userId: string): Promise<Record<string, unknown> | null>;
+  close(): Promise<void>;
+}
+
+export interface StackOptions {
+  emulator?: EmulatorOptions;
+  /** Settings by their environment names. */
+  env?: Record<string, string>;
+  world?: Partial<World>;
+  /** Default true. */
+  workers?: boolean;
+  redisUrl?: string;
+}
+
+/** A prefix no other test uses. */
+export function uniquePrefix(): string {
+  return `test-${randomBytes(6).toString("hex")}`;
+}
+
+/** The settings a test runs with. */
+export function testConfig(emulator: Emulator, env: Record<string, string> = {}, redisUrl = inject("redisUrl")): Config {
+  return loadConfig({
+    KINDE_DOMAIN: emulator.url,
+    KINDE_MANAGEMENT_CLIENT_ID: emulator.clientId,
+    KINDE_MANAGEMENT_CLIENT_SECRET: emulator.clientSecret,
+    REDIS_URL: redisUrl,
+    HOST: "127.0.0.1",
+    PORT: "0",
+    KINDLING_PREFIX: uniquePrefix(),
+    KINDLING_FLAGS: fileURLToPath(new URL("../../kindling.flags.ts", import.meta.url)),
+    KINDLING_LOG_LEVEL: "silent",
+    KINDLING_CALLS_PER_MINUTE: "100000",
+    KINDLING_CALLS_AT_ONCE: "100",
+    ...env,
+  });
+}
+
+export async function startStack(options: StackOptions = {}): Promise<Stack> {
+  const emulator = await createEmulator({ retryTimeScale: 0.01, ...options.emulator });
+  const config = testConfig(emulator, options.env, options.redisUrl);
+  const world: World = { fetch, now: Date.now, ...options.world };
+  const log = createLog(config.logLevel);
+  const store = await openStore(config, world, log);
+  const server = await runServer(config, world, log, store);
+  const running: Running[] = [];
+  const startWorkers = async () => {
+    const workers = await runWorkers(config, world, log, store);
+    running.push(workers);
+    return workers;
+  };
+  if (options.workers ?? true) await startWorkers();
+  const webhookUrl = `http://127.0.0.1:${server.port}/webhooks/kinde`;
+  return {
+    emulator,
+    config,
+    store,
+    log,
+    world,
+    webhookUrl,
+    startWorkers,
+    subscribe: () => {
+      emulator.webhooks.register({ url: webhookUrl });
+    },
+    record: async (userId) => JSON.parse((await store.redis.get(store.keys.flags(userId))) ?? "null"),
+    async close() {
+      await emulator.close();
+      await server.close();
+      await Promise.all(running.map((workers) => workers.close()));
+      await store.close();
+      await dropKeys(config);
+    },
+  };
+}
+
+/** Removes what a test left in the shared Redis. */
+export async function dropKeys({ redisUrl, prefix }: Config): Promise<void> {
+  const redis = new Redis(redisUrl, { maxRetriesPerRequest: 1 });
+  redis.on("error", () => undefined);
+  try {
+    const keys = await redis.keys(`*${prefix}*`);
+    if (keys.length > 0) await redis.del(keys);
+  } catch {
+    // A test that breaks its own Redis leaves nothing to remove.
+  }
+  redis.disconnect();
+}

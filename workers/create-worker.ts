@@ -1,0 +1,79 @@
+import { type Job, type Queue, Worker } from "bullmq";
+import type { Redis } from "ioredis";
+import type { Ledger } from "../src/queue/ledger.ts";
+import { errorFields, type Log } from "../src/log.ts";
+import { jobError } from "./job-errors.ts";
+
+/** What every worker of a process shares. */
+export interface WorkerDeps {
+  /** A connection whose commands wait for Redis; BullMQ opens another like it to block on. */
+  connection: Redis;
+  prefix: string;
+  retry: { baseMs: number; maxMs: number };
+  now: () => number;
+  log: Log;
+  /** Aborted when jobs in hand must end. */
+  signal: AbortSignal;
+}
+
+/** One worker: which queue, how many jobs at once, and what a job does. */
+export interface WorkerSpec<Data> {
+  queue: Queue<Data>;
+  concurrency: number;
+  ledger: Ledger;
+  /** Who stands in the ledger for this job. */
+  member(data: Data): string;
+  process(job: Job<Data>): Promise<unknown>;
+}
+
+// A killed worker's jobs are taken over when their lock has expired and the next check sees it: 25 s at the latest.
+const lockMs = 15_000;
+const stalledCheckMs = 10_000;
+/** A job that takes its process down with it comes back so often before it fails. */
+const takeovers = 5;
+
+/** A BullMQ worker whose jobs end as the ledger and the retry rules want them to. */
+export function createWorker<Data>(deps: WorkerDeps, spec: WorkerSpec<Data>): Worker<Data> {
+  const { connection, prefix, retry, now, log, signal } = deps;
+  const worker = new Worker<Data>(
+    spec.queue.name,
+    async (job, token) => {
+      const member = spec.member(job.data);
+      try {
+        return await spec.process(job);
+      } catch (error) {
+        const fields = { queue: spec.queue.name, member, attempt: job.attemptsMade + 1, ...errorFields(error) };
+        log.warn(fields, "job did not finish");
+        throw await jobError(error, job, token, {
+          queue: spec.queue,
+          ledger: spec.ledger,
+          member,
+          now,
+          stopping: () => signal.aborted,
+        });
+      }
+    },
+    {
+      connection,
+      prefix,
+      concurrency: spec.concurrency,
+      lockDuration: lockMs,
+      stalledInterval: stalledCheckMs,
+      maxStalledCount: takeovers,
+      runRetryDelay: 1_000,
+      maximumRateLimitDelay: 1_000,
+      // BullMQ heeds `queue.rateLimit` only where a limiter is set; this one never limits by itself.
+      limiter: { max: Number.MAX_SAFE_INTEGER, duration: 1_000 },
+      removeOnComplete: { count: 0 },
+      settings: { backoffStrategy: (attemptsMade) => backoff(attemptsMade, retry) },
+    },
+  );
+  worker.on("error", (error) => log.warn({ queue: spec.queue.name, ...errorFields(error) }, "worker error"));
+  return worker;
+}
+
+/** Doubles from `baseMs` up to `maxMs`; the upper half is random, so that many failed together do not return together. */
+export function backoff(attemptsMade: number, { baseMs, maxMs }: { baseMs: number; maxMs: number }): number {
+  const full = Math.min(maxMs, baseMs * 2 ** Math.min(attemptsMade - 1, 30));
+  return Math.round(full / 2 + (Math.random() * full) / 2);
+}

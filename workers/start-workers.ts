@@ -1,0 +1,91 @@
+import type { Records } from "../src/cache/records.ts";
+import type { FanOut } from "../src/refresh/fan-out.ts";
+import type { RefreshUser } from "../src/refresh/refresh-user.ts";
+import type { Ledger } from "../src/queue/ledger.ts";
+import type { Queues } from "../src/queue/queues.ts";
+import type { EnqueueUsers } from "../src/queue/enqueue-users.ts";
+import { createWorker, type WorkerDeps } from "./create-worker.ts";
+
+/** What the workers need. */
+export interface StartWorkersOptions extends Omit<WorkerDeps, "signal"> {
+  queues: Queues;
+  users: Ledger;
+  fanouts: Ledger;
+  records: Pick<Records, "tickets">;
+  refreshUser: RefreshUser;
+  fanOut: FanOut;
+  acknowledge: EnqueueUsers;
+  concurrency: { refresh: number; bulk: number };
+}
+
+/** The workers of one process. */
+export interface Workers {
+  /** Takes no more jobs, lets those in hand finish for so long, then aborts them and hands them back. */
+  close(graceMs: number): Promise<void>;
+}
+
+/** Starts the three workers. */
+export function startWorkers(options: StartWorkersOptions): Workers {
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const deps = { ...options, signal };
+  const workers = [refreshWorker(options, deps), bulkWorker(options, deps), fanoutWorker(options, deps)];
+  return {
+    async close(graceMs) {
+      const timer = setTimeout(() => stopping.abort(new Error("shutting down")), graceMs);
+      await Promise.all(workers.map((worker) => worker.close()));
+      clearTimeout(timer);
+      stopping.abort();
+    },
+  };
+}
+
+function refreshWorker({ queues, users, refreshUser, concurrency }: StartWorkersOptions, deps: WorkerDeps) {
+  return createWorker(deps, {
+    queue: queues.refresh,
+    concurrency: concurrency.refresh,
+    ledger: users,
+    member: ({ userId }) => userId,
+    process: ({ data }) => refreshUser(data.userId, { priority: "webhook", signal: deps.signal }),
+  });
+}
+
+function bulkWorker({ queues, users, records, refreshUser, concurrency }: StartWorkersOptions, deps: WorkerDeps) {
+  return createWorker(deps, {
+    queue: queues.bulk,
+    concurrency: concurrency.bulk,
+    ledger: users,
+    member: ({ userId }) => userId,
+    async process({ data }) {
+      const [ticket = 0] = await records.tickets([data.userId]);
+      if (ticket >= data.since) {
+        await users.settle(data.userId, ticket);
+        return;
+      }
+      await refreshUser(data.userId, { priority: "bulk", signal: deps.signal });
+    },
+  });
+}
+
+function fanoutWorker({ queues, fanouts, fanOut, acknowledge }: StartWorkersOptions, deps: WorkerDeps) {
+  return createWorker(deps, {
+    queue: queues.fanout,
+    concurrency: 1,
+    ledger: fanouts,
+    member: ({ subject }) => subject,
+    async process(job) {
+      const { subject } = job.data;
+      let progress = job.data.progress;
+      const ticket = progress?.ticket ?? (await fanouts.begin(subject)).ticket;
+      for (;;) {
+        const page = await fanOut(subject, progress, { priority: "webhook", signal: deps.signal });
+        await acknowledge(page.userIds);
+        if (page.next === undefined) break;
+        progress = { ...page.next, ticket, users: (progress?.users ?? 0) + page.userIds.length };
+        await job.updateData({ subject, progress });
+        deps.signal.throwIfAborted();
+      }
+      await fanouts.settle(subject, ticket);
+    },
+  });
+}

@@ -156,15 +156,25 @@ export interface KindeActions {
 
   roles(): Role[];
   /** Permissions that do not exist yet are created too. Fires `role.created`. */
-  createRole(key: string, permissionKeys?: readonly string[]): Role;
+  createRole(
+    key: string,
+    permissionKeys?: readonly string[],
+    details?: { name?: string; description?: string; isDefaultRole?: boolean },
+  ): Role;
   /** Fires `role.updated`, nothing for the users who hold it. */
   updateRole(
     key: string,
-    changes: { key?: string; name?: string; description?: string; permissions?: readonly string[] },
+    changes: {
+      key?: string;
+      name?: string;
+      description?: string;
+      isDefaultRole?: boolean;
+      permissions?: readonly string[];
+    },
   ): void;
   deleteRole(key: string): void;
   permissions(): Permission[];
-  createPermission(key: string, name?: string): Permission;
+  createPermission(key: string, name?: string, description?: string): Permission;
   updatePermission(key: string, changes: { key?: string; name?: string; description?: string }): void;
   deletePermission(key: string): void;
 

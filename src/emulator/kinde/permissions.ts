@@ -15,10 +15,10 @@ export function createPermissionActions(world: World, source: EventSource): Perm
   const { permissions } = world.catalogue;
   return {
     permissions: () => [...permissions.values()],
-    createPermission: (key, name = key) => {
+    createPermission: (key, name = key, description = "") => {
       if (find(permissions, (permission) => permission.key === key))
         throw new EmulatorError("permission_already_exists", `There is a permission "${key}" already.`);
-      const permission = { id: newId.permission(), key, name, description: "" };
+      const permission = { id: newId.permission(), key, name, description };
       permissions.set(permission.id, permission);
       world.fire("permission.created", permissionPayload(permission), source);
       return permission;

@@ -17,13 +17,21 @@ export function createRoleActions(
   const { roles, permissions } = world.catalogue;
   return {
     roles: () => [...roles.values()].map((role) => toRole(world.catalogue, role)),
-    createRole: (key, permissionKeys = []) => {
+    createRole: (key, permissionKeys = [], details = {}) => {
       if (find(roles, (role) => role.key === key))
         throw new EmulatorError("role_already_exists", `There is a role "${key}" already.`);
       const permissionIds = permissionKeys.map(
         (name) => (find(permissions, (permission) => permission.key === name) ?? createPermission(name)).id,
       );
-      const role = { id: newId.role(), key, name: key, description: "", isDefaultRole: false, permissionIds };
+      const role = {
+        id: newId.role(),
+        key,
+        name: key,
+        description: "",
+        isDefaultRole: false,
+        permissionIds,
+        ...details,
+      };
       roles.set(role.id, role);
       world.fire("role.created", rolePayload(role), source);
       return toRole(world.catalogue, role);

@@ -1,0 +1,62 @@
+import type { HttpBindings } from "@hono/node-server";
+import type { Hono } from "hono";
+import type { Tokens } from "../auth/tokens.ts";
+import type { createPipeline, EmulatorContext } from "../http/pipeline.ts";
+import { failure, type Reply } from "../http/reply.ts";
+import { billingRoutes } from "./billing.ts";
+import { organizationUserGrantRoutes } from "./organization-user-grants.ts";
+import { organizationUserRoutes } from "./organization-users.ts";
+import { organizationRoutes } from "./organizations.ts";
+import { permissionRoutes } from "./permissions.ts";
+import { propertyRoutes } from "./properties.ts";
+import { roleRoutes } from "./roles.ts";
+import { type ApiDeps, type Route, toCall } from "./route.ts";
+import { searchRoutes } from "./search.ts";
+import { userListRoutes } from "./user-lists.ts";
+import { userRoutes } from "./users.ts";
+import { webhookRoutes } from "./webhooks.ts";
+
+const BASE = "/api/v1";
+
+/** Every route of the Management API. */
+export const managementRoutes = (deps: ApiDeps): Route[] => [
+  ...userRoutes(deps),
+  ...userListRoutes(deps),
+  ...searchRoutes(deps),
+  ...propertyRoutes(deps),
+  ...organizationRoutes(deps),
+  ...organizationUserRoutes(deps),
+  ...organizationUserGrantRoutes(deps),
+  ...roleRoutes(deps),
+  ...permissionRoutes(deps),
+  ...billingRoutes(deps),
+  ...webhookRoutes(deps),
+];
+
+/** Puts the Management API on `app`: each call counted, let through by faults and limits, then by its bearer token. */
+export function mountManagementApi(
+  app: Hono<{ Bindings: HttpBindings }>,
+  pipeline: ReturnType<typeof createPipeline>,
+  tokens: Tokens,
+  routes: readonly Route[],
+): void {
+  for (const { method, path, scope, handle } of routes) {
+    const route = BASE + path;
+    const guarded = pipeline({
+      method,
+      route,
+      handle: async (context, target) => (await refusalOf(tokens, context, scope)) ?? handle(toCall(context, target)),
+    });
+    app.on(method, route.replaceAll(/\{(\w+)\}/g, ":$1"), guarded);
+  }
+  const nothing = failure(404, "NOT_FOUND", "There is no such route.");
+  app.all(`${BASE}/*`, pipeline({ method: "ANY", route: `${BASE}/?`, handle: () => nothing }));
+}
+
+async function refusalOf(tokens: Tokens, context: EmulatorContext, scope: string): Promise<Reply | undefined> {
+  const bearer = /^Bearer (.+)$/i.exec(context.req.header("authorization") ?? "")?.[1];
+  const scopes = bearer === undefined ? undefined : await tokens.check(bearer);
+  if (!scopes) return failure(401, "TOKEN_INVALID", "The access token is missing, expired or not valid here.");
+  if (!scopes.has(scope)) return failure(403, "INSUFFICIENT_SCOPE", `This call needs the scope ${scope}.`);
+  return undefined;
+}

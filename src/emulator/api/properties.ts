@@ -1,0 +1,100 @@
+import { z } from "zod";
+import { BadRequest, ok } from "../http/reply.ts";
+import { userOf } from "../kinde/world.ts";
+import type { UserState } from "../state/user-state.ts";
+import { cursorOf, pageSizeOf } from "./paging.ts";
+import { oneProperty } from "./render.ts";
+import { type ApiDeps, type Route, refuseBulk } from "./route.ts";
+
+const value = z.union([z.string(), z.number(), z.boolean()]).transform(String);
+const values = z.object({ properties: z.record(z.string(), value.nullable()) });
+const definition = z.object({
+  name: z.string().min(1),
+  description: z.string().default(""),
+  key: z.string().min(1),
+  type: z.enum(["single_line_text", "multi_line_text"]),
+  context: z.enum(["usr", "org", "app"]),
+  is_private: z.boolean(),
+});
+
+/** Properties: what there are, and which a user has. */
+export function propertyRoutes(deps: ApiDeps): Route[] {
+  return [...definitionRoutes(deps), ...valueRoutes(deps)];
+}
+
+function definitionRoutes({ world, actions }: ApiDeps): Route[] {
+  return [
+    {
+      method: "GET",
+      path: "/properties",
+      scope: "read:properties",
+      handle: (call) => {
+        const context = call.query("context");
+        const size = pageSizeOf(call);
+        const all = [...world.catalogue.properties.values()].filter((one) => !context || one.context === context);
+        const after = cursorOf(call, "starting_after");
+        const start = after === undefined ? 0 : all.findIndex(({ id }) => id === after) + 1;
+        if (after !== undefined && start === 0) throw new BadRequest("starting_after is unknown.", "invalid_cursor");
+        const properties = all.slice(start, start + size).map(oneProperty);
+        return ok({ properties, has_more: start + size < all.length });
+      },
+    },
+    {
+      method: "POST",
+      path: "/properties",
+      scope: "create:properties",
+      handle: async (call) => {
+        const { key, name, description, context, is_private } = await call.body(definition);
+        if (key.startsWith("kp_")) throw new BadRequest("Keys beginning kp_ are Kinde's own.", "invalid_key");
+        const { id } = actions.createProperty(key, { name, description, context, isPrivate: is_private });
+        return ok({ property: { id } }, 201);
+      },
+    },
+  ];
+}
+
+function valueRoutes({ world, actions, tornReads }: ApiDeps): Route[] {
+  return [
+    {
+      method: "GET",
+      path: "/users/{user_id}/properties",
+      scope: "read:user_properties",
+      handle: (call) =>
+        ok({ properties: valuesOf(tornReads.read(call.param("user_id"), "properties")), next_token: null }),
+    },
+    {
+      method: "PATCH",
+      path: "/users/{user_id}/properties",
+      scope: "update:user_properties",
+      handle: async (call) => {
+        const { properties } = await call.body(values);
+        refuseBulk(Object.keys(properties).length);
+        actions.setProperties(call.param("user_id"), properties);
+        return ok();
+      },
+    },
+    {
+      method: "PUT",
+      path: "/users/{user_id}/properties/{property_key}",
+      scope: "update:user_properties",
+      handle: (call) => {
+        userOf(world, call.param("user_id"));
+        const next = call.searchParams().get("value");
+        if (next === null) throw new BadRequest("The query needs a value.", "value_missing");
+        actions.setProperties(call.param("user_id"), { [call.param("property_key")]: next });
+        return ok();
+      },
+    },
+  ];
+
+  function valuesOf(user: UserState) {
+    const defined = [...world.catalogue.properties.values()].filter(({ context }) => context === "usr");
+    return defined.map(({ id, key, name, description }) => ({
+      id,
+      name,
+      description,
+      key,
+      value: user.properties[key] ?? null,
+    }));
+  }
+}

@@ -1,0 +1,124 @@
+import { organizationCodes } from "../kinde/truth.ts";
+import type { Catalogue } from "../state/catalogue.ts";
+import type { UserState } from "../state/user-state.ts";
+import type { Org, PropertyDefinition } from "../truth-types.ts";
+import type { Webhook } from "../types.ts";
+import type { ApiCall } from "./route.ts";
+
+/** What `expand` asks for. */
+export interface Expand {
+  organizations: boolean;
+  identities: boolean;
+  billing: boolean;
+  properties: boolean;
+}
+
+export function expandOf(call: ApiCall): Expand {
+  const names = (call.query("expand") ?? "").split(",").map((name) => name.trim());
+  return {
+    organizations: names.includes("organizations"),
+    identities: names.includes("identities"),
+    billing: names.includes("billing"),
+    properties: names.includes("properties"),
+  };
+}
+
+/** The fields all shapes of a user share. Assigned to in place: a search renders a million of these. */
+interface AccountShape {
+  organizations?: string[];
+  identities?: UserState["identities"];
+  billing?: { customer_id: string };
+  properties?: UserState["properties"];
+  [field: string]: unknown;
+}
+
+function account(user: UserState): AccountShape {
+  return {
+    last_name: user.lastName,
+    first_name: user.firstName,
+    is_suspended: user.isSuspended,
+    picture: user.picture,
+    total_sign_ins: user.totalSignIns,
+    failed_sign_ins: user.failedSignIns,
+    last_signed_in: user.lastSignedIn,
+    created_on: user.createdOn,
+  };
+}
+
+function expanded(catalogue: Catalogue, shape: AccountShape, user: UserState, expand: Expand): AccountShape {
+  if (expand.organizations) shape.organizations = organizationCodes(catalogue, user);
+  if (expand.identities) shape.identities = user.identities;
+  if (expand.billing && user.billing) shape.billing = { customer_id: user.billing.customerId };
+  return shape;
+}
+
+/** `GET /user` */
+export const oneUser = (catalogue: Catalogue, user: UserState, expand: Expand) => ({
+  id: user.id,
+  provided_id: user.providedId,
+  preferred_email: user.email,
+  phone: user.phone,
+  username: user.username,
+  ...expanded(catalogue, account(user), user, expand),
+});
+
+/** An item of `GET /users` */
+export const listedUser = (catalogue: Catalogue, user: UserState, expand: Expand) => ({
+  id: user.id,
+  provided_id: user.providedId,
+  email: user.email,
+  phone: user.phone,
+  username: user.username,
+  ...expanded(catalogue, account(user), user, expand),
+});
+
+/** An item of `GET /search/users`: no phone, no billing. */
+export function foundUser(catalogue: Catalogue, user: UserState, expand: Expand): AccountShape {
+  const shape: AccountShape = {
+    id: user.id,
+    provided_id: user.providedId,
+    email: user.email,
+    username: user.username,
+    last_name: user.lastName,
+    first_name: user.firstName,
+    is_suspended: user.isSuspended,
+    picture: user.picture,
+    total_sign_ins: user.totalSignIns,
+    failed_sign_ins: user.failedSignIns,
+    last_signed_in: user.lastSignedIn,
+    created_on: user.createdOn,
+  };
+  if (expand.organizations) shape.organizations = organizationCodes(catalogue, user);
+  if (expand.identities) shape.identities = user.identities;
+  if (expand.properties) shape.properties = user.properties;
+  return shape;
+}
+
+export const listedOrganization = (org: Org) => ({
+  code: org.code,
+  name: org.name,
+  handle: org.handle,
+  is_default: org.isDefault,
+  external_id: org.externalId,
+  is_auto_membership_enabled: false,
+});
+
+export const oneProperty = (property: PropertyDefinition) => ({
+  id: property.id,
+  key: property.key,
+  name: property.name,
+  is_private: property.isPrivate,
+  description: property.description,
+  is_kinde_property: property.isKindeProperty,
+});
+
+export const oneWebhook = (webhook: Webhook) => ({
+  id: webhook.id,
+  name: webhook.name,
+  endpoint: webhook.endpoint,
+  description: webhook.description,
+  event_types: webhook.eventTypes,
+  created_on: webhook.createdOn,
+});
+
+export const fullName = (user: UserState): string => [user.firstName, user.lastName].filter(Boolean).join(" ");

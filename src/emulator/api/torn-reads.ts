@@ -1,0 +1,37 @@
+import type { Faults } from "../faults/faults.ts";
+import { userOf, type World } from "../kinde/world.ts";
+import type { UserState } from "../state/user-state.ts";
+
+type Half = "account" | "properties";
+
+/** The two calls that make up one user, when a change falls between them. */
+export interface TornReads {
+  /** The state to answer this half with. */
+  read(userId: string, half: Half): UserState;
+}
+
+export function createTornReads(world: World, faults: Faults): TornReads {
+  const open = new Map<string, { half: Half; before: UserState | undefined }>();
+
+  return {
+    read: (userId, half) => {
+      const now = userOf(world, userId);
+      const first = open.get(userId);
+      if (first && first.half !== half) {
+        open.delete(userId);
+        return first.before ?? now;
+      }
+      const strike = faults.strike("torn_read", { user: userId });
+      if (!strike) return now;
+      const { answer, change } = strike.fault;
+      open.set(userId, { half, before: answer === "before" ? now : undefined });
+      if (change) {
+        const { properties = {}, ...account } = change;
+        const merged = Object.entries({ ...now.properties, ...properties });
+        const kept = merged.filter((entry): entry is [string, string] => entry[1] !== null);
+        world.users.put({ ...now, ...account, properties: Object.fromEntries(kept) });
+      }
+      return now;
+    },
+  };
+}

@@ -1,0 +1,69 @@
+import { randomBytes } from "node:crypto";
+import {
+  CompactSign,
+  type CryptoKey,
+  createLocalJWKSet,
+  exportJWK,
+  generateKeyPair,
+  type JWK,
+  type JWTPayload,
+  jwtVerify,
+  type KeyObject,
+} from "jose";
+
+interface SigningKey {
+  readonly kid: string;
+  readonly privateKey: CryptoKey;
+  readonly publicJwk: JWK;
+}
+
+/** The tenant's keys: one pair signs events, access tokens and ID tokens alike. */
+export interface Keys {
+  jwks(): { keys: JWK[] };
+  rotate(options?: { keepOld?: boolean }): Promise<void>;
+  /** Signs as is: no claim is added. */
+  sign(payload: unknown, options?: SignOptions): Promise<string>;
+  /** Payload of a token signed by a key of the set; throws otherwise. */
+  verify(token: string, expected: { issuer: string; audience: string; now: number }): Promise<JWTPayload>;
+  /** Changes with every rotation. */
+  readonly kid: string;
+}
+
+export interface SignOptions {
+  header?: Record<string, unknown>;
+  key?: CryptoKey | KeyObject | JWK | Uint8Array;
+}
+
+export async function createKeys(onRotate: (kid: string) => void): Promise<Keys> {
+  let current = await newKey();
+  let published = [current];
+  const encoder = new TextEncoder();
+
+  const jwks = () => ({ keys: published.map(({ publicJwk }) => publicJwk) });
+  return {
+    jwks,
+    rotate: async ({ keepOld = false } = {}) => {
+      const next = await newKey();
+      published = keepOld ? [next, ...published] : [next];
+      current = next;
+      onRotate(next.kid);
+    },
+    sign: (payload, { header = {}, key = current.privateKey } = {}) =>
+      new CompactSign(encoder.encode(JSON.stringify(payload)))
+        .setProtectedHeader({ alg: "RS256", kid: current.kid, typ: "JWT", ...header })
+        .sign(key),
+    verify: async (token, { issuer, audience, now }) => {
+      const options = { algorithms: ["RS256"], issuer, audience, currentDate: new Date(now) };
+      return (await jwtVerify(token, createLocalJWKSet(jwks()), options)).payload;
+    },
+    get kid() {
+      return current.kid;
+    },
+  };
+}
+
+async function newKey(): Promise<SigningKey> {
+  const { privateKey, publicKey } = await generateKeyPair("RS256");
+  const kid = randomBytes(16).toString("hex");
+  return { kid, privateKey, publicJwk: { ...(await exportJWK(publicKey)), kid, use: "sig", alg: "RS256" } };
+}

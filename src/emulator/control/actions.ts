@@ -1,0 +1,52 @@
+import { z } from "zod";
+import { BadRequest } from "../http/reply.ts";
+import type { KindeActions } from "../types.ts";
+import { changesSchema, grantSchema, inputSchema, orgChangesSchema, orgSchema, roleChangesSchema } from "./schemas.ts";
+
+type Action = (args: unknown) => unknown;
+
+const id = z.string().min(1);
+const keys = z.array(z.string());
+const properties = z.record(z.string(), z.string().nullable());
+const bool = z.boolean();
+
+/** The actions that can be called over HTTP, each with the JSON array of its arguments. */
+export function createActionTable(kinde: KindeActions): Map<string, Action> {
+  return new Map<string, Action>([
+    ["createUser", action(z.tuple([inputSchema.optional()]), ([input]) => kinde.createUser(input))],
+    ["importUsers", action(z.tuple([z.array(inputSchema)]), ([inputs]) => kinde.importUsers(inputs))],
+    ["updateUser", action(z.tuple([id, changesSchema]), (args) => kinde.updateUser(...args))],
+    ["suspendUser", action(z.tuple([id, bool.optional()]), (args) => kinde.suspendUser(...args))],
+    ["deleteUser", action(z.tuple([id, silent.optional()]), (args) => kinde.deleteUser(...args))],
+    ["setProperties", action(z.tuple([id, properties]), (args) => kinde.setProperties(...args))],
+    ["createProperty", action(z.tuple([id]), ([key]) => kinde.createProperty(key))],
+    ["signIn", action(z.tuple([id, success.optional()]), (args) => kinde.signIn(...args))],
+    ["createOrganization", action(z.tuple([orgSchema.optional()]), ([input]) => kinde.createOrganization(input))],
+    ["updateOrganization", action(z.tuple([id, orgChangesSchema]), (args) => kinde.updateOrganization(...args))],
+    ["deleteOrganization", action(z.tuple([id]), ([code]) => kinde.deleteOrganization(code))],
+    ["addToOrganization", action(z.tuple([id, id, grantSchema.optional()]), (a) => kinde.addToOrganization(...a))],
+    ["removeFromOrganization", action(z.tuple([id, id]), (args) => kinde.removeFromOrganization(...args))],
+    ["setRoles", action(z.tuple([id, id, keys]), (args) => kinde.setRoles(...args))],
+    ["setPermissions", action(z.tuple([id, id, keys]), (args) => kinde.setPermissions(...args))],
+    ["createRole", action(z.tuple([id, keys.optional()]), (args) => kinde.createRole(...args))],
+    ["updateRole", action(z.tuple([id, roleChangesSchema]), (args) => kinde.updateRole(...args))],
+    ["deleteRole", action(z.tuple([id]), ([key]) => kinde.deleteRole(key))],
+    ["createPermission", action(z.tuple([id, id.optional()]), (args) => kinde.createPermission(...args))],
+    ["deletePermission", action(z.tuple([id]), ([key]) => kinde.deletePermission(key))],
+    ["assignPlan", action(z.tuple([id, id]), (args) => kinde.assignPlan(...args))],
+    ["changePlan", action(z.tuple([id, id]), (args) => kinde.changePlan(...args))],
+    ["cancelPlan", action(z.tuple([id]), ([user]) => kinde.cancelPlan(user))],
+    ["emit", action(z.tuple([id, z.record(z.string(), z.unknown())]), (args) => kinde.emit(...args))],
+  ]);
+}
+
+const silent = z.strictObject({ silent: bool.exactOptional() });
+const success = z.strictObject({ ok: bool.exactOptional() });
+
+function action<T>(schema: z.ZodType<T>, run: (args: T) => unknown): Action {
+  return (args) => {
+    const parsed = schema.safeParse(args ?? []);
+    if (!parsed.success) throw new BadRequest(`A JSON array of arguments is needed. ${z.prettifyError(parsed.error)}`);
+    return run(parsed.data);
+  };
+}

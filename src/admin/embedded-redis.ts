@@ -61,7 +61,7 @@ export async function startEmbeddedRedis(options: EmbeddedRedisOptions = {}): Pr
 // Runs the server under a shell that waits for the end of its input: it ends when this process does, even by SIGKILL.
 function spawnGuarded(binary: string, args: readonly string[]): ChildProcess {
   const script = '"$@" & server=$!; read -r _ignored; kill -9 $server; wait $server';
-  return spawn("sh", ["-c", script, "sh", binary, ...args], { stdio: ["pipe", "ignore", "inherit"] });
+  return spawn("sh", ["-c", script, "sh", binary, ...args], { stdio: ["pipe", "ignore", "ignore"] });
 }
 
 async function answers(url: string, child: ChildProcess): Promise<void> {
@@ -72,7 +72,7 @@ async function answers(url: string, child: ChildProcess): Promise<void> {
       redis.ping(),
       new Promise((_, reject) => {
         const give = (reason: string) => () => reject(new RedisError("redis_unavailable", reason));
-        child.once("exit", give("The embedded Redis ended at its start: see its message above."));
+        child.once("exit", give("The embedded Redis ended at its start."));
         setTimeout(give("The embedded Redis does not answer within 10 s."), 10_000).unref();
       }),
     ]);

@@ -1,0 +1,82 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { createSigningKeys } from "../../src/kinde/signing-keys.ts";
+import { verifyWebhookToken } from "../../src/kinde/webhook-token.ts";
+import { createSigner, type Signer } from "../support/signer.ts";
+
+const cooldownMs = 30_000;
+const maxAgeMs = 600_000;
+let signer: Signer;
+let clock: number;
+
+beforeEach(async () => {
+  signer = await createSigner();
+  clock = 1_000_000;
+});
+
+function verifier() {
+  const now = () => clock;
+  const keys = createSigningKeys({
+    url: signer.url,
+    fetch: signer.fetch,
+    now,
+    maxAgeMs,
+    cooldownMs,
+    timeoutMs: 1_000,
+  });
+  const verify = async (header: Record<string, string> = {}) =>
+    verifyWebhookToken(await signer.sign({ a: 1 }, header), { keys, now, maxSkewMs: 0 });
+  return { keys, verify };
+}
+
+describe("signing keys", () => {
+  it("are fetched once for many tokens", async () => {
+    const { verify } = verifier();
+    await Promise.all(Array.from({ length: 50 }, () => verify()));
+    expect(signer.fetches()).toBe(1);
+  });
+
+  it("cost one fetch per cool-down under a flood of unknown kids", async () => {
+    const { verify } = verifier();
+    await verify();
+    clock += cooldownMs;
+    const flood = Array.from({ length: 100 }, (_, n) => verify({ kid: `random-${n}` }));
+    const results = await Promise.allSettled(flood);
+    expect(results.every((result) => result.status === "rejected" && result.reason.code === "token_forged")).toBe(true);
+    expect(signer.fetches()).toBe(2);
+    clock += cooldownMs - 1;
+    await expect(verify({ kid: "random" })).rejects.toMatchObject({ code: "token_forged" });
+    expect(signer.fetches()).toBe(2);
+  });
+
+  it("are fetched anew when Kinde has rotated them", async () => {
+    const { verify } = verifier();
+    await verify();
+    await signer.rotate();
+    await expect(verify()).rejects.toMatchObject({ code: "token_forged" });
+    clock += cooldownMs;
+    await expect(verify()).resolves.toMatchObject({ a: 1 });
+  });
+
+  it("go on serving while the key server is down, however old they are", async () => {
+    const { verify } = verifier();
+    await verify();
+    signer.fail(new Error("down"));
+    clock += 100 * maxAgeMs;
+    await expect(verify()).resolves.toMatchObject({ a: 1 });
+    await expect(verify()).resolves.toMatchObject({ a: 1 });
+    expect(signer.fetches()).toBe(2);
+  });
+
+  it("tell an outage from a forgery, with one fetch per cool-down too", async () => {
+    const { keys, verify } = verifier();
+    signer.fail(503);
+    await expect(verify()).rejects.toMatchObject({ code: "keys_unavailable" });
+    await expect(verify()).rejects.toMatchObject({ code: "keys_unavailable" });
+    expect(await keys.ready()).toBe(false);
+    expect(signer.fetches()).toBe(1);
+    signer.fail(undefined);
+    clock += cooldownMs;
+    await expect(verify()).resolves.toMatchObject({ a: 1 });
+    await expect(verify({ kid: "nobody" })).rejects.toMatchObject({ code: "token_forged" });
+  });
+});

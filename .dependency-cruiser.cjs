@@ -11,8 +11,8 @@ module.exports = {
     {
       name: "config-and-errors-are-the-ground",
       severity: "error",
-      from: { path: "^src/(config|errors|log)\\.ts$" },
-      to: { path: "^(src|workers)/", pathNot: "^src/(config|errors|log)\\.ts$" },
+      from: { path: "^src/(config|errors|log|profile-parts)\\.ts$" },
+      to: { path: "^(src|workers)/", pathNot: "^src/(config|errors|log|profile-parts)\\.ts$" },
     },
     {
       name: "cache-kinde-flags-know-nothing-above",
@@ -38,7 +38,7 @@ module.exports = {
       comment: "App servers import the reader: shapes of the cache, flags and errors only.",
       severity: "error",
       from: { path: "^src/reader/" },
-      to: { path: "^(src|workers)/", pathNot: "^src/(reader|cache|flags)/|^src/errors\\.ts$" },
+      to: { path: "^(src|workers)/", pathNot: "^src/(reader|flags)/|^src/cache/(keys|record)\\.ts$|^src/errors\\.ts$" },
     },
     {
       name: "reader-reaches-no-service-library",

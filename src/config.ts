@@ -1,18 +1,7 @@
 import { z } from "zod";
 import { ConfigurationError } from "./errors.ts";
 import type { LogLevel } from "./log.ts";
-
-/** Parts of a user that cost calls of their own, or that a deployment may not want to keep. */
-export const profileParts = [
-  "account",
-  "properties",
-  "organizations",
-  "roles",
-  "permissions",
-  "billing",
-  "identities",
-] as const;
-export type ProfilePart = (typeof profileParts)[number];
+import { type ProfilePart, profileParts } from "./profile-parts.ts";
 
 const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
@@ -40,24 +29,26 @@ const flag = (fallback: boolean) =>
 
 const loopback = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/;
 
-const domain = z.string("is missing: set it to your Kinde domain, e.g. https://acme.kinde.com").transform((text, context) => {
-  const url = parseUrl(text);
-  const problem =
-    url === null
-      ? "is neither a host nor a URL"
-      : url.protocol !== "https:" && url.protocol !== "http:"
-        ? "must be a host, or a URL with https"
-        : url.protocol === "http:" && !loopback.test(url.hostname)
-          ? "must use https (plain http only for loopback)"
-          : url.username || url.password || url.search || url.hash || url.pathname !== "/"
-            ? "must be the bare domain, with no path, query or credentials"
-            : undefined;
-  if (problem !== undefined || url === null) {
-    context.addIssue({ code: "custom", message: problem ?? "is no URL" });
-    return z.NEVER;
-  }
-  return url.origin;
-});
+const domain = z
+  .string("is missing: set it to your Kinde domain, e.g. https://acme.kinde.com")
+  .transform((text, context) => {
+    const url = parseUrl(text);
+    const problem =
+      url === null
+        ? "is neither a host nor a URL"
+        : url.protocol !== "https:" && url.protocol !== "http:"
+          ? "must be a host, or a URL with https"
+          : url.protocol === "http:" && !loopback.test(url.hostname)
+            ? "must use https (plain http only for loopback)"
+            : url.username || url.password || url.search || url.hash || url.pathname !== "/"
+              ? "must be the bare domain, with no path, query or credentials"
+              : undefined;
+    if (problem !== undefined || url === null) {
+      context.addIssue({ code: "custom", message: problem ?? "is no URL" });
+      return z.NEVER;
+    }
+    return url.origin;
+  });
 
 // URL.parse comes with Node 22 only.
 function parseUrl(text: string): URL | null {
@@ -71,7 +62,10 @@ function parseUrl(text: string): URL | null {
 const redisUrl = z
   .string()
   .default("redis://127.0.0.1:6379")
-  .refine((text) => ["redis:", "rediss:"].includes(parseUrl(text)?.protocol ?? ""), "must be a redis:// or rediss:// URL");
+  .refine(
+    (text) => ["redis:", "rediss:"].includes(parseUrl(text)?.protocol ?? ""),
+    "must be a redis:// or rediss:// URL",
+  );
 
 const parts = z
   .string()

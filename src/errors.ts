@@ -87,7 +87,11 @@ export class ThrottledError extends KindlingError {
   readonly retryAfterMs: number;
 
   constructor(retryAfterMs: number, options?: { cause?: unknown }) {
-    super("throttled", `No call to Kinde for ${Math.ceil(retryAfterMs)} ms: its limit or our call budget is reached.`, options);
+    super(
+      "throttled",
+      `No call to Kinde for ${Math.ceil(retryAfterMs)} ms: its limit or our call budget is reached.`,
+      options,
+    );
     this.retryAfterMs = Math.max(1, Math.ceil(retryAfterMs));
   }
 }

@@ -1,7 +1,7 @@
 import { type Job, type Queue, Worker } from "bullmq";
 import type { Redis } from "ioredis";
-import type { Ledger } from "../src/queue/ledger.ts";
 import { errorFields, type Log } from "../src/log.ts";
+import type { Ledger } from "../src/queue/ledger.ts";
 import { jobError } from "./job-errors.ts";
 
 /** What every worker of a process shares. */

@@ -36,7 +36,9 @@ export async function jobError(error: unknown, job: Job, token: string | undefin
 }
 
 function isFinal(error: unknown): boolean {
-  return error instanceof KindeError && ["kinde_unauthorized", "kinde_forbidden", "kinde_rejected"].includes(error.code);
+  return (
+    error instanceof KindeError && ["kinde_unauthorized", "kinde_forbidden", "kinde_rejected"].includes(error.code)
+  );
 }
 
 function failure(error: unknown, attempts: number, failedAt: number): Failure {

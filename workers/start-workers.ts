@@ -1,9 +1,9 @@
 import type { Records } from "../src/cache/records.ts";
-import type { FanOut } from "../src/refresh/fan-out.ts";
-import type { RefreshUser } from "../src/refresh/refresh-user.ts";
+import type { AcknowledgeUsers } from "../src/queue/acknowledge-users.ts";
 import type { Ledger } from "../src/queue/ledger.ts";
 import type { Queues } from "../src/queue/queues.ts";
-import type { EnqueueUsers } from "../src/queue/enqueue-users.ts";
+import type { FanOut } from "../src/refresh/fan-out.ts";
+import type { RefreshUser } from "../src/refresh/refresh-user.ts";
 import { createWorker, type WorkerDeps } from "./create-worker.ts";
 
 /** What the workers need. */
@@ -14,7 +14,7 @@ export interface StartWorkersOptions extends Omit<WorkerDeps, "signal"> {
   records: Pick<Records, "tickets">;
   refreshUser: RefreshUser;
   fanOut: FanOut;
-  acknowledge: EnqueueUsers;
+  acknowledge: AcknowledgeUsers;
   concurrency: { refresh: number; bulk: number };
 }
 
@@ -58,10 +58,9 @@ function bulkWorker({ queues, users, records, refreshUser, concurrency }: StartW
     member: ({ userId }) => userId,
     async process({ data }) {
       const [ticket = 0] = await records.tickets([data.userId]);
-      if (ticket >= data.since) {
-        await users.settle(data.userId, ticket);
-        return;
-      }
+      // Later events may have joined this job while it waited: only the ledger knows whether they are reflected too.
+      const reflected = data.since !== undefined && ticket >= data.since;
+      if (reflected && (await users.settle(data.userId, ticket)) === "settled") return;
       await refreshUser(data.userId, { priority: "bulk", signal: deps.signal });
     },
   });

@@ -14,8 +14,8 @@ import { createAccessTokens, createMemoryTokenStore } from "../kinde/access-toke
 import { createManagementApi, type ManagementApi } from "../kinde/management-api.ts";
 import { createSigningKeys } from "../kinde/signing-keys.ts";
 import { errorFields, type Log } from "../log.ts";
+import { createAcknowledgeUsers } from "../queue/acknowledge-users.ts";
 import { createAdmissions } from "../queue/admit-events.ts";
-import { createAcknowledgeUsers } from "../queue/enqueue-users.ts";
 import { createLedger, type Ledger } from "../queue/ledger.ts";
 import { createQueues, type Queues } from "../queue/queues.ts";
 import { watchLedger } from "../queue/watch-ledger.ts";

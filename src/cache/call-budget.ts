@@ -118,7 +118,9 @@ export function createCallBudget(options: CallBudgetOptions): CallBudget {
       } finally {
         // Not waited for: a lease that stays behind ends by itself.
         redis.zrem(leases, lease).then(
-          () => waiters.forEach((waiter) => waiter.abort()),
+          () => {
+            for (const waiter of waiters) waiter.abort();
+          },
           () => undefined,
         );
       }

@@ -32,4 +32,3 @@ export function parseFlagsRecord(text: string): FlagsRecord | undefined {
     typeof value.ticket === "number";
   return fits ? (value as FlagsRecord) : undefined;
 }
-

@@ -41,7 +41,9 @@ export async function checkRedis(redis: Redis, timeoutMs: number): Promise<void>
   try {
     info = await redis.info();
   } catch (cause) {
-    throw new RedisError("redis_unavailable", "Redis answers, but refuses INFO: allow it for Kindling's user.", { cause });
+    throw new RedisError("redis_unavailable", "Redis answers, but refuses INFO: allow it for Kindling's user.", {
+      cause,
+    });
   }
   const value = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, "m").exec(info)?.[1];
   const version = value("redis_version") ?? "0.0";

@@ -28,9 +28,7 @@ function grant(word: string, part: "roles" | "permissions", key: string, { organ
   const where = organization === undefined ? "any organization" : organization;
   const counts = (membership: Membership) => organization === undefined || membership.code === organization;
   return define(`${word} ${JSON.stringify(key)} in ${where}`, part, (profile) =>
-    profile.organizations.some(
-      (membership) => counts(membership) && membership[part].some((held) => held.key === key),
-    ),
+    profile.organizations.some((membership) => counts(membership) && membership[part].some((held) => held.key === key)),
   );
 }
 

@@ -15,7 +15,9 @@ import type { Flags } from "./define-flags.ts";
 export async function loadFlags(file: string): Promise<Flags> {
   const path = resolve(file);
   if (!existsSync(path)) {
-    throw new ConfigurationError([`KINDLING_FLAGS: there is no file ${path}. Create it, or point KINDLING_FLAGS to yours.`]);
+    throw new ConfigurationError([
+      `KINDLING_FLAGS: there is no file ${path}. Create it, or point KINDLING_FLAGS to yours.`,
+    ]);
   }
   const flags = await importDefault(path);
   if (!isFlags(flags)) {

@@ -14,9 +14,7 @@ function define<T, D>(key: string, kind: Kind<T>, fallback: D): FlagDefinition<T
   const read = (text: string | null | undefined): Reading<T | D> => {
     if (text === null || text === undefined || (kind.emptyIsUnset && text.trim() === "")) return { value: fallback };
     const value = kind.parse(text);
-    return value === undefined
-      ? { value: fallback, misfit: `${JSON.stringify(text)} is not ${kind.name}` }
-      : { value };
+    return value === undefined ? { value: fallback, misfit: `${JSON.stringify(text)} is not ${kind.name}` } : { value };
   };
   return {
     source: `property ${JSON.stringify(key)} as ${kind.name}, default ${JSON.stringify(fallback)}`,

@@ -72,7 +72,10 @@ export function createApp(options: AppOptions): Hono {
       keys.ready(),
     ]);
     const ready = redisReady && keysReady;
-    return context.json({ status: ready ? "ready" : "not_ready", redis: redisReady, keys: keysReady }, ready ? 200 : 503);
+    return context.json(
+      { status: ready ? "ready" : "not_ready", redis: redisReady, keys: keysReady },
+      ready ? 200 : 503,
+    );
   });
 
   app.notFound((context) => context.json(failure("not_found", "There is nothing here."), 404));

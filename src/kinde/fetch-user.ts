@@ -3,9 +3,19 @@ import { KindeError } from "../errors.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
 import { type Agreement, type ExtraPart, extraParts, type Grant, type Membership, type Profile } from "./profile.ts";
 
-const text = z.string().nullish().transform((value) => value ?? null);
-const number = z.number().nullish().transform((value) => value ?? null);
-const listOf = <T extends z.ZodType>(item: T) => z.array(item).nullish().transform((list) => list ?? []);
+const text = z
+  .string()
+  .nullish()
+  .transform((value) => value ?? null);
+const number = z
+  .number()
+  .nullish()
+  .transform((value) => value ?? null);
+const listOf = <T extends z.ZodType>(item: T) =>
+  z
+    .array(item)
+    .nullish()
+    .transform((list) => list ?? []);
 
 const userSchema = z.object({
   id: z.string(),
@@ -16,7 +26,10 @@ const userSchema = z.object({
   first_name: text,
   last_name: text,
   picture: text,
-  is_suspended: z.boolean().nullish().transform((value) => value ?? false),
+  is_suspended: z
+    .boolean()
+    .nullish()
+    .transform((value) => value ?? false),
   total_sign_ins: number,
   failed_sign_ins: number,
   last_signed_in: text,
@@ -51,7 +64,11 @@ export interface FetchUserOptions extends CallOptions {
  * @returns `undefined` when Kinde has no such user (any more)
  * @throws {ThrottledError} {KindeError} as the Management API does
  */
-export async function fetchUser(api: ManagementApi, id: string, options: FetchUserOptions): Promise<Profile | undefined> {
+export async function fetchUser(
+  api: ManagementApi,
+  id: string,
+  options: FetchUserOptions,
+): Promise<Profile | undefined> {
   // Settled both: whether the user exists is for the user's own call to say, whichever fails first.
   const [user, properties] = await Promise.allSettled([getUser(api, id, options), getProperties(api, id, options)]);
   if (user.status === "rejected") {

@@ -1,4 +1,4 @@
-import type { ProfilePart } from "../config.ts";
+import type { ProfilePart } from "../profile-parts.ts";
 
 /** A role or permission as a user holds it in an organization. Events about deleted ones name the id alone. */
 export interface Grant {

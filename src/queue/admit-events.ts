@@ -176,6 +176,10 @@ function seenKeys({ keys, now, rememberMs }: AdmissionsOptions): [current: strin
   return [keys.ledgerPart(`seen:${turn}`), keys.ledgerPart(`seen:${turn - 1}`)];
 }
 
-function remember({ redis, rememberMs, onError }: AdmissionsOptions, key: string, events: readonly RoutedEvent[]): void {
+function remember(
+  { redis, rememberMs, onError }: AdmissionsOptions,
+  key: string,
+  events: readonly RoutedEvent[],
+): void {
   rememberScript(redis, [key], [2 * rememberMs, ...events.map(({ id }) => id)]).catch(onError);
 }

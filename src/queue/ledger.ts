@@ -18,7 +18,10 @@ export interface Ledger {
    * Strikes the member out, unless an event was acknowledged after the ticket was taken. To be called after the commit.
    */
   settle(member: string, ticket: number): Promise<"settled" | "pending">;
-  /** Notes that the member's job gave up. The member stays until a refresh settles it or an operator discards it. */
+  /**
+   * Notes that the member's job gave up. The member stands in the ledger, even if no event put it there, until a
+   * refresh settles it or an operator discards it.
+   */
   fail(member: string, failure: Failure): Promise<void>;
   failures(): Promise<{ member: string; failure: Failure }[]>;
   /** Strikes the member out whatever happened. */
@@ -94,8 +97,9 @@ redis.call('HDEL', KEYS[3], ARGV[1])
 return 1
 `);
 
-const failScript = defineScript(`
-if redis.call('ZSCORE', KEYS[1], ARGV[1]) then redis.call('HSET', KEYS[2], ARGV[1], ARGV[2]) end
+const failScript = defineScript(`${drawTicketLua}
+redis.call('ZADD', KEYS[1], 'NX', draw(KEYS[3]), ARGV[1])
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
 return 1
 `);
 
@@ -129,7 +133,7 @@ export function createLedger(redis: Redis, keys: Keys, name: "users" | "fanouts"
       return settled === 1 ? "settled" : "pending";
     },
     async fail(member, failure) {
-      await failScript(redis, [since, failures], [member, JSON.stringify(failure)]);
+      await failScript(redis, [since, failures, keys.ledgerPart("ticket")], [member, JSON.stringify(failure)]);
     },
     async failures() {
       const notes = await redis.hgetall(failures);
@@ -149,9 +153,7 @@ export function createLedger(redis: Redis, keys: Keys, name: "users" | "fanouts"
     },
     async page({ after, olderThanMs, limit }) {
       const latestPosition = (now() - olderThanMs) * 1000;
-      return entries(
-        await redis.zrangebyscore(since, `(${after}`, latestPosition, "WITHSCORES", "LIMIT", 0, limit),
-      );
+      return entries(await redis.zrangebyscore(since, `(${after}`, latestPosition, "WITHSCORES", "LIMIT", 0, limit));
     },
     async size() {
       const [size, oldest, failed] = await Promise.all([

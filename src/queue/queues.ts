@@ -11,11 +11,11 @@ export interface RefreshJob {
   userId: string;
 }
 
-/** Refresh one user when there is room, unless a refresh with a later ticket has committed since it was asked for. */
+/** Refresh one user when there is room. */
 export interface BulkJob {
   userId: string;
-  /** Ticket drawn when the refresh was asked for. */
-  since: number;
+  /** Number of the event that asks for it: a record with a later ticket needs nothing more. Absent: in any case. */
+  since?: number;
 }
 
 /** Look up the users a subject concerns, page by page, and have each refreshed. */
@@ -40,7 +40,10 @@ export interface Queues {
   fanout: Queue<FanoutJob>;
   /** A user who waits already is not added twice; one being fetched is fetched once more; a waiting retry is pulled forward. */
   enqueueRefreshes(refreshes: readonly { userId: string; delayMs: number }[]): Promise<void>;
+  /** For an event that concerns many. */
   enqueueBulk(userIds: readonly string[], since: number): Promise<void>;
+  /** For an operator: refreshed whatever their record's age. */
+  enqueueReprocess(userIds: readonly string[]): Promise<void>;
   enqueueFanouts(subjects: readonly FanoutSubject[]): Promise<void>;
   close(): Promise<void>;
 }
@@ -96,6 +99,13 @@ export function createQueues({ redis, keys, retry, onError }: QueuesOptions): Qu
       if (userIds.length === 0) return;
       await bulk.addBulk(
         userIds.map((userId) => ({ name: "refresh", data: { userId, since }, opts: untilLatest(userId) })),
+      );
+    },
+    async enqueueReprocess(userIds) {
+      if (userIds.length === 0) return;
+      // Not the id the jobs above go by: joining one of them, this could be taken for done already.
+      await bulk.addBulk(
+        userIds.map((userId) => ({ name: "reprocess", data: { userId }, opts: untilLatest(`reprocess:${userId}`) })),
       );
     },
     async enqueueFanouts(subjects) {

@@ -1,11 +1,11 @@
 import { z } from "zod";
 import type { Records } from "../cache/records.ts";
-import type { ProfilePart } from "../config.ts";
 import { KindeError } from "../errors.ts";
 import type { Flags } from "../flags/define-flags.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Profile } from "../kinde/profile.ts";
 import type { FanoutSubject } from "../kinde/route-event.ts";
+import type { ProfilePart } from "../profile-parts.ts";
 import type { FanoutProgress } from "../queue/queues.ts";
 
 /** Users to refresh, and where to go on; `undefined` at the end. */

@@ -1,10 +1,10 @@
 import type { Records } from "../cache/records.ts";
-import type { ProfilePart } from "../config.ts";
 import { PartMissing } from "../flags/computed.ts";
 import type { Flags } from "../flags/define-flags.ts";
 import { fetchUser } from "../kinde/fetch-user.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import { type ExtraPart, extraParts, keepParts, type Profile } from "../kinde/profile.ts";
+import type { ProfilePart } from "../profile-parts.ts";
 import type { Ledger } from "../queue/ledger.ts";
 
 /** What a refresh did. `superseded`: a later ticket had committed already, which is as good. */

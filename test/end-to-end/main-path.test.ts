@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import flags from "../../kindling.flags.ts";
 import { createReader } from "../../src/reader/index.ts";
-import { startStack, type Stack } from "../support/stack.ts";
+import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
 let stack: Stack;

@@ -1,4 +1,11 @@
-import { exportJWK, generateKeyPair, type JSONWebKeySet, type JWTHeaderParameters, SignJWT } from "jose";
+import {
+  type CryptoKey,
+  exportJWK,
+  generateKeyPair,
+  type JSONWebKeySet,
+  type JWTHeaderParameters,
+  SignJWT,
+} from "jose";
 
 /** A tenant's key, and a `fetch` that serves it as the key set, counting how often. */
 export interface Signer {

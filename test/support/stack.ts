@@ -40,7 +40,11 @@ export function uniquePrefix(): string {
 }
 
 /** The settings a test runs with. */
-export function testConfig(emulator: Emulator, env: Record<string, string> = {}, redisUrl = inject("redisUrl")): Config {
+export function testConfig(
+  emulator: Emulator,
+  env: Record<string, string> = {},
+  redisUrl = inject("redisUrl"),
+): Config {
   return loadConfig({
     KINDE_DOMAIN: emulator.url,
     KINDE_MANAGEMENT_CLIENT_ID: emulator.clientId,

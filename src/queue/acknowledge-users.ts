@@ -4,11 +4,11 @@ import { defineScript } from "../cache/script.ts";
 import { drawTicketLua, ledgerKeys } from "./ledger.ts";
 import type { Queues } from "./queues.ts";
 
-/** Has many users refreshed when there is room. */
-export type EnqueueUsers = (userIds: readonly string[]) => Promise<void>;
+/** Takes down that an event concerns these users, and has them refreshed when there is room. */
+export type AcknowledgeUsers = (userIds: readonly string[]) => Promise<void>;
 
-/** What enqueueing needs. */
-export interface EnqueueUsersOptions {
+/** What that needs. */
+export interface AcknowledgeUsersOptions {
   redis: Redis;
   keys: Keys;
   queues: Pick<Queues, "enqueueBulk">;
@@ -25,25 +25,12 @@ end
 return ticket
 `);
 
-const ticketScript = defineScript(`${drawTicketLua}
-local ticket = draw(KEYS[1])
-return ticket
-`);
-
-/** Users an acknowledged event concerns: first the ledger, then the bulk queue. */
-export function createAcknowledgeUsers({ redis, keys, queues }: EnqueueUsersOptions): EnqueueUsers {
+/** First the ledger, then the bulk queue. */
+export function createAcknowledgeUsers({ redis, keys, queues }: AcknowledgeUsersOptions): AcknowledgeUsers {
   const { since, latest } = ledgerKeys(keys, "users");
   return async (userIds) => {
     if (userIds.length === 0) return;
     const ticket = await ledgerScript(redis, [keys.ledgerPart("ticket"), since, latest], userIds);
     await queues.enqueueBulk(userIds, Number(ticket));
-  };
-}
-
-/** Users an operator wants refreshed: no event, so the queue alone. */
-export function createReprocessUsers({ redis, keys, queues }: EnqueueUsersOptions): EnqueueUsers {
-  return async (userIds) => {
-    if (userIds.length === 0) return;
-    await queues.enqueueBulk(userIds, Number(await ticketScript(redis, [keys.ledgerPart("ticket")], [])));
   };
 }

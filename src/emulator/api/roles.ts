@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { ok } from "../http/reply.ts";
 import { missing } from "../kinde/world.ts";
-import type { RoleState } from "../state/catalogue.ts";
+import type { RoleState } from "../state/role-state.ts";
 import { pageOf, userPage } from "./paging.ts";
 import { type ApiCall, type ApiDeps, type Route, refuseBulk } from "./route.ts";
 

@@ -1,4 +1,5 @@
-import type { Catalogue, RoleState } from "../state/catalogue.ts";
+import type { Catalogue } from "../state/catalogue.ts";
+import type { RoleState } from "../state/role-state.ts";
 import type { Membership, UserState } from "../state/user-state.ts";
 import type { Org, Permission } from "../truth-types.ts";
 import { membershipsOf, permissionsOf, rolesOf } from "./truth.ts";

@@ -1,4 +1,5 @@
-import type { Catalogue, RoleState } from "../state/catalogue.ts";
+import type { Catalogue } from "../state/catalogue.ts";
+import type { RoleState } from "../state/role-state.ts";
 import type { Agreement, Membership, UserState } from "../state/user-state.ts";
 import type { Permission, Role, TruthAgreement, TruthMembership, TruthUser } from "../truth-types.ts";
 

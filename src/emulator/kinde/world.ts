@@ -1,6 +1,6 @@
 import { EmulatorError } from "../emulator-error.ts";
-import type { Catalogue, RoleState } from "../state/catalogue.ts";
-import { find } from "../state/catalogue.ts";
+import { type Catalogue, find } from "../state/catalogue.ts";
+import type { RoleState } from "../state/role-state.ts";
 import type { UserState } from "../state/user-state.ts";
 import type { Users } from "../state/users.ts";
 import type { Org, Permission } from "../truth-types.ts";

@@ -1,10 +1,6 @@
-import type { Org, Permission, PropertyDefinition, Role } from "../truth-types.ts";
+import type { Org, Permission, PropertyDefinition } from "../truth-types.ts";
+import type { RoleState } from "./role-state.ts";
 import { seedOrganizations, seedPermissions, seedProperties, seedRoles } from "./seed-catalogue.ts";
-
-/** A role as held inside; permissions by id. */
-export interface RoleState extends Omit<Role, "permissions"> {
-  permissionIds: string[];
-}
 
 /** Everything a tenant has besides users. */
 export interface Catalogue {

@@ -1,7 +1,7 @@
 import type { Org, Permission, PropertyDefinition } from "../truth-types.ts";
-import type { RoleState } from "./catalogue.ts";
 import { ORG_KINDS, ORG_NAMES } from "./names.ts";
 import { mix } from "./random.ts";
+import type { RoleState } from "./role-state.ts";
 
 const uuid = (kind: number, index: number) =>
   `0192990${kind}-316d-bb2c-069f-${(0x99dfea4a0000 + index).toString(16).padStart(12, "0")}`;

@@ -46,7 +46,9 @@ export function createDeliveries(deps: AttemptDeps & { retryTimeScale: number })
 
   const tryOnce = async (job: Job): Promise<AttemptResult> => {
     const { webhookId } = job.delivery;
-    const result = await attempt(job);
+    // An attempt in hand is unsettled business even when a duplicate of it was acknowledged first.
+    const release = log.hold();
+    const result = await attempt(job).finally(release);
     if (closed) return result;
     if (result === 200) finish(job, "delivered");
     if (exhausted(webhookId, result) && registry.get(webhookId)?.enabled) {

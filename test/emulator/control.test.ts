@@ -1,0 +1,94 @@
+import { describe, expect, it } from "vitest";
+import type { Emulator } from "../../src/emulator/index.ts";
+import { useEmulator, useReceiver } from "./support.ts";
+
+const start = useEmulator();
+const receive = useReceiver();
+
+/** Whatever of the answers' fields the tests look at. */
+interface Told {
+  id: string;
+  result: { id: string };
+  keys: unknown[];
+  [index: number]: { id: string };
+}
+
+const control = (emulator: Emulator) => async (method: string, path: string, body?: unknown) => {
+  const response = await fetch(`${emulator.url}/__emulator${path}`, {
+    method,
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+  });
+  const told: Told = JSON.parse(await response.text());
+  return { status: response.status, body: told };
+};
+
+describe("the control API", () => {
+  it("tells what there is", async () => {
+    const emulator = await start({ users: 5 });
+    const page = await (await fetch(emulator.url)).text();
+    expect(page).toContain(`KINDE_DOMAIN=${emulator.url}`);
+    expect(page).toContain("setProperties");
+    expect((await control(emulator)("GET", "")).body).toMatchObject({ users: 5, pendingDeliveries: 0 });
+  });
+
+  it("does what an admin would do, and shows the truth", async () => {
+    const emulator = await start();
+    const tell = control(emulator);
+    const { body } = await tell("POST", "/kinde/createUser", [{ email: "ada@example.com" }]);
+    const { id } = body.result;
+    await tell("POST", "/kinde/setProperties", [id, { plan_tier: "pro" }]);
+    await tell("POST", "/kinde/suspendUser", [id]);
+    expect((await tell("GET", `/users/${id}`)).body).toEqual(emulator.kinde.user(id));
+    expect((await tell("GET", "/users")).body).toEqual({ userCount: 1, ids: [id] });
+    expect(emulator.kinde.user(id)).toMatchObject({ isSuspended: true, properties: { plan_tier: "pro" } });
+    expect((await tell("GET", `/users/${id}/tokens`)).body).toMatchObject({ accessToken: expect.any(String) });
+  });
+
+  it("refuses what it does not understand", async () => {
+    const emulator = await start();
+    const tell = control(emulator);
+    expect((await tell("POST", "/kinde/nothing", [])).status).toBe(400);
+    expect((await tell("POST", "/kinde/suspendUser", [7])).status).toBe(400);
+    expect((await tell("POST", "/kinde/suspendUser", ["kp_0"])).status).toBe(404);
+    expect((await tell("POST", "/faults", { kind: "latency", ms: 5, pfad: "/x" })).status).toBe(400);
+    expect(emulator.faults.list()).toEqual([]);
+  });
+
+  it("sets and removes faults, rotates keys, resets counters", async () => {
+    const emulator = await start();
+    const tell = control(emulator);
+    const { body } = await tell("POST", "/faults", { kind: "error", status: 503, count: 3 });
+    await tell("POST", "/faults", { kind: "search_lag", ms: 50 });
+    expect(emulator.faults.list().map(({ fault }) => fault.kind)).toEqual(["error", "search_lag"]);
+    await tell("DELETE", `/faults/${body[0]?.id}`);
+    expect(emulator.faults.list().map(({ fault }) => fault.kind)).toEqual(["search_lag"]);
+    await tell("DELETE", "/faults");
+    expect(emulator.faults.list()).toEqual([]);
+
+    const [old] = emulator.keys.jwks().keys;
+    expect((await tell("POST", "/keys/rotate", { keepOld: true })).body.keys).toContainEqual(old);
+    await tell("POST", "/keys/rotate");
+    expect(emulator.keys.jwks().keys).toHaveLength(1);
+
+    await fetch(`${emulator.url}/api/v1/users`);
+    expect((await tell("GET", "/stats")).body).toMatchObject({ total: 1 });
+    expect((await tell("POST", "/stats/reset")).body).toMatchObject({ total: 0 });
+  });
+
+  it("registers webhooks and shows their deliveries", async () => {
+    const emulator = await start();
+    const tell = control(emulator);
+    const hook = await receive();
+    const { body: webhook } = await tell("POST", "/webhooks", { url: hook.url, eventTypes: ["user.updated"] });
+    const { body } = await tell("POST", "/kinde/emit", ["user.updated", { user: { id: "kp_1" } }]);
+    await emulator.deliveries.settled();
+    expect((await tell("GET", "/deliveries")).body).toMatchObject({
+      pending: 0,
+      deliveries: [{ eventId: body.result, state: "delivered", statuses: [200] }],
+    });
+    expect((await tell("POST", `/deliveries/${body.result}/redeliver`)).body).toEqual({ status: 200 });
+    expect(hook.received).toHaveLength(2);
+    await tell("DELETE", `/webhooks/${webhook.id}`);
+    expect(emulator.webhooks.list()).toEqual([]);
+  });
+});

@@ -25,7 +25,10 @@ function define<T, D>(key: string, kind: Kind<T>, fallback: D): FlagDefinition<T
   };
 }
 
-const booleans: Readonly<Record<string, boolean>> = { true: true, false: false };
+const booleans: ReadonlyMap<string, boolean> = new Map([
+  ["true", true],
+  ["false", false],
+]);
 
 /**
  * A flag read from a property of the user. Kinde stores every property as text; a value that does not fit gives the
@@ -38,7 +41,7 @@ export const property = {
       key,
       {
         name: "true or false",
-        parse: (text) => booleans[text.trim().toLowerCase()],
+        parse: (text) => booleans.get(text.trim().toLowerCase()),
         accepts: (value) => typeof value === "boolean",
         emptyIsUnset: true,
       },
@@ -70,7 +73,7 @@ export const property = {
   },
 
   /** One of the listed texts, exactly. */
-  oneOf<const T extends string, D extends T | null>(
+  oneOf<const T extends string, const D extends NoInfer<T> | null>(
     key: string,
     values: readonly T[],
     { default: fallback }: { default: D },

@@ -1,0 +1,94 @@
+import { describe, expect, it } from "vitest";
+import { loadConfig } from "../src/config.ts";
+import { ConfigurationError } from "../src/errors.ts";
+
+const required = {
+  KINDE_DOMAIN: "acme.kinde.com",
+  KINDE_MANAGEMENT_CLIENT_ID: "id",
+  KINDE_MANAGEMENT_CLIENT_SECRET: "secret-value",
+};
+
+describe("the settings", () => {
+  it("need little", () => {
+    expect(loadConfig(required)).toMatchObject({
+      domain: "https://acme.kinde.com",
+      audience: "https://acme.kinde.com/api",
+      redisUrl: "redis://127.0.0.1:6379",
+      port: 3000,
+      prefix: "kindling",
+      flagsFile: "kindling.flags.ts",
+      event: { maxAgeMs: 172_800_000, maxSkewMs: 300_000 },
+    });
+  });
+
+  it("take empty for not set, as compose files give it", () => {
+    expect(loadConfig({ ...required, PORT: "", KINDE_AUDIENCE: "" })).toMatchObject({ port: 3000 });
+  });
+
+  it("say everything that is wrong at once, and never a secret", () => {
+    const wrong = {
+      KINDE_MANAGEMENT_CLIENT_SECRET: "secret-value",
+      KINDE_DOMAIN: "http://acme.kinde.com",
+      PORT: "99999",
+      REDIS_URL: "http://localhost",
+      KINDLING_PREFIX: "a b",
+      KINDLING_RETRY_BASE: "soon",
+      KINDLING_PROFILE: "account,everything",
+      KINDLING_TOKEN_STORE: "disk",
+    };
+    const error = catchError(() => loadConfig(wrong));
+    expect(error).toBeInstanceOf(ConfigurationError);
+    const { problems, message } = error as ConfigurationError;
+    expect(problems.map((problem) => problem.split(" ")[0]).sort()).toEqual([
+      "KINDE_DOMAIN",
+      "KINDE_MANAGEMENT_CLIENT_ID",
+      "KINDLING_PREFIX",
+      "KINDLING_PROFILE",
+      "KINDLING_RETRY_BASE",
+      "KINDLING_TOKEN_STORE",
+      "PORT",
+      "REDIS_URL",
+    ]);
+    expect(message).not.toContain("secret-value");
+  });
+
+  it.each([
+    ["acme.kinde.com", "https://acme.kinde.com"],
+    ["https://acme.kinde.com/", "https://acme.kinde.com"],
+    ["http://127.0.0.1:4000", "http://127.0.0.1:4000"],
+    ["http://localhost:4000", "http://localhost:4000"],
+    ["http://[::1]:4000", "http://[::1]:4000"],
+  ])("read the domain %s", (domain, origin) => {
+    expect(loadConfig({ ...required, KINDE_DOMAIN: domain }).domain).toBe(origin);
+  });
+
+  it.each([
+    "http://acme.kinde.com",
+    "ftp://acme",
+    "https://acme.kinde.com/path",
+    "https://a:b@acme.kinde.com",
+    "not a host",
+    "http://127.evil.com",
+  ])("refuse the domain %s", (domain) => {
+    expect(() => loadConfig({ ...required, KINDE_DOMAIN: domain })).toThrow(/KINDE_DOMAIN/);
+  });
+
+  it.each([
+    ["250ms", 250],
+    ["10s", 10_000],
+    ["5m", 300_000],
+    ["48h", 172_800_000],
+    ["2d", 172_800_000],
+  ])("read the duration %s", (text, ms) => {
+    expect(loadConfig({ ...required, KINDLING_RETRY_MAX: text }).retry.maxMs).toBe(ms);
+  });
+});
+
+function catchError(task: () => unknown): unknown {
+  try {
+    task();
+  } catch (error) {
+    return error;
+  }
+  throw new Error("nothing was thrown");
+}

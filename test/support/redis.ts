@@ -1,0 +1,23 @@
+import { Redis } from "ioredis";
+import { afterAll, beforeAll, inject } from "vitest";
+import { createKeys, type Keys } from "../../src/cache/keys.ts";
+import { uniquePrefix } from "./stack.ts";
+
+/** A connection and a prefix for one test file, tidied up after it. */
+export interface TestRedis {
+  redis: Redis;
+  keys: Keys;
+}
+
+export function useRedis(): TestRedis {
+  const context = { keys: createKeys(uniquePrefix()) } as TestRedis;
+  beforeAll(() => {
+    context.redis = new Redis(inject("redisUrl"));
+  });
+  afterAll(async () => {
+    const left = await context.redis.keys(`*${context.keys.prefix}*`);
+    if (left.length > 0) await context.redis.del(left);
+    context.redis.disconnect();
+  });
+  return context;
+}

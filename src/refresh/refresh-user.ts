@@ -61,8 +61,13 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
   };
 }
 
-async function fetchAndDerive(
-  { api, flags }: RefreshUserOptions,
+/**
+ * A user's profile and flags as of now; `undefined` when Kinde has no such user.
+ *
+ * @param parts what to fetch at first; gains whatever a flag function turns out to look at besides
+ */
+export async function fetchAndDerive(
+  { api, flags }: Pick<RefreshUserOptions, "api" | "flags">,
   userId: string,
   parts: Set<ExtraPart>,
   call: CallOptions,

@@ -1,0 +1,16 @@
+/**
+ * The closing line of a test run, `N passed, N failed`, and `, N skipped` where there are any.
+ *
+ * @param report what vitest's JSON reporter wrote, if it came to that
+ * @param exitCode vitest's: a file that does not load, or an error outside of any test, fails no test but the run
+ */
+export function countTests(report, exitCode) {
+  const { numPassedTests: passed = 0, numFailedTests = 0, numPendingTests = 0, numTodoTests = 0 } = report ?? {};
+  const broken = (report?.testResults ?? []).filter(
+    ({ status, assertionResults }) => status === "failed" && !assertionResults.some((test) => test.status === "failed"),
+  );
+  const failed = numFailedTests + broken.length;
+  const skipped = numPendingTests + numTodoTests;
+  const line = `${passed} passed, ${exitCode !== 0 && failed === 0 ? 1 : failed} failed`;
+  return skipped > 0 ? `${line}, ${skipped} skipped` : line;
+}

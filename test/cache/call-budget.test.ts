@@ -1,0 +1,126 @@
+import { describe, expect, it } from "vitest";
+import { createCallBudget } from "../../src/cache/call-budget.ts";
+import { createKeys } from "../../src/cache/keys.ts";
+import { ThrottledError } from "../../src/errors.ts";
+import { useRedis } from "../support/redis.ts";
+import { uniquePrefix } from "../support/stack.ts";
+
+const context = useRedis();
+
+function budgets(perMinute: number, atOnce: number, processes = 2, leaseMs = 60_000) {
+  const keys = createKeys(`${context.keys.prefix}:${uniquePrefix()}`);
+  return Array.from({ length: processes }, () =>
+    createCallBudget({ redis: context.redis, keys, perMinute, atOnce, leaseMs }),
+  );
+}
+
+/** A call that ends when told to. */
+function openCall() {
+  let end = () => {};
+  const ended = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  let begin = () => {};
+  const begun = new Promise<void>((resolve) => {
+    begin = resolve;
+  });
+  return {
+    begun,
+    end,
+    call: () => {
+      begin();
+      return ended;
+    },
+  };
+}
+
+describe("the call budget", () => {
+  it("lets no more than so many calls run at once, over all processes", async () => {
+    const processes = budgets(1_000_000, 3);
+    let running = 0;
+    let most = 0;
+    const call = async () => {
+      running += 1;
+      most = Math.max(most, running);
+      await new Promise(setImmediate);
+      running -= 1;
+    };
+    await Promise.all(Array.from({ length: 40 }, (_, n) => processes[n % 2]?.run("webhook", call)));
+    expect(most).toBeLessThanOrEqual(3);
+    expect(most).toBeGreaterThan(1);
+    expect((await processes[0]?.state())?.inUse).toBeLessThanOrEqual(1);
+  });
+
+  it("refuses calls beyond so many a minute, and says when to ask again", async () => {
+    const [budget] = budgets(6, 4, 1);
+    const made: number[] = [];
+    const results = await Promise.allSettled(
+      Array.from({ length: 6 }, (_, n) => budget?.run("webhook", async () => made.push(n))),
+    );
+    expect(made).toHaveLength(4);
+    const refused = results.flatMap((result) =>
+      result.status === "rejected" ? [result.reason as ThrottledError] : [],
+    );
+    expect(refused).toHaveLength(2);
+    for (const error of refused) {
+      expect(error).toBeInstanceOf(ThrottledError);
+      expect(error.retryAfterMs).toBeGreaterThan(8_000);
+      expect(error.retryAfterMs).toBeLessThanOrEqual(10_000);
+    }
+  });
+
+  it("keeps a quarter of the calls at once from bulk work", async () => {
+    const [budget] = budgets(1_000_000, 4, 1);
+    const calls = Array.from({ length: 5 }, openCall);
+    const bulk = calls.slice(0, 4).map(({ call }) => budget?.run("bulk", call).catch((error: unknown) => error));
+    await Promise.all(calls.slice(0, 3).map(({ begun }) => begun));
+    const webhook = budget?.run("webhook", calls[4]?.call ?? (async () => {}));
+    await calls[4]?.begun;
+    expect((await budget?.state())?.inUse).toBe(4);
+    for (const { end } of calls) end();
+    await Promise.all([...bulk, webhook]);
+  });
+
+  it("keeps a quarter of the calls a minute from bulk work", async () => {
+    const [budget] = budgets(6, 8, 1);
+    const outcomes = async (priority: "webhook" | "bulk", n: number) =>
+      (await Promise.allSettled(Array.from({ length: n }, () => budget?.run(priority, async () => 1)))).filter(
+        ({ status }) => status === "fulfilled",
+      ).length;
+    expect(await outcomes("bulk", 8)).toBe(6);
+    expect(await outcomes("webhook", 8)).toBe(2);
+  });
+
+  it("pauses all processes, and of two pauses the later end counts", async () => {
+    const [one, other] = budgets(1_000_000, 10);
+    await one?.pause(60_000);
+    await other?.pause(1_000);
+    for (const budget of [one, other]) {
+      const error: unknown = await budget?.run("webhook", async () => 1).catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(ThrottledError);
+      expect((error as ThrottledError).retryAfterMs).toBeGreaterThan(55_000);
+    }
+    expect((await one?.state())?.pausedMs).toBeGreaterThan(55_000);
+  });
+
+  it("gets back the places of a process that died", async () => {
+    const [budget] = budgets(1_000_000, 1, 1, 200);
+    const never = openCall();
+    void budget?.run("webhook", never.call);
+    await never.begun;
+    expect(await budget?.run("webhook", async () => "in")).toBe("in");
+  });
+
+  it("gives up waiting at shutdown", async () => {
+    const [budget] = budgets(1_000_000, 1, 1);
+    const first = openCall();
+    const running = budget?.run("webhook", first.call);
+    await first.begun;
+    const stopping = new AbortController();
+    const waiting = budget?.run("webhook", async () => 1, stopping.signal);
+    stopping.abort(new Error("shutting down"));
+    await expect(waiting).rejects.toThrow("shutting down");
+    first.end();
+    await running;
+  });
+});

@@ -1,0 +1,193 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { z } from "zod";
+import { createRedisTokenStore } from "../../src/cache/access-token-store.ts";
+import { createEmulator, type Emulator } from "../../src/emulator/index.ts";
+import { ThrottledError } from "../../src/errors.ts";
+import { createAccessTokens, createMemoryTokenStore } from "../../src/kinde/access-token.ts";
+import { everyPart, fetchUser } from "../../src/kinde/fetch-user.ts";
+import { createManagementApi } from "../../src/kinde/management-api.ts";
+import { useRedis } from "../support/redis.ts";
+
+const context = useRedis();
+let emulator: Emulator;
+let pauses: number[];
+const { signal } = new AbortController();
+
+beforeEach(async () => {
+  emulator = await createEmulator();
+  pauses = [];
+  await context.redis.del(context.keys.accessToken);
+});
+
+afterEach(() => emulator.close());
+
+function open({ secret = emulator.clientSecret, shared = true, now = Date.now, timeoutMs = 2_000 } = {}) {
+  const kinde = { origin: emulator.url, fetch, now, timeoutMs };
+  const store = shared ? createRedisTokenStore({ ...context, now, lockMs: 5_000 }) : createMemoryTokenStore();
+  const accessTokens = createAccessTokens({
+    ...kinde,
+    store,
+    clientId: emulator.clientId,
+    clientSecret: secret,
+    audience: emulator.audience,
+  });
+  const budget = {
+    run: <T>(_priority: string, call: () => Promise<T>) => call(),
+    pause: async (ms: number) => {
+      pauses.push(ms);
+    },
+  };
+  return { accessTokens, api: createManagementApi({ ...kinde, accessTokens, budget }) };
+}
+
+const users = {
+  path: "/api/v1/users",
+  route: "GET /api/v1/users",
+  scope: "read:users",
+  answer: z.object({ code: z.string() }),
+};
+const call = { priority: "webhook", signal } as const;
+
+describe("the access token", () => {
+  it("is asked for once by a whole fleet", async () => {
+    const fleet = Array.from({ length: 8 }, () => open());
+    await Promise.all(fleet.map(({ api }) => api.get(users, call)));
+    expect(emulator.stats.tokensIssued).toBe(1);
+  });
+
+  it("can be each process' own", async () => {
+    const fleet = Array.from({ length: 2 }, () => open({ shared: false }));
+    await Promise.all(fleet.flatMap(({ api }) => [api.get(users, call), api.get(users, call)]));
+    expect(emulator.stats.tokensIssued).toBe(2);
+  });
+
+  it("is renewed before it expires", async () => {
+    let clock = Date.now();
+    const { api } = open({ now: () => clock });
+    await api.get(users, call);
+    clock += 86_400_000 - 59_000;
+    await api.get(users, call);
+    expect(emulator.stats.tokensIssued).toBe(2);
+  });
+
+  it("is replaced once when Kinde refuses it, and by one process only", async () => {
+    let clock = Date.now();
+    const fleet = Array.from({ length: 3 }, () => open({ now: () => clock }));
+    await Promise.all(fleet.map(({ api }) => api.get(users, call)));
+    clock += 3_600_000;
+    emulator.faults.set({ kind: "error", status: 401, count: 3 });
+    await Promise.all(fleet.map(({ api }) => api.get(users, call)));
+    expect(emulator.stats.tokensIssued).toBe(2);
+  });
+
+  it("is not bought again and again when none is accepted", async () => {
+    emulator.faults.set({ kind: "error", status: 401 });
+    const { api } = open();
+    for (let n = 0; n < 5; n += 1) {
+      await expect(api.get(users, call)).rejects.toMatchObject({ code: "kinde_unauthorized" });
+    }
+    expect(emulator.stats.tokensIssued).toBe(1);
+  });
+
+  it("with a wrong secret fails as a configuration error that does not show it", async () => {
+    const { api } = open({ secret: "wrong-secret" });
+    const error: unknown = await api.get(users, call).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: "kinde_unauthorized" });
+    expect(String(error)).toContain("KINDE_MANAGEMENT_CLIENT_SECRET");
+    expect(String(error)).not.toContain("wrong-secret");
+  });
+});
+
+describe("a failed call", () => {
+  it.each([
+    ["a 500", { kind: "error", status: 500 }, "kinde_unavailable"],
+    ["a 503", { kind: "error", status: 503 }, "kinde_unavailable"],
+    ["a 403", { kind: "error", status: 403 }, "kinde_forbidden"],
+    ["a 404", { kind: "error", status: 404 }, "kinde_not_found"],
+    ["a 400", { kind: "error", status: 400 }, "kinde_rejected"],
+    ["a reset", { kind: "reset" }, "kinde_unavailable"],
+    ["garbage", { kind: "garbage" }, "kinde_unavailable"],
+    ["half a body", { kind: "truncated" }, "kinde_unavailable"],
+    ["a hang", { kind: "hang" }, "kinde_unavailable"],
+  ] as const)("by %s is told by its kind", async (_name, fault, code) => {
+    emulator.faults.set(fault);
+    await expect(open({ timeoutMs: 300 }).api.get(users, call)).rejects.toMatchObject({ code });
+  });
+
+  it("names the scope that is missing", async () => {
+    emulator.faults.set({ kind: "error", status: 403 });
+    await expect(open().api.get(users, call)).rejects.toThrow("read:users");
+  });
+
+  it("by 429 pauses the fleet for as long as Kinde says", async () => {
+    emulator.faults.set({ kind: "too_many_requests", resetSeconds: 7 });
+    const error: unknown = await open()
+      .api.get(users, call)
+      .catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(ThrottledError);
+    expect((error as ThrottledError).retryAfterMs).toBe(7_000);
+    expect(pauses).toEqual([7_000]);
+  });
+
+  it("is aborted at shutdown, and says so", async () => {
+    emulator.faults.set({ kind: "hang" });
+    const stopping = new AbortController();
+    const hanging = open().api.get(users, { priority: "webhook", signal: stopping.signal });
+    setImmediate(() => stopping.abort(new Error("shutting down")));
+    await expect(hanging).rejects.toThrow("shutting down");
+  });
+});
+
+describe("fetching a user", () => {
+  const fetched = (id: string, parts = everyPart) => fetchUser(open().api, id, { ...call, parts });
+
+  it("brings the user whole", async () => {
+    const { kinde } = emulator;
+    kinde.createRole("admin", ["admin:access"]);
+    const organization = kinde.createOrganization();
+    const { id } = kinde.createUser({ phone: "+4912345", properties: { plan_tier: "pro" } });
+    kinde.addToOrganization(id, organization.code, { roles: ["admin"] });
+    kinde.assignPlan(id, "pro");
+    const truth = kinde.user(id);
+    expect(await fetched(id)).toMatchObject({
+      id,
+      email: truth?.email,
+      phone: "+4912345",
+      firstName: truth?.firstName,
+      isSuspended: false,
+      properties: { plan_tier: "pro" },
+      organizations: [{ code: organization.code, roles: [{ key: "admin" }], permissions: [{ key: "admin:access" }] }],
+      billing: { customerId: truth?.billing?.customerId, agreements: [{ planCode: "pro" }] },
+    });
+  });
+
+  it("takes two calls when nothing asks for more", async () => {
+    const { kinde, stats } = emulator;
+    const organization = kinde.createOrganization();
+    const { id } = kinde.createUser({ organizations: [organization.code] });
+    kinde.assignPlan(id, "pro");
+    stats.reset();
+    const profile = await fetched(id, new Set());
+    expect(profile?.organizations).toEqual([{ code: organization.code, roles: [], permissions: [] }]);
+    expect(stats.total).toBe(2);
+  });
+
+  it.each([404, 400] as const)("that is gone answers nothing, whether Kinde says 404 or 400 (%i)", async (status) => {
+    emulator.faults.set({ kind: "unknown_user", status });
+    const { id } = emulator.kinde.createUser();
+    emulator.kinde.deleteUser(id);
+    expect(await fetched(id)).toBeUndefined();
+  });
+
+  it.each([400, 401, 403, 429, 500])("that exists is never taken for gone by a %i", async (status) => {
+    const { id } = emulator.kinde.createUser();
+    emulator.faults.set({ kind: "error", status, path: "/api/v1/user" });
+    await expect(fetched(id)).rejects.toThrow();
+  });
+
+  it("with its properties gone in between is tried again, not kept in part", async () => {
+    const { id } = emulator.kinde.createUser();
+    emulator.faults.set({ kind: "error", status: 404, path: "/api/v1/users/*/properties" });
+    await expect(fetched(id)).rejects.toMatchObject({ code: "kinde_unavailable" });
+  });
+});

@@ -1,0 +1,149 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import flags from "../../kindling.flags.ts";
+import { createRecords } from "../../src/cache/records.ts";
+import { defineFlags } from "../../src/index.ts";
+import type { Call, ManagementApi } from "../../src/kinde/management-api.ts";
+import type { Profile } from "../../src/kinde/profile.ts";
+import { createAdmissions } from "../../src/queue/admit-events.ts";
+import { createLedger } from "../../src/queue/ledger.ts";
+import { createRefreshUser } from "../../src/refresh/refresh-user.ts";
+import { useRedis } from "../support/redis.ts";
+import { testUser } from "../support/signer.ts";
+
+const context = useRedis();
+const id = testUser(1);
+const call = { priority: "webhook", signal: new AbortController().signal } as const;
+let plan: string;
+let calls: string[];
+let beforeAnswer: (path: string) => Promise<void>;
+
+beforeEach(async () => {
+  const left = await context.redis.keys(`*${context.keys.prefix}*`);
+  if (left.length > 0) await context.redis.del(left);
+  plan = "free";
+  calls = [];
+  beforeAnswer = async () => {};
+});
+
+const answers: Record<string, () => unknown> = {
+  "GET /api/v1/user": () => ({ id, is_suspended: false, organizations: ["org_1"] }),
+  "GET /api/v1/users/{id}/properties": () => ({ properties: [{ key: "plan_tier", value: plan }] }),
+  "GET /api/v1/organizations/{code}/users/{id}/roles": () => ({ roles: [{ id: "1", key: "owner" }] }),
+  "GET /api/v1/organizations/{code}/users/{id}/permissions": () => ({ permissions: [] }),
+};
+
+const api: ManagementApi = {
+  async get<T>({ path, route, answer }: Call<T>) {
+    calls.push(route);
+    const value = answers[route]?.();
+    await beforeAnswer(path);
+    return answer.parse(value);
+  },
+};
+
+const ledger = () => createLedger(context.redis, context.keys, "users", Date.now);
+const records = () => createRecords({ ...context, tombstoneTtlMs: 60_000 });
+const refresh = (which = flags as Parameters<typeof createRefreshUser>[0]["flags"]) =>
+  createRefreshUser({
+    ledger: ledger(),
+    records: records(),
+    api,
+    flags: which,
+    keep: new Set(["account", "properties", "organizations"]),
+    now: Date.now,
+  });
+
+let serial = 0;
+const acknowledge = (deleted = false) => {
+  serial += 1;
+  return createAdmissions({
+    ...context,
+    queues: { enqueueRefreshes: async () => {}, enqueueFanouts: async () => {} },
+    now: Date.now,
+    rememberMs: 1000,
+    burst: { quietMs: 0, maxMs: 0 },
+    onError: () => {},
+  }).admit({ id: `event_${serial}`, type: "user.updated", route: { to: "user", userId: id, deleted } });
+};
+
+describe("a refresh", () => {
+  it("commits what it fetched and strikes the user out of the ledger", async () => {
+    await acknowledge();
+    expect(await refresh()(id, call)).toMatchObject({ outcome: "committed", pending: false });
+    expect((await records().read(id)).flags).toMatchObject({ flags: { tier: "free" }, schema: flags.schema });
+    expect(await ledger().entry(id)).toBeUndefined();
+  });
+
+  it("that began earlier but ends later changes nothing", async () => {
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    beforeAnswer = () => held;
+    const slow = refresh()(id, call);
+    await expect.poll(() => calls.length).toBe(2);
+    plan = "pro";
+    beforeAnswer = async () => {};
+    expect(await refresh()(id, call)).toMatchObject({ outcome: "committed" });
+    release();
+    expect(await slow).toMatchObject({ outcome: "superseded" });
+    expect((await records().read(id)).flags?.flags).toMatchObject({ tier: "pro" });
+  });
+
+  it("leaves the user in the ledger when an event came during the fetch", async () => {
+    await acknowledge();
+    beforeAnswer = async () => {
+      beforeAnswer = async () => {};
+      await acknowledge();
+    };
+    expect(await refresh()(id, call)).toMatchObject({ outcome: "committed", pending: true });
+    expect(await ledger().entry(id)).toBeDefined();
+    expect(await refresh()(id, call)).toMatchObject({ pending: false });
+  });
+
+  it("of a user whose deletion was acknowledged makes a tombstone without asking Kinde", async () => {
+    await refresh()(id, call);
+    calls = [];
+    await acknowledge(true);
+    expect(await refresh()(id, call)).toMatchObject({ outcome: "deleted" });
+    expect(calls).toEqual([]);
+    expect(await records().read(id)).toMatchObject({ flags: { status: "deleted" }, profile: undefined });
+  });
+
+  it("under way when the user is deleted cannot bring the user back", async () => {
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    beforeAnswer = () => held;
+    const slow = refresh()(id, call);
+    await expect.poll(() => calls.length).toBe(2);
+    await acknowledge(true);
+    await refresh()(id, call);
+    release();
+    expect(await slow).toMatchObject({ outcome: "superseded" });
+    expect((await records().read(id)).flags?.status).toBe("deleted");
+  });
+
+  it("that fails leaves record and ledger as they were", async () => {
+    await refresh()(id, call);
+    await acknowledge();
+    beforeAnswer = () => Promise.reject(new Error("down"));
+    await expect(refresh()(id, call)).rejects.toThrow("down");
+    expect((await records().read(id)).flags?.status).toBe("present");
+    expect(await ledger().entry(id)).toBeDefined();
+  });
+
+  it("fetches a part as soon as a flag function turns out to need it", async () => {
+    const owners = defineFlags({
+      owner: (user: Profile) => user.organizations.some(({ roles }) => roles.some(({ key }) => key === "owner")),
+    });
+    const refreshOwner = refresh(owners);
+    await refreshOwner(id, call);
+    expect((await records().read(id)).flags?.flags).toEqual({ owner: true });
+    calls = [];
+    await refreshOwner(id, call);
+    expect(calls.filter((route) => route.endsWith("/roles"))).toHaveLength(1);
+    expect(calls).toHaveLength(3);
+  });
+});

@@ -14,7 +14,7 @@ export const newId = {
 };
 
 /** A user's billing customer; one can be found from the other. */
-export const customerIdOf = (userId: string): string => `customer_${reversed(userId.slice(3))}`;
-export const userIdOfCustomer = (customerId: string): string => `kp_${reversed(customerId.slice("customer_".length))}`;
+export const customerIdOf = (userId: string): string => `customer_${turned(userId.slice(3))}`;
+export const userIdOfCustomer = (customerId: string): string => `kp_${turned(customerId.slice("customer_".length))}`;
 
-const reversed = (text: string) => [...text].reverse().join("");
+const turned = (hex: string) => hex.slice(16) + hex.slice(0, 16);

@@ -1,0 +1,122 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { createRefresh } from "../../src/admin/compose.ts";
+import { connectRedis } from "../../src/cache/redis.ts";
+import { loadFlags } from "../../src/flags/load-flags.ts";
+import { defineFlags, property } from "../../src/index.ts";
+import type { FanoutSubject } from "../../src/kinde/route-event.ts";
+import type { FanoutProgress } from "../../src/queue/queues.ts";
+import { startWorkers } from "../../workers/start-workers.ts";
+import { type Stack, startStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+const call = { priority: "webhook", signal: new AbortController().signal } as const;
+let stack: Stack;
+
+beforeEach(async ({ task }) => {
+  stack = await startStack({ workers: task.name !== "goes on where it was interrupted" });
+});
+
+afterEach(() => stack.close());
+
+async function walk(
+  subject: FanoutSubject,
+  env: Partial<Stack["config"]> = {},
+  flags = loadFlags(stack.config.flagsFile),
+) {
+  const { fanOut } = createRefresh({ ...stack.config, ...env }, stack.world, stack.store, await flags);
+  const found: string[] = [];
+  let at: Pick<FanoutProgress, "source" | "cursor"> | undefined;
+  let pages = 0;
+  do {
+    const page = await fanOut(subject, at, call);
+    found.push(...page.userIds);
+    at = page.next;
+    pages += 1;
+  } while (at !== undefined);
+  return { found: new Set(found), pages };
+}
+
+describe("whom a change concerns", () => {
+  it("is found page by page among an organization's members", async () => {
+    const { kinde } = stack.emulator;
+    const { code } = kinde.createOrganization();
+    const members = kinde.importUsers(Array.from({ length: 1_200 }, () => ({ organizations: [code] })));
+    kinde.importUsers([{}, {}]);
+    const { found, pages } = await walk(`organization:${code}`);
+    expect(found).toEqual(new Set(members.map(({ id }) => id)));
+    expect(pages).toBeGreaterThanOrEqual(3);
+  });
+
+  it("is found among the records we hold once Kinde has deleted the thing", async () => {
+    const { kinde } = stack.emulator;
+    stack.subscribe();
+    const { code } = kinde.createOrganization();
+    const role = kinde.createRole("editor", ["write"]);
+    const permission = kinde.permissions().find(({ key }) => key === "write");
+    const { id } = kinde.createUser({ organizations: [{ code, roles: ["editor"] }] });
+    kinde.createUser();
+    await stack.emulator.deliveries.settled();
+    await until(async () => {
+      expect((await stack.store.records.read(id)).profile?.organizations).toHaveLength(1);
+      expect((await stack.store.users.size()).size + (await stack.store.fanouts.size()).size).toBe(0);
+    });
+    stack.emulator.webhooks.remove(stack.emulator.webhooks.list()[0]?.id ?? "");
+    kinde.deleteRole("editor");
+    kinde.deleteOrganization(code);
+    const only = new Set([id]);
+    expect((await walk(`role:${role.id}`)).found).toEqual(only);
+    expect((await walk(`permission:${permission?.id}`)).found).toEqual(only);
+    expect((await walk(`organization:${code}`)).found).toEqual(only);
+  });
+
+  it("is nobody when neither flags nor profile hold roles and permissions", async () => {
+    const flags = defineFlags({ onboarded: property.boolean("onboarded", { default: false }) });
+    const keep = new Set(["account", "properties", "organizations"] as const);
+    stack.emulator.stats.reset();
+    const { found } = await walk("role:x", { profile: keep }, Promise.resolve(flags));
+    expect(found.size).toBe(0);
+    expect(stack.emulator.stats.total).toBe(0);
+  });
+});
+
+describe("a fan-out", () => {
+  it("reaches every member, through ledger and bulk queue", async () => {
+    const { kinde } = stack.emulator;
+    stack.subscribe();
+    const { code } = kinde.createOrganization();
+    const members = kinde.importUsers(Array.from({ length: 600 }, () => ({ organizations: [code] })));
+    kinde.updateOrganization(code, { name: "Renamed" });
+    await until(async () => {
+      const tickets = await stack.store.records.tickets(members.map(({ id }) => id));
+      expect(tickets.every((ticket) => ticket > 0)).toBe(true);
+      expect((await stack.store.users.size()).size + (await stack.store.fanouts.size()).size).toBe(0);
+    }, 60_000);
+  }, 90_000);
+
+  it("goes on where it was interrupted", async () => {
+    const { store, config, world, log } = stack;
+    const asked: (string | null)[] = [];
+    const connection = connectRedis({ url: config.redisUrl, onError: () => {} });
+    const workers = startWorkers({
+      ...store,
+      connection,
+      prefix: `${store.keys.queues}`,
+      retry: { baseMs: 1, maxMs: 1 },
+      concurrency: { refresh: 1, bulk: 1 },
+      refreshUser: () => Promise.reject(new Error("nobody is to be refreshed")),
+      acknowledge: async () => {},
+      fanOut: async (_subject, at) => {
+        asked.push(at?.cursor ?? null);
+        if (asked.length === 3) throw new Error("the process went away");
+        const page = Number(at?.cursor ?? 0) + 1;
+        return { userIds: [], next: page === 4 ? undefined : { source: "listing", cursor: String(page) } };
+      },
+      now: world.now,
+      log,
+    });
+    await store.queues.enqueueFanouts(["organization:org_1"]);
+    await until(async () => expect(asked).toEqual([null, "1", "2", "2", "3"]));
+    await workers.close(1_000);
+    connection.disconnect();
+  });
+});

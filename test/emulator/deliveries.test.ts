@@ -133,7 +133,7 @@ describe("faults of deliveries", () => {
     expect([...came].sort()).toEqual([...sent].sort());
     clear();
 
-    emulator.faults.set({ kind: "delay_delivery", ms: 100, count: 1 });
+    emulator.faults.set({ kind: "delay_delivery", ms: 500, count: 1 });
     const slow = emulator.kinde.createUser().id;
     const fast = emulator.kinde.createUser().id;
     await emulator.deliveries.settled();

@@ -1,5 +1,5 @@
 import { createServer, type IncomingHttpHeaders } from "node:http";
-import { afterEach } from "vitest";
+import { afterEach, expect, vi } from "vitest";
 import { createEmulator, type Emulator, type EmulatorOptions } from "../../src/emulator/index.ts";
 
 /** Ends, after each test, what the test began. */
@@ -102,4 +102,14 @@ export async function clientOf(emulator: Emulator, scope = "") {
     });
     return { status: answer.status, headers: answer.headers, body: await answerOf(answer) };
   };
+}
+
+/** Has `count` calls in hand and never answered, until released. */
+export async function hangOn(emulator: Emulator, count: number): Promise<() => void> {
+  const client = new AbortController();
+  emulator.faults.set({ kind: "hang", count });
+  for (let made = 0; made < count; made += 1)
+    void fetch(`${emulator.url}/api/v1/users`, { signal: client.signal }).catch(() => undefined);
+  await vi.waitFor(() => expect(emulator.faults.list().some(({ fault }) => fault.kind === "hang")).toBe(false));
+  return () => client.abort();
 }

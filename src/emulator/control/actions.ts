@@ -1,7 +1,15 @@
 import { z } from "zod";
 import { BadRequest } from "../http/reply.ts";
 import type { KindeActions } from "../types.ts";
-import { changesSchema, grantSchema, inputSchema, orgChangesSchema, orgSchema, roleChangesSchema } from "./schemas.ts";
+import {
+  changesSchema,
+  grantSchema,
+  inputSchema,
+  orgChangesSchema,
+  orgSchema,
+  permissionChangesSchema,
+  roleChangesSchema,
+} from "./schemas.ts";
 
 type Action = (args: unknown) => unknown;
 
@@ -32,6 +40,7 @@ export function createActionTable(kinde: KindeActions): Map<string, Action> {
     ["updateRole", action(z.tuple([id, roleChangesSchema]), (args) => kinde.updateRole(...args))],
     ["deleteRole", action(z.tuple([id]), ([key]) => kinde.deleteRole(key))],
     ["createPermission", action(z.tuple([id, id.optional()]), (args) => kinde.createPermission(...args))],
+    ["updatePermission", action(z.tuple([id, permissionChangesSchema]), (args) => kinde.updatePermission(...args))],
     ["deletePermission", action(z.tuple([id]), ([key]) => kinde.deletePermission(key))],
     ["assignPlan", action(z.tuple([id, id]), (args) => kinde.assignPlan(...args))],
     ["changePlan", action(z.tuple([id, id]), (args) => kinde.changePlan(...args))],

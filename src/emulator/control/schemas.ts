@@ -37,3 +37,5 @@ export const orgChangesSchema = z.strictObject({
 export const orgSchema = orgChangesSchema.extend({ code: text });
 
 export const roleChangesSchema = z.strictObject({ key: text, name: text, description: text, permissions: keys });
+
+export const permissionChangesSchema = z.strictObject({ key: text, name: text, description: text });

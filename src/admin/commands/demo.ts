@@ -1,0 +1,4 @@
+import type { Command } from "commander";
+
+/** `kindling demo`. */
+export function addDemo(_program: Command): void {}

@@ -1,0 +1,48 @@
+import { readFileSync } from "node:fs";
+import { Command } from "commander";
+import { addDemo } from "./commands/demo.ts";
+import { addEmulator } from "./commands/emulator.ts";
+import { addFailed } from "./commands/failed.ts";
+import { addInspect } from "./commands/inspect.ts";
+import { addReprocess } from "./commands/reprocess.ts";
+import { addServices } from "./commands/services.ts";
+import { addStatus } from "./commands/status.ts";
+import type { ExitCode } from "./exit-codes.ts";
+import type { CommandContext, Terminal } from "./terminal.ts";
+
+/**
+ * The `kindling` command line. It never ends the process: commands report their exit code to `exitWith`, and errors,
+ * commander's own included, come out of `parseAsync`.
+ */
+export function createProgram(terminal: Terminal, exitWith: (code: ExitCode) => void): Command {
+  const program = new Command("kindling")
+    .description("Kinde users, warm in Redis.")
+    .version(version())
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => terminal.stdout.write(text),
+      writeErr: (text) => terminal.stderr.write(text),
+      // One problem, one line: commander puts its suggestions on another.
+      outputError: (text, write) => write(`${text.trim().replace(/\s*\n\s*/g, " ")}\n`),
+    })
+    .addHelpText(
+      "after",
+      "\nSettings come from the environment. `kindling <command> --help` has examples and exit codes.",
+    );
+  const context: CommandContext = { terminal, exitWith };
+  addServices(program, context);
+  addStatus(program, context);
+  addInspect(program, context);
+  addReprocess(program, context);
+  addFailed(program, context);
+  addEmulator(program, context);
+  addDemo(program);
+  return program;
+}
+
+// One level deeper in the build than in the sources.
+function version(): string {
+  const root = import.meta.url.endsWith(".ts") ? "../.." : "../../..";
+  const text = readFileSync(new URL(`${root}/package.json`, import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}

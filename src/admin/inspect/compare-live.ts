@@ -1,0 +1,70 @@
+import { isDeepStrictEqual } from "node:util";
+import type { StoredRecord } from "../../cache/records.ts";
+import type { Flags } from "../../flags/define-flags.ts";
+import type { CallOptions, ManagementApi } from "../../kinde/management-api.ts";
+import { extraParts, keepParts, type Profile } from "../../kinde/profile.ts";
+import type { ProfilePart } from "../../profile-parts.ts";
+import { fetchAndDerive } from "../../refresh/refresh-user.ts";
+
+/** One value that is not the same in the record and at Kinde. */
+export interface Difference {
+  name: string;
+  stored: unknown;
+  live: unknown;
+}
+
+/** The record beside what Kinde says now. */
+export interface LiveComparison {
+  /** Whether Kinde has the user. */
+  exists: boolean;
+  same: boolean;
+  flags: Difference[];
+  /** Fields of the profile, properties one by one. Values may be personal. */
+  profile: Difference[];
+}
+
+/** What comparing needs. */
+export interface CompareOptions {
+  api: ManagementApi;
+  flags: Flags;
+  keep: ReadonlySet<ProfilePart>;
+  call: CallOptions;
+}
+
+/** Fetches the user just as a refresh would, commits nothing, and says where the record differs. */
+export async function compareLive(
+  userId: string,
+  { flags: record, profile }: StoredRecord,
+  { api, flags, keep, call }: CompareOptions,
+): Promise<LiveComparison> {
+  const parts = new Set([...flags.needs, ...extraParts.filter((part) => keep.has(part))]);
+  const live = await fetchAndDerive({ api, flags }, userId, parts, call);
+  const recorded = record?.status === "present";
+  if (live === undefined || !recorded) {
+    return { exists: live !== undefined, same: (live !== undefined) === recorded, flags: [], profile: [] };
+  }
+  const flagDifferences = differences(record.flags, live.flags);
+  const profileDifferences = differences(flatten(profile), flatten(keepParts(live.profile, keep)));
+  return {
+    exists: true,
+    same: flagDifferences.length + profileDifferences.length === 0,
+    flags: flagDifferences,
+    profile: profileDifferences,
+  };
+}
+
+type Values = Readonly<Record<string, unknown>>;
+
+function differences(stored: Values, live: Values): Difference[] {
+  return [...new Set([...Object.keys(stored), ...Object.keys(live)])]
+    .filter((name) => !isDeepStrictEqual(stored[name], live[name]))
+    .map((name) => ({ name, stored: stored[name] ?? null, live: live[name] ?? null }));
+}
+
+// Through JSON, as the stored one went: what is absent there must not count as a difference here.
+function flatten(profile: Profile | undefined): Values {
+  if (profile === undefined) return {};
+  const { properties, ...fields } = JSON.parse(JSON.stringify(profile)) as Profile;
+  const named = Object.entries(properties).map(([key, value]) => [`properties.${key}`, value]);
+  return { ...fields, ...Object.fromEntries(named) };
+}

@@ -1,0 +1,33 @@
+const steps = [
+  ["d", 86_400_000],
+  ["h", 3_600_000],
+  ["m", 60_000],
+  ["s", 1_000],
+] as const;
+
+/** A duration as one reads it: `850 ms`, `42 s`, `3 m 20 s`, `2 d 4 h`. */
+export function durationWords(ms: number): string {
+  const first = steps.findIndex(([, size]) => ms >= size);
+  const step = steps[first];
+  if (step === undefined) return `${Math.round(Math.max(0, ms))} ms`;
+  const [unit, size] = step;
+  const whole = Math.floor(ms / size);
+  const next = steps[first + 1];
+  const rest = next === undefined ? 0 : Math.floor((ms - whole * size) / next[1]);
+  return next === undefined || rest === 0 ? `${whole} ${unit}` : `${whole} ${unit} ${rest} ${next[0]}`;
+}
+
+/** A count with thousands set apart: `1,250,000`. */
+export function countWords(count: number): string {
+  return Math.round(count).toLocaleString("en-US");
+}
+
+/** `1 user`, `2 users`. */
+export function plural(count: number, noun: string): string {
+  return `${countWords(count)} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+/** An instant, for detail beside an age. */
+export function instantWords(ms: number): string {
+  return new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");
+}

@@ -1,0 +1,48 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { type Config, loadConfig } from "../config.ts";
+import { KindlingError, RedisError } from "../errors.ts";
+import { createLog } from "../log.ts";
+import { openStore, type Store } from "./compose.ts";
+import type { Terminal } from "./terminal.ts";
+
+/**
+ * Runs an operator's command on the store, which is closed whatever happens. Nothing is logged: standard output belongs
+ * to the answer, and what goes wrong comes back as an error.
+ *
+ * @throws {ConfigurationError} {RedisError} besides what the task throws
+ */
+export async function withStore<T>(
+  { env, world }: Terminal,
+  task: (store: Store, config: Config) => Promise<T>,
+): Promise<T> {
+  const config = loadConfig(env);
+  const store = await openStore(config, world, createLog("silent"));
+  try {
+    return await task(store, config);
+  } catch (error) {
+    throw asRedisError(error, store) ?? error;
+  } finally {
+    // Bounded, as closing a queue waits for a Redis that may be gone.
+    const giveUp = new AbortController();
+    await Promise.race([
+      store.close().catch(() => undefined),
+      delay(config.redisTimeoutMs, undefined, { signal: giveUp.signal }).catch(() => undefined),
+    ]);
+    giveUp.abort();
+    store.redis.disconnect();
+  }
+}
+
+const lostConnection = /^(Command timed out|Connection is closed|Stream isn't writeable|connect )/;
+
+function asRedisError(error: unknown, { redis }: Store): RedisError | undefined {
+  if (!(error instanceof Error) || error instanceof KindlingError) return undefined;
+  // What Redis itself answers carries the reason as its first word: READONLY, NOPERM, OOM, …
+  if (error.name === "ReplyError") {
+    return new RedisError("redis_unavailable", `Redis refuses: ${error.message}`, { cause: error });
+  }
+  if (redis.status === "ready" && !lostConnection.test(error.message)) return undefined;
+  return new RedisError("redis_unavailable", "Redis does not answer any more: start it, or check REDIS_URL.", {
+    cause: error,
+  });
+}

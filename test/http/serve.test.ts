@@ -1,0 +1,68 @@
+import { once } from "node:events";
+import { Agent, get } from "node:http";
+import { connect } from "node:net";
+import { Hono } from "hono";
+import { afterEach, describe, expect, it } from "vitest";
+import { type Server, serve } from "../../src/http/serve.ts";
+
+let server: Server | undefined;
+
+afterEach(async () => {
+  await server?.close();
+  server = undefined;
+});
+
+const start = async (app: Hono, requestTimeoutMs = 5_000) => {
+  server = await serve(app, { host: "127.0.0.1", port: 0, requestTimeoutMs });
+  return server;
+};
+
+describe("the server", () => {
+  it("ends a request that trickles in too slowly", async () => {
+    const app = new Hono()
+      .onError((_, context) => context.text("ended", 400))
+      .post("/", async (context) => context.text(await context.req.text()));
+    const { port } = await start(app, 200);
+    const socket = connect(port, "127.0.0.1");
+    socket.write("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nabc");
+    const [answer] = (await once(socket, "data")) as [Buffer];
+    expect(answer.toString()).toMatch(/^HTTP\/1\.1 408 /);
+    socket.destroy();
+  });
+
+  it("answers what is in hand before it is closed, and takes nothing more", async () => {
+    let finish = () => {};
+    const held = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    let arrived = () => {};
+    const arrival = new Promise<void>((resolve) => {
+      arrived = resolve;
+    });
+    const app = new Hono().get("/", async (context) => {
+      arrived();
+      await held;
+      return context.text("done");
+    });
+    const { port, close } = await start(app);
+    server = undefined;
+    const agent = new Agent({ keepAlive: true });
+    const answer = new Promise<string>((resolve, reject) => {
+      get({ port, agent }, (response) => response.setEncoding("utf8").on("data", resolve)).on("error", reject);
+    });
+    await arrival;
+    const closed = close();
+    await expect(fetch(`http://127.0.0.1:${port}`)).rejects.toThrow();
+    finish();
+    expect(await answer).toBe("done");
+    await closed;
+    agent.destroy();
+  });
+
+  it("says when its address is taken", async () => {
+    const { port } = await start(new Hono());
+    await expect(serve(new Hono(), { host: "127.0.0.1", port, requestTimeoutMs: 1_000 })).rejects.toMatchObject({
+      code: "EADDRINUSE",
+    });
+  });
+});

@@ -1,0 +1,20 @@
+import { align } from "../output/align.ts";
+import { bob } from "./cast.ts";
+import type { OpenStage } from "./open-stage.ts";
+
+/** What can be played with once the story is told. */
+export function invitation({ kinde, keys, serverUrl, redisCli }: OpenStage): string {
+  return [
+    "",
+    "Kindling keeps running. Play with it:",
+    align([
+      ["webhook endpoint", `POST ${serverUrl}/webhooks/kinde`],
+      ["ready?", `curl ${serverUrl}/readyz`],
+      ["the emulated Kinde", `curl ${kinde.url}/`],
+      ["Bob's flags", `${redisCli} GET '${keys.flags(bob.id)}'`],
+      ["let Bob in again", `curl -X POST ${kinde.url}/__emulator/kinde/suspendUser -d '["${bob.id}", false]'`],
+    ]),
+    "",
+    "Ctrl-C stops everything.",
+  ].join("\n");
+}

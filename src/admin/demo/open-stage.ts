@@ -1,0 +1,82 @@
+import { fileURLToPath } from "node:url";
+import { createKeys } from "../../cache/keys.ts";
+import { connectRedis } from "../../cache/redis.ts";
+import { type Config, loadConfig } from "../../config.ts";
+import { createEmulator, type Emulator } from "../../emulator/index.ts";
+import { createLog } from "../../log.ts";
+import { createReader } from "../../reader/index.ts";
+import { openStore, runServer, runWorkers } from "../compose.ts";
+import type { Terminal } from "../terminal.ts";
+import { createClosers } from "./closers.ts";
+import flags from "./demo-flags.ts";
+import { type DemoRedis, openDemoRedis } from "./demo-redis.ts";
+import type { Narrator } from "./narrator.ts";
+import type { Stage } from "./step.ts";
+
+/** The stage, and what its visitors may want to know. */
+export interface OpenStage extends Stage {
+  /** `http://127.0.0.1:<port>`: Kindling's server. */
+  serverUrl: string;
+  /** A redis-cli command line that reaches the demo's Redis. */
+  redisCli: string;
+  close(): Promise<void>;
+}
+
+/** Redis, the emulated Kinde, and Kindling's server and worker between them, all over real connections. */
+export async function openStage({ env, world, stopSignal }: Terminal, narrator: Narrator): Promise<OpenStage> {
+  const closers = createClosers();
+  try {
+    const demoRedis = await openDemoRedis(env.REDIS_URL, narrator.frame);
+    closers.add(demoRedis.close);
+    const kinde = await createEmulator({ users: 100, retryTimeScale: 0.01 });
+    closers.add(kinde.close);
+    const config = demoConfig(kinde, demoRedis);
+    const log = createLog(config.logLevel);
+    const store = await openStore(config, world, log);
+    closers.add(store.close);
+    const workers = await runWorkers(config, world, log, store);
+    closers.add(workers.close);
+    const server = await runServer(config, world, log, store);
+    closers.add(server.close);
+    const serverUrl = `http://127.0.0.1:${server.port}`;
+    kinde.webhooks.register({ url: `${serverUrl}/webhooks/kinde` });
+    const redis = connectRedis({ url: demoRedis.url, timeoutMs: 2_000, onError: () => undefined });
+    closers.add(async () => redis.disconnect());
+    return {
+      kinde,
+      redis,
+      reader: createReader({ redis, flags, prefix: config.prefix }),
+      keys: createKeys(config.prefix),
+      ledger: store.users,
+      narrator,
+      signal: stopSignal(),
+      serverUrl,
+      redisCli: demoRedis.cli,
+      close: closers.closeAll,
+    };
+  } catch (error) {
+    await closers.closeAll();
+    throw error;
+  }
+}
+
+function demoConfig(kinde: Emulator, { url, prefix }: DemoRedis): Config {
+  const flagsFile = `./demo-flags${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`;
+  return loadConfig({
+    KINDE_DOMAIN: kinde.url,
+    KINDE_MANAGEMENT_CLIENT_ID: kinde.clientId,
+    KINDE_MANAGEMENT_CLIENT_SECRET: kinde.clientSecret,
+    REDIS_URL: url,
+    HOST: "127.0.0.1",
+    PORT: "0",
+    KINDLING_PREFIX: prefix,
+    KINDLING_FLAGS: fileURLToPath(new URL(flagsFile, import.meta.url)),
+    KINDLING_LOG_LEVEL: "silent",
+    KINDLING_CALLS_PER_MINUTE: "100000",
+    // Nobody wants to watch a demo wait; and on a slow machine the burst may well take longer than the default allows.
+    KINDLING_RETRY_BASE: "100ms",
+    KINDLING_RETRY_MAX: "500ms",
+    KINDLING_BURST_MAX: "10s",
+    KINDLING_SHUTDOWN_TIMEOUT: "3s",
+  });
+}

@@ -1,0 +1,9 @@
+import type { Step } from "./step.ts";
+import { burst } from "./steps/burst.ts";
+import { deletion } from "./steps/deletion.ts";
+import { outage } from "./steps/outage.ts";
+import { roleChange } from "./steps/role-change.ts";
+import { signUp } from "./steps/sign-up.ts";
+
+/** What the demo tells, in order. */
+export const story: readonly Step[] = [signUp, roleChange, burst, outage, deletion];

@@ -1,0 +1,12 @@
+import { openStore, runServer } from "../../src/admin/compose.ts";
+import { createLog } from "../../src/log.ts";
+import { benchConfig } from "../support/config.ts";
+import { serveParent, setting } from "./parent.ts";
+
+/** The HTTP side of Kindling, as `kindling server` runs it. */
+const config = benchConfig({ domain: setting("BENCH_DOMAIN"), redisUrl: setting("BENCH_REDIS") });
+const log = createLog(config.logLevel);
+const world = { fetch, now: Date.now };
+const store = await openStore(config, world, log);
+const server = await runServer(config, world, log, store);
+serveParent(server.port, () => store.close());

@@ -36,7 +36,7 @@ export function createProgram(terminal: Terminal, exitWith: (code: ExitCode) => 
   addReprocess(program, context);
   addFailed(program, context);
   addEmulator(program, context);
-  addDemo(program);
+  addDemo(program, context);
   return program;
 }
 

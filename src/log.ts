@@ -16,7 +16,12 @@ export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
 /** JSON lines on standard output. */
 export function createLog(level: LogLevel): Log {
-  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime });
+  return pino({
+    level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label) => ({ level: label }) },
+  });
 }
 
 /**

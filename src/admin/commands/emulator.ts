@@ -66,7 +66,7 @@ function welcome({ url, clientId, clientSecret, kinde }: Emulator, webhook: stri
     align([
       [`curl ${url}`, "everything it can be told, with examples"],
       [`curl ${url}/__emulator`, "how it stands"],
-      [`curl ${url}/__emulator/users?limit=5`, "some user ids"],
+      [`curl '${url}/__emulator/users?limit=5'`, "some user ids"],
     ]),
     "",
     webhook === undefined

@@ -5,7 +5,7 @@ import { parseOrganizationCode, parseUserIds, wholeNumber } from "../arguments.t
 import { openKinde, type Store } from "../compose.ts";
 import { exitCodesHelp } from "../exit-codes.ts";
 import { jsonOption, type ReportOptions, report } from "../output/report.ts";
-import { plural } from "../output/words.ts";
+import { countWords, plural } from "../output/words.ts";
 import { reenqueue } from "../reenqueue.ts";
 import { createBookmark } from "../reprocess/bookmark.ts";
 import { listEveryone, listMembers } from "../reprocess/listing.ts";
@@ -115,6 +115,6 @@ async function walkListing(
 }
 
 function render({ enqueued, queue, resumedAt = 0 }: Reprocessed): string {
-  const earlier = resumedAt > 0 ? `, ${plural(resumedAt, "user")} of them in an earlier run` : "";
+  const earlier = resumedAt > 0 ? `, ${countWords(resumedAt)} of them in an earlier run` : "";
   return `Enqueued ${plural(enqueued, "user")}${queue === "bulk" ? " at low priority" : ""}${earlier}.`;
 }

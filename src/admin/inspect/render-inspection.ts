@@ -73,7 +73,7 @@ const flagRow = (paint: Paint) => (flag: FlagView) => {
   const value = "value" in flag ? JSON.stringify(flag.value) : paint.notice("not in the record");
   const source = flag.source ?? "not declared any more";
   const short = source.length > longestSource ? `${source.slice(0, longestSource - 1)}…` : source;
-  const misfit = flag.misfit === null ? "" : `  ${paint.notice(`default, as ${flag.misfit}`)}`;
+  const misfit = flag.misfit === null ? "" : `  ${paint.notice(`(${flag.misfit}: the default stands in)`)}`;
   return [flag.name, value, paint.dim(short) + misfit];
 };
 

@@ -10,8 +10,8 @@ export interface RecordCount {
   exact: boolean;
 }
 
-/** Keys looked at: what takes a few milliseconds and tells a million within about a percent. */
-const sampleSize = 20_000;
+/** Keys looked at: what takes a fraction of a second and tells a million within about a percent. */
+const sampleSize = 50_000;
 const step = 1_000;
 
 /**
@@ -19,22 +19,18 @@ const step = 1_000;
  * keys in the order of their hashes, so any stretch is a fair sample.
  */
 export async function countRecords(redis: Redis, keys: Keys): Promise<RecordCount> {
-  const flagsPrefix = keys.flags("").slice(0, -1);
-  const profilePrefix = keys.profile("").slice(0, -1);
-  let [seen, flags, profiles, cursor] = [0, 0, 0, "0"];
+  const [open, close] = keys.flags("\n").split("\n") as [string, string];
+  let [seen, found, present, cursor] = [0, 0, 0, "0"];
   do {
-    const [next, found] = await redis.scan(cursor, "COUNT", step);
-    cursor = next;
-    seen += found.length;
-    flags += found.filter((key) => key.startsWith(flagsPrefix)).length;
-    profiles += found.filter((key) => key.startsWith(profilePrefix)).length;
+    const [next, names] = await redis.scan(cursor, "COUNT", step);
+    const userIds = names
+      .filter((name) => name.startsWith(open) && name.endsWith(close))
+      .map((name) => name.slice(open.length, -close.length));
+    // Of a user present both keys are there, of a deleted one the flags alone.
+    if (userIds.length > 0) present += await redis.exists(userIds.map(keys.profile));
+    [seen, found, cursor] = [seen + names.length, found + userIds.length, next];
   } while (cursor !== "0" && seen < sampleSize);
   const exact = cursor === "0";
   const scale = exact || seen === 0 ? 1 : Math.max(1, (await redis.dbsize()) / seen);
-  // Of a user present both keys are there, of a deleted one the flags alone.
-  return {
-    present: Math.round(profiles * scale),
-    deleted: Math.round(Math.max(0, flags - profiles) * scale),
-    exact,
-  };
+  return { present: Math.round(present * scale), deleted: Math.round((found - present) * scale), exact };
 }

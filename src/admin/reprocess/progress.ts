@@ -67,7 +67,7 @@ function createBar(output: Output, state: State, now: () => number): View {
     barCompleteChar: "█",
     barIncompleteChar: "░",
     hideCursor: null,
-    linewrap: null,
+    linewrap: true,
     gracefulExit: false,
   });
   return {

@@ -1,0 +1,112 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type Stack, startStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+import { envOf, kindling } from "./command-line.ts";
+
+let stack: Stack;
+let env: Record<string, string>;
+
+beforeEach(async () => {
+  stack = await startStack({ workers: false, emulator: { users: 3 }, env: { KINDLING_RETRY_BASE: "1ms" } });
+  env = envOf(stack.config);
+});
+
+afterEach(() => stack.close());
+
+const failure = (code: string) => ({
+  code,
+  message: "Give the application the scope read:users.",
+  failedAt: Date.now() - 120_000,
+  attempts: 4,
+});
+
+const jobs = async () => ({
+  refresh: (await stack.store.queues.refresh.getJobs(["waiting"])).map(({ data }) => data.userId),
+  fanout: (await stack.store.queues.fanout.getJobs(["waiting"])).map(({ data }) => data.subject),
+});
+
+async function failSome(): Promise<{ first: string; second: string }> {
+  const [first = "", second = ""] = stack.emulator.kinde.userIds();
+  await stack.store.users.fail(first, failure("kinde_forbidden"));
+  await stack.store.users.fail(second, failure("kinde_unavailable"));
+  await stack.store.fanouts.fail("organization:org_1", failure("kinde_forbidden"));
+  return { first, second };
+}
+
+describe("kindling failed", () => {
+  it("lists reason, attempts and age of users and fan-outs, and exits with 1", async () => {
+    const { first } = await failSome();
+    const { code, json, stderr } = await kindling(["failed", "--json"], env);
+    expect({ code, stderr }).toEqual({ code: 1, stderr: "" });
+    const { failures } = json as { failures: { member: string }[] };
+    expect(failures).toHaveLength(3);
+    expect(failures.find(({ member }) => member === first)).toMatchObject({
+      kind: "user",
+      code: "kinde_forbidden",
+      attempts: 4,
+    });
+    const { stdout } = await kindling(["failed"], env);
+    expect(stdout).toMatch(
+      new RegExp(`${first} +kinde_forbidden +4 attempts +2 m( \\d+ s)? ago +Give the application`),
+    );
+    expect(stdout).toMatch(/^organization:org_1 +kinde_forbidden/m);
+  });
+
+  it("exits with 0 when nothing failed", async () => {
+    expect(await kindling(["failed"], env)).toMatchObject({ code: 0, stdout: "Nothing failed.\n" });
+    expect((await kindling(["failed", "--json"], env)).json).toEqual({ failures: [] });
+  });
+});
+
+describe("kindling failed retry", () => {
+  it("enqueues the named ones and no other", async () => {
+    const { second } = await failSome();
+    const { code, json } = await kindling(["failed", "retry", second, "organization:org_1", "--json"], env);
+    expect(code).toBe(0);
+    expect(json).toMatchObject({ missing: [] });
+    expect(await jobs()).toEqual({ refresh: [second], fanout: ["organization:org_1"] });
+  });
+
+  it("says which id did not fail, retries the others, and exits with 1", async () => {
+    const { first } = await failSome();
+    const { code, stderr } = await kindling(["failed", "retry", "kp_0", first], env);
+    expect({ code, stderr }).toEqual({ code: 1, stderr: "kp_0 is not among the failures.\n" });
+    expect(await jobs()).toEqual({ refresh: [first], fanout: [] });
+  });
+
+  it("--all lets a worker clear the whole list", async () => {
+    await failSome();
+    expect(await kindling(["failed", "retry", "--all"], env)).toMatchObject({
+      code: 0,
+      stdout: "Enqueued again: 3.\n",
+    });
+    await stack.startWorkers();
+    await until(async () => expect((await kindling(["failed"], env)).code).toBe(0));
+  });
+});
+
+describe("kindling failed discard", () => {
+  it("strikes the named one out, of failures and ledger, and leaves its record", async () => {
+    const { first, second } = await failSome();
+    expect((await kindling(["failed", "discard", first], env)).code).toBe(0);
+    expect(await stack.store.users.entry(first)).toBeUndefined();
+    expect((await stack.store.users.entry(second))?.failure?.code).toBe("kinde_unavailable");
+    expect(await jobs()).toEqual({ refresh: [], fanout: [] });
+  });
+
+  it("refuses one that did not fail: its event would be lost", async () => {
+    stack.subscribe();
+    const { id } = stack.emulator.kinde.createUser();
+    await stack.emulator.deliveries.settled();
+    expect((await kindling(["failed", "discard", id], env)).code).toBe(1);
+    expect(await stack.store.users.entry(id)).toBeDefined();
+  });
+
+  it("--all strikes users and fan-outs out", async () => {
+    await failSome();
+    const { json } = await kindling(["failed", "discard", "--all", "--json"], env);
+    expect((json as { discarded: string[] }).discarded).toHaveLength(3);
+    expect(await stack.store.users.size()).toMatchObject({ size: 0, failed: 0 });
+    expect(await stack.store.fanouts.size()).toMatchObject({ size: 0, failed: 0 });
+  });
+});

@@ -1,0 +1,222 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type Stack, type StackOptions, startStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+import { envOf, kindling, pressCtrlC, spawnKindling } from "./command-line.ts";
+
+let stack: Stack;
+let env: Record<string, string>;
+
+async function begin(options: StackOptions) {
+  stack = await startStack({ workers: false, ...options });
+  env = envOf(stack.config);
+}
+
+afterEach(() => stack.close());
+
+const waitingIn = async (queue: "refresh" | "bulk") =>
+  (await stack.store.queues[queue].getJobs(["waiting"])).map(({ data }) => data.userId).sort();
+
+const listings = () => stack.emulator.stats.calls["GET /api/v1/users"] ?? 0;
+
+describe("kindling reprocess <ids>, --failed, --org", () => {
+  beforeEach(() => begin({ emulator: { users: 4 } }));
+
+  it("enqueues each id once, at normal priority", async () => {
+    const [first = "", second = ""] = stack.emulator.kinde.userIds();
+    const { code, json } = await kindling(["reprocess", first, second, first, "--json"], env);
+    expect(code).toBe(0);
+    expect(json).toEqual({ enqueued: 2, queue: "refresh", complete: true });
+    expect(await waitingIn("refresh")).toEqual([first, second].sort());
+    expect(await waitingIn("bulk")).toEqual([]);
+  });
+
+  it("refreshes a user whose record is newer than any event", async () => {
+    const [id = ""] = stack.emulator.kinde.userIds();
+    await stack.startWorkers();
+    await kindling(["reprocess", id], env);
+    const first = await until(async () => {
+      const record = await stack.record(id);
+      expect(record).toMatchObject({ status: "present" });
+      return record;
+    });
+    stack.emulator.kinde.setProperties(id, { compliance_region: "mars" });
+    expect((await kindling(["reprocess", id], env)).stdout).toBe("Enqueued 1 user.\n");
+    await until(async () => expect(await stack.record(id)).toMatchObject({ flags: { region: "mars" } }));
+    expect(Number((await stack.record(id))?.ticket)).toBeGreaterThan(Number(first?.ticket));
+  });
+
+  it("--failed enqueues the users that failed and no other", async () => {
+    const [first = "", second = "", third = ""] = stack.emulator.kinde.userIds();
+    const failure = { code: "kinde_forbidden", message: "", failedAt: Date.now(), attempts: 1 };
+    await stack.store.users.fail(first, failure);
+    await stack.store.users.fail(third, failure);
+    expect((await kindling(["reprocess", "--failed", "--json"], env)).json).toMatchObject({ enqueued: 2 });
+    expect(await waitingIn("refresh")).toEqual([first, third].sort());
+    expect(await waitingIn("refresh")).not.toContain(second);
+  });
+
+  it("--org enqueues all members, over all pages, at low priority", async () => {
+    const { code: org } = stack.emulator.kinde.createOrganization();
+    const members = stack.emulator.kinde.importUsers(Array.from({ length: 501 }, () => ({ organizations: [org] })));
+    const { code, json } = await kindling(["reprocess", "--org", org, "--json"], env);
+    expect(code).toBe(0);
+    expect(json).toEqual({ enqueued: 501, queue: "bulk", complete: true });
+    expect(await waitingIn("bulk")).toEqual(members.map(({ id }) => id).sort());
+    expect(await waitingIn("refresh")).toEqual([]);
+  });
+
+  it("--org of an organization that Kinde does not have exits with 1", async () => {
+    const { code, stdout, stderr } = await kindling(["reprocess", "--org", "org_none"], env);
+    expect({ code, stdout, stderr }).toEqual({
+      code: 1,
+      stdout: "",
+      stderr: "error: Kinde has no organization org_none.\n",
+    });
+  });
+});
+
+describe("kindling reprocess --all", () => {
+  it("enqueues every user at low priority, and forgets its place at the end", async () => {
+    await begin({ emulator: { users: 1_203 } });
+    const { code, json, stderr } = await kindling(["reprocess", "--all", "--json"], env);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(json).toEqual({ enqueued: 1_203, resumedAt: 0, complete: true, queue: "bulk" });
+    expect(await waitingIn("bulk")).toEqual([...stack.emulator.kinde.userIds()].sort());
+    expect(await stack.store.redis.exists(stack.store.keys.ledgerPart("reprocess"))).toBe(0);
+  });
+
+  it("reaches users whom the search does not show yet", async () => {
+    await begin({});
+    stack.emulator.faults.set({ kind: "search_lag", ms: 3_600_000 });
+    const [imported] = stack.emulator.kinde.importUsers([{}]);
+    await kindling(["reprocess", "--all"], env);
+    expect(await waitingIn("bulk")).toEqual([imported?.id]);
+  });
+
+  it("goes on where Ctrl-C stopped it, and --restart starts anew", async () => {
+    await begin({ emulator: { users: 1_500 } });
+    const interrupt = new AbortController();
+    const stopped = kindling(["reprocess", "--all", "--backlog", "900", "--json"], env, { interrupt });
+    // Two pages are enqueued, then the walk waits for workers, of which there are none.
+    await until(async () => expect(await waitingIn("bulk")).toHaveLength(1_000));
+    await until(async () => expect(await stack.store.redis.exists(stack.store.keys.ledgerPart("reprocess"))).toBe(1));
+    pressCtrlC(interrupt);
+    const { code, json, stderr } = await stopped;
+    expect(code).toBe(130);
+    expect(json).toMatchObject({ enqueued: 1_000, complete: false });
+    expect(stderr).toContain("Stopped: run it again to go on.");
+
+    stack.emulator.stats.reset();
+    const resumed = await kindling(["reprocess", "--all", "--json"], env);
+    expect(resumed.json).toMatchObject({ enqueued: 1_500, resumedAt: 1_000, complete: true });
+    expect(resumed.stderr).toContain("Going on after 1,000 users");
+    expect(listings()).toBe(1);
+    expect(await waitingIn("bulk")).toHaveLength(1_500);
+  });
+
+  it("--restart forgets where an earlier run stopped", async () => {
+    await begin({ emulator: { users: 600 } });
+    const place = { cursor: "no-such-cursor", enqueued: 500, startedAt: 1 };
+    await stack.store.redis.hset(stack.store.keys.ledgerPart("reprocess"), place);
+    const refused = await kindling(["reprocess", "--all"], env);
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain("run again with --restart");
+    const { json } = await kindling(["reprocess", "--all", "--restart", "--json"], env);
+    expect(json).toMatchObject({ enqueued: 600, resumedAt: 0, complete: true });
+  });
+
+  it("waits for workers instead of filling Redis, and goes on when they made room", async () => {
+    await begin({ emulator: { users: 1_100 } });
+    let most = 0;
+    const running = kindling(["reprocess", "--all", "--backlog", "1", "--json"], env);
+    await until(async () => expect(await waitingIn("bulk")).toHaveLength(500));
+    const { bulk } = stack.store.queues;
+    await until(async () => {
+      most = Math.max(most, await bulk.getWaitingCount());
+      await bulk.drain();
+      const place = await stack.store.redis.hget(stack.store.keys.ledgerPart("reprocess"), "enqueued");
+      expect(place).toBe("1000");
+    });
+    await until(async () => {
+      await bulk.drain();
+      expect(await Promise.race([running, undefined])).toBeDefined();
+    });
+    expect((await running).json).toMatchObject({ enqueued: 1_100, complete: true });
+    expect(most).toBeLessThanOrEqual(500);
+  });
+
+  it("waits out Kinde's limit and its passing troubles", async () => {
+    await begin({ emulator: { users: 600 } });
+    stack.emulator.faults.set({ kind: "too_many_requests", path: "/api/v1/users", resetSeconds: 1, count: 1 });
+    stack.emulator.faults.set({ kind: "error", status: 503, path: "/api/v1/users", count: 1 });
+    const { code, json } = await kindling(["reprocess", "--all", "--json"], env);
+    expect({ code, json }).toMatchObject({ code: 0, json: { enqueued: 600, complete: true } });
+    expect(listings()).toBe(4);
+  });
+
+  it("keeps its place when Kinde stays away, and exits with 3", async () => {
+    await begin({ emulator: { users: 1_100 } });
+    const running = kindling(["reprocess", "--all", "--backlog", "500"], env);
+    await until(async () => expect(await waitingIn("bulk")).toHaveLength(500));
+    const heal = stack.emulator.faults.set({ kind: "error", status: 503 });
+    await stack.store.queues.bulk.drain();
+    expect((await running).code).toBe(3);
+    heal();
+    const { json } = await kindling(["reprocess", "--all", "--json"], env);
+    expect(json).toMatchObject({ enqueued: 1_100, resumedAt: 500, complete: true });
+  });
+
+  it("leaves a quarter of the call budget to webhooks", async () => {
+    await begin({ emulator: { users: 10 }, env: { KINDLING_CALLS_AT_ONCE: "4" } });
+    // Three calls under way are all that bulk work may have of four.
+    const release = new AbortController();
+    const held = Array.from({ length: 3 }, () =>
+      stack.store.budget.run(
+        "webhook",
+        () => new Promise<void>((resolve) => release.signal.addEventListener("abort", () => resolve())),
+      ),
+    );
+    await until(async () => expect((await stack.store.budget.state()).inUse).toBe(3));
+    let said = "";
+    const onOutput = (text: string) => {
+      said = text;
+    };
+    const running = kindling(["reprocess", "--all"], env, { isTTY: true, onOutput });
+    await until(() => expect(said).toContain("for Kinde"));
+    await expect(stack.store.budget.run("webhook", async () => "served")).resolves.toBe("served");
+    expect(listings()).toBe(0);
+    release.abort();
+    await Promise.all(held);
+    expect((await running).code).toBe(0);
+    expect(listings()).toBe(1);
+  });
+
+  it("draws a bar with share, rate and time left on a terminal", async () => {
+    await begin({ emulator: { users: 2_000 } });
+    const interrupt = new AbortController();
+    let drawn = "";
+    await kindling(["reprocess", "--all", "--backlog", "900"], env, {
+      isTTY: true,
+      interrupt,
+      onOutput: (text) => {
+        drawn = text;
+        if (text.includes("waiting for workers")) pressCtrlC(interrupt);
+      },
+    });
+    expect(drawn).toMatch(/█+░+ \d+% · 1,000 of about [12],\d{3} users · [\d,]+\/s · .* left · waiting for workers/);
+    // Neither the cursor nor line wrapping was touched, so there is nothing to restore.
+    expect(drawn).not.toContain("\u001b[?25l");
+    expect(drawn).not.toContain("\u001b[?7l");
+  });
+
+  it("as a process: the first Ctrl-C stops it with 130 and a place to go on from", async () => {
+    await begin({ emulator: { users: 1_500 } });
+    const { child, ended } = spawnKindling(["reprocess", "--all", "--backlog", "900"], env);
+    await until(async () => expect(await waitingIn("bulk")).toHaveLength(1_000));
+    child.kill("SIGINT");
+    const { code, stdout, stderr } = await ended;
+    expect({ code, stdout }).toEqual({ code: 130, stdout: "Enqueued 1,000 users at low priority.\n" });
+    expect(stderr).toContain("Stopped: run it again to go on.");
+    expect(await stack.store.redis.hget(stack.store.keys.ledgerPart("reprocess"), "enqueued")).toBe("1000");
+  });
+});

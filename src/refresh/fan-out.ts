@@ -1,7 +1,7 @@
-import { z } from "zod";
 import type { Records } from "../cache/records.ts";
 import { KindeError } from "../errors.ts";
 import type { Flags } from "../flags/define-flags.ts";
+import { type Listing, listMembers, listRoleHolders } from "../kinde/list-users.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Profile } from "../kinde/profile.ts";
 import type { FanoutSubject } from "../kinde/route-event.ts";
@@ -20,12 +20,6 @@ export type FanOut = (
   at: Pick<FanoutProgress, "source" | "cursor"> | undefined,
   options: CallOptions,
 ) => Promise<FanoutPage>;
-
-const pageSchema = z.object({
-  organization_users: z.array(z.object({ id: z.string() })).nullish(),
-  users: z.array(z.object({ id: z.string() })).nullish(),
-  next_token: z.string().nullish(),
-});
 
 /** What looking up needs. */
 export interface FanOutOptions {
@@ -48,50 +42,28 @@ export function createFanOut({ api, records, flags, keep }: FanOutOptions): FanO
   };
   return async (subject, at, options) => {
     if (!matters(subject)) return { userIds: [], next: undefined };
-    const from = at ?? { source: listingPath(subject) === undefined ? "records" : "listing", cursor: null };
-    return from.source === "listing"
-      ? listPage(api, subject, from.cursor, options)
-      : recordsPage(records, concerns(subject, keep), from.cursor ?? "0");
+    const listing = listingOf(api, subject);
+    if (listing === undefined || at?.source === "records") {
+      return recordsPage(records, concerns(subject, keep), at?.cursor ?? "0");
+    }
+    return listingPage(listing, at?.cursor ?? null, options);
   };
 }
 
-const toRecords = { source: "records", cursor: null } as const;
-
-async function listPage(
-  api: ManagementApi,
-  subject: FanoutSubject,
-  cursor: string | null,
-  options: CallOptions,
-): Promise<FanoutPage> {
-  const listing = listingPath(subject);
-  if (listing === undefined) return { userIds: [], next: toRecords };
-  const query = `?page_size=500${cursor === null ? "" : `&next_token=${encodeURIComponent(cursor)}`}`;
-  try {
-    const page = await api.get({ ...listing, path: listing.path + query, answer: pageSchema }, options);
-    const userIds = (page.organization_users ?? page.users ?? []).map(({ id }) => id);
-    return { userIds, next: page.next_token ? { source: "listing", cursor: page.next_token } : toRecords };
-  } catch (error) {
-    if (error instanceof KindeError && (error.code === "kinde_not_found" || error.status === 400)) {
-      return { userIds: [], next: toRecords };
-    }
-    throw error;
-  }
+function listingOf(api: ManagementApi, subject: FanoutSubject): Listing | undefined {
+  const [kind, id] = splitSubject(subject);
+  if (kind === "organization") return listMembers(api, id);
+  return kind === "role" ? listRoleHolders(api, id) : undefined;
 }
 
-function listingPath(subject: FanoutSubject) {
-  const [kind, id] = splitSubject(subject);
-  const escaped = encodeURIComponent(id);
-  if (kind === "organization") {
-    return {
-      path: `/api/v1/organizations/${escaped}/users`,
-      route: "GET /api/v1/organizations/{code}/users",
-      scope: "read:organization_users",
-    };
-  }
-  if (kind === "role") {
-    return { path: `/api/v1/roles/${escaped}/users`, route: "GET /api/v1/roles/{id}/users", scope: "read:roles" };
-  }
-  return undefined;
+async function listingPage(listing: Listing, cursor: string | null, options: CallOptions): Promise<FanoutPage> {
+  const { userIds, next } = await listing(cursor, options).catch((error: unknown) => {
+    // Deleted meanwhile: whom it concerned, our records tell.
+    const gone = error instanceof KindeError && (error.code === "kinde_not_found" || error.status === 400);
+    if (gone) return { userIds: [], next: null };
+    throw error;
+  });
+  return { userIds, next: next === null ? { source: "records", cursor: null } : { source: "listing", cursor: next } };
 }
 
 async function recordsPage(

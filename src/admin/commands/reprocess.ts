@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { KindeError, KindlingError } from "../../errors.ts";
+import { listEveryone, listMembers } from "../../kinde/list-users.ts";
 import type { ManagementApi } from "../../kinde/management-api.ts";
 import { parseOrganizationCode, parseUserIds, wholeNumber } from "../arguments.ts";
 import { openKinde, type Store } from "../compose.ts";
@@ -8,7 +9,6 @@ import { jsonOption, type ReportOptions, report } from "../output/report.ts";
 import { countWords, plural } from "../output/words.ts";
 import { reenqueue } from "../reenqueue.ts";
 import { createBookmark } from "../reprocess/bookmark.ts";
-import { listEveryone, listMembers } from "../reprocess/listing.ts";
 import { createProgress } from "../reprocess/progress.ts";
 import { type WalkResult, walk } from "../reprocess/walk.ts";
 import type { CommandContext, Terminal } from "../terminal.ts";

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { KindeError } from "../../errors.ts";
+import type { Listing, ListingPage } from "../../kinde/list-users.ts";
 import type { Queues } from "../../queue/queues.ts";
 import { patiently } from "../patiently.ts";
 import type { Bookmark } from "./bookmark.ts";
 import { estimateTotal } from "./estimate-total.ts";
-import type { Listing, ListingPage } from "./listing.ts";
 import type { Progress } from "./progress.ts";
 
 /** What a walk over a listing needs. */

@@ -1,5 +1,4 @@
 import { Hono } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import type { Redis } from "ioredis";
 import { errorCode, WebhookError, type WebhookErrorCode } from "../errors.ts";
 import { type EventWindow, parseEvent } from "../kinde/event.ts";
@@ -8,6 +7,7 @@ import type { SigningKeys } from "../kinde/signing-keys.ts";
 import { verifyWebhookToken } from "../kinde/webhook-token.ts";
 import { errorFields, type Log } from "../log.ts";
 import type { Admissions } from "../queue/admit-events.ts";
+import { limitBody } from "./limit-body.ts";
 
 /** What the HTTP side needs. */
 export interface AppOptions {
@@ -42,10 +42,9 @@ export function createApp(options: AppOptions): Hono {
   const { keys, redis, maxBodyBytes, log } = options;
   const app = new Hono();
 
-  const limit = bodyLimit({
-    maxSize: maxBodyBytes,
-    onError: (context) => context.json(failure("body_too_large", `The body exceeds ${maxBodyBytes} bytes.`), 413),
-  });
+  const limit = limitBody(maxBodyBytes, (context) =>
+    context.json(failure("body_too_large", `The body exceeds ${maxBodyBytes} bytes.`), 413),
+  );
   app.post("/webhooks/kinde", limit, async (context) => {
     try {
       const status = await receive(options, await context.req.text());

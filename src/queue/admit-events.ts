@@ -43,30 +43,32 @@ const batchSize = 200;
 // For each event: -1 seen before, -2 nothing outstanding for its subject yet, else the milliseconds for which something
 // has been. Ids are remembered in two sets that take turns, so that forgetting costs nothing.
 const admitScript = defineScript(`${drawTicketLua}
-local answers, inBatch = {}, {}
-for i = 1, #ARGV, 5 do
-  local id, count, ledger, member, mark = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
-  local answer = -2
-  if inBatch[id] or redis.call('SISMEMBER', KEYS[1], id) == 1 or redis.call('SISMEMBER', KEYS[2], id) == 1 then
-    answer = -1
+local events = #ARGV / 5
+local first, now = draw(KEYS[3], events)
+local ids, answers, inBatch, counts = {}, {}, {}, {}
+for i = 1, events do ids[i] = ARGV[i * 5 - 4] end
+local current = redis.call('SMISMEMBER', KEYS[1], unpack(ids))
+local previous = redis.call('SMISMEMBER', KEYS[2], unpack(ids))
+for i = 1, events do
+  local id, count, ledger, member, mark = unpack(ARGV, i * 5 - 4, i * 5)
+  answers[i] = -2
+  if inBatch[id] or current[i] == 1 or previous[i] == 1 then
+    answers[i] = -1
     count = 'duplicate'
   elseif ledger ~= '' then
     local since, latest = KEYS[5], KEYS[6]
     if ledger == 'fanouts' then since, latest = KEYS[7], KEYS[8] end
-    local ticket, now = draw(KEYS[3])
-    local outstanding = redis.call('ZSCORE', since, member)
-    if outstanding then
-      answer = math.max(0, math.floor((now - tonumber(outstanding)) / 1000))
+    local ticket = first + i - 1
+    if redis.call('ZADD', since, 'NX', ticket, member) == 0 then
+      answers[i] = math.max(0, math.floor((now - tonumber(redis.call('ZSCORE', since, member))) / 1000))
       if string.sub(redis.call('HGET', latest, member) or '', 1, 1) == 'd' then mark = 'd' end
-    else
-      redis.call('ZADD', since, ticket, member)
     end
     redis.call('HSET', latest, member, mark .. string.format('%.0f', ticket))
   end
   inBatch[id] = true
-  redis.call('HINCRBY', KEYS[4], count, 1)
-  answers[#answers + 1] = answer
+  counts[count] = (counts[count] or 0) + 1
 end
+for count, times in pairs(counts) do redis.call('HINCRBY', KEYS[4], count, times) end
 return answers
 `);
 

@@ -64,15 +64,15 @@ export function ledgerKeys(keys: Keys, name: "users" | "fanouts") {
 }
 
 /**
- * Lua that draws the next number: past the last one, and past the clock in microseconds, so that numbers go on growing
- * when Redis has lost its last writes.
+ * Lua that draws the next number, or so many in a row and answers the first: past the last one, and past the clock in
+ * microseconds, so that numbers go on growing when Redis has lost its last writes.
  */
 export const drawTicketLua = `
-local function draw(key)
+local function draw(key, count)
   local time = redis.call('TIME')
   local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
   local ticket = math.max(tonumber(redis.call('GET', key) or '0') + 1, now)
-  redis.call('SET', key, string.format('%.0f', ticket))
+  redis.call('SET', key, string.format('%.0f', ticket + (count or 1) - 1))
   return ticket, now
 end
 `;

@@ -32,6 +32,9 @@ const stalledCheckMs = 10_000;
 /** A job that takes its process down with it comes back so often before it fails. */
 const takeovers = 5;
 
+/** Failed jobs kept for a dashboard's sake; the ledger keeps every failure itself. */
+const failedJobsKept = 1_000;
+
 /** A BullMQ worker whose jobs end as the ledger and the retry rules want them to. */
 export function createWorker<Data>(deps: WorkerDeps, spec: WorkerSpec<Data>): Worker<Data> {
   const { connection, prefix, retry, now, log, signal } = deps;
@@ -64,7 +67,9 @@ export function createWorker<Data>(deps: WorkerDeps, spec: WorkerSpec<Data>): Wo
       maximumRateLimitDelay: 1_000,
       // BullMQ heeds `queue.rateLimit` only where a limiter is set; this one never limits by itself.
       limiter: { max: Number.MAX_SAFE_INTEGER, duration: 1_000 },
+      // Said here and not with each job, whose options Redis keeps whole.
       removeOnComplete: { count: 0 },
+      removeOnFail: { count: failedJobsKept },
       settings: { backoffStrategy: (attemptsMade) => backoff(attemptsMade, retry) },
     },
   );

@@ -39,6 +39,8 @@ export interface AdmissionsOptions {
 
 /** Events admitted in one go: more wait for the next. */
 const batchSize = 200;
+/** Batches under way at once: enough that none waits for another's round trip, few enough that they fill up under load. */
+const batchesAtOnce = 4;
 
 // For each event: -1 seen before, -2 nothing outstanding for its subject yet, else the milliseconds for which something
 // has been. Ids are remembered in two sets that take turns, so that forgetting costs nothing.
@@ -86,40 +88,49 @@ interface Waiting {
 
 /**
  * Admits events in two round trips, whatever their number: first the ledger, which also tells duplicates, then the
- * queue. Only the ledger's answer says what to enqueue, so fewer cannot do. Events that arrive while a batch is under
- * way make up the next one.
+ * queue. Only the ledger's answer says what to enqueue, so fewer cannot do. Events that are verified in the same turn of the
+ * event loop share a batch.
  *
  * An id is remembered only after its work is held, in a third trip that nobody waits for: were it lost, a redelivery
  * would cost a fetch; were it first, a failure in between would lose the event.
  */
 export function createAdmissions(options: AdmissionsOptions): Admissions {
   const waiting: Waiting[] = [];
-  let running = false;
+  let scheduled = false;
+  let underWay = 0;
 
   const run = async () => {
-    running = true;
-    while (waiting.length > 0) {
-      const batch = waiting.splice(0, batchSize);
-      try {
-        const admissions = await admitBatch(
-          options,
-          batch.map(({ event }) => event),
-        );
-        batch.forEach(({ resolve }, index) => {
-          resolve(admissions[index] ?? "duplicate");
-        });
-      } catch (error) {
-        for (const { reject } of batch) reject(error);
-      }
+    scheduled = false;
+    if (underWay >= batchesAtOnce || waiting.length === 0) return;
+    underWay += 1;
+    const batch = waiting.splice(0, batchSize);
+    try {
+      const admissions = await admitBatch(
+        options,
+        batch.map(({ event }) => event),
+      );
+      batch.forEach(({ resolve }, index) => {
+        resolve(admissions[index] ?? "duplicate");
+      });
+    } catch (error) {
+      for (const { reject } of batch) reject(error);
     }
-    running = false;
+    underWay -= 1;
+    schedule();
+  };
+
+  // Whatever is verified in one turn of the event loop goes together.
+  const schedule = () => {
+    if (scheduled || waiting.length === 0) return;
+    scheduled = true;
+    setImmediate(run);
   };
 
   return {
     admit: (event) =>
       new Promise((resolve, reject) => {
         waiting.push({ event, resolve, reject });
-        if (!running) void run();
+        schedule();
       }),
   };
 }

@@ -57,9 +57,6 @@ export interface QueuesOptions {
   onError: (error: Error) => void;
 }
 
-/** Failed jobs kept for a dashboard's sake; the ledger keeps every failure itself. */
-const failedJobsKept = 1_000;
-
 /** The queues, over a connection whose commands end in bounded time. */
 export function createQueues({ redis, keys, retry, onError }: QueuesOptions): Queues {
   const open = <Data>(name: string) => {
@@ -69,9 +66,6 @@ export function createQueues({ redis, keys, retry, onError }: QueuesOptions): Qu
       defaultJobOptions: {
         attempts: retry.attempts,
         backoff: { type: "custom" },
-        removeOnComplete: true,
-        removeOnFail: failedJobsKept,
-        stackTraceLimit: 0,
       },
       streams: { events: { maxLen: 1_000 } },
     });

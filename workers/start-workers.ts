@@ -5,9 +5,10 @@ import type { Queues } from "../src/queue/queues.ts";
 import type { FanOut } from "../src/refresh/fan-out.ts";
 import type { RefreshUser } from "../src/refresh/refresh-user.ts";
 import { createWorker, type WorkerDeps } from "./create-worker.ts";
+import { createSweepWorker, type SweepWorkerOptions } from "./sweep-worker.ts";
 
 /** What the workers need. */
-export interface StartWorkersOptions extends Omit<WorkerDeps, "signal"> {
+export interface StartWorkersOptions extends Omit<WorkerDeps, "signal">, Omit<SweepWorkerOptions, "queues"> {
   queues: Queues;
   users: Ledger;
   fanouts: Ledger;
@@ -24,12 +25,17 @@ export interface Workers {
   close(graceMs: number): Promise<void>;
 }
 
-/** Starts the three workers. */
+/** Starts the workers. */
 export function startWorkers(options: StartWorkersOptions): Workers {
   const stopping = new AbortController();
   const { signal } = stopping;
   const deps = { ...options, signal };
-  const workers = [refreshWorker(options, deps), bulkWorker(options, deps), fanoutWorker(options, deps)];
+  const workers = [
+    refreshWorker(options, deps),
+    bulkWorker(options, deps),
+    fanoutWorker(options, deps),
+    createSweepWorker(options, deps),
+  ];
   return {
     async close(graceMs) {
       const timer = setTimeout(() => stopping.abort(new Error("shutting down")), graceMs);

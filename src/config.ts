@@ -117,6 +117,9 @@ const schema = z.object({
   KINDLING_SWEEP_BACKLOG: count(5_000),
   KINDLING_INDEX_LAG: duration("2m", { min: 0 }),
   KINDLING_EXTRAS_MAX_AGE: duration("7d"),
+  KINDLING_WRITE_SETTLE: duration("30s"),
+  KINDLING_API_TOKEN: z.string().min(32, "must have at least 32 characters").optional(),
+  KINDLING_API_CALLS_PER_MINUTE: count(600),
   KINDLING_SHUTDOWN_TIMEOUT: duration("20s"),
 });
 
@@ -162,6 +165,10 @@ export interface Config {
     /** Age at which roles, permissions and billing, which the search does not show, are fetched again. */
     extrasMaxAgeMs: number;
   };
+  /** How long after a write through Kindling an answer of Kinde's may be older than it. */
+  writeSettleMs: number;
+  /** The write-through route; off without a token. */
+  writeApi: { token: string | undefined; callsPerMinute: number };
   shutdownTimeoutMs: number;
 }
 
@@ -219,6 +226,8 @@ function toConfig(env: z.output<typeof schema>): Config {
       indexLagMs: env.KINDLING_INDEX_LAG,
       extrasMaxAgeMs: env.KINDLING_EXTRAS_MAX_AGE,
     },
+    writeSettleMs: env.KINDLING_WRITE_SETTLE,
+    writeApi: { token: env.KINDLING_API_TOKEN, callsPerMinute: env.KINDLING_API_CALLS_PER_MINUTE },
     shutdownTimeoutMs: env.KINDLING_SHUTDOWN_TIMEOUT,
   };
 }

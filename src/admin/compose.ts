@@ -25,6 +25,7 @@ import { createSweepLog, type SweepLog } from "../queue/sweep-log.ts";
 import { watchLedger } from "../queue/watch-ledger.ts";
 import { createFanOut } from "../refresh/fan-out.ts";
 import { createRefreshUser } from "../refresh/refresh-user.ts";
+import { createSetProperties } from "../refresh/set-properties.ts";
 import { type SweepOptions, type SweepState, sweepStep } from "../refresh/sweep.ts";
 
 /** The world outside, passed in so that tests can put theirs. */
@@ -162,10 +163,14 @@ export async function runWorkers(config: Config, world: World, log: Log, store: 
 /** Refreshing and fanning out, against the Management API. */
 export function createRefresh(config: Config, world: World, store: Store, flags: Flags) {
   const api = openKinde(config, world, store);
-  const shared = { api, records: store.records, flags, keep: config.profile };
+  const { records, queues, users: ledger } = store;
+  const shared = { api, records, flags, keep: config.profile };
+  const refreshUser = createRefreshUser({ ...shared, ledger, now: world.now });
+  const settleMs = config.writeSettleMs;
   return {
     api,
-    refreshUser: createRefreshUser({ ...shared, ledger: store.users, now: world.now }),
+    refreshUser,
+    setProperties: createSetProperties({ api, ledger, records, queues, refreshUser, settleMs }),
     fanOut: createFanOut(shared),
     sweepStep: createSweepStep(config, world, store, shared),
   };

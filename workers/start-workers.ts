@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { Records } from "../src/cache/records.ts";
 import type { AcknowledgeUsers } from "../src/queue/acknowledge-users.ts";
 import type { Ledger } from "../src/queue/ledger.ts";
@@ -28,6 +29,8 @@ export interface Workers {
 /** Starts the workers. */
 export function startWorkers(options: StartWorkersOptions): Workers {
   const stopping = new AbortController();
+  // Every call under way listens to it: many at once are no leak.
+  setMaxListeners(0, stopping.signal);
   const { signal } = stopping;
   const deps = { ...options, signal };
   const workers = [

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import fc from "fast-check";
 import type { Emulator, Fault } from "../../src/emulator/index.ts";
+import type { Stack } from "../support/stack.ts";
 
 /** What can happen to one user, in Kinde or on the way from there. */
 export type Step =
@@ -8,6 +9,7 @@ export type Step =
   | { do: "set"; tier: string }
   | { do: "role"; permissions: readonly string[] }
   | { do: "late" }
+  | { do: "reprocess"; slow: boolean }
   | { do: "fault"; fault: FaultKind }
   | { do: "heal" }
   | { do: "wait"; ms: number };
@@ -48,6 +50,7 @@ export const schedules: fc.Arbitrary<Step[][]> = fc.array(
       },
       { weight: 1, arbitrary: fc.constant<Step>({ do: "remove" }) },
       { weight: 1, arbitrary: fc.constant<Step>({ do: "late" }) },
+      { weight: 3, arbitrary: fc.record({ do: fc.constant("reprocess" as const), slow: fc.boolean() }) },
       { weight: 4, arbitrary: fc.record({ do: fc.constant("fault" as const), fault: fc.constantFrom(...faultKinds) }) },
       { weight: 2, arbitrary: fc.constant<Step>({ do: "heal" }) },
       { weight: 5, arbitrary: fc.record({ do: fc.constant("wait" as const), ms: fc.integer({ min: 0, max: 25 }) }) },
@@ -59,8 +62,8 @@ export const schedules: fc.Arbitrary<Step[][]> = fc.array(
 
 let runs = 0;
 
-/** Plays a schedule against the emulator, and answers the ids of its users when all faults are gone. */
-export async function play(emulator: Emulator, schedule: Step[][]): Promise<string[]> {
+/** Plays a schedule, and answers the ids of its users when all faults are gone. */
+export async function play({ emulator, store }: Stack, schedule: Step[][]): Promise<string[]> {
   const { kinde } = emulator;
   runs += 1;
   const role = `role-${runs}`;
@@ -70,7 +73,14 @@ export async function play(emulator: Emulator, schedule: Step[][]): Promise<stri
     schedule.map(async (steps) => {
       const { id } = kinde.createUser();
       const heal: (() => void)[] = [];
-      for (const step of steps) await take(emulator, { id, organization, role, heal }, step);
+      for (const step of steps) {
+        // An operator's refresh runs beside the webhooks' own: of the two the later ticket must win.
+        if (step.do === "reprocess") {
+          if (step.slow) emulator.faults.set({ kind: "latency", ms: 120, when: "after", user: id, count: 2 });
+          await store.queues.enqueueReprocess([id]);
+          await delay(15);
+        } else await take(emulator, { id, organization, role, heal }, step);
+      }
       for (const remove of heal) remove();
       // The change in a torn pair has no event of its own. Nobody else gets a last event, which would hide what was lost.
       const torn = steps.some((step) => step.do === "fault" && step.fault === "torn");
@@ -87,7 +97,11 @@ interface Cast {
   heal: (() => void)[];
 }
 
-async function take({ kinde, faults }: Emulator, { id, organization, role, heal }: Cast, step: Step): Promise<void> {
+async function take(
+  { kinde, faults }: Emulator,
+  { id, organization, role, heal }: Cast,
+  step: Exclude<Step, { do: "reprocess" }>,
+): Promise<void> {
   if (step.do === "wait") await delay(step.ms);
   else if (step.do === "heal") for (const remove of heal.splice(0)) remove();
   else if (step.do === "fault") heal.push(faults.set(faultFor(step.fault, id)));
@@ -119,7 +133,7 @@ function faultFor(kind: FaultKind, user: string): Fault {
   const call = { user, path: "/api/v1/**" };
   const all: Record<FaultKind, Fault> = {
     slow: { kind: "latency", ms: [5, 60], ...call },
-    old: { kind: "latency", ms: [5, 80], when: "after", ...call },
+    old: { kind: "latency", ms: [1, 150], when: "after", probability: 0.5, ...call },
     torn: { kind: "torn_read", answer: "after", change: { properties: { compliance_region: "eu" } }, user, count: 1 },
     error: { kind: "error", status: 503, ...call, count: 3 },
     reset: { kind: "reset", ...call, count: 3 },

@@ -111,6 +111,15 @@ const schema = z.object({
   KINDLING_WATCH_INTERVAL: duration("30s"),
   KINDLING_FAILED_RETRY: duration("1h"),
   KINDLING_TOMBSTONE_TTL: duration("30d"),
+  KINDLING_SWEEP_INTERVAL: duration("15m", { min: 0 }),
+  KINDLING_SWEEP_PAGE_SIZE: count(500, { max: 500 }),
+  KINDLING_SWEEP_PACE: duration("0ms", { min: 0 }),
+  KINDLING_SWEEP_BACKLOG: count(5_000),
+  KINDLING_INDEX_LAG: duration("2m", { min: 0 }),
+  KINDLING_EXTRAS_MAX_AGE: duration("7d"),
+  KINDLING_WRITE_SETTLE: duration("30s"),
+  KINDLING_API_TOKEN: z.string().min(32, "must have at least 32 characters").optional(),
+  KINDLING_API_CALLS_PER_MINUTE: count(600),
   KINDLING_SHUTDOWN_TIMEOUT: duration("20s"),
 });
 
@@ -143,6 +152,23 @@ export interface Config {
   watchIntervalMs: number;
   failedRetryMs: number;
   tombstoneTtlMs: number;
+  sweep: {
+    /** 0: none by itself. */
+    intervalMs: number;
+    pageSize: number;
+    /** Least time between two pages. */
+    paceMs: number;
+    /** The sweep waits while more refreshes than this wait in the bulk queue. */
+    backlog: number;
+    /** How far Kinde's search index may lag behind a write. */
+    indexLagMs: number;
+    /** Age at which roles, permissions and billing, which the search does not show, are fetched again. */
+    extrasMaxAgeMs: number;
+  };
+  /** How long after a write through Kindling an answer of Kinde's may be older than it. */
+  writeSettleMs: number;
+  /** The write-through route; off without a token. */
+  writeApi: { token: string | undefined; callsPerMinute: number };
   shutdownTimeoutMs: number;
 }
 
@@ -192,6 +218,16 @@ function toConfig(env: z.output<typeof schema>): Config {
     watchIntervalMs: env.KINDLING_WATCH_INTERVAL,
     failedRetryMs: env.KINDLING_FAILED_RETRY,
     tombstoneTtlMs: env.KINDLING_TOMBSTONE_TTL,
+    sweep: {
+      intervalMs: env.KINDLING_SWEEP_INTERVAL,
+      pageSize: env.KINDLING_SWEEP_PAGE_SIZE,
+      paceMs: env.KINDLING_SWEEP_PACE,
+      backlog: env.KINDLING_SWEEP_BACKLOG,
+      indexLagMs: env.KINDLING_INDEX_LAG,
+      extrasMaxAgeMs: env.KINDLING_EXTRAS_MAX_AGE,
+    },
+    writeSettleMs: env.KINDLING_WRITE_SETTLE,
+    writeApi: { token: env.KINDLING_API_TOKEN, callsPerMinute: env.KINDLING_API_CALLS_PER_MINUTE },
     shutdownTimeoutMs: env.KINDLING_SHUTDOWN_TIMEOUT,
   };
 }

@@ -74,10 +74,13 @@ export class KindeError extends KindlingError {
   declare readonly code: KindeErrorCode;
   /** HTTP status, where an answer came at all. */
   readonly status: number | undefined;
+  /** Kinde's own words, where it gave any. They may quote what was sent: for the caller, never for a log. */
+  readonly reason: string | undefined;
 
-  constructor(code: KindeErrorCode, message: string, options?: { cause?: unknown; status?: number }) {
+  constructor(code: KindeErrorCode, message: string, options?: { cause?: unknown; status?: number; reason?: string }) {
     super(code, message, options);
     this.status = options?.status;
+    this.reason = options?.reason;
   }
 }
 

@@ -1,4 +1,4 @@
-import { type Job, type Queue, Worker } from "bullmq";
+import { DelayedError, type Job, type Queue, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 import { errorFields, type Log } from "../src/log.ts";
 import type { Ledger } from "../src/queue/ledger.ts";
@@ -20,7 +20,8 @@ export interface WorkerDeps {
 export interface WorkerSpec<Data> {
   queue: Queue<Data>;
   concurrency: number;
-  ledger: Ledger;
+  /** Where a job that gives up is noted; absent where the next one makes up for it. */
+  ledger?: Ledger;
   /** Who stands in the ledger for this job. */
   member(data: Data): string;
   process(job: Job<Data>): Promise<unknown>;
@@ -45,6 +46,8 @@ export function createWorker<Data>(deps: WorkerDeps, spec: WorkerSpec<Data>): Wo
       try {
         return await spec.process(job);
       } catch (error) {
+        // The job put itself off, and is no failure.
+        if (error instanceof DelayedError) throw error;
         const fields = { queue: spec.queue.name, member, attempt: job.attemptsMade + 1, ...errorFields(error) };
         log.warn(fields, "job did not finish");
         throw await jobError(error, job, token, {

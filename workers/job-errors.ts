@@ -5,7 +5,7 @@ import type { Failure, Ledger } from "../src/queue/ledger.ts";
 /** Turns what a job threw into what BullMQ and the ledger are to make of it. */
 export interface JobErrorOptions {
   queue: Pick<Queue, "rateLimit">;
-  ledger: Ledger;
+  ledger: Ledger | undefined;
   member: string;
   now: () => number;
   /** Whether the process is shutting down: the job then goes back untouched. */
@@ -29,7 +29,7 @@ export async function jobError(error: unknown, job: Job, token: string | undefin
     return new DelayedError();
   }
   const final = isFinal(error) || job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
-  if (final) await options.ledger.fail(options.member, failure(error, job.attemptsMade + 1, options.now()));
+  if (final) await options.ledger?.fail(options.member, failure(error, job.attemptsMade + 1, options.now()));
   // BullMQ stores and shows the message: only ours are known to hold nothing personal.
   const message = error instanceof KindlingError ? `${error.code}: ${error.message}` : errorCode(error);
   return isFinal(error) ? new UnrecoverableError(message) : new Error(message);

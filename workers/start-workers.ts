@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { Records } from "../src/cache/records.ts";
 import type { AcknowledgeUsers } from "../src/queue/acknowledge-users.ts";
 import type { Ledger } from "../src/queue/ledger.ts";
@@ -5,9 +6,10 @@ import type { Queues } from "../src/queue/queues.ts";
 import type { FanOut } from "../src/refresh/fan-out.ts";
 import type { RefreshUser } from "../src/refresh/refresh-user.ts";
 import { createWorker, type WorkerDeps } from "./create-worker.ts";
+import { createSweepWorker, type SweepWorkerOptions } from "./sweep-worker.ts";
 
 /** What the workers need. */
-export interface StartWorkersOptions extends Omit<WorkerDeps, "signal"> {
+export interface StartWorkersOptions extends Omit<WorkerDeps, "signal">, Omit<SweepWorkerOptions, "queues"> {
   queues: Queues;
   users: Ledger;
   fanouts: Ledger;
@@ -24,12 +26,19 @@ export interface Workers {
   close(graceMs: number): Promise<void>;
 }
 
-/** Starts the three workers. */
+/** Starts the workers. */
 export function startWorkers(options: StartWorkersOptions): Workers {
   const stopping = new AbortController();
+  // Every call under way listens to it: many at once are no leak.
+  setMaxListeners(0, stopping.signal);
   const { signal } = stopping;
   const deps = { ...options, signal };
-  const workers = [refreshWorker(options, deps), bulkWorker(options, deps), fanoutWorker(options, deps)];
+  const workers = [
+    refreshWorker(options, deps),
+    bulkWorker(options, deps),
+    fanoutWorker(options, deps),
+    createSweepWorker(options, deps),
+  ];
   return {
     async close(graceMs) {
       const timer = setTimeout(() => stopping.abort(new Error("shutting down")), graceMs);

@@ -5,22 +5,28 @@ import { type CallBudget, createCallBudget } from "../cache/call-budget.ts";
 import { createKeys, type Keys } from "../cache/keys.ts";
 import { createRecords, type Records } from "../cache/records.ts";
 import { checkRedis, connectRedis } from "../cache/redis.ts";
+import { createSeenUsers, type SeenUsers } from "../cache/seen-users.ts";
 import type { Config } from "../config.ts";
 import type { Flags } from "../flags/define-flags.ts";
 import { loadFlags } from "../flags/load-flags.ts";
 import { createApp } from "../http/create-app.ts";
 import { type Server, serve } from "../http/serve.ts";
 import { createAccessTokens, createMemoryTokenStore } from "../kinde/access-token.ts";
-import { createManagementApi, type ManagementApi } from "../kinde/management-api.ts";
+import { type CallOptions, createManagementApi, type ManagementApi } from "../kinde/management-api.ts";
+import { extraParts } from "../kinde/profile.ts";
 import { createSigningKeys } from "../kinde/signing-keys.ts";
 import { errorFields, type Log } from "../log.ts";
 import { createAcknowledgeUsers } from "../queue/acknowledge-users.ts";
 import { createAdmissions } from "../queue/admit-events.ts";
 import { createLedger, type Ledger } from "../queue/ledger.ts";
 import { createQueues, type Queues } from "../queue/queues.ts";
+import { scheduleSweeps } from "../queue/schedule-sweeps.ts";
+import { createSweepLog, type SweepLog } from "../queue/sweep-log.ts";
 import { watchLedger } from "../queue/watch-ledger.ts";
 import { createFanOut } from "../refresh/fan-out.ts";
 import { createRefreshUser } from "../refresh/refresh-user.ts";
+import { createSetProperties } from "../refresh/set-properties.ts";
+import { type SweepOptions, type SweepState, sweepStep } from "../refresh/sweep.ts";
 
 /** The world outside, passed in so that tests can put theirs. */
 export interface World {
@@ -38,6 +44,8 @@ export interface Store {
   fanouts: Ledger;
   queues: Queues;
   budget: CallBudget;
+  sweeps: SweepLog;
+  seen: SeenUsers;
   close(): Promise<void>;
 }
 
@@ -64,6 +72,8 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
     users: createLedger(redis, keys, "users", now),
     fanouts: createLedger(redis, keys, "fanouts", now),
     queues,
+    sweeps: createSweepLog({ redis, keys }),
+    seen: createSeenUsers({ redis, keys }),
     budget: createCallBudget({ redis, keys, ...config.calls, leaseMs: config.kindeTimeoutMs + 5_000 }),
     async close() {
       await queues.close();
@@ -133,6 +143,7 @@ export async function runWorkers(config: Config, world: World, log: Log, store: 
     prefix: store.keys.queues,
     retry: config.retry,
     concurrency: config.concurrency,
+    ...config.sweep,
     acknowledge: createAcknowledgeUsers(store),
     now: world.now,
     log,
@@ -152,25 +163,56 @@ export async function runWorkers(config: Config, world: World, log: Log, store: 
 /** Refreshing and fanning out, against the Management API. */
 export function createRefresh(config: Config, world: World, store: Store, flags: Flags) {
   const api = openKinde(config, world, store);
-  const shared = { api, records: store.records, flags, keep: config.profile };
+  const { records, queues, users: ledger } = store;
+  const shared = { api, records, flags, keep: config.profile };
+  const refreshUser = createRefreshUser({ ...shared, ledger, now: world.now });
+  const settleMs = config.writeSettleMs;
   return {
     api,
-    refreshUser: createRefreshUser({ ...shared, ledger: store.users, now: world.now }),
+    refreshUser,
+    setProperties: createSetProperties({ api, ledger, records, queues, refreshUser, settleMs }),
     fanOut: createFanOut(shared),
+    sweepStep: createSweepStep(config, world, store, shared),
   };
+}
+
+function createSweepStep(
+  config: Config,
+  { now }: World,
+  store: Store,
+  shared: Pick<SweepOptions, "api" | "records" | "keep"> & { flags: Flags },
+) {
+  const { flags } = shared;
+  const needsExtras = extraParts.some((part) => config.profile.has(part) || flags.mayNeed(part));
+  const options: SweepOptions = {
+    ...shared,
+    ...config.sweep,
+    now,
+    records: store.records,
+    seen: store.seen,
+    schema: flags.schema,
+    signIns: config.refreshOnSignIn,
+    extrasMaxAgeMs: needsExtras ? config.sweep.extrasMaxAgeMs : undefined,
+  };
+  return (state: SweepState, call: CallOptions) => sweepStep(options, state, call);
 }
 
 function startWatch(config: Config, { now }: World, log: Log, store: Store): Running {
   const options = { ...store, now, intervalMs: config.watchIntervalMs, failedRetryMs: config.failedRetryMs };
   let current: Promise<void> = Promise.resolve();
+  const look = async () => {
+    await scheduleSweeps({ ...store, intervalMs: config.sweep.intervalMs });
+    return watchLedger(options);
+  };
   const watch = () => {
-    current = watchLedger(options).then(
+    current = look().then(
       (enqueued) => {
         if (enqueued > 0) log.warn({ enqueued }, "the ledger held users without a job");
       },
       (error: unknown) => log.warn(errorFields(error), "the ledger could not be watched"),
     );
   };
+  watch();
   const timer = setInterval(watch, config.watchIntervalMs);
   return {
     async close() {

@@ -17,10 +17,14 @@ export interface Records {
   /** Puts a tombstone in place of the record and removes the profile; same rule. Kept for the tombstone's lifetime. */
   bury(userId: string, record: FlagsRecord): Promise<"committed" | "superseded">;
   read(userId: string): Promise<StoredRecord>;
+  /** Many at once, in the order asked. */
+  readMany(userIds: readonly string[]): Promise<StoredRecord[]>;
   /** Ticket of each user's record, 0 where there is none. */
   tickets(userIds: readonly string[]): Promise<number[]>;
   /** One step of a walk over all profiles, in no order, some perhaps twice. Ends when `cursor` is `"0"` again. */
   scan(cursor: string, count: number): Promise<{ cursor: string; profiles: Profile[] }>;
+  /** The same walk, for the ids alone of users who have a profile. */
+  scanIds(cursor: string, count: number): Promise<{ cursor: string; userIds: string[] }>;
 }
 
 /** Settings of the records. */
@@ -60,14 +64,24 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
     );
     return answer === 1 ? "committed" : "superseded";
   };
+  const readMany = async (userIds: readonly string[]): Promise<StoredRecord[]> => {
+    if (userIds.length === 0) return [];
+    const texts = await redis.mget(userIds.flatMap((userId) => [keys.flags(userId), keys.profile(userId)]));
+    return userIds.map((_, index) => {
+      const flags = texts[index * 2];
+      return { flags: flags ? parseFlagsRecord(flags) : undefined, profile: parseProfile(texts[index * 2 + 1]) };
+    });
+  };
   return {
     commit: (record, profile) => write(profile.id, record, JSON.stringify(profile)),
     bury: (userId, record) => write(userId, record, ""),
 
     async read(userId) {
-      const [flags, profile] = await redis.mget(keys.flags(userId), keys.profile(userId));
-      return { flags: flags ? parseFlagsRecord(flags) : undefined, profile: parseProfile(profile) };
+      const [record] = await readMany([userId]);
+      return record ?? { flags: undefined, profile: undefined };
     },
+
+    readMany,
 
     async tickets(userIds) {
       if (userIds.length === 0) return [];
@@ -79,6 +93,11 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
       const [next, found] = await redis.scan(cursor, "MATCH", keys.profiles, "COUNT", count);
       const texts = found.length > 0 ? await redis.mget(found) : [];
       return { cursor: next, profiles: texts.flatMap((text) => parseProfile(text) ?? []) };
+    },
+
+    async scanIds(cursor, count) {
+      const [next, found] = await redis.scan(cursor, "MATCH", keys.profiles, "COUNT", count);
+      return { cursor: next, userIds: found.map(keys.userOf) };
     },
   };
 }

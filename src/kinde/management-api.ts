@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import { z } from "zod";
 import { KindeError, ThrottledError } from "../errors.ts";
 import type { AccessTokens } from "./access-token.ts";
 
@@ -22,6 +22,13 @@ export interface Call<T> {
   answer: z.ZodType<T>;
 }
 
+/** One call that changes something. */
+export interface Change<T> extends Call<T> {
+  method: "PATCH" | "POST";
+  /** Sent as JSON. */
+  body?: unknown;
+}
+
 /** How a call is made. */
 export interface CallOptions {
   priority: Priority;
@@ -36,6 +43,8 @@ export interface ManagementApi {
    * @throws {KindeError} for every other failure
    */
   get<T>(call: Call<T>, options: CallOptions): Promise<T>;
+  /** The same, for a change. */
+  send<T>(change: Change<T>, options: CallOptions): Promise<T>;
 }
 
 /** What calling needs. */
@@ -56,28 +65,31 @@ const longestPauseMs = 3_600_000;
 /** The Management API over `fetch`. */
 export function createManagementApi(options: ManagementApiOptions): ManagementApi {
   const { accessTokens, budget } = options;
-  const once = async <T>(call: Call<T>, { priority, signal }: CallOptions, token: string) => {
+  const once = async <T>(call: Call<T> | Change<T>, { priority, signal }: CallOptions, token: string) => {
     const answer = await budget.run(priority, () => request(options, call, token, signal), signal);
     if (answer.status !== 429) return answer;
     const pauseMs = pauseOf(answer.reset);
     await budget.pause(pauseMs);
     throw new ThrottledError(pauseMs);
   };
-  return {
-    async get(call, callOptions) {
-      let token = await accessTokens.get(callOptions.signal);
-      let answer = await once(call, callOptions, token);
-      if (answer.status === 401) {
-        await accessTokens.refuse(token);
-        token = await accessTokens.get(callOptions.signal);
-        answer = await once(call, callOptions, token);
-        // Issued just now and refused: throws the configuration error.
-        if (answer.status === 401) await accessTokens.refuse(token);
-      }
-      return read(call, answer);
-    },
+  const make = async <T>(call: Call<T> | Change<T>, callOptions: CallOptions): Promise<T> => {
+    let token = await accessTokens.get(callOptions.signal);
+    let answer = await once(call, callOptions, token);
+    if (answer.status === 401) {
+      await accessTokens.refuse(token);
+      token = await accessTokens.get(callOptions.signal);
+      answer = await once(call, callOptions, token);
+      // Issued just now and refused: throws the configuration error.
+      if (answer.status === 401) await accessTokens.refuse(token);
+    }
+    return read(call, answer);
   };
+  return { get: make, send: make };
 }
+
+const errorSchema = z.object({
+  errors: z.array(z.object({ code: z.string().nullish(), message: z.string().nullish() })),
+});
 
 interface Answer {
   status: number;
@@ -87,13 +99,19 @@ interface Answer {
 
 async function request(
   { origin, fetch, timeoutMs }: ManagementApiOptions,
-  { path, route }: Call<unknown>,
+  call: Call<unknown> | Change<unknown>,
   token: string,
   signal: AbortSignal,
 ): Promise<Answer> {
   try {
-    const response = await fetch(origin + path, {
-      headers: { authorization: `Bearer ${token}`, accept: "application/json" },
+    const change = "method" in call ? { method: call.method, body: JSON.stringify(call.body ?? {}) } : {};
+    const response = await fetch(origin + call.path, {
+      ...change,
+      headers: {
+        authorization: `Bearer ${token}`,
+        accept: "application/json",
+        ...("method" in call ? { "content-type": "application/json" } : {}),
+      },
       redirect: "error",
       signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
     });
@@ -101,7 +119,7 @@ async function request(
   } catch (cause) {
     signal.throwIfAborted();
     const what = cause instanceof Error && cause.name === "TimeoutError" ? `no answer in ${timeoutMs} ms` : "no answer";
-    throw new KindeError("kinde_unavailable", `Kinde: ${what} to ${route}.`, { cause });
+    throw new KindeError("kinde_unavailable", `Kinde: ${what} to ${call.route}.`, { cause });
   }
 }
 
@@ -121,7 +139,10 @@ function read<T>({ route, scope, answer }: Call<T>, { status, text }: Answer): T
   }
   if (status === 404) throw new KindeError("kinde_not_found", `Kinde has nothing for ${route}.`, { status });
   if (status >= 400 && status < 500 && status !== 408 && status !== 425) {
-    throw new KindeError("kinde_rejected", `Kinde rejects ${route} with status ${status}.`, { status });
+    throw new KindeError("kinde_rejected", `Kinde rejects ${route} with status ${status}.`, {
+      status,
+      ...reasonOf(text),
+    });
   }
   throw new KindeError("kinde_unavailable", `Kinde answers ${route} with status ${status}.`, { status });
 }
@@ -132,6 +153,12 @@ function parseJson(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+function reasonOf(text: string): { reason?: string } {
+  const body = errorSchema.safeParse(parseJson(text));
+  const reason = body.data?.errors.map(({ code, message }) => message ?? code ?? "").join("; ");
+  return reason ? { reason } : {};
 }
 
 // `RateLimit-Reset` is in seconds until the window opens.

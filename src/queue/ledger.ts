@@ -13,7 +13,12 @@ export interface Ledger {
   /**
    * Takes a ticket, and tells whether the member's deletion was acknowledged. To be called before anything is fetched.
    */
-  begin(member: string): Promise<{ ticket: number; deleted: boolean }>;
+  begin(member: string): Promise<{ ticket: number; deleted: boolean; written: Written }>;
+  /**
+   * Notes property values that Kinde has taken from us, so that for a while no refresh believes an older answer of
+   * Kinde's. To be called after the write, and before the refresh that makes it visible.
+   */
+  noteWrite(member: string, properties: Written, forMs: number): Promise<void>;
   /**
    * Strikes the member out, unless an event was acknowledged after the ticket was taken. To be called after the commit.
    */
@@ -33,6 +38,9 @@ export interface Ledger {
   /** How far behind we are. */
   size(): Promise<{ size: number; oldestAgeMs: number; failed: number }>;
 }
+
+/** Property values just written to Kinde, by key; `null` where one was removed. */
+export type Written = Readonly<Record<string, string | null>>;
 
 /** Why a job gave up: codes and words of ours only. */
 export interface Failure {
@@ -80,7 +88,16 @@ end
 const beginScript = defineScript(`${drawTicketLua}
 local ticket = draw(KEYS[1])
 local latest = redis.call('HGET', KEYS[2], ARGV[1])
-return { ticket, latest and string.sub(latest, 1, 1) == 'd' and 1 or 0 }
+return { ticket, latest and string.sub(latest, 1, 1) == 'd' and 1 or 0, redis.call('GET', KEYS[3]) }
+`);
+
+// Merged key by key, so that two writes of different properties do not forget each other.
+const noteWriteScript = defineScript(`
+local text = redis.call('GET', KEYS[1])
+local written = text and cjson.decode(text) or {}
+for i = 2, #ARGV, 2 do written[ARGV[i]] = ARGV[i + 1] end
+redis.call('SET', KEYS[1], cjson.encode(written), 'PX', ARGV[1])
+return 1
 `);
 
 const settleScript = defineScript(`
@@ -103,9 +120,17 @@ redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
 return 1
 `);
 
+// Each value is JSON in JSON: Lua's tables cannot hold a null.
+function decodeWritten(text: string): Written {
+  const values = Object.entries(JSON.parse(text) as Record<string, string>);
+  return Object.fromEntries(values.map(([key, value]) => [key, JSON.parse(value) as string | null]));
+}
+
 /** One of the two ledgers, over one connection. */
 export function createLedger(redis: Redis, keys: Keys, name: "users" | "fanouts", now: () => number): Ledger {
   const { since, latest, failures } = ledgerKeys(keys, name);
+
+  const writtenKey = (member: string) => keys.ledgerPart(`written:${member}`);
 
   const entries = async (scored: string[]): Promise<LedgerEntry[]> => {
     const members = scored.filter((_, index) => index % 2 === 0);
@@ -125,8 +150,13 @@ export function createLedger(redis: Redis, keys: Keys, name: "users" | "fanouts"
 
   return {
     async begin(member) {
-      const [ticket, deleted] = (await beginScript(redis, [keys.ledgerPart("ticket"), latest], [member])) as number[];
-      return { ticket: Number(ticket), deleted: deleted === 1 };
+      const names = [keys.ledgerPart("ticket"), latest, writtenKey(member)];
+      const [ticket, deleted, written] = (await beginScript(redis, names, [member])) as [number, number, string | null];
+      return { ticket, deleted: deleted === 1, written: written === null ? {} : decodeWritten(written) };
+    },
+    async noteWrite(member, properties, forMs) {
+      const values = Object.entries(properties).flatMap(([key, value]) => [key, JSON.stringify(value)]);
+      await noteWriteScript(redis, [writtenKey(member)], [forMs, ...values]);
     },
     async settle(member, ticket) {
       const settled = await settleScript(redis, [since, latest, failures], [member, ticket]);

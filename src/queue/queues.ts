@@ -2,9 +2,10 @@ import { type JobsOptions, Queue } from "bullmq";
 import type { Redis } from "ioredis";
 import type { Keys } from "../cache/keys.ts";
 import type { FanoutSubject } from "../kinde/route-event.ts";
+import type { SweepState } from "../refresh/sweep.ts";
 
 /** Names of the queues, as a BullMQ dashboard shows them. */
-export const queueNames = { refresh: "refresh", bulk: "bulk", fanout: "fanout" } as const;
+export const queueNames = { refresh: "refresh", bulk: "bulk", fanout: "fanout", sweep: "sweep" } as const;
 
 /** Refresh one user, now: somebody waits for it. */
 export interface RefreshJob {
@@ -33,11 +34,17 @@ export interface FanoutProgress {
   users: number;
 }
 
-/** The three queues, and the only ways to put something into them. */
+/** `tick`: it is time for a sweep. `sweep`: one, with how far it has come. */
+export interface SweepJob {
+  state?: SweepState;
+}
+
+/** The queues, and the only ways to put something into them. */
 export interface Queues {
   refresh: Queue<RefreshJob>;
   bulk: Queue<BulkJob>;
   fanout: Queue<FanoutJob>;
+  sweep: Queue<SweepJob>;
   /** A user who waits already is not added twice; one being fetched is fetched once more; a waiting retry is pulled forward. */
   enqueueRefreshes(refreshes: readonly { userId: string; delayMs: number }[]): Promise<void>;
   /** For an event that concerns many. */
@@ -45,6 +52,8 @@ export interface Queues {
   /** For an operator: refreshed whatever their record's age. */
   enqueueReprocess(userIds: readonly string[]): Promise<void>;
   enqueueFanouts(subjects: readonly FanoutSubject[]): Promise<void>;
+  /** One sweep at a time in the fleet: nothing happens while one is waiting or under way. */
+  enqueueSweep(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -75,10 +84,12 @@ export function createQueues({ redis, keys, retry, onError }: QueuesOptions): Qu
   const refresh = open<RefreshJob>(queueNames.refresh);
   const bulk = open<BulkJob>(queueNames.bulk);
   const fanout = open<FanoutJob>(queueNames.fanout);
+  const sweep = open<SweepJob>(queueNames.sweep);
   return {
     refresh,
     bulk,
     fanout,
+    sweep,
     async enqueueRefreshes(refreshes) {
       if (refreshes.length === 0) return;
       await refresh.addBulk(
@@ -108,8 +119,11 @@ export function createQueues({ redis, keys, retry, onError }: QueuesOptions): Qu
         subjects.map((subject) => ({ name: "fanout", data: { subject }, opts: untilLatest(subject) })),
       );
     },
+    async enqueueSweep() {
+      await sweep.add("sweep", {}, { deduplication: { id: "sweep" } });
+    },
     async close() {
-      await Promise.all([refresh.close(), bulk.close(), fanout.close()]);
+      await Promise.all([refresh.close(), bulk.close(), fanout.close(), sweep.close()]);
     },
   };
 }

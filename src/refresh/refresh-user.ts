@@ -5,7 +5,7 @@ import { fetchUser } from "../kinde/fetch-user.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import { type ExtraPart, extraParts, keepParts, type Profile } from "../kinde/profile.ts";
 import type { ProfilePart } from "../profile-parts.ts";
-import type { Ledger } from "../queue/ledger.ts";
+import type { Ledger, Written } from "../queue/ledger.ts";
 
 /** What a refresh did. `superseded`: a later ticket had committed already, which is as good. */
 export interface RefreshResult {
@@ -42,9 +42,9 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
   const parts = new Set<ExtraPart>([...flags.needs, ...extraParts.filter((part) => options.keep.has(part))]);
 
   return async (userId, call) => {
-    const { ticket, deleted } = await ledger.begin(userId);
+    const { ticket, deleted, written } = await ledger.begin(userId);
     const stamp = { fetchedAt: now(), ticket, schema: flags.schema };
-    const found = deleted ? undefined : await fetchAndDerive(options, userId, parts, call);
+    const found = deleted ? undefined : await fetchAndDerive(options, userId, parts, call, written);
     const outcome =
       found === undefined
         ? await records.bury(userId, { flags: flags.defaults, status: "deleted", ...stamp })
@@ -64,6 +64,7 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
 /**
  * A user's profile and flags as of now; `undefined` when Kinde has no such user.
  *
+ * @param written property values to take before Kinde's answer, which may not show them yet
  * @param parts what to fetch at first; gains whatever a flag function turns out to look at besides
  */
 export async function fetchAndDerive(
@@ -71,11 +72,13 @@ export async function fetchAndDerive(
   userId: string,
   parts: Set<ExtraPart>,
   call: CallOptions,
+  written: Written = {},
 ): Promise<{ profile: Profile; flags: Record<string, unknown> } | undefined> {
   for (;;) {
     const fetched = new Set(parts);
-    const profile = await fetchUser(api, userId, { ...call, parts: fetched });
-    if (profile === undefined) return undefined;
+    const found = await fetchUser(api, userId, { ...call, parts: fetched });
+    if (found === undefined) return undefined;
+    const profile = { ...found, properties: { ...found.properties, ...written } };
     try {
       return { profile, flags: flags.derive(profile, fetched).flags };
     } catch (error) {

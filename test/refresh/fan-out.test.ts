@@ -105,6 +105,9 @@ describe("a fan-out", () => {
       concurrency: { refresh: 1, bulk: 1 },
       refreshUser: () => Promise.reject(new Error("nobody is to be refreshed")),
       acknowledge: async () => {},
+      sweepStep: () => Promise.reject(new Error("nothing is to be swept")),
+      paceMs: 0,
+      backlog: 1,
       fanOut: async (_subject, at) => {
         asked.push(at?.cursor ?? null);
         if (asked.length === 3) throw new Error("the process went away");

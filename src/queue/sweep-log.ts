@@ -1,0 +1,33 @@
+import type { Redis } from "ioredis";
+import type { Keys } from "../cache/keys.ts";
+import type { SweepState } from "../refresh/sweep.ts";
+
+/** What is known of sweeps: the last that went through, and whether the store was ever complete. */
+export interface SweepLog {
+  /** A number no sweep had before. */
+  nextNumber(): Promise<number>;
+  last(): Promise<FinishedSweep | undefined>;
+  /** Notes a sweep that went through: from now on the store counts as complete. */
+  finish(state: SweepState, finishedAt: number): Promise<void>;
+}
+
+/** A sweep that went through; times in milliseconds since the epoch. */
+export interface FinishedSweep extends SweepState {
+  finishedAt: number;
+}
+
+/** The log, over one connection. A wiped Redis has none, which is how it is told from a full one. */
+export function createSweepLog({ redis, keys }: { redis: Redis; keys: Keys }): SweepLog {
+  const lastKey = keys.ledgerPart("sweep:last");
+  return {
+    nextNumber: () => redis.incr(keys.ledgerPart("sweep:number")),
+    async last() {
+      const text = await redis.get(lastKey);
+      return text === null ? undefined : (JSON.parse(text) as FinishedSweep);
+    },
+    async finish(state, finishedAt) {
+      const finished: FinishedSweep = { ...state, finishedAt };
+      await redis.set(lastKey, JSON.stringify(finished));
+    },
+  };
+}

@@ -1,0 +1,114 @@
+import type { Records } from "../cache/records.ts";
+import { bitsFor, type SeenUsers, type SweepMark } from "../cache/seen-users.ts";
+import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
+import { type SearchedUser, searchUsers } from "../kinde/search-users.ts";
+import { type CompareOptions, findDifference } from "./find-difference.ts";
+
+/** How far a sweep has come: all that is needed to go on after a crash, a deploy or a pause. */
+export interface SweepState {
+  mark: SweepMark;
+  /** The sweep before, if it went through: users missing from both are looked at one by one. */
+  previous: SweepMark | null;
+  startedAt: number;
+  /** `listing`: through Kinde's users. `unlisted`: through ours, for those that two sweeps did not list. */
+  phase: "listing" | "unlisted";
+  cursor: string | null;
+  users: number;
+  different: number;
+  missing: number;
+  /** Different, but fetched so recently that the index is taken to lag. */
+  doubted: number;
+  unlisted: number;
+}
+
+/** One step of a sweep: the users to refresh, and the state to go on with; `undefined` when it is through. */
+export interface SweepStep {
+  refresh: string[];
+  state: SweepState;
+  done: boolean;
+}
+
+/** What a sweep needs. */
+export interface SweepOptions extends CompareOptions {
+  api: ManagementApi;
+  records: Pick<Records, "readMany" | "scanIds">;
+  seen: SeenUsers;
+  now: () => number;
+  pageSize: number;
+  indexLagMs: number;
+  /** Age at which parts that the search does not show are fetched again; `undefined` where nothing needs them. */
+  extrasMaxAgeMs: number | undefined;
+}
+
+/** The state a sweep begins with. */
+export function beginSweep(number: number, previous: SweepState | undefined, now: number): SweepState {
+  return {
+    mark: { number, bits: bitsFor(previous?.users ?? 0) },
+    previous: previous?.mark ?? null,
+    startedAt: now,
+    phase: "listing",
+    cursor: null,
+    users: 0,
+    different: 0,
+    missing: 0,
+    doubted: 0,
+    unlisted: 0,
+  };
+}
+
+/**
+ * Takes the next step of a sweep: compares one page of Kinde's users with their records, or looks over a page of ours
+ * for users that two full sweeps in a row did not list. The search index may lag, so a difference is only a reason to
+ * fetch that user: the direct fetch is the truth.
+ */
+export async function sweepStep(options: SweepOptions, state: SweepState, call: CallOptions): Promise<SweepStep> {
+  return state.phase === "listing" ? listingStep(options, state, call) : unlistedStep(options, state);
+}
+
+async function listingStep(options: SweepOptions, state: SweepState, call: CallOptions): Promise<SweepStep> {
+  const { api, records, seen, pageSize } = options;
+  const page = await searchUsers(api, { after: state.cursor, pageSize }, call);
+  const ids = page.map(({ id }) => id);
+  const [stored] = await Promise.all([records.readMany(ids), seen.add(state.mark, ids)]);
+  const found = page.map((user, index) => judge(options, user, stored[index]));
+  const count = (verdict: Verdict) => found.filter((each) => each === verdict).length;
+  const next: SweepState = {
+    ...state,
+    cursor: ids.at(-1) ?? state.cursor,
+    users: state.users + ids.length,
+    different: state.different + count("different"),
+    missing: state.missing + count("missing"),
+    doubted: state.doubted + count("doubted"),
+  };
+  const refresh = ids.filter((_, index) => found[index] !== "same" && found[index] !== "doubted");
+  if (ids.length === pageSize) return { refresh, state: next, done: false };
+  const listed: SweepState = { ...next, phase: "unlisted", cursor: "0" };
+  return { refresh, state: listed, done: state.previous === null };
+}
+
+type Verdict = "same" | "different" | "missing" | "doubted" | "aged";
+
+function judge(
+  options: SweepOptions,
+  user: SearchedUser,
+  stored: Awaited<ReturnType<Records["readMany"]>>[number] | undefined,
+): Verdict {
+  const { now, indexLagMs, extrasMaxAgeMs } = options;
+  if (stored?.flags === undefined) return "missing";
+  const age = now() - stored.flags.fetchedAt;
+  if (findDifference(stored, user, options) !== undefined) return age < indexLagMs ? "doubted" : "different";
+  const hasExtras = user.organizations.length > 0 || Boolean(stored.profile?.billing.customerId);
+  return hasExtras && extrasMaxAgeMs !== undefined && age > extrasMaxAgeMs ? "aged" : "same";
+}
+
+async function unlistedStep({ records, seen }: SweepOptions, state: SweepState): Promise<SweepStep> {
+  const { previous, mark } = state;
+  const page = await records.scanIds(state.cursor ?? "0", 1_000);
+  const missedNow = await seen.missing(mark, page.userIds);
+  const missedTwice = previous === null ? [] : await seen.missing(previous, missedNow);
+  return {
+    refresh: missedTwice,
+    state: { ...state, cursor: page.cursor, unlisted: state.unlisted + missedTwice.length },
+    done: page.cursor === "0",
+  };
+}

@@ -1,0 +1,133 @@
+import { afterEach, describe, expect, it } from "vitest";
+import { scheduleSweeps } from "../../src/queue/schedule-sweeps.ts";
+import { dropKeys, type Stack, type StackOptions, startStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+let stack: Stack;
+
+afterEach(() => stack.close());
+
+async function start(options: StackOptions = {}) {
+  // An index that is always up to date, unless a test says otherwise.
+  stack = await startStack({ ...options, env: { KINDLING_INDEX_LAG: "0s", ...options.env } });
+  return stack;
+}
+
+/** Sweeps once, and waits until all it asked for is done. */
+async function sweep() {
+  const { sweeps, queues } = stack.store;
+  const before = (await sweeps.last())?.mark.number ?? 0;
+  await queues.enqueueSweep();
+  return until(async () => {
+    const last = await sweeps.last();
+    expect(last?.mark.number).toBeGreaterThan(before);
+    expect(await queues.bulk.getJobCountByTypes("waiting", "active", "delayed")).toBe(0);
+    return last;
+  }, 30_000);
+}
+
+const searches = () => stack.emulator.stats.calls["GET /api/v1/search/users"] ?? 0;
+const fetches = () => stack.emulator.stats.calls["GET /api/v1/user"] ?? 0;
+const flagsOf = async (id: string) => (await stack.record(id))?.flags;
+
+describe("a sweep, with no webhook at all", () => {
+  it("finds users that were imported", async () => {
+    const { emulator, store } = await start();
+    const users = emulator.kinde.importUsers(
+      Array.from({ length: 1_001 }, () => ({ properties: { plan_tier: "pro" } })),
+    );
+    expect(await sweep()).toMatchObject({ users: 1_001, missing: 1_001, different: 0 });
+    expect(searches()).toBe(3);
+    const tickets = await store.records.tickets(users.map(({ id }) => id));
+    expect(tickets.every((ticket) => ticket > 0)).toBe(true);
+  }, 60_000);
+
+  it("finds a changed property, and fetches nobody else", async () => {
+    const { emulator } = await start({ emulator: { users: 60 } });
+    await sweep();
+    const [id = ""] = emulator.kinde.userIds();
+    emulator.kinde.setProperties(id, { plan_tier: "enterprise", onboarded: "true" });
+    emulator.stats.reset();
+    expect(await sweep()).toMatchObject({ users: 60, different: 1, missing: 0 });
+    expect(await flagsOf(id)).toMatchObject({ tier: "enterprise", onboarded: true });
+    expect(fetches()).toBe(1);
+    emulator.stats.reset();
+    expect(await sweep()).toMatchObject({ different: 0, missing: 0 });
+    expect(emulator.stats.total).toBe(1);
+  });
+
+  it.each([
+    ["1h", { doubted: 1, different: 0 }, 0],
+    ["0s", { doubted: 0, different: 1 }, 1],
+  ])(
+    "takes a difference for the index' lag only while the record is younger than that (%s)",
+    async (lag, found, asked) => {
+      const { emulator, store } = await start({ env: { KINDLING_INDEX_LAG: lag }, emulator: { users: 1 } });
+      const [id = ""] = emulator.kinde.userIds();
+      await sweep();
+      emulator.faults.set({ kind: "search_lag", ms: 3_000_000 });
+      emulator.kinde.setProperties(id, { compliance_region: "moon" });
+      await store.queues.enqueueRefreshes([{ userId: id, delayMs: 0 }]);
+      await until(async () => expect(await flagsOf(id)).toMatchObject({ region: "moon" }));
+      emulator.stats.reset();
+      expect(await sweep()).toMatchObject(found);
+      expect(fetches()).toBe(asked);
+      expect(await flagsOf(id)).toMatchObject({ region: "moon" });
+    },
+  );
+
+  it("makes tombstones of users that two sweeps in a row did not list, not of those that one did not", async () => {
+    const { emulator } = await start({ emulator: { users: 20 } });
+    await sweep();
+    const [gone = "", ...rest] = emulator.kinde.userIds();
+    emulator.kinde.deleteUser(gone, { silent: true });
+    emulator.stats.reset();
+    expect(await sweep()).toMatchObject({ unlisted: 0 });
+    expect(fetches()).toBe(0);
+    expect(await sweep()).toMatchObject({ unlisted: 1 });
+    expect((await stack.record(gone))?.status).toBe("deleted");
+    for (const id of rest) expect((await stack.record(id))?.status).toBe("present");
+  });
+
+  it("never takes for gone whom the search merely leaves out", async () => {
+    const { emulator, store } = await start();
+    const { id } = emulator.kinde.createUser();
+    await store.queues.enqueueRefreshes([{ userId: id, delayMs: 0 }]);
+    await until(async () => expect(await stack.record(id)).not.toBeNull());
+    emulator.faults.set({ kind: "search_lag", ms: 3_500_000 });
+    await sweep();
+    expect(await sweep()).toMatchObject({ users: 0, unlisted: 1 });
+    expect((await stack.record(id))?.status).toBe("present");
+  });
+
+  it("repeats a page that fails, and no other", async () => {
+    const env = { KINDLING_SWEEP_PAGE_SIZE: "10", KINDLING_RETRY_BASE: "10ms" };
+    const { emulator } = await start({ env, emulator: { users: 95 } });
+    emulator.faults.set({ kind: "error", status: 503, path: "/api/v1/search/users", probability: 0.3, seed: 7 });
+    expect(await sweep()).toMatchObject({ users: 95 });
+    const struck = emulator.faults.list()[0]?.struck ?? 0;
+    expect(struck).toBeGreaterThan(0);
+    expect(searches()).toBe(10 + struck);
+  });
+
+  it("is one at a time in the fleet", async () => {
+    const { store, emulator } = await start({ emulator: { users: 30 } });
+    await stack.startWorkers();
+    emulator.faults.set({ kind: "latency", ms: 50 });
+    await Promise.all([store.queues.enqueueSweep(), store.queues.enqueueSweep(), store.queues.enqueueSweep()]);
+    await until(async () => expect(await store.sweeps.last()).toBeDefined());
+    await until(async () => expect(await store.queues.sweep.getJobCountByTypes("waiting", "active")).toBe(0));
+    expect((await store.sweeps.last())?.mark.number).toBe(1);
+  });
+
+  it("refills a store that was wiped, unasked", async () => {
+    const { emulator, store, config } = await start({ emulator: { users: 25 } });
+    await sweep();
+    await dropKeys(config);
+    await scheduleSweeps({ ...store, intervalMs: 3_600_000 });
+    await until(async () => {
+      for (const id of emulator.kinde.userIds()) expect((await stack.record(id))?.status).toBe("present");
+    });
+    expect((await store.queues.sweep.getJobScheduler("tick"))?.every).toBe(3_600_000);
+  });
+});

@@ -1,0 +1,82 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { createRefresh } from "../../src/admin/compose.ts";
+import { loadFlags } from "../../src/flags/load-flags.ts";
+import { type Stack, startStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+const call = { priority: "webhook", signal: new AbortController().signal } as const;
+let stack: Stack;
+let id: string;
+
+beforeEach(async () => {
+  stack = await startStack({ env: { KINDLING_WRITE_SETTLE: "2s" } });
+  id = stack.emulator.kinde.createUser({ properties: { onboarded: "false" } }).id;
+});
+
+afterEach(() => stack.close());
+
+const open = async () => createRefresh(stack.config, stack.world, stack.store, await loadFlags(stack.config.flagsFile));
+const tierOf = async () => (await stack.record(id))?.flags as { tier?: string; onboarded?: boolean } | undefined;
+
+describe("a write", () => {
+  it("shows in Kinde and to every reader when it returns", async () => {
+    const { setProperties } = await open();
+    const record = await setProperties(id, { onboarded: "true", plan_tier: "pro" }, call);
+    expect(record.flags).toMatchObject({ onboarded: true, tier: "pro" });
+    expect(await tierOf()).toMatchObject({ onboarded: true, tier: "pro" });
+    expect(stack.emulator.kinde.user(id)?.properties).toMatchObject({ onboarded: "true", plan_tier: "pro" });
+  });
+
+  it("is not undone by a fetch that began before it and ends after it", async () => {
+    const { setProperties, refreshUser } = await open();
+    const remove = stack.emulator.faults.set({ kind: "latency", ms: 500, when: "after", user: id, count: 2 });
+    const slow = refreshUser(id, call);
+    await until(() => expect(stack.emulator.faults.list()[0]?.struck ?? 2).toBe(2));
+    remove();
+    await setProperties(id, { plan_tier: "enterprise" }, call);
+    expect(await slow).toMatchObject({ outcome: "superseded" });
+    expect(await tierOf()).toMatchObject({ tier: "enterprise" });
+  });
+
+  it("is not undone by an answer of Kinde's that is older than it", async () => {
+    const { setProperties, refreshUser } = await open();
+    await setProperties(id, { plan_tier: "pro" }, call);
+    // What a copy at Kinde that lags would answer.
+    stack.emulator.kinde.setProperties(id, { plan_tier: "free" });
+    await refreshUser(id, call);
+    expect(await tierOf()).toMatchObject({ tier: "pro" });
+  });
+
+  it("gives way to what somebody else has set, once Kinde's answers are taken at their word again", async () => {
+    const { setProperties } = await open();
+    await setProperties(id, { plan_tier: "pro" }, call);
+    stack.emulator.kinde.setProperties(id, { plan_tier: "enterprise" });
+    await until(async () => expect(await tierOf()).toMatchObject({ tier: "enterprise" }));
+  });
+
+  it("that Kinde refuses changes nothing and says why", async () => {
+    const { setProperties } = await open();
+    await expect(setProperties(id, { no_such_property: "x" }, call)).rejects.toMatchObject({
+      code: "kinde_rejected",
+      reason: expect.stringContaining("no_such_property"),
+    });
+    expect(await stack.record(id)).toBeNull();
+    stack.emulator.faults.set({ kind: "error", status: 403, method: "PATCH" });
+    await expect(setProperties(id, { plan_tier: "pro" }, call)).rejects.toThrow("update:user_properties");
+    expect(stack.emulator.kinde.user(id)?.properties).toEqual({ onboarded: "false" });
+  });
+
+  it("that Kinde takes but cannot be read back says so, and shows later", async () => {
+    const { setProperties } = await open();
+    const stop = stack.emulator.faults.set({ kind: "error", status: 503, method: "GET" });
+    await expect(setProperties(id, { plan_tier: "pro" }, call)).rejects.toMatchObject({ code: "write_not_visible" });
+    stop();
+    await until(async () => expect(await tierOf()).toMatchObject({ tier: "pro" }));
+  });
+
+  it("drops Kinde's token cache if asked to", async () => {
+    const { setProperties } = await open();
+    await setProperties(id, { plan_tier: "pro" }, { ...call, refreshClaims: true });
+    expect(Object.keys(stack.emulator.stats.calls).filter((route) => route.includes("refresh_claims"))).toHaveLength(1);
+  });
+});

@@ -17,6 +17,7 @@ export function benchConfig(given: {
     PORT: "0",
     KINDLING_FLAGS: fileURLToPath(new URL("../../kindling.flags.ts", import.meta.url)),
     KINDLING_LOG_LEVEL: "warn",
+    KINDLING_SWEEP_INTERVAL: "0s",
     ...given.env,
   });
 }

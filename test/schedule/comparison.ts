@@ -1,0 +1,73 @@
+import type { TruthUser } from "../../src/emulator/truth-types.ts";
+import type { Profile } from "../../src/kinde/profile.ts";
+import type { Stack } from "../support/stack.ts";
+
+/** A user as compared: lists in a fixed order, grants by their keys. */
+interface Comparable {
+  status: unknown;
+  flags: unknown;
+  profile: unknown;
+}
+
+const sorted = (list: readonly string[]) => [...list].sort();
+const byCode = (a: { code: string }, b: { code: string }) => a.code.localeCompare(b.code);
+
+/** What Redis must hold of a user of whom this is the truth: a tombstone when there is none. */
+export function expected(truth: TruthUser | undefined): Comparable {
+  if (truth === undefined) {
+    return {
+      status: "deleted",
+      flags: { onboarded: false, tier: "free", region: null, admin: false, suspended: false },
+      profile: undefined,
+    };
+  }
+  const { organizations, billing, properties, identities, isPasswordResetRequested: _, ...account } = truth;
+  return {
+    status: "present",
+    flags: expectedFlags(truth),
+    profile: {
+      ...account,
+      properties,
+      organizations: organizations
+        .map(({ code, roles, permissions }) => ({ code, roles: sorted(roles), permissions: sorted(permissions) }))
+        .sort(byCode),
+      identities: identities.map(({ type }) => ({ type })),
+      billing: {
+        customerId: billing?.customerId ?? null,
+        agreements: (billing?.agreements ?? []).map(({ id, planCode }) => ({ id, planCode })),
+      },
+    },
+  };
+}
+
+// Written out by hand: deriving them by the code under test would prove nothing.
+function expectedFlags({ properties, organizations, isSuspended }: TruthUser) {
+  const tier = properties.plan_tier ?? "free";
+  return {
+    onboarded: properties.onboarded === "true",
+    tier: ["free", "pro", "enterprise"].includes(tier) ? tier : "free",
+    region: properties.compliance_region ?? null,
+    admin: organizations.some(({ permissions }) => permissions.includes("admin:access")),
+    suspended: isSuspended,
+  };
+}
+
+/** What Redis does hold, read as an app server would. */
+export async function held({ store, config }: Stack, id: string): Promise<Comparable> {
+  const [record, profile] = await store.redis.mget(
+    `${config.prefix}:flags:{${id}}`,
+    `${config.prefix}:profile:{${id}}`,
+  );
+  const { flags, status } = JSON.parse(record ?? "{}") as Partial<Comparable>;
+  return { status, flags, profile: profile ? comparable(JSON.parse(profile) as Profile) : undefined };
+}
+
+function comparable(profile: Profile) {
+  const keys = (grants: readonly { key: string }[]) => sorted(grants.map(({ key }) => key));
+  return {
+    ...profile,
+    organizations: profile.organizations
+      .map(({ code, roles, permissions }) => ({ code, roles: keys(roles), permissions: keys(permissions) }))
+      .sort(byCode),
+  };
+}

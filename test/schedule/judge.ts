@@ -1,0 +1,40 @@
+import { expect } from "vitest";
+import { queueNames } from "../../src/queue/queues.ts";
+import type { Stack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+import type { Scene } from "./scene.ts";
+import { expected, held } from "./comparison.ts";
+
+const nothing = { users: [], fanouts: [], jobs: { refresh: [], bulk: [], fanout: [] } };
+
+/** Ends all that goes wrong, waits until everything is done, and compares every user with the truth. */
+export async function judge(scene: Scene, patienceMs: number): Promise<void> {
+  const { stack, kinde, users, leaver, tearing } = scene;
+  tearing.clear();
+  stack.emulator.faults.clear();
+  for (const undo of scene.undo.reverse()) await undo();
+  await stack.emulator.deliveries.settled();
+  await until(async () => expect(await outstanding(stack)).toEqual(nothing), patienceMs);
+  const farewell = (await held(stack, leaver)).status !== undefined;
+  kinde.deleteUser(leaver, { silent: true });
+  const ids = users.filter((id) => id !== undefined);
+  for (const id of farewell ? [...ids, leaver] : ids) {
+    expect(await held(stack, id)).toEqual(expected(kinde.user(id)));
+  }
+}
+
+/** Everyone who stands in a ledger, every job there is, failed ones included. */
+export async function outstanding({ store }: Stack) {
+  const { redis, keys, queues } = store;
+  const jobs = await Promise.all(
+    Object.values(queueNames).map(async (name) => {
+      const found = await queues[name].getJobs(["waiting", "active", "delayed", "prioritized", "paused", "failed"]);
+      return [name, found.map(({ data, failedReason }) => ({ ...data, failedReason }))] as const;
+    }),
+  );
+  return {
+    users: await redis.zrange(keys.ledger, 0, -1),
+    fanouts: await redis.zrange(keys.ledgerPart("fanouts"), 0, -1),
+    jobs: Object.fromEntries(jobs),
+  };
+}

@@ -1,0 +1,61 @@
+import fc from "fast-check";
+import type { Step } from "./scene.ts";
+import { usersPerScene } from "./scene.ts";
+
+/**
+ * Seeds to play: `KINDLING_TEST_SEEDS` says how many (1, 2, 3, …), `KINDLING_TEST_SEED` plays just that one, to see
+ * again what failed.
+ */
+export function seeds(usual: number, first = 1): number[] {
+  const { KINDLING_TEST_SEED: only, KINDLING_TEST_SEEDS: count } = process.env;
+  if (only) return [Number(only)];
+  const wanted = count ? Math.max(1, Math.round((Number(count) * usual) / 200)) : usual;
+  return Array.from({ length: wanted }, (_, index) => first + index);
+}
+
+/** The schedule of a seed: always the same one. `weights` says how often each action comes up. */
+export function scheduleOf<Action extends string>(
+  seed: number,
+  weights: Readonly<Record<Action, number>>,
+  length: { minLength: number; maxLength: number },
+): Step<Action>[] {
+  const actions = Object.keys(weights) as Action[];
+  const step: fc.Arbitrary<Step<Action>> = fc.record({
+    action: fc.oneof(...actions.map((action) => ({ weight: weights[action], arbitrary: fc.constant(action) }))),
+    user: fc.nat(usersPerScene - 1),
+    choice: fc.nat(999),
+    afterMs: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, { weight: 2, arbitrary: fc.nat(20) }),
+  });
+  return fc.sample(fc.noBias(fc.array(step, { ...length, size: "max" })), { seed, numRuns: 1 })[0] ?? [];
+}
+
+/** Plays seed after seed in each lane, until none is left or one fails: then says which, and how to see it again. */
+export async function playAll(
+  file: string,
+  list: readonly number[],
+  lanes: readonly ((seed: number) => Promise<void>)[],
+): Promise<void> {
+  const left = [...list];
+  const failures: Error[] = [];
+  const run = async (lane: (seed: number) => Promise<void>) => {
+    for (let seed = left.shift(); seed !== undefined && failures.length === 0; seed = left.shift()) {
+      try {
+        await lane(seed);
+      } catch (cause) {
+        failures.push(new SeedFailed(file, seed, cause));
+      }
+    }
+  };
+  await Promise.all(lanes.map(run));
+  if (failures[0] !== undefined) throw failures[0];
+}
+
+class SeedFailed extends Error {
+  constructor(file: string, seed: number, cause: unknown) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    super(`Seed ${seed} failed. To play it again: KINDLING_TEST_SEED=${seed} npx vitest run ${file}\n${reason}`, {
+      cause,
+    });
+    this.name = "SeedFailed";
+  }
+}

@@ -2,14 +2,21 @@ import { KindlingError } from "../errors.ts";
 import { blankProfile, type ExtraPart, type Profile } from "../kinde/profile.ts";
 import type { FlagDefinition } from "./definition.ts";
 
+const partMissingCode = "profile_part_missing";
+
 /** A flag function looked at a part of the profile that was not fetched: fetch it, and derive again. */
 export class PartMissing extends KindlingError {
   readonly part: ExtraPart;
 
   constructor(part: ExtraPart) {
-    super("profile_part_missing", `A flag needs the user's ${part}, which were not fetched.`);
+    super(partMissingCode, `A flag needs the user's ${part}, which were not fetched.`);
     this.part = part;
   }
+}
+
+/** Told by its code and not by `instanceof`: a flags file may have been given another copy of this module. */
+export function isPartMissing(error: unknown): error is PartMissing {
+  return error instanceof Error && "code" in error && error.code === partMissingCode;
 }
 
 /**
@@ -44,21 +51,30 @@ export function computed<T>(name: string, derive: (profile: Profile) => T): Flag
       try {
         return { value: derive(profile) };
       } catch (error) {
-        if (error instanceof PartMissing) throw error;
+        if (isPartMissing(error)) throw error;
         return { value: fallback, misfit: "the function threw" };
       }
     },
-    accepts: (value) => fallback === null || fallback === undefined || typeof value === typeof fallback,
+    accepts: (value) => fallback === null || fallback === undefined || kindOf(value) === kindOf(fallback),
   };
+}
+
+function kindOf(value: unknown): string {
+  return value === null ? "null" : Array.isArray(value) ? "array" : typeof value;
 }
 
 function defaultOf<T>(name: string, derive: (profile: Profile) => T): T {
   try {
-    return derive(blankProfile());
+    const fallback = derive(blankProfile());
+    if (fallback instanceof Promise) {
+      fallback.catch(() => undefined);
+      throw new TypeError("it returns a promise");
+    }
+    return fallback;
   } catch (cause) {
     throw new KindlingError(
       "flag_without_default",
-      `Flag "${name}" throws for a user of whom nothing is known: let it return its default then.`,
+      `Flag "${name}" throws, or returns a promise, for a user of whom nothing is known: let it return its default then.`,
       { cause },
     );
   }

@@ -1,4 +1,4 @@
-import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from "jose";
+import { createLocalJWKSet, errors, type JWTVerifyGetKey } from "jose";
 import { WebhookError } from "../errors.ts";
 
 /** The tenant's public keys, held in memory. */
@@ -37,23 +37,24 @@ export interface SigningKeysOptions {
  */
 export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
   const { now, maxAgeMs, cooldownMs, onError } = options;
-  let held: { find: ReturnType<typeof createLocalJWKSet>; fetchedAt: number } | undefined;
-  let attempt: { at: number; done: Promise<void>; failure?: unknown } | undefined;
+  let held: { find: KeyFinder; fetchedAt: number } | undefined;
+  let attempt: { at: number; done: Promise<void> } | undefined;
+  let failure: unknown;
 
   const refresh = (): Promise<void> => {
     if (attempt !== undefined && now() - attempt.at < cooldownMs) return attempt.done;
-    const current: { at: number; done: Promise<void>; failure?: unknown } = { at: now(), done: Promise.resolve() };
-    current.done = fetchKeys(options).then(
-      (keys) => {
-        held = { find: createLocalJWKSet(keys), fetchedAt: now() };
+    const done = fetchKeys(options).then(
+      (find) => {
+        held = { find, fetchedAt: now() };
+        failure = undefined;
       },
       (error: unknown) => {
-        current.failure = error;
+        failure = error;
         onError?.(error);
       },
     );
-    attempt = current;
-    return current.done;
+    attempt = { at: now(), done };
+    return done;
   };
 
   const find: JWTVerifyGetKey = async (header, token) => {
@@ -74,9 +75,9 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
       try {
         return await find(header, token);
       } catch (error) {
-        if (attempt?.failure === undefined) throw error;
+        if (failure === undefined) throw error;
         throw new WebhookError("keys_unavailable", "The key server of the Kinde domain cannot be reached.", {
-          cause: attempt.failure,
+          cause: failure,
         });
       }
     },
@@ -88,7 +89,9 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
   };
 }
 
-async function fetchKeys({ url, fetch, timeoutMs }: SigningKeysOptions): Promise<JSONWebKeySet> {
+type KeyFinder = ReturnType<typeof createLocalJWKSet>;
+
+async function fetchKeys({ url, fetch, timeoutMs }: SigningKeysOptions): Promise<KeyFinder> {
   const response = await fetch(url, {
     headers: { accept: "application/json" },
     redirect: "error",
@@ -100,5 +103,5 @@ async function fetchKeys({ url, fetch, timeoutMs }: SigningKeysOptions): Promise
     throw new Error(`${url} answered no key set`);
   }
   if (body.keys.length === 0) throw new Error(`${url} answered an empty key set`);
-  return { keys: body.keys };
+  return createLocalJWKSet({ keys: body.keys });
 }

@@ -104,6 +104,7 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
     if (underWay >= batchesAtOnce || waiting.length === 0) return;
     underWay += 1;
     const batch = waiting.splice(0, batchSize);
+    schedule();
     try {
       const admissions = await admitBatch(
         options,
@@ -113,7 +114,8 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
         resolve(admissions[index] ?? "duplicate");
       });
     } catch (error) {
-      for (const { reject } of batch) reject(error);
+      // Whoever waits behind a Redis that hangs would wait as long again: refused now, Kinde delivers again.
+      for (const { reject } of [...batch, ...waiting.splice(0)]) reject(error);
     }
     underWay -= 1;
     schedule();

@@ -1,5 +1,5 @@
 import type { Records } from "../cache/records.ts";
-import { PartMissing } from "../flags/computed.ts";
+import { isPartMissing } from "../flags/computed.ts";
 import type { Flags } from "../flags/define-flags.ts";
 import { fetchUser } from "../kinde/fetch-user.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
@@ -82,7 +82,7 @@ export async function fetchAndDerive(
     try {
       return { profile, flags: flags.derive(profile, fetched).flags };
     } catch (error) {
-      if (!(error instanceof PartMissing)) throw error;
+      if (!isPartMissing(error)) throw error;
       parts.add(error.part);
     }
   }

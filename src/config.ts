@@ -5,13 +5,17 @@ import { type ProfilePart, profileParts } from "./profile-parts.ts";
 
 const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
-const duration = (fallback: string, { min = 1 }: { min?: number } = {}) =>
+/** A timer of Node's longer than this fires at once. */
+const longestTimer = 2 ** 31 - 1;
+
+const duration = (fallback: string, { min = 1, max = longestTimer }: { min?: number; max?: number } = {}) =>
   z
     .string()
     .regex(/^\d+(ms|s|m|h|d)$/, "must be a duration such as 250ms, 10s, 5m, 48h or 30d")
     .default(fallback)
     .transform((text) => Number.parseInt(text, 10) * units[text.replace(/\d+/, "") as keyof typeof units])
-    .refine((ms) => ms >= min, `must be at least ${min}ms`);
+    .refine((ms) => ms >= min, `must be at least ${min}ms`)
+    .refine((ms) => ms <= max, `must be at most ${Math.floor(max / units.h)}h`);
 
 const count = (fallback: number, { min = 1, max = 1_000_000_000 }: { min?: number; max?: number } = {}) =>
   z
@@ -92,7 +96,7 @@ const schema = z.object({
   KINDLING_TOKEN_STORE: z.enum(["redis", "memory"], "must be redis or memory").default("redis"),
   KINDLING_REFRESH_ON_SIGN_IN: flag(true),
   KINDLING_MAX_BODY_BYTES: count(262_144, { min: 1024 }),
-  KINDLING_EVENT_MAX_AGE: duration("48h"),
+  KINDLING_EVENT_MAX_AGE: duration("48h", { max: 365 * units.d }),
   KINDLING_EVENT_MAX_SKEW: duration("5m"),
   KINDLING_KEYS_MAX_AGE: duration("10m"),
   KINDLING_KEYS_COOLDOWN: duration("30s"),
@@ -110,7 +114,7 @@ const schema = z.object({
   KINDLING_BURST_MAX: duration("2s", { min: 0 }),
   KINDLING_WATCH_INTERVAL: duration("30s"),
   KINDLING_FAILED_RETRY: duration("1h"),
-  KINDLING_TOMBSTONE_TTL: duration("30d"),
+  KINDLING_TOMBSTONE_TTL: duration("30d", { min: units.h, max: 3650 * units.d }),
   KINDLING_SWEEP_INTERVAL: duration("15m", { min: 0 }),
   KINDLING_SWEEP_PAGE_SIZE: count(500, { max: 500 }),
   KINDLING_SWEEP_PACE: duration("0ms", { min: 0 }),

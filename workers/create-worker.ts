@@ -2,7 +2,7 @@ import { DelayedError, type Job, type Queue, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 import { errorFields, type Log } from "../src/log.ts";
 import type { Ledger } from "../src/queue/ledger.ts";
-import { jobError } from "./job-errors.ts";
+import { jobError, RetryError } from "./job-errors.ts";
 
 /** What every worker of a process shares. */
 export interface WorkerDeps {
@@ -73,9 +73,20 @@ export function createWorker<Data>(deps: WorkerDeps, spec: WorkerSpec<Data>): Wo
       // Said here and not with each job, whose options Redis keeps whole.
       removeOnComplete: { count: 0 },
       removeOnFail: { count: failedJobsKept },
-      settings: { backoffStrategy: (attemptsMade) => backoff(attemptsMade, retry) },
+      settings: {
+        backoffStrategy: (attemptsMade, _type, error) =>
+          error instanceof RetryError && error.fresh ? retry.baseMs : backoff(attemptsMade, retry),
+      },
     },
   );
+  // BullMQ fails a job that has taken down one process after another by itself, without asking us.
+  worker.on("failed", (job) => {
+    if (job?.deferredFailure === undefined) return;
+    const failure = { code: "job_stalled", message: "Its worker died, time and again.", failedAt: now(), attempts: 1 };
+    spec.ledger?.fail(spec.member(job.data), failure).catch((error: unknown) => {
+      log.warn({ queue: spec.queue.name, ...errorFields(error) }, "failure not noted");
+    });
+  });
   worker.on("error", (error) => log.warn({ queue: spec.queue.name, ...errorFields(error) }, "worker error"));
   return worker;
 }

@@ -2,9 +2,10 @@ import { DelayedError, type Job, type Queue, UnrecoverableError, Worker } from "
 import { errorCode, KindeError, KindlingError, ThrottledError } from "../src/errors.ts";
 import type { Failure, Ledger } from "../src/queue/ledger.ts";
 
-/** Turns what a job threw into what BullMQ and the ledger are to make of it. */
+/** What a job's error is turned into, and by what. */
 export interface JobErrorOptions {
   queue: Pick<Queue, "rateLimit">;
+  /** Where a job that gives up is noted. */
   ledger: Ledger | undefined;
   member: string;
   now: () => number;
@@ -12,27 +13,53 @@ export interface JobErrorOptions {
   stopping: () => boolean;
 }
 
+/** A failed attempt that is tried again. */
+export class RetryError extends Error {
+  /** An event came during the attempt: its refresh must not wait as long as the failure alone would have it. */
+  readonly fresh: boolean;
+
+  constructor(message: string, fresh: boolean) {
+    super(message);
+    this.fresh = fresh;
+  }
+}
+
+/** A shorter pause than this stops the whole queue; in a longer one each job is put off by itself. */
+const shortPauseMs = 5_000;
+/** So often a job may be sent back to the head of its queue before it must let others pass. */
+const headStarts = 10;
+
 /**
  * The error to throw to BullMQ:
- * - throttled: the queue pauses for as long, and the job waits on with no attempt consumed;
+ * - throttled: the job waits on with no attempt consumed. For a short pause the queue stops; for a long one the job is
+ *   put off, so that those which need no call (deletions) still get through;
  * - shutting down: the job waits on likewise, for another process;
  * - a wrong configuration or request: it fails at once, as no retry can help, and shows in the ledger;
  * - anything else: it is tried again later, and after the last attempt shows in the ledger.
  */
 export async function jobError(error: unknown, job: Job, token: string | undefined, options: JobErrorOptions) {
+  const { queue, ledger, member, now, stopping } = options;
+  if (stopping()) return putOff(job, now(), token);
   if (error instanceof ThrottledError) {
-    await options.queue.rateLimit(error.retryAfterMs);
+    const { retryAfterMs } = error;
+    const tooOften = (job.attemptsStarted - job.attemptsMade) % headStarts === 0;
+    if (retryAfterMs > shortPauseMs || tooOften) return putOff(job, now() + retryAfterMs, token);
+    await queue.rateLimit(retryAfterMs);
     return Worker.RateLimitError();
   }
-  if (options.stopping()) {
-    await job.moveToDelayed(options.now(), token);
-    return new DelayedError();
-  }
-  const final = isFinal(error) || job.attemptsMade + 1 >= (job.opts.attempts ?? 1);
-  if (final) await options.ledger?.fail(options.member, failure(error, job.attemptsMade + 1, options.now()));
+  const attempts = job.attemptsMade + 1;
+  const final = isFinal(error) || attempts >= (job.opts.attempts ?? 1);
+  if (final) await ledger?.fail(member, failure(error, attempts, now()));
   // BullMQ stores and shows the message: only ours are known to hold nothing personal.
   const message = error instanceof KindlingError ? `${error.code}: ${error.message}` : errorCode(error);
-  return isFinal(error) ? new UnrecoverableError(message) : new Error(message);
+  if (isFinal(error)) return new UnrecoverableError(message);
+  const latest = (await ledger?.latest(member)) ?? 0;
+  return new RetryError(message, latest / 1000 >= (job.processedOn ?? Number.POSITIVE_INFINITY));
+}
+
+async function putOff(job: Job, until: number, token: string | undefined): Promise<DelayedError> {
+  await job.moveToDelayed(until, token);
+  return new DelayedError();
 }
 
 function isFinal(error: unknown): boolean {

@@ -55,7 +55,11 @@ function refreshWorker({ queues, users, refreshUser, concurrency }: StartWorkers
     concurrency: concurrency.refresh,
     ledger: users,
     member: ({ userId }) => userId,
-    process: ({ data }) => refreshUser(data.userId, { priority: "webhook", signal: deps.signal }),
+    async process({ data }) {
+      // An event that a refresh reflects by now needs no other: least of all one that could find a deleted user again.
+      if (data.owed && (await users.entry(data.userId)) === undefined) return;
+      await refreshUser(data.userId, { priority: "webhook", signal: deps.signal });
+    },
   });
 }
 
@@ -93,7 +97,8 @@ function fanoutWorker({ queues, fanouts, fanOut, acknowledge }: StartWorkersOpti
         await job.updateData({ subject, progress });
         deps.signal.throwIfAborted();
       }
-      await fanouts.settle(subject, ticket);
+      // What came while this one waited to go on joined it too late for the pages already done.
+      if ((await fanouts.settle(subject, ticket)) === "pending") await queues.enqueueFanouts([subject]);
     },
   });
 }

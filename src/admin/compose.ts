@@ -152,9 +152,8 @@ export async function runWorkers(config: Config, world: World, log: Log, store: 
   log.info({ ...config.concurrency, flags: Object.keys(flags.definitions) }, "workers started");
   return {
     async close() {
-      await watch.close();
       // Less than the whole bound: aborted jobs must still be handed back within it.
-      await workers.close(config.shutdownTimeoutMs * 0.8);
+      await Promise.all([watch.close(), workers.close(config.shutdownTimeoutMs * 0.8)]);
       connection.disconnect();
     },
   };

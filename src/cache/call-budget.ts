@@ -1,25 +1,31 @@
 import { randomUUID } from "node:crypto";
-import { setTimeout as delay } from "node:timers/promises";
 import type { Redis } from "ioredis";
 import { ThrottledError } from "../errors.ts";
 import type { Keys } from "./keys.ts";
 import { defineScript } from "./script.ts";
 
 /** `webhook`: somebody waits for it. `bulk`: leaves a quarter of the budget to the others. */
-type CallPriority = "webhook" | "bulk";
+export type Priority = "webhook" | "bulk";
 
 /** The calls to Kinde of all processes together: so many a minute, so many at once, none during a pause. */
 export interface CallBudget {
   /**
    * Runs one call when there is room for it, waiting a short while if need be.
    *
-   * @throws {ThrottledError} during a pause, or when there is no room soon
+   * @throws {ThrottledError} when there is no room within the caller's patience
    */
-  run<T>(priority: CallPriority, call: () => Promise<T>, signal?: AbortSignal): Promise<T>;
+  run<T>(priority: Priority, call: () => Promise<T>, options?: RunOptions): Promise<T>;
   /** Lets no process call for so long, in milliseconds. Of two pauses the later end counts. */
   pause(ms: number): Promise<void>;
   /** How things stand. Milliseconds for `pausedMs`; `available` is calls that could start at once. */
   state(): Promise<{ pausedMs: number; inUse: number; available: number }>;
+}
+
+/** How long a call may wait for room. */
+export interface RunOptions {
+  signal?: AbortSignal;
+  /** Milliseconds; default long enough for a few calls to become due, 2 s at least. */
+  patienceMs?: number;
 }
 
 /** Settings of the budget. */
@@ -32,10 +38,7 @@ export interface CallBudgetOptions {
   leaseMs: number;
 }
 
-/** Longest wait for room within a job; after that the job goes back to the queue. */
-const patienceMs = 2_000;
-
-// A token bucket that holds ten seconds' worth, leases for calls under way, and the end of a pause, in one round trip.
+// A token bucket, leases for calls under way, and the end of a pause, in one round trip.
 // Bulk work must leave a quarter of both, so that webhook-driven refreshes never wait behind it.
 const takeScript = defineScript(`
 local time = redis.call('TIME')
@@ -43,9 +46,12 @@ local now = tonumber(time[1]) * 1000 + tonumber(time[2]) / 1000
 local perMinute, atOnce, bulk = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == 'bulk'
 local state = redis.call('HMGET', KEYS[1], 'level', 'at', 'pausedUntil')
 local pausedUntil = tonumber(state[3] or '0')
-local capacity = math.max(atOnce, perMinute / 6)
-local rate = perMinute / 60000
-local level = math.min(capacity, tonumber(state[1] or capacity) + (now - tonumber(state[2] or now)) * rate)
+-- Full bucket and refill together come to the figure in any minute: ten seconds' worth may go at once, half at most.
+local capacity = math.max(1, math.min(math.max(atOnce, perMinute / 6), perMinute / 2))
+local rate = math.max(perMinute - capacity, perMinute / 2) / 60000
+-- Redis' clock may step back at a failover.
+local passed = math.max(0, now - tonumber(state[2] or now))
+local level = math.min(capacity, tonumber(state[1] or capacity) + passed * rate)
 redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
 local inUse = redis.call('ZCARD', KEYS[2])
 if ARGV[3] == 'look' then
@@ -55,7 +61,7 @@ if pausedUntil > now then return { 'paused', math.ceil(pausedUntil - now) } end
 local needed = 1
 local room = atOnce
 if bulk then
-  needed = 1 + capacity / 4
+  needed = math.min(capacity, 1 + capacity / 4)
   room = math.max(1, math.floor(atOnce * 3 / 4))
 end
 if level < needed then return { 'rate', math.ceil((needed - level) / rate) } end
@@ -79,47 +85,54 @@ export function createCallBudget(options: CallBudgetOptions): CallBudget {
   const leases = `${keys.callBudget}:leases`;
   const names = [keys.callBudget, leases];
   // One waiter of a process asks at a time, for each priority; the rest queue behind it in memory.
-  const turns: Record<CallPriority, Promise<unknown>> = { webhook: Promise.resolve(), bulk: Promise.resolve() };
-  const waiters = new Set<AbortController>();
+  const turns: Record<Priority, Promise<unknown>> = { webhook: Promise.resolve(), bulk: Promise.resolve() };
+  const waiters = new Set<() => void>();
+  const usualPatienceMs = Math.max(2_000, 8 * (60_000 / perMinute));
 
-  const take = async (priority: CallPriority, lease: string, signal?: AbortSignal) => {
+  const take = async (priority: Priority, lease: string, { signal, patienceMs = usualPatienceMs }: RunOptions) => {
     const deadline = performance.now() + patienceMs;
     for (;;) {
       signal?.throwIfAborted();
       const answer = await takeScript(redis, names, [perMinute, atOnce, priority, lease, leaseMs]);
       const [verdict, waitMs] = answer as [string, number];
       if (verdict === "granted") return;
-      if (verdict === "paused" || performance.now() + waitMs > deadline) throw new ThrottledError(waitMs);
+      if (performance.now() + waitMs > deadline) throw new ThrottledError(waitMs);
       await roomMayBe(waitMs, signal);
     }
   };
 
-  // Ends early when a call of this process is over, or when the signal says so: the caller looks again either way.
-  const roomMayBe = async (waitMs: number, signal?: AbortSignal) => {
-    const waiting = new AbortController();
-    waiters.add(waiting);
-    const signals = signal === undefined ? [waiting.signal] : [waiting.signal, signal];
-    await delay(waitMs, undefined, { signal: AbortSignal.any(signals) }).catch(() => undefined);
-    waiters.delete(waiting);
-  };
+  // Ends early when a call of this process is over, or when the signal says so: the caller looks again either way. The
+  // listener is taken off again: `AbortSignal.any` would leave a little of each wait behind on a long-lived signal.
+  const roomMayBe = (waitMs: number, signal?: AbortSignal) =>
+    new Promise<void>((resolve) => {
+      const end = () => {
+        clearTimeout(timer);
+        waiters.delete(end);
+        signal?.removeEventListener("abort", end);
+        resolve();
+      };
+      const timer = setTimeout(end, waitMs);
+      waiters.add(end);
+      signal?.addEventListener("abort", end);
+    });
 
-  const inTurn = <T>(priority: CallPriority, task: () => Promise<T>): Promise<T> => {
+  const inTurn = <T>(priority: Priority, task: () => Promise<T>): Promise<T> => {
     const turn = turns[priority].then(task);
     turns[priority] = turn.catch(() => undefined);
     return turn;
   };
 
   return {
-    async run(priority, call, signal) {
+    async run(priority, call, options = {}) {
       const lease = randomUUID();
-      await inTurn(priority, () => take(priority, lease, signal));
+      await inTurn(priority, () => take(priority, lease, options));
       try {
         return await call();
       } finally {
         // Not waited for: a lease that stays behind ends by itself.
         redis.zrem(leases, lease).then(
           () => {
-            for (const waiter of waiters) waiter.abort();
+            for (const wake of waiters) wake();
           },
           () => undefined,
         );

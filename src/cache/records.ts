@@ -105,7 +105,8 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
 function parseProfile(text: string | null | undefined): Profile | undefined {
   if (!text) return undefined;
   try {
-    return JSON.parse(text) as Profile;
+    const value = JSON.parse(text) as Profile | null;
+    return typeof value?.id === "string" && Array.isArray(value.organizations) ? value : undefined;
   } catch {
     return undefined;
   }

@@ -21,6 +21,8 @@ export function connectRedis({ url, timeoutMs, onError }: ConnectOptions): Redis
       : { maxRetriesPerRequest: 0, enableOfflineQueue: false, commandTimeout: timeoutMs, connectTimeout: timeoutMs };
   const redis = new Redis(url, {
     ...options,
+    // After a failover that keeps connections open, the old primary takes no writes.
+    reconnectOnError: (error) => error.message.startsWith("READONLY"),
     retryStrategy: (attempt) => Math.min(50 * attempt, 1000),
   });
   redis.on("error", onError);

@@ -20,7 +20,7 @@ function define<T, D>(key: string, kind: Kind<T>, fallback: D): FlagDefinition<T
     source: `property ${JSON.stringify(key)} as ${kind.name}, default ${JSON.stringify(fallback)}`,
     needs: [],
     fallback,
-    read: (profile) => read(profile.properties[key]),
+    read: ({ properties }) => read(Object.hasOwn(properties, key) ? properties[key] : undefined),
     accepts: (value) => kind.accepts(value) || value === fallback,
   };
 }

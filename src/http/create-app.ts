@@ -86,7 +86,7 @@ export function createApp(options: AppOptions): Hono {
 }
 
 async function receive({ keys, admissions, event: window, refreshOnSignIn, now }: AppOptions, body: string) {
-  const payload = await verifyWebhookToken(body.trim(), { keys, now, maxSkewMs: window.maxSkewMs });
+  const payload = await verifyWebhookToken(body.trim(), keys);
   const event = parseEvent(payload, window, now());
   const route = routeEvent(event, { refreshOnSignIn });
   return admissions.admit({ id: event.id, type: event.type, route });

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
-import { KindeError } from "../errors.ts";
+import { KindeError, ThrottledError } from "../errors.ts";
+import { pauseOf } from "./rate-limit-reset.ts";
 
 /** An access token for the Management API; times in milliseconds since the epoch. */
 export interface AccessToken {
@@ -21,7 +22,7 @@ export interface AccessTokenStore {
 
 /** The one machine-to-machine token. Kinde counts and bills each that it issues. */
 export interface AccessTokens {
-  /** @throws {KindeError} `kinde_unauthorized` when the credentials are refused, `kinde_unavailable` */
+  /** @throws {KindeError} `kinde_unauthorized` when the credentials are refused, `kinde_unavailable`; {ThrottledError} */
   get(signal: AbortSignal): Promise<string>;
   /**
    * Says that Kinde refused this token, so that the next `get` brings another.
@@ -46,10 +47,14 @@ export interface AccessTokensOptions {
 /** A refused token younger than this is not replaced: the configuration is at fault, and tokens cost money. */
 const tooYoungToReplaceMs = 60_000;
 
+/** Refused credentials are not offered again for so long, in milliseconds, however many jobs need a token. */
+const refusalHoldsMs = 5_000;
+
 /** Tokens by client credentials: https://docs.kinde.com/kinde-apis/management/ */
 export function createAccessTokens(options: AccessTokensOptions): AccessTokens {
   const { store, now, timeoutMs } = options;
   let held: AccessToken | undefined;
+  let refusal: { error: KindeError; at: number } | undefined;
 
   // Renewed in the last tenth of its life, a minute at most, by whoever gets there first; the others use it meanwhile.
   const isFresh = (token: AccessToken) =>
@@ -62,11 +67,15 @@ export function createAccessTokens(options: AccessTokensOptions): AccessTokens {
       const stored = await store.read();
       if (stored !== undefined && isFresh(stored)) return stored;
       let issued: AccessToken | undefined;
-      await store.exclusively(async () => {
+      const renewal = store.exclusively(async () => {
         // The one before us may have put a new one there since we looked.
         const latest = await store.read();
         issued = latest !== undefined && isFresh(latest) ? latest : await requestToken(options, signal);
-        if (issued !== latest) await store.write(issued);
+        // Kinde has billed it: it serves this process even if the others cannot be told of it.
+        if (issued !== latest) await store.write(issued).catch(() => undefined);
+      });
+      await renewal.catch((error: unknown) => {
+        if (stored === undefined || !isUsable(stored)) throw error;
       });
       if (issued !== undefined) return issued;
       if (stored !== undefined && isUsable(stored)) return stored;
@@ -79,7 +88,14 @@ export function createAccessTokens(options: AccessTokensOptions): AccessTokens {
 
   return {
     async get(signal) {
-      if (held === undefined || !isFresh(held)) held = await renew(signal);
+      if (held !== undefined && isFresh(held)) return held.token;
+      if (refusal !== undefined && now() - refusal.at < refusalHoldsMs) throw refusal.error;
+      try {
+        held = await renew(signal);
+      } catch (error) {
+        if (error instanceof KindeError && error.code === "kinde_unauthorized") refusal = { error, at: now() };
+        throw error;
+      }
       return held.token;
     },
 
@@ -87,7 +103,8 @@ export function createAccessTokens(options: AccessTokensOptions): AccessTokens {
       const refused = held?.token === token ? held : await store.read();
       held = undefined;
       if (refused?.token !== token) return;
-      if (now() - refused.issuedAt < tooYoungToReplaceMs) throw configurationError("a token it issued just now");
+      if (Math.abs(now() - refused.issuedAt) < tooYoungToReplaceMs)
+        throw configurationError("a token it issued just now");
       await store.forget(token);
     },
   };
@@ -103,7 +120,7 @@ function configurationError(what: string, cause?: unknown): KindeError {
   );
 }
 
-const answerSchema = z.object({ access_token: z.string().min(1), expires_in: z.number().positive() });
+const answerSchema = z.object({ access_token: z.string().min(1), expires_in: z.coerce.number().positive() });
 
 async function requestToken(options: AccessTokensOptions, signal: AbortSignal): Promise<AccessToken> {
   const { fetch, now, origin, clientId, clientSecret, audience, timeoutMs } = options;
@@ -127,6 +144,7 @@ async function requestToken(options: AccessTokensOptions, signal: AbortSignal): 
     signal.throwIfAborted();
     throw new KindeError("kinde_unavailable", "Kinde gave no access token: no answer that can be read.", { cause });
   }
+  if (response.status === 429) throw new ThrottledError(pauseOf(response.headers.get("ratelimit-reset")));
   if ([400, 401, 403].includes(response.status)) throw configurationError("the credentials");
   const answer = answerSchema.safeParse(body);
   if (!response.ok || !answer.success) {

@@ -8,14 +8,15 @@ const text = z
   .nullish()
   .transform((value) => value ?? null);
 const number = z
-  .number()
+  .union([z.number(), z.string().transform(Number)])
   .nullish()
   .transform((value) => value ?? null);
-const listOf = <T extends z.ZodType>(item: T) =>
+// Kinde's description marks nearly every field optional: an entry without its key is left out, and fails nobody.
+const listOf = <T>(item: z.ZodType<T>) =>
   z
-    .array(item)
+    .array(z.unknown())
     .nullish()
-    .transform((list) => list ?? []);
+    .transform((list) => (list ?? []).flatMap((entry) => item.safeParse(entry).data ?? []));
 
 const userSchema = z.object({
   id: z.string(),
@@ -40,7 +41,8 @@ const userSchema = z.object({
 });
 
 const propertiesSchema = z.object({
-  properties: listOf(z.object({ key: z.string(), value: z.string().nullish() })),
+  properties: z.array(z.object({ key: z.string(), value: z.string().nullish() })),
+  next_token: z.string().nullish(),
 });
 
 const grantSchema = z.object({ id: z.string(), key: z.string() });
@@ -50,7 +52,7 @@ const agreementsSchema = z.object({
   agreements: listOf(z.object({ id: z.string(), plan_code: z.string() })),
   has_more: z.boolean().nullish(),
 });
-const listingSchema = z.object({ users: listOf(z.object({ id: z.string() })) });
+const listingSchema = z.object({ users: z.array(z.object({ id: z.string() })) });
 
 /** Which parts to fetch beyond the two calls every user takes. */
 export interface FetchUserOptions extends CallOptions {
@@ -69,6 +71,20 @@ export async function fetchUser(
   id: string,
   options: FetchUserOptions,
 ): Promise<Profile | undefined> {
+  // Once a call has failed for good, those beside it are in vain: they must not go on using up the budget.
+  const failed = new AbortController();
+  const stop = () => failed.abort(options.signal.reason);
+  options.signal.addEventListener("abort", stop);
+  if (options.signal.aborted) stop();
+  try {
+    return await fetchParts(api, id, { ...options, signal: failed.signal });
+  } finally {
+    options.signal.removeEventListener("abort", stop);
+    failed.abort(new Error("the fetch is over"));
+  }
+}
+
+async function fetchParts(api: ManagementApi, id: string, options: FetchUserOptions): Promise<Profile | undefined> {
   // Settled both: whether the user exists is for the user's own call to say, whichever fails first.
   const [user, properties] = await Promise.allSettled([getUser(api, id, options), getProperties(api, id, options)]);
   if (user.status === "rejected") {
@@ -83,9 +99,11 @@ export async function fetchUser(
       : properties.reason;
   }
   const found = user.value;
+  // Half of the user is here: better to wait for the rest than to begin anew, which a large user might do forever.
+  const rest = { ...options, patienceMs: restPatienceMs };
   const [organizations, agreements] = await Promise.all([
-    Promise.all(found.organizations.map((code) => getMembership(api, id, code, options))),
-    getAgreements(api, found.billing?.customer_id ?? null, options),
+    Promise.all(found.organizations.map((code) => getMembership(api, id, code, rest))),
+    getAgreements(api, found.billing?.customer_id ?? null, rest),
   ]);
   return {
     id,
@@ -107,6 +125,9 @@ export async function fetchUser(
     billing: { customerId: found.billing?.customer_id ?? null, agreements },
   };
 }
+
+/** Longest wait for room for the calls after the first two, in milliseconds. */
+const restPatienceMs = 30_000;
 
 /** All extra parts: a whole user. */
 export const everyPart: ReadonlySet<ExtraPart> = new Set(extraParts);
@@ -142,7 +163,7 @@ async function isGone(api: ManagementApi, id: string, reason: unknown, options: 
 }
 
 async function getProperties(api: ManagementApi, id: string, options: CallOptions) {
-  const { properties } = await api.get(
+  const page = await api.get(
     {
       path: `/api/v1/users/${encodeURIComponent(id)}/properties`,
       route: "GET /api/v1/users/{id}/properties",
@@ -151,7 +172,9 @@ async function getProperties(api: ManagementApi, id: string, options: CallOption
     },
     options,
   );
-  return Object.fromEntries(properties.map(({ key, value }) => [key, value ?? null]));
+  // The field is in Kinde's description, a way to ask for the next page is not: half of the properties would be wrong.
+  if (page.next_token) throw new KindeError("kinde_unavailable", "Kinde answers a user's properties in several pages.");
+  return Object.fromEntries(page.properties.map(({ key, value }) => [key, value ?? null]));
 }
 
 async function getMembership(
@@ -170,6 +193,9 @@ async function getMembership(
     } catch (error) {
       // Left the organization between two calls: Kinde tells of that by an event of its own.
       if (isNotFound(error)) return [];
+      if (error instanceof KindeError && error.status === 400) {
+        throw new KindeError("kinde_unavailable", error.message, { cause: error, status: 400 });
+      }
       throw error;
     }
   };
@@ -190,19 +216,24 @@ async function getAgreements(
   let after: string | undefined;
   do {
     const cursor = after === undefined ? "" : `&starting_after=${encodeURIComponent(after)}`;
-    const page = await api.get(
-      {
-        path: `/api/v1/billing/agreements?customer_id=${encodeURIComponent(customerId)}${cursor}`,
-        route: "GET /api/v1/billing/agreements",
-        scope: "read:billing_agreements",
-        answer: agreementsSchema,
-      },
-      options,
-    );
+    const page = await getAgreementsPage(api, `customer_id=${encodeURIComponent(customerId)}${cursor}`, options);
     agreements.push(...page.agreements.map(({ id, plan_code }) => ({ id, planCode: plan_code })));
-    after = page.has_more ? agreements.at(-1)?.id : undefined;
+    const last = page.agreements.at(-1)?.id;
+    // A page that brings nothing new is the last, whatever it says of more.
+    after = page.has_more && last !== after ? last : undefined;
   } while (after !== undefined);
   return agreements;
+}
+
+async function getAgreementsPage(api: ManagementApi, query: string, options: CallOptions) {
+  const route = "GET /api/v1/billing/agreements";
+  const call = { path: `/api/v1/billing/agreements?${query}`, route, scope: "read:billing_agreements" };
+  try {
+    return await api.get({ ...call, answer: agreementsSchema }, options);
+  } catch (error) {
+    if (isNotFound(error)) return { agreements: [] };
+    throw error;
+  }
 }
 
 function isNotFound(error: unknown): boolean {

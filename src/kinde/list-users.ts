@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { KindeError } from "../errors.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
 
 /** One page of users, and where the next one begins; `null` at the end. */
@@ -44,6 +45,9 @@ function listing(api: ManagementApi, { path, route, scope }: { path: string; rou
   return async (cursor, options) => {
     const query = `?page_size=500${cursor === null ? "" : `&next_token=${encodeURIComponent(cursor)}`}`;
     const page = await api.get({ path: path + query, route, scope, answer: pageSchema }, options);
+    if (page.next_token && page.next_token === cursor) {
+      throw new KindeError("kinde_unavailable", `Kinde answers ${route} with the same page again.`);
+    }
     const users = page.organization_users ?? page.users ?? [];
     return { userIds: users.map(({ id }) => id), next: page.next_token || null };
   };

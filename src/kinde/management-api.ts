@@ -1,15 +1,8 @@
 import { z } from "zod";
+import type { CallBudget, Priority } from "../cache/call-budget.ts";
 import { KindeError, ThrottledError } from "../errors.ts";
 import type { AccessTokens } from "./access-token.ts";
-
-/** Who gets to call first when calls are scarce. */
-export type Priority = "webhook" | "bulk";
-
-/** Gate before every call; see `cache/call-budget.ts`. */
-export interface CallGate {
-  run<T>(priority: Priority, call: () => Promise<T>, signal?: AbortSignal): Promise<T>;
-  pause(ms: number): Promise<void>;
-}
+import { pauseOf } from "./rate-limit-reset.ts";
 
 /** One call to the Management API. */
 export interface Call<T> {
@@ -31,7 +24,10 @@ export interface Change<T> extends Call<T> {
 
 /** How a call is made. */
 export interface CallOptions {
+  /** `webhook`: somebody waits for it. `bulk`: leaves a quarter of the budget to the others. */
   priority: Priority;
+  /** Longest wait for room or for the end of a pause, in milliseconds; default the budget's own. */
+  patienceMs?: number;
   /** Aborted at shutdown. */
   signal: AbortSignal;
 }
@@ -52,32 +48,45 @@ export interface ManagementApiOptions {
   origin: string;
   fetch: typeof fetch;
   accessTokens: AccessTokens;
-  budget: CallGate;
+  budget: Pick<CallBudget, "run" | "pause">;
   /** Longest time for one call, its body included, in milliseconds. */
   timeoutMs: number;
 }
 
-/** A 429 without a usable `RateLimit-Reset` pauses for so long. */
-const defaultPauseMs = 5_000;
-/** No pause is longer, whatever the header says. */
-const longestPauseMs = 3_600_000;
+/** Times in a row that one call is refused by 429 before its job waits in the queue instead. */
+const mostRefusals = 5;
 
 /** The Management API over `fetch`. */
 export function createManagementApi(options: ManagementApiOptions): ManagementApi {
   const { accessTokens, budget } = options;
-  const once = async <T>(call: Call<T> | Change<T>, { priority, signal }: CallOptions, token: string) => {
-    const answer = await budget.run(priority, () => request(options, call, token, signal), signal);
-    if (answer.status !== 429) return answer;
-    const pauseMs = pauseOf(answer.reset);
-    await budget.pause(pauseMs);
-    throw new ThrottledError(pauseMs);
+  // The whole fleet pauses. That the pause itself could not be noted is no reason to forget what Kinde said.
+  const throttled = async (pauseMs: number) => {
+    await budget.pause(pauseMs).catch(() => undefined);
+    return new ThrottledError(pauseMs);
+  };
+  const getToken = async (signal: AbortSignal) => {
+    try {
+      return await accessTokens.get(signal);
+    } catch (error) {
+      throw error instanceof ThrottledError ? await throttled(error.retryAfterMs) : error;
+    }
+  };
+  const once = async <T>(call: Call<T> | Change<T>, callOptions: CallOptions, token: string) => {
+    const { priority, signal, patienceMs = 0 } = callOptions;
+    for (let refusals = 1; ; refusals += 1) {
+      const answer = await budget.run(priority, () => request(options, call, token, signal), callOptions);
+      if (answer.status !== 429) return answer;
+      const error = await throttled(pauseOf(answer.reset));
+      // Calls in the middle of a user are worth waiting for: begun anew, a large user might never come to an end.
+      if (error.retryAfterMs > patienceMs || refusals === mostRefusals) throw error;
+    }
   };
   const make = async <T>(call: Call<T> | Change<T>, callOptions: CallOptions): Promise<T> => {
-    let token = await accessTokens.get(callOptions.signal);
+    let token = await getToken(callOptions.signal);
     let answer = await once(call, callOptions, token);
     if (answer.status === 401) {
       await accessTokens.refuse(token);
-      token = await accessTokens.get(callOptions.signal);
+      token = await getToken(callOptions.signal);
       answer = await once(call, callOptions, token);
       // Issued just now and refused: throws the configuration error.
       if (answer.status === 401) await accessTokens.refuse(token);
@@ -159,10 +168,4 @@ function reasonOf(text: string): { reason?: string } {
   const body = errorSchema.safeParse(parseJson(text));
   const reason = body.data?.errors.map(({ code, message }) => message ?? code ?? "").join("; ");
   return reason ? { reason } : {};
-}
-
-// `RateLimit-Reset` is in seconds until the window opens.
-function pauseOf(reset: string | null): number {
-  const seconds = reset === null || reset.trim() === "" ? Number.NaN : Number(reset);
-  return Number.isFinite(seconds) && seconds >= 0 ? Math.min(seconds * 1000, longestPauseMs) : defaultPauseMs;
 }

@@ -161,7 +161,9 @@ async function admitBatch(options: AdmissionsOptions, events: readonly RoutedEve
   const refreshes = events.flatMap(({ route }, index) => {
     const outstandingMs = answers[index] ?? -1;
     if (route.to !== "user" || outstandingMs === -1) return [];
-    return [{ userId: route.userId, delayMs: route.deleted ? 0 : burstDelay(options.burst, outstandingMs) }];
+    return [
+      { userId: route.userId, owed: true, delayMs: route.deleted ? 0 : burstDelay(options.burst, outstandingMs) },
+    ];
   });
   const subjects = fresh.flatMap(({ route }): FanoutSubject[] => (route.to === "fanout" ? [route.subject] : []));
   await Promise.all([queues.enqueueRefreshes(refreshes), queues.enqueueFanouts(subjects)]);

@@ -31,6 +31,8 @@ export interface Ledger {
   failures(): Promise<{ member: string; failure: Failure }[]>;
   /** Strikes the member out whatever happened. */
   discard(member: string): Promise<boolean>;
+  /** Number of the member's latest outstanding event, which is also its time in microseconds; 0 without one. */
+  latest(member: string): Promise<number>;
   /** Where one member stands; `undefined` when nothing is outstanding. */
   entry(member: string): Promise<LedgerEntry | undefined>;
   /** Members in order of age, oldest first, after a position and up to an age. */
@@ -172,10 +174,16 @@ export function createLedger(redis: Redis, keys: Keys, name: "users" | "fanouts"
         .sort((a, b) => b.failure.failedAt - a.failure.failedAt);
     },
     async discard(member) {
-      // A ticket later than any event: nothing can be outstanding after it.
-      const had = await redis.zscore(since, member);
-      await settleScript(redis, [since, latest, failures], [member, Number.MAX_SAFE_INTEGER]);
+      // By a ticket of now: an event that comes while an operator decides is none of what is discarded.
+      const [had, ticket] = await Promise.all([
+        redis.zscore(since, member),
+        beginScript(redis, [keys.ledgerPart("ticket"), latest, writtenKey(member)], [member]),
+      ]);
+      await settleScript(redis, [since, latest, failures], [member, (ticket as [number])[0]]);
       return had !== null;
+    },
+    async latest(member) {
+      return Number((await redis.hget(latest, member))?.replace("d", "") ?? 0);
     },
     async entry(member) {
       const score = await redis.zscore(since, member);

@@ -10,6 +10,8 @@ export const queueNames = { refresh: "refresh", bulk: "bulk", fanout: "fanout", 
 /** Refresh one user, now: somebody waits for it. */
 export interface RefreshJob {
   userId: string;
+  /** For an event: done as soon as the ledger owes the user nothing. Absent: to be done in any case. */
+  owed?: boolean;
 }
 
 /** Refresh one user when there is room. */
@@ -46,7 +48,7 @@ export interface Queues {
   fanout: Queue<FanoutJob>;
   sweep: Queue<SweepJob>;
   /** A user who waits already is not added twice; one being fetched is fetched once more; a waiting retry is pulled forward. */
-  enqueueRefreshes(refreshes: readonly { userId: string; delayMs: number }[]): Promise<void>;
+  enqueueRefreshes(refreshes: readonly (RefreshJob & { delayMs: number })[]): Promise<void>;
   /** For an event that concerns many. */
   enqueueBulk(userIds: readonly string[], since: number): Promise<void>;
   /** For an operator: refreshed whatever their record's age. */
@@ -93,9 +95,9 @@ export function createQueues({ redis, keys, retry, onError }: QueuesOptions): Qu
     async enqueueRefreshes(refreshes) {
       if (refreshes.length === 0) return;
       await refresh.addBulk(
-        refreshes.map(({ userId, delayMs }) => ({
+        refreshes.map(({ delayMs, userId, ...data }) => ({
           name: "refresh",
-          data: { userId },
+          data: { userId, ...data },
           opts: { delay: delayMs, ...untilLatest(userId) },
         })),
       );
@@ -110,7 +112,7 @@ export function createQueues({ redis, keys, retry, onError }: QueuesOptions): Qu
       if (userIds.length === 0) return;
       // Not the id the jobs above go by: joining one of them, this could be taken for done already.
       await bulk.addBulk(
-        userIds.map((userId) => ({ name: "reprocess", data: { userId }, opts: untilLatest(`reprocess:${userId}`) })),
+        userIds.map((userId) => ({ name: "reprocess", data: { userId }, opts: untilLatest(reprocessId(userId)) })),
       );
     },
     async enqueueFanouts(subjects) {
@@ -126,6 +128,11 @@ export function createQueues({ redis, keys, retry, onError }: QueuesOptions): Qu
       await Promise.all([refresh.close(), bulk.close(), fanout.close(), sweep.close()]);
     },
   };
+}
+
+/** What an operator's refresh of a user is deduplicated by. */
+export function reprocessId(userId: string): string {
+  return `reprocess:${userId}`;
 }
 
 // BullMQ's other deduplication modes would drop an event that arrives while its user is being fetched.

@@ -3,7 +3,7 @@ import type { Redis } from "ioredis";
 import type { Keys } from "../cache/keys.ts";
 import type { FanoutSubject } from "../kinde/route-event.ts";
 import type { Ledger } from "./ledger.ts";
-import type { Queues } from "./queues.ts";
+import { type Queues, reprocessId } from "./queues.ts";
 
 /** What a watch over the ledgers needs. */
 export interface WatchLedgerOptions {
@@ -32,9 +32,8 @@ export async function watchLedger(options: WatchLedgerOptions): Promise<number> 
   // A little less than the interval, so that a process that comes round just on time is not a whole one late.
   const free = await redis.set(keys.ledgerPart("watch"), "1", "PX", Math.ceil(intervalMs * 0.9), "NX");
   if (free === null) return 0;
-  const lostUsers = await enqueueLost(options, users, [queues.refresh, queues.bulk], (members) =>
-    queues.enqueueRefreshes(members.map((userId) => ({ userId, delayMs: 0 }))),
-  );
+  // At low priority: after a long failure they may be very many, and fresh events must not wait behind them.
+  const lostUsers = await enqueueLost(options, users, [queues.refresh, queues.bulk], queues.enqueueReprocess);
   const lostFanouts = await enqueueLost(options, fanouts, [queues.fanout], (members) =>
     queues.enqueueFanouts(members.filter((member): member is FanoutSubject => member.includes(":"))),
   );
@@ -68,8 +67,10 @@ async function hasJob(
   member: string,
 ): Promise<boolean> {
   for (const queue of queues) {
-    const jobId = await queue.getDeduplicationJobId(member);
-    if (jobId !== null && (await redis.exists(queue.toKey(jobId))) === 1) return true;
+    for (const id of [member, reprocessId(member)]) {
+      const jobId = await queue.getDeduplicationJobId(id);
+      if (jobId !== null && (await redis.exists(queue.toKey(jobId))) === 1) return true;
+    }
   }
   return false;
 }

@@ -53,7 +53,7 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
   const { redis, flags, prefix = "kindling", timeoutMs = 250, now = Date.now } = options;
   const keys = createKeys(prefix);
   const without = (status: Exclude<ReadStatus, "present">): ReadResult<V> => ({
-    flags: { ...flags.defaults },
+    flags: defaultsOf(flags),
     status,
     fetchedAt: null,
     age: null,
@@ -95,11 +95,17 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
   };
 }
 
+// Each answer gets defaults of its own: what an app does to one must not show in another's.
+function defaultsOf<V extends Record<string, unknown>>({ defaults }: Flags<V>): V {
+  const flat = Object.values(defaults).every((value) => typeof value !== "object" || value === null);
+  return flat ? { ...defaults } : structuredClone(defaults);
+}
+
 // A record may stem from workers with older definitions: each value is taken only if this flag could have it.
 function valuesOf<V extends Record<string, unknown>>(flags: Flags<V>, record: FlagsRecord): V {
-  const values: Record<string, unknown> = { ...flags.defaults };
+  const values: Record<string, unknown> = defaultsOf(flags);
   for (const [name, definition] of Object.entries(flags.definitions)) {
-    const value = record.flags[name];
+    const value = Object.hasOwn(record.flags, name) ? record.flags[name] : undefined;
     if (value !== undefined && definition.accepts(value)) values[name] = value;
   }
   // Every name is there with a default, and each value was accepted by its definition.

@@ -21,7 +21,7 @@ const failure = (code: string) => ({
 });
 
 const jobs = async () => ({
-  refresh: (await stack.store.queues.refresh.getJobs(["waiting"])).map(({ data }) => data.userId),
+  bulk: (await stack.store.queues.bulk.getJobs(["waiting"])).map(({ data }) => data.userId),
   fanout: (await stack.store.queues.fanout.getJobs(["waiting"])).map(({ data }) => data.subject),
 });
 
@@ -64,14 +64,14 @@ describe("kindling failed retry", () => {
     const { code, json } = await kindling(["failed", "retry", second, "organization:org_1", "--json"], env);
     expect(code).toBe(0);
     expect(json).toMatchObject({ missing: [] });
-    expect(await jobs()).toEqual({ refresh: [second], fanout: ["organization:org_1"] });
+    expect(await jobs()).toEqual({ bulk: [second], fanout: ["organization:org_1"] });
   });
 
   it("says which id did not fail, retries the others, and exits with 1", async () => {
     const { first } = await failSome();
     const { code, stderr } = await kindling(["failed", "retry", "kp_0", first], env);
     expect({ code, stderr }).toEqual({ code: 1, stderr: "kp_0 is not among the failures.\n" });
-    expect(await jobs()).toEqual({ refresh: [first], fanout: [] });
+    expect(await jobs()).toEqual({ bulk: [first], fanout: [] });
   });
 
   it("--all lets a worker clear the whole list", async () => {
@@ -91,7 +91,7 @@ describe("kindling failed discard", () => {
     expect((await kindling(["failed", "discard", first], env)).code).toBe(0);
     expect(await stack.store.users.entry(first)).toBeUndefined();
     expect((await stack.store.users.entry(second))?.failure?.code).toBe("kinde_unavailable");
-    expect(await jobs()).toEqual({ refresh: [], fanout: [] });
+    expect(await jobs()).toEqual({ bulk: [], fanout: [] });
   });
 
   it("refuses one that did not fail: its event would be lost", async () => {

@@ -2,7 +2,7 @@ import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, expectTypeOf, it } from "vitest";
-import { PartMissing } from "../../src/flags/computed.ts";
+import { isPartMissing, PartMissing } from "../../src/flags/computed.ts";
 import { loadFlags } from "../../src/flags/load-flags.ts";
 import { defineFlags, permission, plan, property, role } from "../../src/index.ts";
 import { blankProfile, keepParts, type Profile } from "../../src/kinde/profile.ts";
@@ -176,5 +176,22 @@ describe("the flags file", () => {
 
   it("that is missing is refused with what to do", async () => {
     await expect(loadFlags("/nowhere/kindling.flags.ts")).rejects.toThrow(/there is no file .*KINDLING_FLAGS/);
+  });
+});
+
+describe("a flags file that turns out to need a part", () => {
+  it("says so in a way that holds across copies of the module", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "kindling-flags-"));
+    const path = join(folder, "kindling.flags.ts");
+    await writeFile(
+      path,
+      'import { defineFlags } from "kindling";\nexport default defineFlags({ roles: (user) => user.organizations.flatMap((o) => o.roles).length });',
+    );
+    const flags = await loadFlags(path);
+    const user = profile({}, { organizations: [{ code: "org_1", roles: [], permissions: [] }] });
+    const error = await Promise.resolve()
+      .then(() => flags.derive(user, new Set()))
+      .catch((reason: unknown) => reason);
+    expect(isPartMissing(error)).toBe(true);
   });
 });

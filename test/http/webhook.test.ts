@@ -70,9 +70,9 @@ describe("an event of Kinde's", () => {
     ]);
   });
 
-  it("may come as application/json, with line breaks around it, or with iss, aud, iat and a future exp", async () => {
+  it("may come as application/json, with line breaks around it, and with iss, aud, iat and an exp that is past", async () => {
     const seconds = Math.floor(eventTime / 1000);
-    const token = await signer.sign({ ...created(), iss: "https://x", aud: ["y"], iat: seconds, exp: seconds + 60 });
+    const token = await signer.sign({ ...created(), iss: "https://x", aud: ["y"], iat: seconds, exp: seconds - 60 });
     expect(await post(`\n${token}\r\n`, { "content-type": "application/json" })).toMatchObject({ status: 200 });
   });
 
@@ -193,8 +193,6 @@ describe("what is not Kinde's event is refused, and nothing is admitted", () => 
       () => signer.sign({ sub: testUser(1), at_hash: "x", exp: 1000, email: "a@example.com" }),
     ],
     ["a user's token dressed as an event", 401, "user_token_refused", () => signer.sign({ ...created(), sub: "kp_1" })],
-    ["an expired event", 400, "event_too_old", () => signer.sign({ ...created(), exp: 1000 })],
-    ["an event not valid yet", 400, "event_from_future", () => signer.sign({ ...created(), nbf: 9_999_999_999 })],
     ["no event_id", 400, "event_malformed", () => signer.sign({ ...created(), event_id: undefined })],
     [
       "an event_id with odd characters",

@@ -24,7 +24,7 @@ function verifier() {
     timeoutMs: 1_000,
   });
   const verify = async (header: Record<string, string> = {}) =>
-    verifyWebhookToken(await signer.sign({ a: 1 }, header), { keys, now, maxSkewMs: 0 });
+    verifyWebhookToken(await signer.sign({ a: 1 }, header), keys);
   return { keys, verify };
 }
 
@@ -78,5 +78,22 @@ describe("signing keys", () => {
     clock += cooldownMs;
     await expect(verify()).resolves.toMatchObject({ a: 1 });
     await expect(verify({ kid: "nobody" })).rejects.toMatchObject({ code: "token_forged" });
+  });
+});
+
+describe("a key set that is none", () => {
+  it.each(['{"keys":[null]}', '{"keys":[]}', "[]", "<html>"])("(%s) is an outage, not a forgery", async (text) => {
+    const keys = createSigningKeys({
+      url: signer.url,
+      fetch: async () => new Response(text),
+      now: () => clock,
+      maxAgeMs,
+      cooldownMs,
+      timeoutMs: 1_000,
+    });
+    await expect(verifyWebhookToken(await signer.sign({ a: 1 }), keys)).rejects.toMatchObject({
+      code: "keys_unavailable",
+    });
+    expect(await keys.ready()).toBe(false);
   });
 });

@@ -76,7 +76,7 @@ describe("the ledger", () => {
     const id = testUser(1);
     expect(await admissions().admit(routed(id))).toBe("accepted");
     expect(await context.redis.zrange(context.keys.ledger, 0, -1)).toEqual([id]);
-    expect(enqueued).toEqual([{ userId: id, delayMs: 0 }]);
+    expect(enqueued).toEqual([{ userId: id, owed: true, delayMs: 0 }]);
     const { ticket } = await ledger.begin(id);
     expect(await ledger.settle(id, ticket)).toBe("settled");
     expect(await ledger.size()).toEqual({ size: 0, oldestAgeMs: 0, failed: 0 });

@@ -48,7 +48,9 @@ const plans = [
 
 /** All that changes in Kinde. Properties, of which Kinde tells nobody, change just before something it does tell. */
 export const changes = {
-  rename: ofUser(({ kinde }, id, { choice }) => kinde.updateUser(id, { firstName: `N${choice}`, phone: `+49${choice}` })),
+  rename: ofUser(({ kinde }, id, { choice }) =>
+    kinde.updateUser(id, { firstName: `N${choice}`, phone: `+49${choice}` }),
+  ),
   suspend: ofUser(({ kinde }, id, { choice }) => kinde.suspendUser(id, choice % 2 === 0)),
   properties: ofUser(({ kinde }, id, { choice }) => {
     kinde.setProperties(id, {
@@ -74,6 +76,6 @@ export const changes = {
   farewell: ({ kinde, leaver }: Scene) => {
     if (kinde.user(leaver) !== undefined) kinde.emit("user.deleted", { user: { id: leaver } });
   },
-  /** An operator's: not caused by any event. */
-  reprocess: ofUser(({ stack }, id) => stack.store.queues.enqueueReprocess([id])),
+  /** An operator's: not caused by any event, and not to be had while Redis is away. */
+  reprocess: ofUser(({ stack }, id) => stack.store.queues.enqueueReprocess([id]).catch(() => undefined)),
 } as const;

@@ -66,6 +66,8 @@ function comparable(profile: Profile) {
   const keys = (grants: readonly { key: string }[]) => sorted(grants.map(({ key }) => key));
   return {
     ...profile,
+    // Kinde lists the properties a user does not have too.
+    properties: Object.fromEntries(Object.entries(profile.properties).filter(([, value]) => value !== null)),
     organizations: profile.organizations
       .map(({ code, roles, permissions }) => ({ code, roles: keys(roles), permissions: keys(permissions) }))
       .sort(byCode),

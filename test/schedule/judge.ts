@@ -1,9 +1,8 @@
 import { expect } from "vitest";
-import { queueNames } from "../../src/queue/queues.ts";
 import type { Stack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
-import type { Scene } from "./scene.ts";
 import { expected, held } from "./comparison.ts";
+import type { Scene } from "./scene.ts";
 
 const nothing = { users: [], fanouts: [], jobs: { refresh: [], bulk: [], fanout: [] } };
 
@@ -27,8 +26,8 @@ export async function judge(scene: Scene, patienceMs: number): Promise<void> {
 export async function outstanding({ store }: Stack) {
   const { redis, keys, queues } = store;
   const jobs = await Promise.all(
-    Object.values(queueNames).map(async (name) => {
-      const found = await queues[name].getJobs(["waiting", "active", "delayed", "prioritized", "paused", "failed"]);
+    (["refresh", "bulk", "fanout"] as const).map(async (name) => {
+      const found = await queues[name].getJobs(["waiting", "active", "delayed", "prioritized", "failed"]);
       return [name, found.map(({ data, failedReason }) => ({ ...data, failedReason }))] as const;
     }),
   );

@@ -6,6 +6,7 @@ import { mishaps } from "./mishaps.ts";
 import { createScene, play } from "./scene.ts";
 import { playAll, scheduleOf, seeds } from "./seeds.ts";
 import { createTearing } from "./tearing.ts";
+import { weigh } from "./weights.ts";
 
 // Several at once, as most of a schedule is waiting; each on a stack of its own, so that a seed meets no other.
 const laneCount = 4;
@@ -20,6 +21,7 @@ const env = {
   KINDLING_BURST_QUIET: "15ms",
   KINDLING_BURST_MAX: "60ms",
   KINDLING_KINDE_TIMEOUT: "400ms",
+  KINDLING_KEYS_COOLDOWN: "100ms",
   KINDLING_WATCH_INTERVAL: "1h",
   KINDLING_SHUTDOWN_TIMEOUT: "2s",
 };
@@ -30,10 +32,6 @@ const weights = {
   rolePermissions: 6,
   slow: 8,
 };
-
-function weigh<Name extends string>(actions: Readonly<Record<Name, unknown>>, weight: number) {
-  return Object.fromEntries(Object.keys(actions).map((name) => [name, weight])) as Record<Name, number>;
-}
 
 beforeAll(async () => {
   for (let lane = 0; lane < Math.min(laneCount, list.length); lane += 1) {
@@ -54,7 +52,11 @@ beforeAll(async () => {
 
 afterAll(() => Promise.all(stacks.map((stack) => stack.close())), 60_000);
 
-it(`after any of ${list.length} schedules of changes, late deliveries and failing fetches, Redis holds Kinde's truth`, async () => {
-  expect(lanes.length).toBeGreaterThan(0);
-  await playAll("test/schedule/ordinary.test.ts", list, lanes);
-}, list.length * 3_000 + 30_000);
+it(
+  `after any of ${list.length} schedules of changes, late deliveries and failing fetches, Redis holds Kinde's truth`,
+  async () => {
+    expect(lanes.length).toBeGreaterThan(0);
+    await playAll("test/schedule/ordinary.test.ts", list, lanes);
+  },
+  list.length * 3_000 + 30_000,
+);

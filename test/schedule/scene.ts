@@ -53,9 +53,7 @@ export interface Step<Action extends string = string> {
 }
 
 /** What each action does. */
-export type Actions<Action extends string = string> = Readonly<
-  Record<Action, (scene: Scene, step: Step) => unknown>
->;
+export type Actions<Action extends string = string> = Readonly<Record<Action, (scene: Scene, step: Step) => unknown>>;
 
 /** Plays the steps, each at its time. */
 export async function play(scene: Scene, steps: readonly Step[], actions: Actions): Promise<void> {

@@ -1,0 +1,93 @@
+import { Redis } from "ioredis";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { type EmbeddedRedis, startEmbeddedRedis } from "../../src/admin/embedded-redis.ts";
+import { createEmulator, type Emulator } from "../../src/emulator/index.ts";
+import { envOf } from "../admin/command-line.ts";
+import { type Posted, postUpdate } from "../support/post-event.ts";
+import { useProcesses } from "../support/processes.ts";
+import { testConfig } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+const processes = useProcesses();
+let emulator: Emulator;
+let redis: EmbeddedRedis;
+let client: Redis;
+let env: Record<string, string>;
+let url: string;
+let users: string[];
+
+beforeEach(async () => {
+  emulator = await createEmulator();
+  redis = await startEmbeddedRedis({ durable: true });
+  client = new Redis(redis.url, { maxRetriesPerRequest: null });
+  client.on("error", () => undefined);
+  env = { ...envOf(testConfig(emulator, {}, redis.url)), KINDLING_REDIS_TIMEOUT: "1s" };
+  url = (await processes.server("start", env)).webhookUrl;
+  users = emulator.kinde.importUsers(Array.from({ length: 60 }, () => ({}))).map(({ id }) => id);
+  // The signing keys are held from here on.
+  expect((await post(users[0] ?? "")).status).toBe(200);
+});
+
+afterEach(async () => {
+  client.disconnect();
+  await emulator.close();
+  await redis.close();
+});
+
+const post = (id: string): Promise<Posted> => postUpdate(emulator, url, id);
+const isThere = async (id: string) => (await client.get(`${env.KINDLING_PREFIX}:flags:{${id}}`)) !== null;
+
+it("Redis killed and restarted while events come in: each that was answered 200 is reflected, the others got 503", async () => {
+  const answers = new Map<string, Posted>();
+  const take = async (ids: readonly string[]) => {
+    await Promise.all(ids.map(async (id) => answers.set(id, await post(id))));
+  };
+  const before = take(users.slice(1, 20));
+  // Killed while these are on their way through ledger and queue.
+  await until(async () => expect(await client.zcard(`${env.KINDLING_PREFIX}:ledger`)).toBeGreaterThan(0));
+  await redis.kill();
+  await before;
+  await take(users.slice(20, 40));
+  for (const id of users.slice(20, 40)) expect(answers.get(id)?.status).toBe(503);
+  await redis.start();
+  await until(async () => expect((await post(users[40] ?? "")).status).toBe(200));
+  await take(users.slice(41));
+  for (const { status, ms } of answers.values()) {
+    expect([200, 503]).toContain(status);
+    expect(ms).toBeLessThan(3_000);
+  }
+  const acknowledged = users.slice(1).filter((id) => answers.get(id)?.status === 200);
+  expect(acknowledged.length).toBeGreaterThanOrEqual(19);
+  await until(async () => {
+    for (const id of acknowledged) expect(await isThere(id), id).toBe(true);
+    expect(await client.zcard(`${env.KINDLING_PREFIX}:ledger`)).toBe(0);
+  }, 30_000);
+}, 60_000);
+
+it("Redis hangs: 503 within the Redis time-out and a second", async () => {
+  const pid = Number(/process_id:(\d+)/.exec(await client.info("server"))?.[1]);
+  process.kill(pid, "SIGSTOP");
+  try {
+    const answers = await Promise.all(users.slice(1, 10).map(post));
+    for (const { status, ms } of answers) {
+      expect(status).toBe(503);
+      expect(ms).toBeLessThan(2_000);
+    }
+  } finally {
+    process.kill(pid, "SIGCONT");
+  }
+  await until(async () => expect((await post(users[1] ?? "")).status).toBe(200));
+  await until(async () => expect(await isThere(users[1] ?? "")).toBe(true));
+});
+
+it("Redis is full: 503, and 200 again when there is room", async () => {
+  await client.config("SET", "maxmemory", "1mb");
+  const answers = await Promise.all(users.slice(1, 10).map(post));
+  for (const { status, ms } of answers) {
+    expect(status).toBe(503);
+    expect(ms).toBeLessThan(2_000);
+  }
+  await client.config("SET", "maxmemory", "0");
+  expect((await post(users[1] ?? "")).status).toBe(200);
+  await until(async () => expect(await isThere(users[1] ?? "")).toBe(true));
+});

@@ -1,0 +1,31 @@
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { envOf } from "../admin/command-line.ts";
+import { sigkill, useProcesses } from "../support/processes.ts";
+import { type Stack, startStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+const processes = useProcesses();
+let stack: Stack;
+
+beforeEach(async () => {
+  stack = await startStack({ workers: false });
+});
+
+afterEach(() => stack.close());
+
+it("a worker killed in the middle of a fetch: another takes its job over within 30 s", async () => {
+  const { emulator, store, config } = stack;
+  const doomed = await processes.worker(envOf(config));
+  stack.subscribe();
+  const heal = emulator.faults.set({ kind: "hang", path: "/api/v1/user" });
+  const { id } = emulator.kinde.createUser();
+  await until(() => expect(emulator.faults.list()[0]?.struck).toBe(1));
+  await sigkill(doomed);
+  heal();
+  const killed = performance.now();
+  await stack.startWorkers();
+  // Nobody has to be told: no event, no watch within this time.
+  await until(async () => expect(await stack.record(id)).toMatchObject({ status: "present" }), 30_000);
+  expect(performance.now() - killed).toBeLessThan(30_000);
+  await until(async () => expect((await store.users.size()).size).toBe(0));
+}, 60_000);

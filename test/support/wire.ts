@@ -1,0 +1,66 @@
+import { connect, createServer, type Socket } from "node:net";
+
+/** A wire to a server that can be cut: to its clients the server is then out of reach, and they to everyone. */
+export interface Wire {
+  url: string;
+  /** Every connection breaks, and none comes about. */
+  cut(): void;
+  mend(): void;
+  /** Bytes from clients go no further, and connections stay: a server that hangs. */
+  freeze(): void;
+  /** Called with every piece that clients send, before it goes on: to freeze or cut at a certain command. */
+  onRequest(listener: ((piece: string) => void) | undefined): void;
+  close(): Promise<void>;
+}
+
+/** Lays a wire to the server of a URL such as `redis://127.0.0.1:6379`. */
+export async function startWire(target: string): Promise<Wire> {
+  const { protocol, hostname, port } = new URL(target);
+  const pairs = new Set<[Socket, Socket]>();
+  let state: "open" | "cut" | "frozen" = "open";
+  let hear: ((piece: string) => void) | undefined;
+  const server = createServer((client) => {
+    const upstream = connect(Number(port), hostname);
+    const pair: [Socket, Socket] = [client, upstream];
+    pairs.add(pair);
+    for (const socket of pair) {
+      socket.on("error", () => undefined);
+      socket.on("close", () => {
+        pairs.delete(pair);
+        for (const end of pair) end.destroy();
+      });
+    }
+    if (state === "cut") client.destroy();
+    client.on("data", (piece) => {
+      hear?.(piece.toString("latin1"));
+      if (state === "open") upstream.write(piece);
+    });
+    upstream.on("data", (piece) => client.write(piece));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  const breakAll = () => {
+    for (const [client] of pairs) client.destroy();
+  };
+  return {
+    url: `${protocol}//127.0.0.1:${typeof address === "object" ? address?.port : 0}`,
+    cut: () => {
+      state = "cut";
+      breakAll();
+    },
+    mend: () => {
+      if (state === "frozen") breakAll();
+      state = "open";
+    },
+    freeze: () => {
+      state = "frozen";
+    },
+    onRequest: (listener) => {
+      hear = listener;
+    },
+    close: () => {
+      breakAll();
+      return new Promise((resolve) => server.close(() => resolve()));
+    },
+  };
+}

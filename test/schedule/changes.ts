@@ -43,7 +43,9 @@ const ofMember =
 const plans = [
   ({ kinde }: Scene, id: string) => kinde.assignPlan(id, "pro"),
   ({ kinde }: Scene, id: string) => kinde.changePlan(id, "team"),
-  ({ kinde }: Scene, id: string) => kinde.cancelPlan(id),
+  // With nothing to cancel, Kinde tells nobody: then it is a first agreement.
+  ({ kinde }: Scene, id: string) =>
+    kinde.user(id)?.billing?.agreements.length ? kinde.cancelPlan(id) : kinde.assignPlan(id, "starter"),
 ];
 
 /** All that changes in Kinde. Properties, of which Kinde tells nobody, change just before something it does tell. */

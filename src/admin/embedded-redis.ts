@@ -59,9 +59,13 @@ export async function startEmbeddedRedis(options: EmbeddedRedisOptions = {}): Pr
 }
 
 // Runs the server under a shell that waits for the end of its input: it ends when this process does, even by SIGKILL.
+// In a process group of its own: Ctrl-C must not take it away from under those who still finish what is in hand.
 function spawnGuarded(binary: string, args: readonly string[]): ChildProcess {
   const script = '"$@" & server=$!; read -r _ignored; kill -9 $server; wait $server';
-  return spawn("sh", ["-c", script, "sh", binary, ...args], { stdio: ["pipe", "ignore", "ignore"] });
+  return spawn("sh", ["-c", script, "sh", binary, ...args], {
+    stdio: ["pipe", "ignore", "ignore"],
+    detached: true,
+  });
 }
 
 async function answers(url: string, child: ChildProcess): Promise<void> {

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Terminal } from "../terminal.ts";
 import { invitation } from "./invite.ts";
 import { createNarrator } from "./narrator.ts";
@@ -6,6 +7,8 @@ import { openStage } from "./open-stage.ts";
 import { spent } from "./spent.ts";
 import type { Step } from "./step.ts";
 import { tellStory } from "./tell-story.ts";
+
+const closeWithinMs = 5_000;
 
 /** What a demo shows, and whether it stays. */
 export interface DemoOptions {
@@ -34,6 +37,7 @@ export async function runDemo(terminal: Terminal, { steps, exit }: DemoOptions):
     if (!signal.aborted) await once(signal, "abort");
     return true;
   } finally {
-    await stage.close();
+    // A Redis that went away meanwhile must not hold the demo for ever.
+    await Promise.race([stage.close(), delay(closeWithinMs, undefined, { ref: false })]);
   }
 }

@@ -16,7 +16,7 @@ export type FromChild = { type: "ready"; port: number } | { type: "cpu"; micros:
 /** Starts a script under `bench/servers`, and waits until it serves. */
 export async function startChild(script: string, env: Record<string, string>): Promise<Child> {
   const file = fileURLToPath(new URL(`../servers/${script}.ts`, import.meta.url));
-  const child = fork(file, { env: { ...process.env, ...env } });
+  const child = fork(file, { env: { ...process.env, ...env }, execArgv: ["--import", import.meta.resolve("tsx")] });
   const { port } = await hear(child, "ready");
   return {
     port,

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { runDemo } from "../demo/run-demo.ts";
+import type { Step } from "../demo/step.ts";
 import { story } from "../demo/story.ts";
 import { exitCodesHelp } from "../exit-codes.ts";
 import type { Terminal } from "../terminal.ts";
@@ -8,6 +9,8 @@ import type { Terminal } from "../terminal.ts";
 export interface DemoContext {
   terminal: Terminal;
   exitWith: (code: 0 | 1) => void;
+  /** Default: the whole story. */
+  steps?: readonly Step[];
 }
 
 const help = `
@@ -23,14 +26,14 @@ Examples:
 ${exitCodesHelp("a step showed something else than it promises")}`;
 
 /** `kindling demo`: the whole of Kindling, live, with nothing to set up. */
-export function addDemo(program: Command, { terminal, exitWith }: DemoContext): void {
+export function addDemo(program: Command, { terminal, exitWith, steps = story }: DemoContext): void {
   program
     .command("demo")
     .description("the whole of Kindling, live: no Kinde account, no Redis, no settings needed")
     .option("--exit", "leave after the story")
     .addHelpText("after", help)
     .action(async ({ exit = false }: { exit?: boolean }) => {
-      const asPromised = await runDemo(terminal, { steps: story, exit });
+      const asPromised = await runDemo(terminal, { steps, exit });
       if (!asPromised) exitWith(1);
     });
 }

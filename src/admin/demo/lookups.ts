@@ -20,7 +20,7 @@ export function waitForFlags(
 /** Waits until no user has an event that is not reflected yet. */
 export function waitForCalm({ ledger, signal }: Stage): Promise<void> {
   const ask = async () => (await ledger.size()).size;
-  return waitFor(ask, 0, { what: "Users with an event that is not reflected yet", signal, timeoutMs: 15_000 });
+  return waitFor(ask, 0, { what: "Users with an event that is not reflected yet", signal });
 }
 
 /** Looks a user's flags up as any client of Redis would, and shows it. */

@@ -73,11 +73,12 @@ function demoConfig(kinde: Emulator, { url, prefix }: DemoRedis): Config {
     KINDLING_FLAGS: fileURLToPath(new URL(flagsFile, import.meta.url)),
     KINDLING_LOG_LEVEL: "silent",
     KINDLING_CALLS_PER_MINUTE: "100000",
-    // Nobody wants to watch a demo wait; and on a slow machine the burst may well take longer than the default allows.
     KINDLING_SWEEP_INTERVAL: "0s",
+    // Nobody wants to watch a demo wait; and on a slow machine the burst may well take longer than the default allows.
     KINDLING_RETRY_BASE: "100ms",
     KINDLING_RETRY_MAX: "500ms",
-    KINDLING_BURST_MAX: "10s",
+    KINDLING_BURST_QUIET: "500ms",
+    KINDLING_BURST_MAX: "1m",
     KINDLING_SHUTDOWN_TIMEOUT: "3s",
   });
 }

@@ -8,7 +8,7 @@ const pauseMs = 5;
 export interface WaitForOptions {
   what: string;
   signal: AbortSignal;
-  /** Milliseconds. Default 10 000. */
+  /** Milliseconds. Default 20 000. */
   timeoutMs?: number;
 }
 
@@ -20,7 +20,7 @@ export interface WaitForOptions {
 export async function waitFor<T>(
   ask: () => Promise<T>,
   expected: T,
-  { what, signal, timeoutMs = 10_000 }: WaitForOptions,
+  { what, signal, timeoutMs = 20_000 }: WaitForOptions,
 ): Promise<void> {
   const end = performance.now() + timeoutMs;
   for (;;) {

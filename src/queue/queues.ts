@@ -51,8 +51,8 @@ export interface Queues {
   enqueueRefreshes(refreshes: readonly (RefreshJob & { delayMs: number })[]): Promise<void>;
   /** For an event that concerns many. */
   enqueueBulk(userIds: readonly string[], since: number): Promise<void>;
-  /** For an operator: refreshed whatever their record's age. */
-  enqueueReprocess(userIds: readonly string[]): Promise<void>;
+  /** Refreshed whatever their record's age: in `bulk` when there is room, in `refresh` now. */
+  enqueueReprocess(userIds: readonly string[], queue?: "refresh" | "bulk"): Promise<void>;
   enqueueFanouts(subjects: readonly FanoutSubject[]): Promise<void>;
   /** One sweep at a time in the fleet: nothing happens while one is waiting or under way. */
   enqueueSweep(): Promise<void>;
@@ -108,10 +108,10 @@ export function createQueues({ redis, keys, retry, onError }: QueuesOptions): Qu
         userIds.map((userId) => ({ name: "refresh", data: { userId, since }, opts: untilLatest(userId) })),
       );
     },
-    async enqueueReprocess(userIds) {
+    async enqueueReprocess(userIds, name = "bulk") {
       if (userIds.length === 0) return;
       // Not the id the jobs above go by: joining one of them, this could be taken for done already.
-      await bulk.addBulk(
+      await { refresh, bulk }[name].addBulk(
         userIds.map((userId) => ({ name: "reprocess", data: { userId }, opts: untilLatest(reprocessId(userId)) })),
       );
     },

@@ -33,7 +33,9 @@ export async function watchLedger(options: WatchLedgerOptions): Promise<number> 
   const free = await redis.set(keys.ledgerPart("watch"), "1", "PX", Math.ceil(intervalMs * 0.9), "NX");
   if (free === null) return 0;
   // At low priority: after a long failure they may be very many, and fresh events must not wait behind them.
-  const lostUsers = await enqueueLost(options, users, [queues.refresh, queues.bulk], queues.enqueueReprocess);
+  const lostUsers = await enqueueLost(options, users, [queues.refresh, queues.bulk], (members) =>
+    queues.enqueueReprocess(members),
+  );
   const lostFanouts = await enqueueLost(options, fanouts, [queues.fanout], (members) =>
     queues.enqueueFanouts(members.filter((member): member is FanoutSubject => member.includes(":"))),
   );

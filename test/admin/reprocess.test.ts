@@ -45,14 +45,15 @@ describe("kindling reprocess <ids>, --failed, --org", () => {
     expect(Number((await stack.record(id))?.ticket)).toBeGreaterThan(Number(first?.ticket));
   });
 
-  it("--failed enqueues the users that failed and no other", async () => {
+  it("--failed enqueues the users that failed and no other, at low priority", async () => {
     const [first = "", second = "", third = ""] = stack.emulator.kinde.userIds();
     const failure = { code: "kinde_forbidden", message: "", failedAt: Date.now(), attempts: 1 };
     await stack.store.users.fail(first, failure);
     await stack.store.users.fail(third, failure);
     expect((await kindling(["reprocess", "--failed", "--json"], env)).json).toMatchObject({ enqueued: 2 });
-    expect(await waitingIn("refresh")).toEqual([first, third].sort());
-    expect(await waitingIn("refresh")).not.toContain(second);
+    expect(await waitingIn("bulk")).toEqual([first, third].sort());
+    expect(await waitingIn("bulk")).not.toContain(second);
+    expect(await waitingIn("refresh")).toEqual([]);
   });
 
   it("--org enqueues all members, over all pages, at low priority", async () => {

@@ -31,9 +31,9 @@ interface Reprocessed extends Pick<WalkResult, "enqueued" | "complete"> {
 }
 
 const help = `
-User ids and --failed go to the refresh queue, at normal priority. --org and --all go to the
-bulk queue, behind everything that webhooks ask for; where it holds --backlog jobs they wait
-for workers. --all can be stopped with Ctrl-C: run it again, anywhere, and it goes on.
+User ids go to the refresh queue, at normal priority. --failed, --org and --all go to the bulk
+queue, behind everything that webhooks ask for; where it holds --backlog jobs --org and --all
+wait for workers. --all can be stopped with Ctrl-C: run it again, anywhere, and it goes on.
 
 Examples:
   kindling reprocess kp_0123456789abcdef0123456789abcdef
@@ -75,23 +75,23 @@ function checkChoice(userIds: readonly string[], { org, failed, all, restart }: 
 
 function reprocess(terminal: Terminal, userIds: readonly string[], options: ReprocessOptions): Promise<Reprocessed> {
   return withStore(terminal, async (store, config) => {
-    if (userIds.length > 0) return reprocessUsers(store, userIds);
-    if (options.failed === true) return reprocessUsers(store, await failedUsers(store));
+    if (userIds.length > 0) {
+      await store.queues.enqueueReprocess(userIds, "refresh");
+      return { enqueued: userIds.length, queue: "refresh", complete: true };
+    }
+    if (options.failed === true) return reprocessFailed(store);
     const api = openKinde(config, terminal.world, store);
     return walkListing(terminal, store, api, options);
   });
 }
 
-async function reprocessUsers(store: Store, userIds: readonly string[]): Promise<Reprocessed> {
+async function reprocessFailed(store: Store): Promise<Reprocessed> {
+  const failures = await store.users.failures();
   await reenqueue(
     store,
-    userIds.map((member) => ({ kind: "user", member })),
+    failures.map(({ member }) => ({ kind: "user", member })),
   );
-  return { enqueued: userIds.length, queue: "refresh", complete: true };
-}
-
-async function failedUsers({ users }: Store): Promise<string[]> {
-  return (await users.failures()).map(({ member }) => member);
+  return { enqueued: failures.length, queue: "bulk", complete: true };
 }
 
 async function walkListing(

@@ -4,6 +4,12 @@ import type { UserState } from "../state/user-state.ts";
 
 type Half = "account" | "properties";
 
+/**
+ * Two calls for one user that lie further apart, in milliseconds, belong to two fetches: the second must not be answered
+ * with what stood at the first, which would be an answer older than its question.
+ */
+const pairMs = 5;
+
 /** The two calls that make up one user, when a change falls between them. */
 export interface TornReads {
   /** The state to answer this half with. */
@@ -11,20 +17,18 @@ export interface TornReads {
 }
 
 export function createTornReads(world: World, faults: Faults): TornReads {
-  const open = new Map<string, { half: Half; before: UserState | undefined }>();
+  const open = new Map<string, { half: Half; before: UserState | undefined; at: number }>();
 
   return {
     read: (userId, half) => {
       const now = userOf(world, userId);
       const first = open.get(userId);
-      if (first && first.half !== half) {
-        open.delete(userId);
-        return first.before ?? now;
-      }
+      open.delete(userId);
+      if (first && first.half !== half && performance.now() - first.at < pairMs) return first.before ?? now;
       const strike = faults.strike("torn_read", { user: userId });
       if (!strike) return now;
       const { answer, change } = strike.fault;
-      open.set(userId, { half, before: answer === "before" ? now : undefined });
+      open.set(userId, { half, before: answer === "before" ? now : undefined, at: performance.now() });
       if (change) {
         const { properties = {}, ...account } = change;
         const merged = Object.entries({ ...now.properties, ...properties });

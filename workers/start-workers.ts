@@ -13,7 +13,7 @@ export interface StartWorkersOptions extends Omit<WorkerDeps, "signal">, Omit<Sw
   queues: Queues;
   users: Ledger;
   fanouts: Ledger;
-  records: Pick<Records, "tickets">;
+  records: Pick<Records, "tickets" | "read">;
   refreshUser: RefreshUser;
   fanOut: FanOut;
   acknowledge: AcknowledgeUsers;
@@ -49,7 +49,7 @@ export function startWorkers(options: StartWorkersOptions): Workers {
   };
 }
 
-function refreshWorker({ queues, users, refreshUser, concurrency }: StartWorkersOptions, deps: WorkerDeps) {
+function refreshWorker({ queues, users, records, refreshUser, concurrency }: StartWorkersOptions, deps: WorkerDeps) {
   return createWorker(deps, {
     queue: queues.refresh,
     concurrency: concurrency.refresh,
@@ -58,6 +58,7 @@ function refreshWorker({ queues, users, refreshUser, concurrency }: StartWorkers
     async process({ data }) {
       // An event that a refresh reflects by now needs no other: least of all one that could find a deleted user again.
       if (data.owed && (await users.entry(data.userId)) === undefined) return;
+      if (await isFresh(records, data)) return;
       await refreshUser(data.userId, { priority: "webhook", signal: deps.signal });
     },
   });
@@ -70,6 +71,7 @@ function bulkWorker({ queues, users, records, refreshUser, concurrency }: StartW
     ledger: users,
     member: ({ userId }) => userId,
     async process({ data }) {
+      if (await isFresh(records, data)) return;
       const [ticket = 0] = await records.tickets([data.userId]);
       // Later events may have joined this job while it waited: only the ledger knows whether they are reflected too.
       const reflected = data.since !== undefined && ticket >= data.since;
@@ -77,6 +79,16 @@ function bulkWorker({ queues, users, records, refreshUser, concurrency }: StartW
       await refreshUser(data.userId, { priority: "bulk", signal: deps.signal });
     },
   });
+}
+
+/** Whether a reader's wish has come true meanwhile. */
+async function isFresh(
+  records: Pick<Records, "read">,
+  { userId, freshSince }: { userId: string; freshSince?: number },
+): Promise<boolean> {
+  if (freshSince === undefined) return false;
+  const { flags } = await records.read(userId);
+  return flags !== undefined && (flags.status === "deleted" || flags.fetchedAt >= freshSince);
 }
 
 function fanoutWorker({ queues, fanouts, fanOut, acknowledge }: StartWorkersOptions, deps: WorkerDeps) {

@@ -18,6 +18,7 @@ import { createSigningKeys } from "../kinde/signing-keys.ts";
 import { errorFields, type Log } from "../log.ts";
 import { createAcknowledgeUsers } from "../queue/acknowledge-users.ts";
 import { createAdmissions } from "../queue/admit-events.ts";
+import { grantWishes } from "../queue/grant-wishes.ts";
 import { createLedger, type Ledger } from "../queue/ledger.ts";
 import { createQueues, type Queues } from "../queue/queues.ts";
 import { scheduleSweeps } from "../queue/schedule-sweeps.ts";
@@ -149,11 +150,12 @@ export async function runWorkers(config: Config, world: World, log: Log, store: 
     log,
   });
   const watch = startWatch(config, world, log, store);
+  const wishes = grantWishes({ ...store, redis: connectRedis({ url: config.redisUrl, onError }), onError });
   log.info({ ...config.concurrency, flags: Object.keys(flags.definitions) }, "workers started");
   return {
     async close() {
       // Less than the whole bound: aborted jobs must still be handed back within it.
-      await Promise.all([watch.close(), workers.close(config.shutdownTimeoutMs * 0.8)]);
+      await Promise.all([watch.close(), wishes.close(), workers.close(config.shutdownTimeoutMs * 0.8)]);
       connection.disconnect();
     },
   };

@@ -6,6 +6,8 @@ export interface Keys {
   prefix: string;
   /** Public: the flags record of a user. */
   flags(userId: string): string;
+  /** Public: stands there, as `{"since":<ms since the epoch>}`, once everybody Kinde has is held; goes with a wiped store. */
+  complete: string;
   /** Public: the profile of a user. */
   profile(userId: string): string;
   /** The user id in a profile key. */
@@ -19,6 +21,10 @@ export interface Keys {
   queues: string;
   accessToken: string;
   callBudget: string;
+  /** Public: users a reader wants refreshed, by the oldest fetch it would take; `now`: somebody waits for it. */
+  wishes: Readonly<Record<"now" | "later", string>>;
+  /** Public: channel on which each commit of a user's record is told. */
+  commits(userId: string): string;
 }
 
 /** Keys under one prefix, e.g. `kindling`. */
@@ -27,6 +33,8 @@ export function createKeys(prefix: string): Keys {
   return {
     prefix,
     flags: (userId) => `${prefix}:flags:{${userId}}`,
+    // Under the flags' prefix, so that readers may read it; no user's key is like it, as ids stand in braces.
+    complete: `${prefix}:flags:complete`,
     profile: (userId) => `${profileOpen}${userId}}`,
     userOf: (profileKey) => profileKey.slice(profileOpen.length, -1),
     profiles: `${profileOpen}*}`,
@@ -35,5 +43,7 @@ export function createKeys(prefix: string): Keys {
     queues: `{${prefix}}`,
     accessToken: `{${prefix}:kinde}:access-token`,
     callBudget: `{${prefix}:kinde}:calls`,
+    wishes: { now: `{${prefix}:wishes}:now`, later: `{${prefix}:wishes}:later` },
+    commits: (userId) => `${prefix}:commits:{${userId}}`,
   };
 }

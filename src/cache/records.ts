@@ -51,6 +51,7 @@ else
   redis.call('SET', KEYS[1], ARGV[2])
   redis.call('SET', KEYS[2], ARGV[3])
 end
+redis.call('PUBLISH', ARGV[5], ARGV[1])
 return 1
 `);
 
@@ -60,7 +61,7 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
     const answer = await commitScript(
       redis,
       [keys.flags(userId), keys.profile(userId)],
-      [record.ticket, JSON.stringify(record), profile, tombstoneTtlMs],
+      [record.ticket, JSON.stringify(record), profile, tombstoneTtlMs, keys.commits(userId)],
     );
     return answer === 1 ? "committed" : "superseded";
   };

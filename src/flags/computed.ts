@@ -4,12 +4,12 @@ import type { FlagDefinition } from "./definition.ts";
 
 const partMissingCode = "profile_part_missing";
 
-/** A flag function looked at a part of the profile that was not fetched: fetch it, and derive again. */
-export class PartMissing extends KindlingError {
-  readonly part: ExtraPart;
+/** A flag function looked at a part of the profile that is not known: fetch it, and derive again. */
+export class PartMissing<Part extends string = ExtraPart> extends KindlingError {
+  readonly part: Part;
 
-  constructor(part: ExtraPart) {
-    super(partMissingCode, `A flag needs the user's ${part}, which were not fetched.`);
+  constructor(part: Part) {
+    super(partMissingCode, `A flag needs the user's ${part}, which is not known yet.`);
     this.part = part;
   }
 }

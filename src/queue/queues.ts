@@ -12,6 +12,8 @@ export interface RefreshJob {
   userId: string;
   /** For an event: done as soon as the ledger owes the user nothing. Absent: to be done in any case. */
   owed?: boolean;
+  /** For a reader: a record that stems from a fetch begun then or later will do. Milliseconds since the epoch. */
+  freshSince?: number;
 }
 
 /** Refresh one user when there is room. */
@@ -19,6 +21,8 @@ export interface BulkJob {
   userId: string;
   /** Number of the event that asks for it: a record with a later ticket needs nothing more. Absent: in any case. */
   since?: number;
+  /** As of a {@link RefreshJob}. */
+  freshSince?: number;
 }
 
 /** Look up the users a subject concerns, page by page, and have each refreshed. */
@@ -53,6 +57,8 @@ export interface Queues {
   enqueueBulk(userIds: readonly string[], since: number): Promise<void>;
   /** Refreshed whatever their record's age: in `bulk` when there is room, in `refresh` now. */
   enqueueReprocess(userIds: readonly string[], queue?: "refresh" | "bulk"): Promise<void>;
+  /** For readers, who would take a record as of `freshSince` too. */
+  enqueueWishes(wishes: readonly { userId: string; freshSince: number }[], queue: "refresh" | "bulk"): Promise<void>;
   enqueueFanouts(subjects: readonly FanoutSubject[]): Promise<void>;
   /** One sweep at a time in the fleet: nothing happens while one is waiting or under way. */
   enqueueSweep(): Promise<void>;
@@ -113,6 +119,12 @@ export function createQueues({ redis, keys, retry, onError }: QueuesOptions): Qu
       // Not the id the jobs above go by: joining one of them, this could be taken for done already.
       await { refresh, bulk }[name].addBulk(
         userIds.map((userId) => ({ name: "reprocess", data: { userId }, opts: untilLatest(reprocessId(userId)) })),
+      );
+    },
+    async enqueueWishes(wishes, name) {
+      if (wishes.length === 0) return;
+      await { refresh, bulk }[name].addBulk(
+        wishes.map((data) => ({ name: "wish", data, opts: untilLatest(`wish:${data.userId}`) })),
       );
     },
     async enqueueFanouts(subjects) {

@@ -10,7 +10,7 @@ import { testUser } from "../support/signer.ts";
 const context = useRedis();
 const now = () => 10_000;
 const reader = (redis: ReaderRedis = context.redis, timeoutMs = 250) =>
-  createReader({ redis, flags, prefix: context.keys.prefix, now, timeoutMs });
+  createReader({ redis, flags, prefix: context.keys.prefix, now, timeoutMs, wait: 0 });
 const stamp = { fetchedAt: 4_000, ticket: 7, schema: flags.schema };
 const pro = { onboarded: true, tier: "pro", region: "eu", admin: false, suspended: true };
 
@@ -22,22 +22,46 @@ beforeAll(async () => {
 
 describe("a lookup", () => {
   it("answers the flags of a user with their age", async () => {
-    expect(await reader().get(testUser(1))).toEqual({ flags: pro, status: "present", fetchedAt: 4_000, age: 6_000 });
+    expect(await reader().get(testUser(1))).toEqual({
+      flags: pro,
+      status: "present",
+      source: "record",
+      fetchedAt: 4_000,
+      age: 6_000,
+      denied: [],
+    });
   });
 
   it("answers defaults for a deleted user, and says so", async () => {
     expect(await reader().get(testUser(2))).toEqual({
       flags: flags.defaults,
       status: "deleted",
+      source: "defaults",
       fetchedAt: 4_000,
       age: 6_000,
+      denied: [],
     });
   });
 
   it("answers defaults where there is no record", async () => {
-    const missing = { flags: flags.defaults, status: "missing", fetchedAt: null, age: null };
+    const missing = {
+      flags: flags.defaults,
+      status: "missing",
+      source: "defaults",
+      fetchedAt: null,
+      age: null,
+      denied: [],
+      complete: false,
+    };
     expect(await reader().get(testUser(3))).toEqual(missing);
     expect(await reader().get("no such id {}\n")).toEqual(missing);
+  });
+
+  it("tells a user nobody knows from a store that is not filled yet", async () => {
+    await context.redis.set(context.keys.complete, JSON.stringify({ since: 1 }));
+    expect(await reader().get(testUser(3))).toMatchObject({ status: "missing", complete: true });
+    await context.redis.del(context.keys.complete);
+    expect(await reader().get(testUser(3))).toMatchObject({ status: "missing", complete: false });
   });
 
   it.each([

@@ -1,0 +1,91 @@
+import { type FlagsRecord, parseFlagsRecord } from "../cache/record.ts";
+import { flagsOfClaims, type UserClaims } from "../flags/claims.ts";
+import type { Flags } from "../flags/define-flags.ts";
+import type { Freshness } from "./freshness.ts";
+import type { ReadResult, ReadStatus } from "./types.ts";
+
+/** What a lookup has found. */
+export interface Found {
+  status: ReadStatus;
+  /** With `present` and `deleted`. */
+  record?: FlagsRecord;
+}
+
+/** What stands under a user's key. */
+export function parseFound(text: string | null): Found {
+  if (text === null) return { status: "missing" };
+  const record = parseFlagsRecord(text);
+  return record === undefined ? { status: "invalid" } : { status: record.status, record };
+}
+
+/** The answer to what was found at `now`. */
+export function composeAnswer<V extends Record<string, unknown>>(
+  flags: Flags<V>,
+  { denials }: Freshness,
+  { status, record }: Found,
+  claims: UserClaims | undefined,
+  now: number,
+): ReadResult<V> {
+  const fetchedAt = record?.fetchedAt ?? null;
+  const age = fetchedAt === null ? null : Math.max(0, now - fetchedAt);
+  const shared = { status, fetchedAt, age };
+  // Deleted stays deleted: no token that still lives tells otherwise, and no age makes it less true.
+  if (status === "deleted") return { flags: defaultsOf(flags), ...shared, source: "defaults", denied: [] };
+  if (record !== undefined) {
+    const values = valuesOf(flags, record);
+    return { flags: values, ...shared, source: "record", denied: deny(values, denials, () => age) };
+  }
+  const known: Partial<V> = claims === undefined ? {} : flagsOfClaims(flags, claims);
+  const values = { ...defaultsOf(flags), ...known };
+  const issuedAgo = Math.max(0, now - issuedAt(claims));
+  const denied = deny(values, denials, (name) => (Object.hasOwn(known, name) ? issuedAgo : null));
+  return { flags: values, ...shared, source: claims === undefined ? "defaults" : "claims", denied };
+}
+
+/** Whether the claims are newer than the record, and a flag they determine has another value there. */
+export function contradicts<V extends Record<string, unknown>>(
+  flags: Flags<V>,
+  record: FlagsRecord,
+  claims: UserClaims,
+): boolean {
+  if (issuedAt(claims) <= record.fetchedAt) return false;
+  const values = valuesOf(flags, record);
+  return Object.entries(flagsOfClaims(flags, claims)).some(
+    ([name, value]) => JSON.stringify(value) !== JSON.stringify(values[name]),
+  );
+}
+
+/** When the claims were issued, milliseconds since the epoch; claims that do not say so are older than anything. */
+export function issuedAt(claims: UserClaims | undefined): number {
+  return claims?.iat === undefined ? Number.NEGATIVE_INFINITY : claims.iat * 1000;
+}
+
+function deny(
+  values: Record<string, unknown>,
+  denials: Freshness["denials"],
+  ageOf: (name: string) => number | null,
+): string[] {
+  return denials.flatMap(({ name, maxAge, value }) => {
+    const age = ageOf(name);
+    if (age !== null && age <= maxAge) return [];
+    values[name] = value;
+    return [name];
+  });
+}
+
+// Each answer gets defaults of its own: what an app does to one must not show in another's.
+function defaultsOf<V extends Record<string, unknown>>({ defaults }: Flags<V>): V {
+  const flat = Object.values(defaults).every((value) => typeof value !== "object" || value === null);
+  return flat ? { ...defaults } : structuredClone(defaults);
+}
+
+// A record may stem from workers with older definitions: each value is taken only if this flag could have it.
+function valuesOf<V extends Record<string, unknown>>(flags: Flags<V>, record: FlagsRecord): V {
+  const values: Record<string, unknown> = defaultsOf(flags);
+  for (const [name, definition] of Object.entries(flags.definitions)) {
+    const value = Object.hasOwn(record.flags, name) ? record.flags[name] : undefined;
+    if (value !== undefined && definition.accepts(value)) values[name] = value;
+  }
+  // Every name is there with a default, and each value was accepted by its definition.
+  return values as V;
+}

@@ -1,0 +1,229 @@
+import { Redis } from "ioredis";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { defineFlags, fresh, property } from "../../src/index.ts";
+import { createReader, type Reader } from "../../src/reader/index.ts";
+import { type Stack, startStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+const flags = defineFlags({
+  onboarded: property.boolean("onboarded", { default: false }),
+  tier: property.oneOf("plan_tier", ["free", "pro", "enterprise"], { default: "free" }),
+});
+type Values = typeof flags.defaults;
+
+let stack: Stack;
+let redis: Redis;
+let reader: Reader<Values>;
+/** Milliseconds by which the app's clock is ahead, so that records are as old as a test wants them. */
+let later = 0;
+
+beforeEach(async () => {
+  stack = await startStack();
+  redis = new Redis(stack.config.redisUrl);
+  later = 0;
+  reader = createReader({ redis, flags, prefix: stack.config.prefix, now: () => Date.now() + later, timeoutMs: 5_000 });
+});
+
+afterEach(async () => {
+  reader.close();
+  redis.disconnect();
+  await stack.close();
+});
+
+/** A user whose record is there, and whose tier was then changed by hand: no webhook tells of it. */
+async function changedByHand(): Promise<string> {
+  const [user] = stack.emulator.kinde.importUsers([{}]);
+  const id = String(user?.id);
+  await stack.store.queues.enqueueReprocess([id]);
+  await until(async () => expect(await stack.record(id)).toMatchObject({ flags: { tier: "free" } }));
+  stack.emulator.kinde.setProperties(id, { plan_tier: "pro" });
+  return id;
+}
+
+const fetches = () => stack.emulator.stats.calls["GET /api/v1/user"] ?? 0;
+
+describe("a read with maxAge and wait", () => {
+  it("waits for the refresh of a record that is too old", async () => {
+    const id = await changedByHand();
+    const answer = await reader.get(id, { maxAge: 0, wait: 10_000 });
+    expect(answer).toMatchObject({ flags: { tier: "pro" }, status: "present", source: "record" });
+  });
+
+  it("answers at once from a record that is young enough, and asks for nothing", async () => {
+    const id = await changedByHand();
+    const before = fetches();
+    expect(await reader.get(id, { maxAge: 60_000, wait: 10_000 })).toMatchObject({ flags: { tier: "free" } });
+    expect(await redis.exists(stack.store.keys.wishes.now, stack.store.keys.wishes.later)).toBe(0);
+    expect(fetches()).toBe(before);
+  });
+
+  it("waits for a user who has no record yet", async () => {
+    const [user] = stack.emulator.kinde.importUsers([{ properties: { plan_tier: "enterprise" } }]);
+    const answer = await reader.get(String(user?.id), { wait: 10_000 });
+    expect(answer).toMatchObject({ flags: { tier: "enterprise" }, status: "present" });
+  });
+
+  it("tells a user whom Kinde does not have", async () => {
+    expect(await reader.get("kp_nobody", { wait: 10_000 })).toMatchObject({ status: "deleted", flags: flags.defaults });
+  });
+
+  it("gives what there is when the wait is over", async () => {
+    const id = await changedByHand();
+    stack.emulator.faults.set({ kind: "hang" });
+    expect(await reader.get(id, { maxAge: 0, wait: 100 })).toMatchObject({
+      flags: { tier: "free" },
+      status: "present",
+    });
+  });
+
+  it("without wait answers at once, and the refresh comes by itself", async () => {
+    const id = await changedByHand();
+    expect(await reader.get(id, { maxAge: 0 })).toMatchObject({ flags: { tier: "free" } });
+    await until(async () => expect(await stack.record(id)).toMatchObject({ flags: { tier: "pro" } }));
+  });
+
+  it("of many readers costs one fetch", async () => {
+    const id = await changedByHand();
+    const before = fetches();
+    stack.emulator.faults.set({ kind: "latency", ms: 200, path: "/api/v1/user" });
+    await until(async () => expect(Date.now() - Number((await stack.record(id))?.fetchedAt)).toBeGreaterThan(300));
+    const answers = await Promise.all(Array.from({ length: 50 }, () => reader.get(id, { maxAge: 300, wait: 10_000 })));
+    expect(answers.every(({ flags: { tier } }) => tier === "pro")).toBe(true);
+    expect(fetches() - before).toBe(1);
+  });
+});
+
+describe("a record beyond the soft age", () => {
+  it("is answered at once, and refreshed in the background", async () => {
+    const id = await changedByHand();
+    expect(await reader.get(id)).toMatchObject({ flags: { tier: "free" } });
+    expect(await redis.exists(stack.store.keys.wishes.later)).toBe(0);
+    later = 5 * 60_000 + 1_000;
+    expect(await reader.get(id)).toMatchObject({ flags: { tier: "free" } });
+    await until(async () => expect(await stack.record(id)).toMatchObject({ flags: { tier: "pro" } }));
+  });
+
+  it("is refreshed when read among many, too", async () => {
+    const id = await changedByHand();
+    later = 5 * 60_000 + 1_000;
+    await reader.getMany([id]);
+    await until(async () => expect(await stack.record(id)).toMatchObject({ flags: { tier: "pro" } }));
+  });
+
+  it("is not asked for again and again where the app may not ask", async () => {
+    const id = await changedByHand();
+    const refused = { count: 0 };
+    const readOnly = createReader({
+      redis: {
+        get: (key) => redis.get(key),
+        mget: (keys) => redis.mget(keys),
+        zadd: () => {
+          refused.count += 1;
+          return Promise.reject(new Error("NOPERM"));
+        },
+      },
+      flags,
+      prefix: stack.config.prefix,
+      now: () => Date.now() + 600_000,
+    });
+    await readOnly.get(id, { wait: 1_000 });
+    expect(await readOnly.get(id, { maxAge: 1, wait: 5_000 })).toMatchObject({ status: "present" });
+    await readOnly.get(id);
+    expect(refused.count).toBe(1);
+  });
+});
+
+describe("the first call, before the webhook", () => {
+  const claims = (sub: string, iat: number) => ({ sub, iat, user_properties: { plan_tier: { v: "pro" } } });
+  const seconds = () => Math.floor(Date.now() / 1000);
+
+  it("is answered from the caller's claims, marked as such", async () => {
+    expect(await reader.get("kp_new", { claims: claims("kp_new", seconds()) })).toMatchObject({
+      flags: { tier: "pro", onboarded: false },
+      status: "missing",
+      source: "claims",
+    });
+  });
+
+  it("is not answered from the claims of somebody else", async () => {
+    expect(await reader.get("kp_new", { claims: claims("kp_other", seconds()) })).toMatchObject({
+      flags: { tier: "free" },
+      source: "defaults",
+    });
+  });
+
+  it("of a deleted user is answered with defaults, whatever the token says", async () => {
+    const { id } = stack.emulator.kinde.createUser();
+    stack.emulator.kinde.deleteUser(id);
+    await stack.store.queues.enqueueReprocess([id]);
+    await until(async () => expect(await stack.record(id)).toMatchObject({ status: "deleted" }));
+    expect(await reader.get(id, { claims: claims(id, seconds() + 60) })).toMatchObject({
+      flags: { tier: "free" },
+      status: "deleted",
+      source: "defaults",
+    });
+  });
+
+  it("with claims that are newer than the record and disagree has the user refreshed", async () => {
+    const id = await changedByHand();
+    expect(await reader.get(id, { claims: claims(id, seconds() + 60) })).toMatchObject({ flags: { tier: "free" } });
+    await until(async () => expect(await stack.record(id)).toMatchObject({ flags: { tier: "pro" } }));
+  });
+
+  it("with claims that are older than the record has nothing refreshed", async () => {
+    const id = await changedByHand();
+    expect(await reader.get(id, { claims: claims(id, seconds() - 60) })).toMatchObject({ flags: { tier: "free" } });
+    expect(await redis.exists(stack.store.keys.wishes.now, stack.store.keys.wishes.later)).toBe(0);
+  });
+});
+
+describe("a flag with a maxAge of its own", () => {
+  const strict = defineFlags({
+    tier: property.oneOf("plan_tier", ["free", "pro"], { default: "free" }),
+    served: fresh(property.string("plan_tier", { default: null }), { maxAge: 1_000, whenOlder: "serve" }),
+  });
+  const denied = defineFlags({
+    tier: property.oneOf("plan_tier", ["free", "pro"], { default: "free" }),
+    suspended: fresh((profile) => profile.isSuspended, { maxAge: 60_000, whenOlder: "deny", value: true }),
+  });
+  const options = () => ({ redis, prefix: stack.config.prefix, timeoutMs: 5_000 });
+
+  it("`serve` answers at once and refreshes in the background", async () => {
+    const id = await changedByHand();
+    const now = () => Date.now() + 2_000;
+    const serving = createReader({ ...options(), flags: strict, now });
+    expect(await serving.get(id)).toMatchObject({ flags: { tier: "free" } });
+    await until(async () => expect(await stack.record(id)).toMatchObject({ flags: { tier: "pro" } }));
+  });
+
+  it("`refresh` waits for the refresh", async () => {
+    const id = await changedByHand();
+    const tier = property.oneOf("plan_tier", ["free", "pro"], { default: "free" });
+    const waiting = createReader({
+      ...options(),
+      flags: defineFlags({ tier: fresh(tier, { maxAge: 20, whenOlder: "refresh" }) }),
+      wait: 10_000,
+    });
+    await until(async () => expect(Date.now() - Number((await stack.record(id))?.fetchedAt)).toBeGreaterThan(20));
+    expect(await waiting.get(id)).toMatchObject({ flags: { tier: "pro" }, denied: [] });
+    waiting.close();
+  });
+
+  it("`deny` fails closed when no refresh comes in time, and for a user without a record", async () => {
+    const id = await changedByHand();
+    stack.emulator.faults.set({ kind: "hang" });
+    const now = () => Date.now() + 61_000;
+    const denying = createReader({ ...options(), flags: denied, now, wait: 50 });
+    const expected = { flags: { tier: "free", suspended: true }, denied: ["suspended"] };
+    expect(await denying.get(id)).toMatchObject({ status: "present", ...expected });
+    expect(await denying.get("kp_nobody")).toMatchObject({ status: "missing", ...expected });
+    expect(await denying.getMany([id])).toMatchObject([expected]);
+    denying.close();
+  });
+
+  it("`deny` lets a young record pass", async () => {
+    const id = await changedByHand();
+    const denying = createReader({ ...options(), flags: denied });
+    expect(await denying.get(id)).toMatchObject({ flags: { suspended: false }, denied: [] });
+  });
+});

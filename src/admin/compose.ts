@@ -23,6 +23,7 @@ import { createLedger, type Ledger } from "../queue/ledger.ts";
 import { createQueues, type Queues } from "../queue/queues.ts";
 import { scheduleSweeps } from "../queue/schedule-sweeps.ts";
 import { createSweepLog, type SweepLog } from "../queue/sweep-log.ts";
+import { usersInHand } from "../queue/users-in-hand.ts";
 import { watchLedger } from "../queue/watch-ledger.ts";
 import { createFanOut } from "../refresh/fan-out.ts";
 import { createRefreshUser } from "../refresh/refresh-user.ts";
@@ -172,7 +173,7 @@ export function createRefresh(config: Config, world: World, store: Store, flags:
     api,
     refreshUser,
     setProperties: createSetProperties({ api, ledger, records, queues, refreshUser, settleMs }),
-    fanOut: createFanOut(shared),
+    fanOut: createFanOut({ ...shared, inHand: () => usersInHand(queues) }),
     sweepStep: createSweepStep(config, world, store, shared),
   };
 }

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { z } from "zod";
 import { KindeError } from "../errors.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
@@ -73,6 +74,8 @@ export async function fetchUser(
 ): Promise<Profile | undefined> {
   // Once a call has failed for good, those beside it are in vain: they must not go on using up the budget.
   const failed = new AbortController();
+  // A user of many organizations takes many calls, and each listens: that is no leak.
+  setMaxListeners(0, failed.signal);
   const stop = () => failed.abort(options.signal.reason);
   options.signal.addEventListener("abort", stop);
   if (options.signal.aborted) stop();

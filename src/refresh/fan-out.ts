@@ -28,25 +28,30 @@ export interface FanOutOptions {
   flags: Pick<Flags, "mayNeed">;
   /** Parts of the profile that records keep. */
   keep: ReadonlySet<ProfilePart>;
+  /** Users who are being fetched now. */
+  inHand: () => Promise<string[]>;
 }
 
 /**
  * Whom an organization, role or permission concerns, from two sources one after the other: Kinde's listing, which knows
  * those who have it now, and our own records, which know those who had it (after its deletion the listing is gone) and
- * are the only way from a permission to its holders.
+ * are the only way from a permission to its holders. A fetch in hand may hold what is gone by now and bring it into a
+ * record we have passed already: whoever is being fetched at the start counts too.
  */
-export function createFanOut({ api, records, flags, keep }: FanOutOptions): FanOut {
+export function createFanOut({ api, records, flags, keep, inHand }: FanOutOptions): FanOut {
   const matters = (subject: FanoutSubject) => {
     const part = grantPart(subject);
     return part === undefined || keep.has(part) || flags.mayNeed(part);
   };
   return async (subject, at, options) => {
     if (!matters(subject)) return { userIds: [], next: undefined };
+    const fetching = at === undefined ? await inHand() : [];
     const listing = listingOf(api, subject);
-    if (listing === undefined || at?.source === "records") {
-      return recordsPage(records, concerns(subject, keep), at?.cursor ?? "0");
-    }
-    return listingPage(listing, at?.cursor ?? null, options);
+    const page =
+      listing === undefined || at?.source === "records"
+        ? await recordsPage(records, concerns(subject, keep), at?.cursor ?? "0")
+        : await listingPage(listing, at?.cursor ?? null, options);
+    return { ...page, userIds: [...new Set([...fetching, ...page.userIds])] };
   };
 }
 

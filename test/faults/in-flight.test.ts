@@ -1,0 +1,59 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { type Stack, startStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+let stack: Stack;
+
+beforeEach(async () => {
+  stack = await startStack();
+  stack.subscribe();
+});
+
+afterEach(() => stack.close());
+
+const rest = () =>
+  until(async () => {
+    expect((await stack.store.users.size()).size + (await stack.store.fanouts.size()).size).toBe(0);
+    const { refresh, bulk, fanout } = stack.store.queues;
+    for (const queue of [refresh, bulk, fanout]) {
+      expect(await queue.getJobCountByTypes("waiting", "active", "delayed")).toBe(0);
+    }
+  });
+
+/** A member whose first fetch has the old grants already, and commits them only after `change` was dealt with. */
+async function changeDuringFetch(change: (code: string) => void): Promise<string> {
+  const { kinde, faults, deliveries } = stack.emulator;
+  kinde.createRole("editor", ["admin:access"]);
+  const { code } = kinde.createOrganization();
+  await deliveries.settled();
+  await rest();
+  faults.set({ kind: "latency", ms: 1_000, when: "after", path: "/api/v1/organizations/*/users/*/*", count: 2 });
+  const { id } = kinde.createUser({ organizations: [{ code, roles: ["editor"] }] });
+  await until(() => expect(faults.list()).toEqual([]));
+  change(code);
+  await deliveries.settled();
+  await rest();
+  return id;
+}
+
+describe("a change that concerns many, while one of them is being fetched for the first time", () => {
+  it("a role that is deleted is gone from the record too", async () => {
+    const id = await changeDuringFetch(() => stack.emulator.kinde.deleteRole("editor"));
+    expect(await stack.record(id)).toMatchObject({ flags: { admin: false } });
+  });
+
+  it("a permission that is deleted is gone from the record too", async () => {
+    const id = await changeDuringFetch(() => stack.emulator.kinde.deletePermission("admin:access"));
+    expect(await stack.record(id)).toMatchObject({ flags: { admin: false } });
+  });
+
+  it("an organization that is deleted is gone from the record too", async () => {
+    const id = await changeDuringFetch((code) => stack.emulator.kinde.deleteOrganization(code));
+    expect(await stack.record(id)).toMatchObject({ flags: { admin: false } });
+  });
+
+  it("a role that loses a permission has lost it in the record too", async () => {
+    const id = await changeDuringFetch(() => stack.emulator.kinde.updateRole("editor", { permissions: [] }));
+    expect(await stack.record(id)).toMatchObject({ flags: { admin: false } });
+  });
+});

@@ -1,0 +1,51 @@
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { openStore, type Running, runWorkers, type Store } from "../../src/admin/compose.ts";
+import { type Stack, startStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+let stack: Stack;
+let second: { store: Store; workers: Running };
+
+beforeEach(async () => {
+  stack = await startStack({ env: { KINDLING_REFRESH_CONCURRENCY: "3" } });
+  stack.subscribe();
+  // Another process of the fleet, as far as Redis and Kinde can tell.
+  const store = await openStore(stack.config, stack.world, stack.log);
+  second = { store, workers: await runWorkers(stack.config, stack.world, stack.log, store) };
+});
+
+afterEach(async () => {
+  await second.workers.close();
+  await second.store.close();
+  await stack.close();
+});
+
+it("429 pauses the whole fleet until RateLimit-Reset: no call meanwhile, no attempt consumed", async () => {
+  const { emulator, store } = stack;
+  const warm = emulator.kinde.createUser();
+  await until(async () => expect(await stack.record(warm.id)).not.toBeNull());
+  emulator.stats.reset();
+  emulator.faults.set({ kind: "too_many_requests", resetSeconds: 2, count: 1 });
+  const ids = Array.from({ length: 20 }, () => emulator.kinde.createUser().id);
+  await until(async () => expect((await store.budget.state()).pausedMs).toBeGreaterThan(0));
+  const paused = Date.now();
+  const { pausedMs } = await store.budget.state();
+  expect(pausedMs).toBeGreaterThan(1_000);
+
+  const counts = new Set<number>();
+  await until(async () => {
+    const jobs = await store.queues.refresh.getJobs(["waiting", "active", "delayed", "prioritized"]);
+    for (const { attemptsMade } of jobs) counts.add(attemptsMade);
+    expect((await store.budget.state()).pausedMs).toBe(0);
+  });
+  for (const id of ids) await until(async () => expect(await stack.record(id)).not.toBeNull());
+  await until(async () => expect((await store.users.size()).size).toBe(0));
+  expect([...counts]).toEqual([0]);
+
+  const calls = emulator.stats.recent.filter(({ route }) => route.startsWith("/api/"));
+  // Those let through before the pause may still have been on their way to Kinde when it began.
+  const during = calls.filter(({ at }) => at > paused + 200 && at < paused + pausedMs - 20);
+  expect(during).toEqual([]);
+  expect(calls.length).toBeGreaterThan(40);
+  expect(await store.users.failures()).toEqual([]);
+});

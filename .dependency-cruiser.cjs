@@ -47,6 +47,16 @@ module.exports = {
       to: { reachable: true, path: "node_modules/(hono|@hono|bullmq|jose|pino|commander|zod)/|^src/config\\.ts$" },
     },
     {
+      name: "flags-files-load-no-service",
+      comment: "A flags file imports the package's entry: what createKindling needs is loaded when it is used.",
+      severity: "error",
+      from: { path: "^src/(index|kindling/create-kindling)\\.ts$" },
+      to: {
+        path: "^(workers|src/(admin|http|queue|refresh|cache|config|kindling/open-kindling))",
+        dependencyTypesNot: ["dynamic-import", "type-only"],
+      },
+    },
+    {
       name: "emulator-is-a-stranger",
       comment: "The emulator must not share code with what it is there to test.",
       severity: "error",

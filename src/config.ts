@@ -122,7 +122,11 @@ const schema = z.object({
   KINDLING_INDEX_LAG: duration("2m", { min: 0 }),
   KINDLING_EXTRAS_MAX_AGE: duration("7d"),
   KINDLING_WRITE_SETTLE: duration("30s"),
-  KINDLING_API_TOKEN: z.string().min(32, "must have at least 32 characters").optional(),
+  KINDLING_API_TOKEN: z
+    .string()
+    // What a bearer token may look like: RFC 6750, section 2.1.
+    .regex(/^[A-Za-z0-9._~+/-]{32,}=*$/, "must be 32 or more letters, digits or . _ ~ + / -")
+    .optional(),
   KINDLING_API_CALLS_PER_MINUTE: count(600),
   KINDLING_SHUTDOWN_TIMEOUT: duration("20s"),
 });

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { Redis } from "ioredis";
 import { startWorkers } from "../../workers/start-workers.ts";
 import { createRedisTokenStore } from "../cache/access-token-store.ts";
@@ -7,6 +8,7 @@ import { createRecords, type Records } from "../cache/records.ts";
 import { checkRedis, connectRedis } from "../cache/redis.ts";
 import { createSeenUsers, type SeenUsers } from "../cache/seen-users.ts";
 import type { Config } from "../config.ts";
+import { KindlingError, RedisError } from "../errors.ts";
 import type { Flags } from "../flags/define-flags.ts";
 import { loadFlags } from "../flags/load-flags.ts";
 import { createApp } from "../http/create-app.ts";
@@ -59,14 +61,19 @@ export interface Store {
 export async function openStore(config: Config, { now }: World, log: Log): Promise<Store> {
   const onError = (error: unknown) => log.warn(errorFields(error), "redis error");
   const redis = connectRedis({ url: config.redisUrl, timeoutMs: config.redisTimeoutMs, onError });
+  const keys = createKeys(config.prefix);
+  let queues: Queues;
   try {
     await checkRedis(redis, config.redisTimeoutMs);
+    queues = createQueues({ redis, keys, retry: config.retry, onError });
+    await queues.ready();
   } catch (error) {
     redis.disconnect();
-    throw error;
+    if (error instanceof KindlingError) throw error;
+    throw new RedisError("redis_unavailable", "Redis was lost while the queues were opened: try again.", {
+      cause: error,
+    });
   }
-  const keys = createKeys(config.prefix);
-  const queues = createQueues({ redis, keys, retry: config.retry, onError });
   return {
     redis,
     keys,
@@ -100,7 +107,7 @@ export interface Running {
   close(): Promise<void>;
 }
 
-/** The HTTP side: takes webhooks. */
+/** The HTTP side: takes webhooks, and writes where a token for it is set. */
 export async function runServer(config: Config, world: World, log: Log, store: Store): Promise<Running & Server> {
   const keys = createSigningKeys({
     url: `${config.domain}/.well-known/jwks`,
@@ -117,6 +124,9 @@ export async function runServer(config: Config, world: World, log: Log, store: S
     burst: config.burst,
     onError: (error) => log.warn(errorFields(error), "event id not remembered"),
   });
+  const stopping = new AbortController();
+  setMaxListeners(0, stopping.signal);
+  const writes = await openWrites(config, world, log, store, stopping.signal);
   const app = createApp({
     keys,
     admissions,
@@ -126,11 +136,28 @@ export async function runServer(config: Config, world: World, log: Log, store: S
     maxBodyBytes: config.http.maxBodyBytes,
     now: world.now,
     log,
+    ...(writes !== undefined && { writes }),
   });
   const server = await serve(app, { host: config.host, port: config.port, ...config.http });
   log.info({ host: config.host, port: server.port }, "server listens");
   void keys.ready();
-  return server;
+  return {
+    port: server.port,
+    async close() {
+      const timer = setTimeout(() => stopping.abort(new Error("shutting down")), config.shutdownTimeoutMs * 0.8);
+      await server.close();
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** What the write-through route needs, the flags file included; nothing where no token is set. */
+async function openWrites(config: Config, world: World, log: Log, store: Store, signal: AbortSignal) {
+  const { token, callsPerMinute } = config.writeApi;
+  if (token === undefined) return undefined;
+  const { setProperties } = createRefresh(config, world, store, await loadFlags(config.flagsFile));
+  const rate = { redis: store.redis, key: store.keys.apiCalls, perMinute: callsPerMinute, log };
+  return { setProperties, token, rate, signal };
 }
 
 /** The workers and the ledger's watch. */

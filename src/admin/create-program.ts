@@ -6,6 +6,7 @@ import { addFailed } from "./commands/failed.ts";
 import { addInspect } from "./commands/inspect.ts";
 import { addReprocess } from "./commands/reprocess.ts";
 import { addServices } from "./commands/services.ts";
+import { addSet } from "./commands/set.ts";
 import { addStatus } from "./commands/status.ts";
 import type { ExitCode } from "./exit-codes.ts";
 import type { CommandContext, Terminal } from "./terminal.ts";
@@ -33,6 +34,7 @@ export function createProgram(terminal: Terminal, exitWith: (code: ExitCode) => 
   addServices(program, context);
   addStatus(program, context);
   addInspect(program, context);
+  addSet(program, context);
   addReprocess(program, context);
   addFailed(program, context);
   addEmulator(program, context);

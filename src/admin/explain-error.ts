@@ -31,6 +31,8 @@ function exitCodeOf(error: unknown): ExitCode {
 }
 
 function messageOf(error: unknown): string {
+  // Kinde's own words, for whoever sent what they speak of.
+  if (error instanceof KindeError && error.reason !== undefined) return `${error.message} ${error.reason}`;
   if (error instanceof KindlingError) return error.message;
   const text = error instanceof Error ? error.message : String(error);
   return addressProblem(error) ?? `Unexpected (${errorCode(error)}): ${text}`;

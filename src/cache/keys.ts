@@ -25,6 +25,8 @@ export interface Keys {
   wishes: Readonly<Record<"now" | "later", string>>;
   /** Public: channel on which each commit of a user's record is told. */
   commits(userId: string): string;
+  /** Counts the requests to our own API. */
+  apiCalls: string;
 }
 
 /** Keys under one prefix, e.g. `kindling`. */
@@ -45,5 +47,6 @@ export function createKeys(prefix: string): Keys {
     callBudget: `{${prefix}:kinde}:calls`,
     wishes: { now: `{${prefix}:wishes}:now`, later: `{${prefix}:wishes}:later` },
     commits: (userId) => `${prefix}:commits:{${userId}}`,
+    apiCalls: `{${prefix}:api}`,
   };
 }

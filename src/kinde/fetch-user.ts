@@ -150,7 +150,7 @@ async function getUser(api: ManagementApi, id: string, options: CallOptions) {
 }
 
 // What a deleted user's GET answers is not documented. 404 means gone; 400 does if the listing has no such user either.
-async function isGone(api: ManagementApi, id: string, reason: unknown, options: CallOptions): Promise<boolean> {
+export async function isGone(api: ManagementApi, id: string, reason: unknown, options: CallOptions): Promise<boolean> {
   if (isNotFound(reason)) return true;
   if (!(reason instanceof KindeError && reason.status === 400)) return false;
   const { users } = await api.get(

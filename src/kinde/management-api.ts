@@ -3,6 +3,7 @@ import type { CallBudget, Priority } from "../cache/call-budget.ts";
 import { KindeError, ThrottledError } from "../errors.ts";
 import type { AccessTokens } from "./access-token.ts";
 import { pauseOf } from "./rate-limit-reset.ts";
+import { withDeadline } from "./with-deadline.ts";
 
 /** One call to the Management API. */
 export interface Call<T> {
@@ -114,17 +115,19 @@ async function request(
 ): Promise<Answer> {
   try {
     const change = "method" in call ? { method: call.method, body: JSON.stringify(call.body ?? {}) } : {};
-    const response = await fetch(origin + call.path, {
-      ...change,
-      headers: {
-        authorization: `Bearer ${token}`,
-        accept: "application/json",
-        ...("method" in call ? { "content-type": "application/json" } : {}),
-      },
-      redirect: "error",
-      signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+    return await withDeadline(signal, timeoutMs, async (deadline) => {
+      const response = await fetch(origin + call.path, {
+        ...change,
+        headers: {
+          authorization: `Bearer ${token}`,
+          accept: "application/json",
+          ...("method" in call ? { "content-type": "application/json" } : {}),
+        },
+        redirect: "error",
+        signal: deadline,
+      });
+      return { status: response.status, reset: response.headers.get("ratelimit-reset"), text: await response.text() };
     });
-    return { status: response.status, reset: response.headers.get("ratelimit-reset"), text: await response.text() };
   } catch (cause) {
     signal.throwIfAborted();
     const what = cause instanceof Error && cause.name === "TimeoutError" ? `no answer in ${timeoutMs} ms` : "no answer";
@@ -132,7 +135,8 @@ async function request(
   }
 }
 
-function read<T>({ route, scope, answer }: Call<T>, { status, text }: Answer): T {
+function read<T>(call: Call<T> | Change<T>, { status, text }: Answer): T {
+  const { route, scope, answer } = call;
   if (status >= 200 && status < 300) {
     const result = answer.safeParse(parseJson(text));
     if (result.success) return result.data;
@@ -142,7 +146,7 @@ function read<T>({ route, scope, answer }: Call<T>, { status, text }: Answer): T
   if (status === 403) {
     throw new KindeError(
       "kinde_forbidden",
-      `Kinde forbids ${route}: give the machine-to-machine application the scope ${scope}, then reprocess what failed.`,
+      `Kinde forbids ${route}: give the machine-to-machine application the scope ${scope}, ${"method" in call ? "then try again" : "then reprocess what failed"}.`,
       { status },
     );
   }

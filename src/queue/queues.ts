@@ -47,12 +47,16 @@ export interface SweepJob {
 
 /** The queues, and the only ways to put something into them. */
 export interface Queues {
+  /** To be waited for once: a queue whose first look at Redis fails never recovers. */
+  ready(): Promise<void>;
   refresh: Queue<RefreshJob>;
   bulk: Queue<BulkJob>;
   fanout: Queue<FanoutJob>;
   sweep: Queue<SweepJob>;
   /** A user who waits already is not added twice; one being fetched is fetched once more; a waiting retry is pulled forward. */
   enqueueRefreshes(refreshes: readonly (RefreshJob & { delayMs: number })[]): Promise<void>;
+  /** After so long, whatever happens until then: an event's own refresh meanwhile does not count as this one. */
+  enqueueSettled(userId: string, delayMs: number): Promise<void>;
   /** For an event that concerns many. */
   enqueueBulk(userIds: readonly string[], since: number): Promise<void>;
   /** Refreshed whatever their record's age: in `bulk` when there is room, in `refresh` now. */
@@ -98,6 +102,9 @@ export function createQueues({ redis, keys, retry, onError }: QueuesOptions): Qu
     bulk,
     fanout,
     sweep,
+    async ready() {
+      await Promise.all([refresh, bulk, fanout, sweep].map((queue) => queue.waitUntilReady()));
+    },
     async enqueueRefreshes(refreshes) {
       if (refreshes.length === 0) return;
       await refresh.addBulk(
@@ -107,6 +114,10 @@ export function createQueues({ redis, keys, retry, onError }: QueuesOptions): Qu
           opts: { delay: delayMs, ...untilLatest(userId) },
         })),
       );
+    },
+    async enqueueSettled(userId, delayMs) {
+      // An id of its own: an event must not pull it forward, nor be put off by it.
+      await refresh.add("settle", { userId }, { delay: delayMs, ...untilLatest(settledId(userId)) });
     },
     async enqueueBulk(userIds, since) {
       if (userIds.length === 0) return;
@@ -145,6 +156,11 @@ export function createQueues({ redis, keys, retry, onError }: QueuesOptions): Qu
 /** What an operator's refresh of a user is deduplicated by. */
 export function reprocessId(userId: string): string {
   return `reprocess:${userId}`;
+}
+
+/** What the refresh of a user after a write of ours is deduplicated by. */
+export function settledId(userId: string): string {
+  return `settle:${userId}`;
 }
 
 // BullMQ's other deduplication modes would drop an event that arrives while its user is being fetched.

@@ -60,6 +60,7 @@ describe("Redis out of reach", () => {
     [["inspect", user]],
     [["reprocess", user]],
     [["reprocess", "--all"]],
+    [["set", user, "plan_tier=pro"]],
     [["failed"]],
     [["failed", "retry", "--all"]],
     [["server"]],
@@ -73,7 +74,7 @@ describe("Redis out of reach", () => {
 });
 
 describe("help", () => {
-  const commands = ["server", "worker", "start", "status", "inspect", "reprocess", "failed", "emulator"];
+  const commands = ["server", "worker", "start", "status", "inspect", "set", "reprocess", "failed", "emulator"];
 
   it.each([...commands.map((name) => [name]), ["failed", "retry"], ["failed", "discard"]])(
     "of %s has examples and exit codes",

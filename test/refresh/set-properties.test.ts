@@ -54,6 +54,16 @@ describe("a write", () => {
     await until(async () => expect(await tierOf()).toMatchObject({ tier: "enterprise" }));
   });
 
+  it("gives way likewise when an event has had the user refreshed meanwhile", async () => {
+    const { setProperties } = await open();
+    stack.subscribe();
+    await setProperties(id, { plan_tier: "pro" }, call);
+    stack.emulator.kinde.suspendUser(id);
+    await until(async () => expect((await stack.record(id))?.flags).toMatchObject({ suspended: true, tier: "pro" }));
+    stack.emulator.kinde.setProperties(id, { plan_tier: "enterprise" });
+    await until(async () => expect(await tierOf()).toMatchObject({ tier: "enterprise" }));
+  });
+
   it("that Kinde refuses changes nothing and says why", async () => {
     const { setProperties } = await open();
     await expect(setProperties(id, { no_such_property: "x" }, call)).rejects.toMatchObject({

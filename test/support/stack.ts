@@ -32,6 +32,8 @@ export interface StackOptions {
   /** Default true. */
   workers?: boolean;
   redisUrl?: string;
+  /** Default: none. */
+  log?: Log;
 }
 
 /** A prefix no other test uses. */
@@ -66,7 +68,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const emulator = await createEmulator({ retryTimeScale: 0.01, ...options.emulator });
   const config = testConfig(emulator, options.env, options.redisUrl);
   const world: World = { fetch, now: Date.now, ...options.world };
-  const log = createLog(config.logLevel);
+  const log = options.log ?? createLog(config.logLevel);
   const store = await openStore(config, world, log);
   const server = await runServer(config, world, log, store);
   const running: Running[] = [];

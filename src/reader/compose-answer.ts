@@ -1,4 +1,5 @@
 import { type FlagsRecord, parseFlagsRecord } from "../cache/record.ts";
+import { acceptValues, copyDefaults } from "../flags/accept-values.ts";
 import { flagsOfClaims, type UserClaims } from "../flags/claims.ts";
 import type { Flags } from "../flags/define-flags.ts";
 import type { Freshness } from "./freshness.ts";
@@ -30,13 +31,13 @@ export function composeAnswer<V extends Record<string, unknown>>(
   const age = fetchedAt === null ? null : Math.max(0, now - fetchedAt);
   const shared = { status, fetchedAt, age };
   // Deleted stays deleted: no token that still lives tells otherwise, and no age makes it less true.
-  if (status === "deleted") return { flags: defaultsOf(flags), ...shared, source: "defaults", denied: [] };
+  if (status === "deleted") return { flags: copyDefaults(flags), ...shared, source: "defaults", denied: [] };
   if (record !== undefined) {
-    const values = valuesOf(flags, record);
+    const values = acceptValues(flags, record.flags);
     return { flags: values, ...shared, source: "record", denied: deny(values, denials, () => age) };
   }
   const known: Partial<V> = claims === undefined ? {} : flagsOfClaims(flags, claims);
-  const values = { ...defaultsOf(flags), ...known };
+  const values = { ...copyDefaults(flags), ...known };
   const issuedAgo = Math.max(0, now - issuedAt(claims));
   const denied = deny(values, denials, (name) => (Object.hasOwn(known, name) ? issuedAgo : null));
   return { flags: values, ...shared, source: claims === undefined ? "defaults" : "claims", denied };
@@ -49,7 +50,7 @@ export function contradicts<V extends Record<string, unknown>>(
   claims: UserClaims,
 ): boolean {
   if (issuedAt(claims) <= record.fetchedAt) return false;
-  const values = valuesOf(flags, record);
+  const values = acceptValues(flags, record.flags);
   return Object.entries(flagsOfClaims(flags, claims)).some(
     ([name, value]) => JSON.stringify(value) !== JSON.stringify(values[name]),
   );
@@ -71,21 +72,4 @@ function deny(
     values[name] = value;
     return [name];
   });
-}
-
-// Each answer gets defaults of its own: what an app does to one must not show in another's.
-function defaultsOf<V extends Record<string, unknown>>({ defaults }: Flags<V>): V {
-  const flat = Object.values(defaults).every((value) => typeof value !== "object" || value === null);
-  return flat ? { ...defaults } : structuredClone(defaults);
-}
-
-// A record may stem from workers with older definitions: each value is taken only if this flag could have it.
-function valuesOf<V extends Record<string, unknown>>(flags: Flags<V>, record: FlagsRecord): V {
-  const values: Record<string, unknown> = defaultsOf(flags);
-  for (const [name, definition] of Object.entries(flags.definitions)) {
-    const value = Object.hasOwn(record.flags, name) ? record.flags[name] : undefined;
-    if (value !== undefined && definition.accepts(value)) values[name] = value;
-  }
-  // Every name is there with a default, and each value was accepted by its definition.
-  return values as V;
 }

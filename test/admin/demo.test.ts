@@ -56,6 +56,10 @@ describe("kindling demo, on a machine with nothing", () => {
     expect(stdout).toMatch(
       /> GET kindling:flags:\{kp_\w+\}\n +\{"flags":\{"onboarded":true,"tier":"pro","region":"eu"/,
     );
+    expect(stdout).toMatch(/> kindling\.setProperties\("kp_\w+", \{ onboarded: true \}\)\n +\{"onboarded":true/);
+    expect(stdout).toMatch(/✓ set in Kinde and right for every reader after .+, with no webhook at all/);
+    expect(stdout).toMatch(/202 users compared in 1 call: Bob differs, 100 had been imported/);
+    expect(stdout).toMatch(/✓ Bob was right .+ after the sweep began; the next one found nothing, in 1 call/);
     expect(stdout).toBe(stripVTControlCharacters(stdout));
     expect(leftovers()).toEqual([]);
     expect((await readdir(folder)).filter((name) => name.startsWith("kindling-redis"))).toEqual([]);
@@ -66,6 +70,10 @@ describe("kindling demo, on a machine with nothing", () => {
     const readiness = /curl (http:\S+\/readyz)/;
     await until(() => expect(stdout()).toMatch(readiness), 50_000);
     expect((await fetch(String(readiness.exec(stdout())?.[1]))).status).toBe(200);
+    const [, url = "", authorization = "", body = ""] =
+      /curl (\S+\/v1\/\S+) -H 'authorization: (.+?)' -d '(.+?)'/.exec(stdout()) ?? [];
+    const set = await fetch(url, { method: "POST", headers: { authorization }, body });
+    expect(await set.json()).toMatchObject({ flags: { tier: "free" } });
     child.kill("SIGINT");
     expect((await ended).code).toBe(0);
     expect(leftovers()).toEqual([]);

@@ -1,8 +1,10 @@
+import { randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { createKeys } from "../../cache/keys.ts";
 import { connectRedis } from "../../cache/redis.ts";
-import { type Config, loadConfig } from "../../config.ts";
+import { loadConfig } from "../../config.ts";
 import { createEmulator, type Emulator } from "../../emulator/index.ts";
+import { createKindling } from "../../index.ts";
 import { createLog } from "../../log.ts";
 import { createReader } from "../../reader/index.ts";
 import { openStore, runServer, runWorkers } from "../compose.ts";
@@ -19,6 +21,8 @@ export interface OpenStage extends Stage {
   serverUrl: string;
   /** A redis-cli command line that reaches the demo's Redis. */
   redisCli: string;
+  /** Bearer token of the server's write-through route. */
+  apiToken: string;
   close(): Promise<void>;
 }
 
@@ -30,7 +34,9 @@ export async function openStage({ env, world, stopSignal }: Terminal, narrator: 
     closers.add(demoRedis.close);
     const kinde = await createEmulator({ users: 100, retryTimeScale: 0.01 });
     closers.add(kinde.close);
-    const config = demoConfig(kinde, demoRedis);
+    const apiToken = randomBytes(16).toString("hex");
+    const settings = demoSettings(kinde, demoRedis, apiToken);
+    const config = loadConfig(settings);
     const log = createLog(config.logLevel);
     const store = await openStore(config, world, log);
     closers.add(store.close);
@@ -42,16 +48,22 @@ export async function openStage({ env, world, stopSignal }: Terminal, narrator: 
     kinde.webhooks.register({ url: `${serverUrl}/webhooks/kinde` });
     const redis = connectRedis({ url: demoRedis.url, timeoutMs: 2_000, onError: () => undefined });
     closers.add(async () => redis.disconnect());
+    const kindling = createKindling({ flags, env: settings, fetch: world.fetch });
+    closers.add(kindling.close);
     return {
       kinde,
       redis,
       reader: createReader({ redis, flags, prefix: config.prefix }),
+      kindling,
       keys: createKeys(config.prefix),
       ledger: store.users,
+      queues: store.queues,
+      sweeps: store.sweeps,
       narrator,
       signal: stopSignal(),
       serverUrl,
       redisCli: demoRedis.cli,
+      apiToken,
       close: closers.closeAll,
     };
   } catch (error) {
@@ -60,9 +72,9 @@ export async function openStage({ env, world, stopSignal }: Terminal, narrator: 
   }
 }
 
-function demoConfig(kinde: Emulator, { url, prefix }: DemoRedis): Config {
+function demoSettings(kinde: Emulator, { url, prefix }: DemoRedis, apiToken: string): Record<string, string> {
   const flagsFile = `./demo-flags${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`;
-  return loadConfig({
+  return {
     KINDE_DOMAIN: kinde.url,
     KINDE_MANAGEMENT_CLIENT_ID: kinde.clientId,
     KINDE_MANAGEMENT_CLIENT_SECRET: kinde.clientSecret,
@@ -73,12 +85,15 @@ function demoConfig(kinde: Emulator, { url, prefix }: DemoRedis): Config {
     KINDLING_FLAGS: fileURLToPath(new URL(flagsFile, import.meta.url)),
     KINDLING_LOG_LEVEL: "silent",
     KINDLING_CALLS_PER_MINUTE: "100000",
+    KINDLING_API_TOKEN: apiToken,
+    // Swept when the story says so, and the emulator's index does not lag: what is found, and in how many calls, is exact.
     KINDLING_SWEEP_INTERVAL: "0s",
+    KINDLING_INDEX_LAG: "0s",
     // Nobody wants to watch a demo wait; and on a slow machine the burst may well take longer than the default allows.
     KINDLING_RETRY_BASE: "100ms",
     KINDLING_RETRY_MAX: "500ms",
     KINDLING_BURST_QUIET: "500ms",
     KINDLING_BURST_MAX: "1m",
     KINDLING_SHUTDOWN_TIMEOUT: "3s",
-  });
+  };
 }

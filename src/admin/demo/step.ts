@@ -1,7 +1,10 @@
 import type { Redis } from "ioredis";
 import type { Keys } from "../../cache/keys.ts";
 import type { Emulator } from "../../emulator/index.ts";
+import type { Kindling } from "../../index.ts";
 import type { Ledger } from "../../queue/ledger.ts";
+import type { Queues } from "../../queue/queues.ts";
+import type { SweepLog } from "../../queue/sweep-log.ts";
 import type { Reader } from "../../reader/index.ts";
 import type { DemoFlags } from "./demo-flags.ts";
 import type { Narrator } from "./narrator.ts";
@@ -10,11 +13,14 @@ import type { Narrator } from "./narrator.ts";
 export interface Stage {
   /** The emulated Kinde. */
   kinde: Emulator;
-  /** The client of an app server. */
+  /** What an app server has: a client, a reader, and the way to set properties. */
   redis: Redis;
   reader: Reader<DemoFlags>;
+  kindling: Kindling<DemoFlags>;
   keys: Keys;
   ledger: Pick<Ledger, "size">;
+  queues: Pick<Queues, "enqueueSweep" | "bulk">;
+  sweeps: Pick<SweepLog, "last">;
   narrator: Narrator;
   /** Aborted when the demo is to stop. */
   signal: AbortSignal;

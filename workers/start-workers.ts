@@ -101,9 +101,10 @@ function fanoutWorker({ queues, fanouts, fanOut, acknowledge }: StartWorkersOpti
       const { subject } = job.data;
       let progress = job.data.progress;
       const ticket = progress?.ticket ?? (await fanouts.begin(subject)).ticket;
+      const since = (await fanouts.entry(subject))?.since;
       for (;;) {
         const page = await fanOut(subject, progress, { priority: "webhook", signal: deps.signal });
-        await acknowledge(page.userIds);
+        await acknowledge(page.userIds, since);
         if (page.next === undefined) break;
         progress = { ...page.next, ticket, users: (progress?.users ?? 0) + page.userIds.length };
         await job.updateData({ subject, progress });

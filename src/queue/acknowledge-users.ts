@@ -1,11 +1,15 @@
 import type { Redis } from "ioredis";
 import type { Keys } from "../cache/keys.ts";
 import { defineScript } from "../cache/script.ts";
-import { drawTicketLua, ledgerKeys } from "./ledger.ts";
+import { drawTicketLua, latestLua, ledgerKeys } from "./ledger.ts";
 import type { Queues } from "./queues.ts";
 
-/** Takes down that an event concerns these users, and has them refreshed when there is room. */
-export type AcknowledgeUsers = (userIds: readonly string[]) => Promise<void>;
+/**
+ * Takes down that an event concerns these users, and has them refreshed when there is room.
+ *
+ * @param since position of the event in the ledger of fan-outs: the users have waited for as long as it has
+ */
+export type AcknowledgeUsers = (userIds: readonly string[], since?: number) => Promise<void>;
 
 /** What that needs. */
 export interface AcknowledgeUsersOptions {
@@ -14,13 +18,14 @@ export interface AcknowledgeUsersOptions {
   queues: Pick<Queues, "enqueueBulk">;
 }
 
-const ledgerScript = defineScript(`${drawTicketLua}
+const ledgerScript = defineScript(`${drawTicketLua}${latestLua}
 local ticket = 0
-for _, member in ipairs(ARGV) do
+for i = 2, #ARGV do
+  local member = ARGV[i]
   ticket = draw(KEYS[1])
-  redis.call('ZADD', KEYS[2], 'NX', ticket, member)
-  local mark = string.sub(redis.call('HGET', KEYS[3], member) or '', 1, 1) == 'd' and 'd' or ''
-  redis.call('HSET', KEYS[3], member, mark .. string.format('%.0f', ticket))
+  local mark, _, events, reflected = readLatest(redis.call('HGET', KEYS[3], member))
+  redis.call('ZADD', KEYS[2], 'LT', ARGV[1] == '' and ticket or ARGV[1], member)
+  redis.call('HSET', KEYS[3], member, writeLatest(mark, ticket, events + 1, reflected))
 end
 return ticket
 `);
@@ -28,9 +33,10 @@ return ticket
 /** First the ledger, then the bulk queue. */
 export function createAcknowledgeUsers({ redis, keys, queues }: AcknowledgeUsersOptions): AcknowledgeUsers {
   const { since, latest } = ledgerKeys(keys, "users");
-  return async (userIds) => {
+  return async (userIds, position) => {
     if (userIds.length === 0) return;
-    const ticket = await ledgerScript(redis, [keys.ledgerPart("ticket"), since, latest], userIds);
+    const names = [keys.ledgerPart("ticket"), since, latest];
+    const ticket = await ledgerScript(redis, names, [position ?? "", ...userIds]);
     await queues.enqueueBulk(userIds, Number(ticket));
   };
 }

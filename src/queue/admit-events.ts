@@ -2,7 +2,7 @@ import type { Redis } from "ioredis";
 import type { Keys } from "../cache/keys.ts";
 import { defineScript } from "../cache/script.ts";
 import type { FanoutSubject, Route } from "../kinde/route-event.ts";
-import { drawTicketLua, ledgerKeys } from "./ledger.ts";
+import { drawTicketLua, latestLua, ledgerKeys } from "./ledger.ts";
 import type { Queues } from "./queues.ts";
 
 /** A verified event and where it goes. */
@@ -44,7 +44,7 @@ const batchesAtOnce = 4;
 
 // For each event: -1 seen before, -2 nothing outstanding for its subject yet, else the milliseconds for which something
 // has been. Ids are remembered in two sets that take turns, so that forgetting costs nothing.
-const admitScript = defineScript(`${drawTicketLua}
+const admitScript = defineScript(`${drawTicketLua}${latestLua}
 local events = #ARGV / 5
 local first, now = draw(KEYS[3], events)
 local ids, answers, inBatch, counts = {}, {}, {}, {}
@@ -61,11 +61,14 @@ for i = 1, events do
     local since, latest = KEYS[5], KEYS[6]
     if ledger == 'fanouts' then since, latest = KEYS[7], KEYS[8] end
     local ticket = first + i - 1
+    local joined, reflected = 0, 0
     if redis.call('ZADD', since, 'NX', ticket, member) == 0 then
       answers[i] = math.max(0, math.floor((now - tonumber(redis.call('ZSCORE', since, member))) / 1000))
-      if string.sub(redis.call('HGET', latest, member) or '', 1, 1) == 'd' then mark = 'd' end
+      local noted, _
+      noted, _, joined, reflected = readLatest(redis.call('HGET', latest, member))
+      if noted == 'd' then mark = 'd' end
     end
-    redis.call('HSET', latest, member, mark .. string.format('%.0f', ticket))
+    redis.call('HSET', latest, member, writeLatest(mark, ticket, joined + 1, reflected))
   end
   inBatch[id] = true
   counts[count] = (counts[count] or 0) + 1

@@ -1,6 +1,7 @@
 import type { Redis } from "ioredis";
 import type { Keys } from "../cache/keys.ts";
 import { defineScript } from "../cache/script.ts";
+import { noteReadableLua, readableKeys } from "./readable-times.ts";
 
 /**
  * The ledger: who has an acknowledged event that no committed refresh reflects yet. The queue is a hint, this is the
@@ -12,8 +13,9 @@ import { defineScript } from "../cache/script.ts";
 export interface Ledger {
   /**
    * Takes a ticket, and tells whether the member's deletion was acknowledged. To be called before anything is fetched.
+   * `events` were acknowledged since the member entered the ledger: what the refresh will reflect.
    */
-  begin(member: string): Promise<{ ticket: number; deleted: boolean; written: Written }>;
+  begin(member: string): Promise<{ ticket: number; events: number; deleted: boolean; written: Written }>;
   /**
    * Notes property values that Kinde has taken from us, so that for a while no refresh believes an older answer of
    * Kinde's. To be called after the write, and before the refresh that makes it visible.
@@ -21,8 +23,12 @@ export interface Ledger {
   noteWrite(member: string, properties: Written, forMs: number): Promise<void>;
   /**
    * Strikes the member out, unless an event was acknowledged after the ticket was taken. To be called after the commit.
+   * For users it counts how long the events that are reflected now took to be readable.
+   *
+   * @param events as `begin` told; left out by whoever did not begin: events before the ticket are then counted when
+   *   the member is struck out
    */
-  settle(member: string, ticket: number): Promise<"settled" | "pending">;
+  settle(member: string, ticket: number, events?: number): Promise<"settled" | "pending">;
   /**
    * Notes that the member's job gave up. The member stands in the ledger, even if no event put it there, until a
    * refresh settles it or an operator discards it.
@@ -87,10 +93,28 @@ local function draw(key, count)
 end
 `;
 
-const beginScript = defineScript(`${drawTicketLua}
+/**
+ * Lua that reads and writes the note on a member's latest event: `d` for an acknowledged deletion, the event's number, how
+ * many events came since the member entered the ledger, and how many of them are reflected by now. The plain number of the
+ * usual single event stands for `:1:0`.
+ */
+export const latestLua = `
+local function readLatest(text)
+  if not text then return '', 0, 0, 0 end
+  local mark, number, events, reflected = string.match(text, '^(d?)(%d+):?(%d*):?(%d*)$')
+  return mark, tonumber(number), tonumber(events) or 1, tonumber(reflected) or 0
+end
+local function writeLatest(mark, number, events, reflected)
+  local text = mark .. string.format('%.0f', number)
+  if events == 1 and reflected == 0 then return text end
+  return text .. string.format(':%d:%d', events, reflected)
+end
+`;
+
+const beginScript = defineScript(`${drawTicketLua}${latestLua}
 local ticket = draw(KEYS[1])
-local latest = redis.call('HGET', KEYS[2], ARGV[1])
-return { ticket, latest and string.sub(latest, 1, 1) == 'd' and 1 or 0, redis.call('GET', KEYS[3]) }
+local mark, _, events = readLatest(redis.call('HGET', KEYS[2], ARGV[1]))
+return { ticket, mark == 'd' and 1 or 0, events, redis.call('GET', KEYS[3]) }
 `);
 
 // Merged key by key, so that two writes of different properties do not forget each other.
@@ -102,14 +126,24 @@ redis.call('SET', KEYS[1], cjson.encode(written), 'PX', ARGV[1])
 return 1
 `);
 
-const settleScript = defineScript(`
-local latest = redis.call('HGET', KEYS[2], ARGV[1])
+// How many events are reflected is told exactly, even where refreshes overlap; how long they took, from the oldest: a bound
+// from above for those that joined it. Where nobody says how many a refresh knew of, the oldest keeps its place.
+const settleScript = defineScript(`${latestLua}${noteReadableLua}
+local since = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or nil)
+local mark, number, events, reflected = readLatest(redis.call('HGET', KEYS[2], ARGV[1]))
 local ticket = tonumber(ARGV[2])
-if latest and tonumber((string.gsub(latest, 'd', ''))) > ticket then
-  -- Everything before the ticket is reflected: the oldest outstanding event is younger than it.
-  redis.call('ZADD', KEYS[1], 'XX', 'GT', ARGV[2], ARGV[1])
+if number > ticket then
+  local known = tonumber(ARGV[3])
+  if (known or not KEYS[4]) and since and since < ticket then
+    if KEYS[4] then noteReadable(KEYS[4], KEYS[5], since, known - reflected) end
+    reflected = math.max(reflected, known or 0)
+    redis.call('HSET', KEYS[2], ARGV[1], writeLatest(mark, number, events, reflected))
+    -- Everything before the ticket is reflected: the oldest outstanding event is younger than it.
+    redis.call('ZADD', KEYS[1], 'XX', 'GT', ARGV[2], ARGV[1])
+  end
   return 0
 end
+if KEYS[4] and since then noteReadable(KEYS[4], KEYS[5], since, events - reflected) end
 redis.call('ZREM', KEYS[1], ARGV[1])
 redis.call('HDEL', KEYS[2], ARGV[1])
 redis.call('HDEL', KEYS[3], ARGV[1])
@@ -153,15 +187,17 @@ export function createLedger(redis: Redis, keys: Keys, name: "users" | "fanouts"
   return {
     async begin(member) {
       const names = [keys.ledgerPart("ticket"), latest, writtenKey(member)];
-      const [ticket, deleted, written] = (await beginScript(redis, names, [member])) as [number, number, string | null];
-      return { ticket, deleted: deleted === 1, written: written === null ? {} : decodeWritten(written) };
+      const answer = await beginScript(redis, names, [member]);
+      const [ticket, deleted, events, written] = answer as [number, number, number, string | null];
+      return { ticket, events, deleted: deleted === 1, written: written === null ? {} : decodeWritten(written) };
     },
     async noteWrite(member, properties, forMs) {
       const values = Object.entries(properties).flatMap(([key, value]) => [key, JSON.stringify(value)]);
       await noteWriteScript(redis, [writtenKey(member)], [forMs, ...values]);
     },
-    async settle(member, ticket) {
-      const settled = await settleScript(redis, [since, latest, failures], [member, ticket]);
+    async settle(member, ticket, events) {
+      const measured = name === "users" ? readableKeys(keys, now()) : [];
+      const settled = await settleScript(redis, [since, latest, failures, ...measured], [member, ticket, events ?? ""]);
       return settled === 1 ? "settled" : "pending";
     },
     async fail(member, failure) {
@@ -179,11 +215,12 @@ export function createLedger(redis: Redis, keys: Keys, name: "users" | "fanouts"
         redis.zscore(since, member),
         beginScript(redis, [keys.ledgerPart("ticket"), latest, writtenKey(member)], [member]),
       ]);
-      await settleScript(redis, [since, latest, failures], [member, (ticket as [number])[0]]);
+      // What nobody will read is not counted as readable.
+      await settleScript(redis, [since, latest, failures], [member, (ticket as [number])[0], ""]);
       return had !== null;
     },
     async latest(member) {
-      return Number((await redis.hget(latest, member))?.replace("d", "") ?? 0);
+      return Number(/\d+/.exec((await redis.hget(latest, member)) ?? "")?.[0] ?? 0);
     },
     async entry(member) {
       const score = await redis.zscore(since, member);

@@ -42,7 +42,7 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
   const parts = new Set<ExtraPart>([...flags.needs, ...extraParts.filter((part) => options.keep.has(part))]);
 
   return async (userId, call) => {
-    const { ticket, deleted, written } = await ledger.begin(userId);
+    const { ticket, events, deleted, written } = await ledger.begin(userId);
     const stamp = { fetchedAt: now(), ticket, schema: flags.schema };
     const found = deleted ? undefined : await fetchAndDerive(options, userId, parts, call, written);
     const outcome =
@@ -52,7 +52,7 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
             { flags: found.flags, status: "present", ...stamp },
             keepParts(found.profile, options.keep),
           );
-    const settled = await ledger.settle(userId, ticket);
+    const settled = await ledger.settle(userId, ticket, events);
     return {
       outcome: outcome === "committed" && found === undefined ? "deleted" : outcome,
       ticket,

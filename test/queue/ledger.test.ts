@@ -88,7 +88,7 @@ describe("the ledger", () => {
     await admissions().admit(routed(id));
     const { ticket } = await ledger.begin(id);
     await admissions().admit(routed(id));
-    expect(await ledger.settle(id, ticket)).toBe("pending");
+    expect(await ledger.settle(id, ticket, 1)).toBe("pending");
     expect((await ledger.entry(id))?.since).toBe(ticket);
     const later = await ledger.begin(id);
     expect(await ledger.settle(id, later.ticket)).toBe("settled");

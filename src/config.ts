@@ -131,6 +131,9 @@ const schema = z.object({
   KINDLING_SHUTDOWN_TIMEOUT: duration("20s"),
 });
 
+/** The names of all settings, as they stand in the environment. */
+export const settingNames: readonly string[] = Object.keys(schema.shape);
+
 /** Every setting, validated and with its default. Durations are in milliseconds. */
 export interface Config {
   /** Origin of the Kinde tenant, e.g. `https://acme.kinde.com`. */

@@ -36,9 +36,16 @@ export async function createEmulator(options: EmulatorOptions = {}): Promise<Emu
   });
   mountControl(app, emulator, faults);
   const listening = await listen(app, host, port);
-  url = `http://${host.includes(":") ? `[${host}]` : host}:${listening.port}`;
+  url = `http://${addressOf(host)}:${listening.port}`;
   onEvent({ type: "listening", url, users: tenant.kinde.userCount });
   return emulator;
+}
+
+// Listening everywhere is no address: what tokens name as issuer and audience must be one that clients can call.
+function addressOf(host: string): string {
+  if (host === "0.0.0.0") return "127.0.0.1";
+  if (host === "::") return "[::1]";
+  return host.includes(":") ? `[${host}]` : host;
 }
 
 function faceOf(tenant: Tenant, issuer: () => string, close: () => Promise<void>): Emulator {

@@ -15,7 +15,7 @@ import type {
 export interface EmulatorOptions {
   /** TCP port; default 0, any free one. */
   port?: number;
-  /** Address to listen on; default `127.0.0.1`. */
+  /** Address to listen on; default `127.0.0.1`. Listening everywhere, its own URLs name the loopback address. */
   host?: string;
   /** Users to begin with; default 0. A million starts as fast as one. */
   users?: number;

@@ -1,5 +1,7 @@
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, inject, it } from "vitest";
+import { loadConfig } from "../../src/config.ts";
 import { createEmulator } from "../../src/emulator/index.ts";
+import { dropKeys, uniquePrefix } from "../support/stack.ts";
 import { kindling, type Spawned, spawnKindling } from "./command-line.ts";
 
 let process: Spawned | undefined;
@@ -34,6 +36,25 @@ describe("kindling emulator", () => {
     expect(state.webhooks.map(({ endpoint }) => endpoint)).toEqual([webhook]);
     process.child.kill("SIGINT");
     expect(await process.ended).toMatchObject({ code: 0, stderr: "" });
+  });
+
+  it("prints settings that work where it listens on every address, too", async () => {
+    process = spawnKindling(["emulator", "--host", "0.0.0.0", "--port", "0"], {});
+    const domain = await setting("KINDE_DOMAIN");
+    const configuration = await fetch(`${domain}/.well-known/openid-configuration`);
+    expect(await configuration.json()).toMatchObject({ issuer: domain });
+    const env = {
+      KINDE_DOMAIN: domain,
+      KINDE_MANAGEMENT_CLIENT_ID: await setting("KINDE_MANAGEMENT_CLIENT_ID"),
+      KINDE_MANAGEMENT_CLIENT_SECRET: await setting("KINDE_MANAGEMENT_CLIENT_SECRET"),
+      REDIS_URL: inject("redisUrl"),
+      KINDLING_PREFIX: uniquePrefix(),
+    };
+    const { ids } = (await (await fetch(`${domain}/__emulator/users?limit=1`)).json()) as { ids: string[] };
+    const { json, stderr } = await kindling(["inspect", String(ids[0]), "--live", "--json"], env);
+    expect(stderr).toBe("");
+    expect(json).toMatchObject({ live: { exists: true } });
+    await dropKeys(loadConfig(env));
   });
 
   it("the seed decides who the users are", async () => {

@@ -1,0 +1,58 @@
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { loadConfig, settingNames } from "../../src/config.ts";
+
+const read = (file: string) => readFileSync(new URL(`../../${file}`, import.meta.url), "utf8");
+const namesIn = (text: string) => [...text.matchAll(/`([A-Z][A-Z_]+)`/g)].map(([, name]) => String(name));
+
+/** Rows of the settings' table: the names they are about, and the defaults they state, where these are values. */
+const rows = read("docs/operations.md")
+  .split("\n")
+  .filter((line) => /^\| `[A-Z_]+`/.test(line))
+  .map((line) => {
+    const [, names = "", defaults = ""] = line.split("|");
+    const stated = /^ `[^`<]+`(, `[^`<]+`)* $/.test(defaults);
+    return {
+      names: namesIn(names),
+      defaults: stated ? defaults.split(",").map((text) => text.replace(/[ `]/g, "")) : [],
+    };
+  });
+
+describe("docs/operations.md", () => {
+  it("has every setting there is, once, and no other", () => {
+    expect(rows.flatMap(({ names }) => names).sort()).toEqual([...settingNames].sort());
+  });
+
+  it("states the defaults that are in force", () => {
+    const required = {
+      KINDE_DOMAIN: "acme.kinde.com",
+      KINDE_MANAGEMENT_CLIENT_ID: "id",
+      KINDE_MANAGEMENT_CLIENT_SECRET: "secret",
+    };
+    const stated = rows.filter(({ names, defaults }) => names.length === defaults.length);
+    expect(stated.length).toBeGreaterThan(rows.length - 8);
+    for (const { names, defaults } of stated) {
+      const asDocumented = Object.fromEntries(names.map((name, index) => [name, defaults[index]]));
+      expect(loadConfig({ ...required, ...asDocumented }), names.join()).toEqual(loadConfig(required));
+    }
+  });
+});
+
+describe("docker-compose.yml", () => {
+  it("hands on every setting but those the image decides", () => {
+    const block = /environment: &settings\n((?: {4}.*\n)+)/.exec(read("docker-compose.yml"))?.[1] ?? "";
+    const names = [...block.matchAll(/^ {4}([A-Z_]+):/gm)].map(([, name]) => name);
+    const decided = ["HOST", "PORT", "KINDLING_FLAGS"];
+    expect(names.sort()).toEqual(settingNames.filter((name) => !decided.includes(name)).sort());
+  });
+});
+
+describe(".env.example and .env.emulator", () => {
+  it.each([".env.example", ".env.emulator"])("name no setting that does not exist: %s", (file) => {
+    // Those of compose itself: how many of each service.
+    const known = [...settingNames, "KINDLING_SERVERS", "KINDLING_WORKERS"];
+    const names = [...read(file).matchAll(/^(?:# )?([A-Z][A-Z_]+)=/gm)].map(([, name]) => name);
+    expect(names.length).toBeGreaterThanOrEqual(3);
+    expect(names.filter((name) => !known.includes(String(name)))).toEqual([]);
+  });
+});

@@ -114,7 +114,8 @@ end
 const beginScript = defineScript(`${drawTicketLua}${latestLua}
 local ticket = draw(KEYS[1])
 local mark, _, events = readLatest(redis.call('HGET', KEYS[2], ARGV[1]))
-return { ticket, mark == 'd' and 1 or 0, events, redis.call('GET', KEYS[3]) }
+local deleted = mark == 'd' or redis.call('EXISTS', KEYS[4]) == 1
+return { ticket, deleted and 1 or 0, events, redis.call('GET', KEYS[3]) }
 `);
 
 // Merged key by key, so that two writes of different properties do not forget each other.
@@ -134,8 +135,8 @@ local mark, number, events, reflected = readLatest(redis.call('HGET', KEYS[2], A
 local ticket = tonumber(ARGV[2])
 if number > ticket then
   local known = tonumber(ARGV[3])
-  if (known or not KEYS[4]) and since and since < ticket then
-    if KEYS[4] then noteReadable(KEYS[4], KEYS[5], since, known - reflected) end
+  if (known or not KEYS[5]) and since and since < ticket then
+    if KEYS[5] then noteReadable(KEYS[5], KEYS[6], since, known - reflected) end
     reflected = math.max(reflected, known or 0)
     redis.call('HSET', KEYS[2], ARGV[1], writeLatest(mark, number, events, reflected))
     -- Everything before the ticket is reflected: the oldest outstanding event is younger than it.
@@ -143,12 +144,19 @@ if number > ticket then
   end
   return 0
 end
-if KEYS[4] and since then noteReadable(KEYS[4], KEYS[5], since, events - reflected) end
+if mark == 'd' then redis.call('SET', KEYS[4], '1', 'PX', ARGV[4]) end
+if KEYS[5] and since then noteReadable(KEYS[5], KEYS[6], since, events - reflected) end
 redis.call('ZREM', KEYS[1], ARGV[1])
 redis.call('HDEL', KEYS[2], ARGV[1])
 redis.call('HDEL', KEYS[3], ARGV[1])
 return 1
 `);
+
+/**
+ * For so long after Kinde told of a deletion, in milliseconds, its API is not asked about the user: a copy of Kinde's
+ * that lags could still have them.
+ */
+const deletedForMs = 120_000;
 
 const failScript = defineScript(`${drawTicketLua}
 redis.call('ZADD', KEYS[1], 'NX', draw(KEYS[3]), ARGV[1])
@@ -167,6 +175,15 @@ export function createLedger(redis: Redis, keys: Keys, name: "users" | "fanouts"
   const { since, latest, failures } = ledgerKeys(keys, name);
 
   const writtenKey = (member: string) => keys.ledgerPart(`written:${member}`);
+  const deletedKey = (member: string) => keys.ledgerPart(`deleted:${member}`);
+  const begin = (member: string) =>
+    beginScript(redis, [keys.ledgerPart("ticket"), latest, writtenKey(member), deletedKey(member)], [member]);
+  const settle = (member: string, ticket: number, events: number | "", measured: string[]) =>
+    settleScript(
+      redis,
+      [since, latest, failures, deletedKey(member), ...measured],
+      [member, ticket, events, deletedForMs],
+    );
 
   const entries = async (scored: string[]): Promise<LedgerEntry[]> => {
     const members = scored.filter((_, index) => index % 2 === 0);
@@ -186,9 +203,7 @@ export function createLedger(redis: Redis, keys: Keys, name: "users" | "fanouts"
 
   return {
     async begin(member) {
-      const names = [keys.ledgerPart("ticket"), latest, writtenKey(member)];
-      const answer = await beginScript(redis, names, [member]);
-      const [ticket, deleted, events, written] = answer as [number, number, number, string | null];
+      const [ticket, deleted, events, written] = (await begin(member)) as [number, number, number, string | null];
       return { ticket, events, deleted: deleted === 1, written: written === null ? {} : decodeWritten(written) };
     },
     async noteWrite(member, properties, forMs) {
@@ -197,8 +212,7 @@ export function createLedger(redis: Redis, keys: Keys, name: "users" | "fanouts"
     },
     async settle(member, ticket, events) {
       const measured = name === "users" ? readableKeys(keys, now()) : [];
-      const settled = await settleScript(redis, [since, latest, failures, ...measured], [member, ticket, events ?? ""]);
-      return settled === 1 ? "settled" : "pending";
+      return (await settle(member, ticket, events ?? "", measured)) === 1 ? "settled" : "pending";
     },
     async fail(member, failure) {
       await failScript(redis, [since, failures, keys.ledgerPart("ticket")], [member, JSON.stringify(failure)]);
@@ -211,12 +225,9 @@ export function createLedger(redis: Redis, keys: Keys, name: "users" | "fanouts"
     },
     async discard(member) {
       // By a ticket of now: an event that comes while an operator decides is none of what is discarded.
-      const [had, ticket] = await Promise.all([
-        redis.zscore(since, member),
-        beginScript(redis, [keys.ledgerPart("ticket"), latest, writtenKey(member)], [member]),
-      ]);
+      const [had, ticket] = await Promise.all([redis.zscore(since, member), begin(member)]);
       // What nobody will read is not counted as readable.
-      await settleScript(redis, [since, latest, failures], [member, (ticket as [number])[0], ""]);
+      await settle(member, (ticket as [number])[0], "", []);
       return had !== null;
     },
     async latest(member) {

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import type { Scene, Step } from "./scene.ts";
 
 type Change = (scene: Scene, id: string, step: Step) => unknown;
@@ -78,6 +79,13 @@ export const changes = {
   farewell: ({ kinde, leaver }: Scene) => {
     if (kinde.user(leaver) !== undefined) kinde.emit("user.deleted", { user: { id: leaver } });
   },
+  /** An operator's refresh that reads the user as of now and comes home last: whatever began later must win. */
+  overtake: ofUser(async ({ kinde, stack }, id, { choice }) => {
+    stack.emulator.faults.set({ kind: "latency", user: id, ms: 60 + (choice % 60), when: "after", count: 2 });
+    await stack.store.queues.enqueueReprocess([id]).catch(() => undefined);
+    await delay(choice % 30);
+    if (kinde.user(id) !== undefined) kinde.updateUser(id, { firstName: `O${choice}` });
+  }),
   /** An operator's: not caused by any event, and not to be had while Redis is away. */
   reprocess: ofUser(({ stack }, id) => stack.store.queues.enqueueReprocess([id]).catch(() => undefined)),
 } as const;

@@ -14,11 +14,12 @@ export async function judge(scene: Scene, patienceMs: number): Promise<void> {
   for (const undo of scene.undo.reverse()) await undo();
   await stack.emulator.deliveries.settled();
   await until(async () => expect(await outstanding(stack)).toEqual(nothing), patienceMs);
-  const farewell = (await held(stack, leaver)).status !== undefined;
+  const farewell = (await until(() => held(stack, leaver))).status !== undefined;
   kinde.deleteUser(leaver, { silent: true });
   const ids = users.filter((id) => id !== undefined);
   for (const id of farewell ? [...ids, leaver] : ids) {
-    expect(await held(stack, id)).toEqual(expected(kinde.user(id)));
+    // Redis may be slow to come back: asking may be repeated, the answer counts at once.
+    expect(await until(() => held(stack, id))).toEqual(expected(kinde.user(id)));
   }
 }
 
@@ -28,7 +29,13 @@ export async function outstanding({ store }: Stack) {
   const jobs = await Promise.all(
     (["refresh", "bulk", "fanout"] as const).map(async (name) => {
       const found = await queues[name].getJobs(["waiting", "active", "delayed", "prioritized", "failed"]);
-      return [name, found.map(({ data, failedReason }) => ({ ...data, failedReason }))] as const;
+      const told = found.map(async (job) => ({
+        ...job.data,
+        state: await job.getState(),
+        attempts: `${job.attemptsMade} of ${job.attemptsStarted} begun`,
+        failedReason: job.failedReason,
+      }));
+      return [name, await Promise.all(told)] as const;
     }),
   );
   return {

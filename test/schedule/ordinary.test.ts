@@ -1,0 +1,62 @@
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { type Stack, startStack } from "../support/stack.ts";
+import { changes } from "./changes.ts";
+import { judge } from "./judge.ts";
+import { mishaps } from "./mishaps.ts";
+import { createScene, play } from "./scene.ts";
+import { playAll, scheduleOf, seeds } from "./seeds.ts";
+import { createTearing } from "./tearing.ts";
+import { weigh } from "./weights.ts";
+
+// Several at once, as most of a schedule is waiting; each on a stack of its own, so that a seed meets no other.
+const laneCount = 4;
+const list = seeds(200);
+const lanes: ((seed: number) => Promise<void>)[] = [];
+const stacks: Stack[] = [];
+
+/** Quick, so that a schedule takes no second; and no watch: without a disaster the queue alone must do. */
+const env = {
+  KINDLING_RETRY_BASE: "10ms",
+  KINDLING_RETRY_MAX: "80ms",
+  KINDLING_BURST_QUIET: "15ms",
+  KINDLING_BURST_MAX: "60ms",
+  KINDLING_KINDE_TIMEOUT: "400ms",
+  KINDLING_KEYS_COOLDOWN: "100ms",
+  KINDLING_WATCH_INTERVAL: "1h",
+  KINDLING_SHUTDOWN_TIMEOUT: "2s",
+};
+
+const weights = {
+  ...weigh(changes, 3),
+  ...weigh(mishaps, 1),
+  rolePermissions: 6,
+  slow: 8,
+};
+
+beforeAll(async () => {
+  for (let lane = 0; lane < Math.min(laneCount, list.length); lane += 1) {
+    const tearing = createTearing();
+    const stack = await startStack({ env, emulator: { retryTimeScale: 0.002, onEvent: tearing.onEvent } });
+    tearing.watch(stack.emulator);
+    stack.subscribe();
+    await stack.startWorkers();
+    stacks.push(stack);
+    lanes.push(async (seed) => {
+      const scene = createScene(stack, tearing.changes);
+      const steps = scheduleOf(seed, weights, { minLength: 10, maxLength: 40 });
+      await play(scene, steps, { ...changes, ...mishaps });
+      await judge(scene, 15_000);
+    });
+  }
+}, 60_000);
+
+afterAll(() => Promise.all(stacks.map((stack) => stack.close())), 60_000);
+
+it(
+  `after any of ${list.length} schedules of changes, late deliveries and failing fetches, Redis holds Kinde's truth`,
+  async () => {
+    expect(lanes.length).toBeGreaterThan(0);
+    await playAll("test/schedule/ordinary.test.ts", list, lanes);
+  },
+  list.length * 3_000 + 30_000,
+);

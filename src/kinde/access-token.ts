@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
 import { KindeError, ThrottledError } from "../errors.ts";
 import { pauseOf } from "./rate-limit-reset.ts";
+import { withDeadline } from "./with-deadline.ts";
 
 /** An access token for the Management API; times in milliseconds since the epoch. */
 export interface AccessToken {
@@ -128,18 +129,20 @@ async function requestToken(options: AccessTokensOptions, signal: AbortSignal): 
   let response: Response;
   let body: unknown;
   try {
-    response = await fetch(`${origin}/oauth2/token`, {
-      method: "POST",
-      body: new URLSearchParams({
-        grant_type: "client_credentials",
-        client_id: clientId,
-        client_secret: clientSecret,
-        audience,
-      }),
-      redirect: "error",
-      signal: AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]),
+    [response, body] = await withDeadline(signal, timeoutMs, async (deadline) => {
+      const answer = await fetch(`${origin}/oauth2/token`, {
+        method: "POST",
+        body: new URLSearchParams({
+          grant_type: "client_credentials",
+          client_id: clientId,
+          client_secret: clientSecret,
+          audience,
+        }),
+        redirect: "error",
+        signal: deadline,
+      });
+      return [answer, await answer.json()];
     });
-    body = await response.json();
   } catch (cause) {
     signal.throwIfAborted();
     throw new KindeError("kinde_unavailable", "Kinde gave no access token: no answer that can be read.", { cause });

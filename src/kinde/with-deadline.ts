@@ -1,6 +1,7 @@
 /**
  * Runs a task under a signal that is aborted with the given one, or after so long, then with a `TimeoutError`.
- * `AbortSignal.any` would do, but leaves a little of each call behind on a long-lived signal (seen on Node 20).
+ * `AbortSignal.any` with `AbortSignal.timeout` would do, but on Node 20 it leaves a little of each call behind on a
+ * long-lived signal, and now and then never fires, as its timer may be collected: a call then hangs for good.
  */
 export async function withDeadline<T>(
   signal: AbortSignal,

@@ -2,11 +2,14 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { burst } from "./burst.ts";
 import { ingest } from "./ingest.ts";
+import { memory } from "./memory.ts";
+import { read } from "./read.ts";
 import { type Benchmark, isMet, type Outcome } from "./support/benchmark.ts";
 import { render } from "./support/report.ts";
 
-const benchmarks: Readonly<Record<string, Benchmark>> = { ingest };
+const benchmarks: Readonly<Record<string, Benchmark>> = { ingest, read, burst, memory };
 
 const usage = `npm run bench -- [name …] [--quick] [--json]
   names: ${Object.keys(benchmarks).join(", ")} (default: all)

@@ -2,8 +2,7 @@ import type { Flags } from "./define-flags.ts";
 
 /** Defaults of its own for each answer: what an app does to one must not show in another's. */
 export function copyDefaults<V extends Record<string, unknown>>({ defaults }: Flags<V>): V {
-  const flat = Object.values(defaults).every((value) => typeof value !== "object" || value === null);
-  return flat ? { ...defaults } : structuredClone(defaults);
+  return acceptValues({ definitions: {}, defaults }, {});
 }
 
 /**
@@ -11,14 +10,19 @@ export function copyDefaults<V extends Record<string, unknown>>({ defaults }: Fl
  * taken only if its flag could have it, and the default stands in else.
  */
 export function acceptValues<V extends Record<string, unknown>>(
-  flags: Flags<V>,
+  { definitions, defaults }: Pick<Flags<V>, "definitions" | "defaults">,
   found: Readonly<Record<string, unknown>>,
 ): V {
-  const values: Record<string, unknown> = copyDefaults(flags);
-  for (const [name, definition] of Object.entries(flags.definitions)) {
+  const values: Record<string, unknown> = {};
+  for (const name in defaults) {
     const value = Object.hasOwn(found, name) ? found[name] : undefined;
-    if (value !== undefined && definition.accepts(value)) values[name] = value;
+    const accepted = value !== undefined && definitions[name]?.accepts(value);
+    values[name] = accepted ? value : copy(defaults[name]);
   }
   // Every name is there with a default, and each value was accepted by its definition.
   return values as V;
+}
+
+function copy(value: unknown): unknown {
+  return typeof value === "object" && value !== null ? structuredClone(value) : value;
 }

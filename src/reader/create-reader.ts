@@ -18,10 +18,10 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
   const commits = createCommits(redis, keys);
   const ask = createAskForRefresh({ redis, keys, timeoutMs, now });
 
-  const look = async (userId: string): Promise<Found> => {
-    const text = await within(timeoutMs, () => redis.get(keys.flags(userId)));
-    return text === nothing ? { status: "unavailable" } : parseFound(text);
-  };
+  const look = (userId: string): Promise<Found> =>
+    within(timeoutMs, () => redis.get(keys.flags(userId))).then((text) =>
+      text === nothing ? { status: "unavailable" } : parseFound(text),
+    );
   const waitForFresh = createWaitForFresh({ look, ask, commits });
 
   /** The oldest fetch that will do, and whether this one has to be waited for. */
@@ -36,6 +36,10 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
       soft: age > freshness.soft,
     };
   };
+
+  // Nearly every lookup: nothing more is to be thought of.
+  const isYoung = ({ record }: Found, maxAge: number, claims: UserClaims | undefined) =>
+    record !== undefined && claims === undefined && now() - record.fetchedAt <= Math.min(maxAge, freshness.soft);
 
   const refreshed = async (userId: string, found: Found, maxAge: number, wait?: number, claims?: UserClaims) => {
     // Nothing can be asked of a Redis that does not answer, and a deleted user stays deleted.
@@ -56,7 +60,8 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
   return {
     async get(userId, { maxAge = Number.POSITIVE_INFINITY, wait, claims: given } = {}) {
       const claims = given?.sub === userId ? given : undefined;
-      const found = await refreshed(userId, await look(userId), maxAge, wait, claims);
+      const looked = await look(userId);
+      const found = isYoung(looked, maxAge, claims) ? looked : await refreshed(userId, looked, maxAge, wait, claims);
       const answer = composeAnswer(flags, freshness, found, claims, now());
       return found.status === "missing" ? { ...answer, complete: await isComplete() } : answer;
     },

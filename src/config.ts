@@ -121,6 +121,15 @@ const schema = z.object({
   KINDLING_SWEEP_BACKLOG: count(5_000),
   KINDLING_INDEX_LAG: duration("2m", { min: 0 }),
   KINDLING_EXTRAS_MAX_AGE: duration("7d"),
+  KINDLING_AUDIT_INTERVAL: duration("1h", { min: 0 }),
+  KINDLING_AUDIT_SAMPLE: count(50, { min: 0, max: 10_000 }),
+  KINDLING_WEBHOOK_URL: z.url({ protocol: /^https?$/, message: "must be a URL" }).optional(),
+  KINDLING_METRICS_PORT: z
+    .string()
+    .regex(/^\d{1,5}$/, "must be a port")
+    .transform(Number)
+    .refine((port) => port <= 65_535, "must be a port")
+    .optional(),
   KINDLING_WRITE_SETTLE: duration("30s"),
   KINDLING_API_TOKEN: z
     .string()
@@ -176,6 +185,16 @@ export interface Config {
     /** Age at which roles, permissions and billing, which the search does not show, are fetched again. */
     extrasMaxAgeMs: number;
   };
+  audit: {
+    /** 0: none by itself. */
+    intervalMs: number;
+    /** Records that each looks at. */
+    sample: number;
+  };
+  /** Where Kinde delivers to us, as seen from outside; absent: whichever of its webhooks ends in our route. */
+  webhookUrl: string | undefined;
+  /** Where metrics are served; absent: nowhere. */
+  metricsPort: number | undefined;
   /** How long after a write through Kindling an answer of Kinde's may be older than it. */
   writeSettleMs: number;
   /** The write-through route; off without a token. */
@@ -237,6 +256,9 @@ function toConfig(env: z.output<typeof schema>): Config {
       indexLagMs: env.KINDLING_INDEX_LAG,
       extrasMaxAgeMs: env.KINDLING_EXTRAS_MAX_AGE,
     },
+    audit: { intervalMs: env.KINDLING_AUDIT_INTERVAL, sample: env.KINDLING_AUDIT_SAMPLE },
+    webhookUrl: env.KINDLING_WEBHOOK_URL,
+    metricsPort: env.KINDLING_METRICS_PORT,
     writeSettleMs: env.KINDLING_WRITE_SETTLE,
     writeApi: { token: env.KINDLING_API_TOKEN, callsPerMinute: env.KINDLING_API_CALLS_PER_MINUTE },
     shutdownTimeoutMs: env.KINDLING_SHUTDOWN_TIMEOUT,

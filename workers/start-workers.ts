@@ -5,11 +5,15 @@ import type { Ledger } from "../src/queue/ledger.ts";
 import type { Queues } from "../src/queue/queues.ts";
 import type { FanOut } from "../src/refresh/fan-out.ts";
 import type { RefreshUser } from "../src/refresh/refresh-user.ts";
+import { type AuditWorkerOptions, createAuditWorker } from "./audit-worker.ts";
 import { createWorker, type WorkerDeps } from "./create-worker.ts";
 import { createSweepWorker, type SweepWorkerOptions } from "./sweep-worker.ts";
 
 /** What the workers need. */
-export interface StartWorkersOptions extends Omit<WorkerDeps, "signal">, Omit<SweepWorkerOptions, "queues"> {
+export interface StartWorkersOptions
+  extends Omit<WorkerDeps, "signal">,
+    Omit<SweepWorkerOptions, "queues">,
+    Omit<AuditWorkerOptions, "queues"> {
   queues: Queues;
   users: Ledger;
   fanouts: Ledger;
@@ -38,6 +42,7 @@ export function startWorkers(options: StartWorkersOptions): Workers {
     bulkWorker(options, deps),
     fanoutWorker(options, deps),
     createSweepWorker(options, deps),
+    createAuditWorker(options, deps),
   ];
   return {
     async close(graceMs) {

@@ -18,6 +18,7 @@ export function benchConfig(given: {
     KINDLING_FLAGS: fileURLToPath(new URL("../../kindling.flags.ts", import.meta.url)),
     KINDLING_LOG_LEVEL: "warn",
     KINDLING_SWEEP_INTERVAL: "0s",
+    KINDLING_AUDIT_INTERVAL: "0s",
     ...given.env,
   });
 }

@@ -6,6 +6,7 @@ import { type CallBudget, createCallBudget } from "../cache/call-budget.ts";
 import { createKeys, type Keys } from "../cache/keys.ts";
 import { createRecords, type Records } from "../cache/records.ts";
 import { checkRedis, connectRedis } from "../cache/redis.ts";
+import { sampleUsers } from "../cache/sample-users.ts";
 import { createSeenUsers, type SeenUsers } from "../cache/seen-users.ts";
 import type { Config } from "../config.ts";
 import { KindlingError, RedisError } from "../errors.ts";
@@ -14,19 +15,26 @@ import { loadFlags } from "../flags/load-flags.ts";
 import { createApp } from "../http/create-app.ts";
 import { type Server, serve } from "../http/serve.ts";
 import { createAccessTokens, createMemoryTokenStore } from "../kinde/access-token.ts";
+import { checkWebhook } from "../kinde/check-webhook.ts";
 import { type CallOptions, createManagementApi, type ManagementApi } from "../kinde/management-api.ts";
 import { extraParts } from "../kinde/profile.ts";
+import { neededEventTypes } from "../kinde/route-event.ts";
 import { createSigningKeys } from "../kinde/signing-keys.ts";
+import { createWebhooks } from "../kinde/webhooks.ts";
 import { errorFields, type Log } from "../log.ts";
 import { createAcknowledgeUsers } from "../queue/acknowledge-users.ts";
 import { createAdmissions } from "../queue/admit-events.ts";
+import { type AuditLog, createAuditLog } from "../queue/audit-log.ts";
 import { grantWishes } from "../queue/grant-wishes.ts";
 import { createLedger, type Ledger } from "../queue/ledger.ts";
+import { createPulse, type PulseStore } from "../queue/pulse.ts";
 import { createQueues, type Queues } from "../queue/queues.ts";
 import { scheduleSweeps } from "../queue/schedule-sweeps.ts";
+import { scheduleTick } from "../queue/schedule-tick.ts";
 import { createSweepLog, type SweepLog } from "../queue/sweep-log.ts";
 import { usersInHand } from "../queue/users-in-hand.ts";
 import { watchLedger } from "../queue/watch-ledger.ts";
+import { auditUser } from "../refresh/audit-user.ts";
 import { createFanOut } from "../refresh/fan-out.ts";
 import { createRefreshUser } from "../refresh/refresh-user.ts";
 import { createSetProperties } from "../refresh/set-properties.ts";
@@ -50,6 +58,8 @@ export interface Store {
   budget: CallBudget;
   sweeps: SweepLog;
   seen: SeenUsers;
+  audits: AuditLog;
+  pulse: PulseStore;
   close(): Promise<void>;
 }
 
@@ -83,6 +93,8 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
     queues,
     sweeps: createSweepLog({ redis, keys }),
     seen: createSeenUsers({ redis, keys }),
+    audits: createAuditLog({ redis, keys }),
+    pulse: createPulse({ redis, keys, now }),
     budget: createCallBudget({ redis, keys, ...config.calls, leaseMs: config.kindeTimeoutMs + 5_000 }),
     async close() {
       await queues.close();
@@ -202,6 +214,24 @@ export function createRefresh(config: Config, world: World, store: Store, flags:
     setProperties: createSetProperties({ api, ledger, records, queues, refreshUser, settleMs }),
     fanOut: createFanOut({ ...shared, inHand: () => usersInHand(queues) }),
     sweepStep: createSweepStep(config, world, store, shared),
+    ...createAudit(config, world, store, shared),
+  };
+}
+
+function createAudit(
+  config: Config,
+  { now }: World,
+  { redis, keys, records, users: ledger }: Store,
+  { api, flags }: { api: ManagementApi; flags: Flags },
+) {
+  const signIns = config.refreshOnSignIn;
+  const options = { api, ledger, records, flags, keep: config.profile, signIns };
+  const needed = neededEventTypes(config);
+  return {
+    auditUser: (userId: string, call: CallOptions) => auditUser(options, userId, call),
+    drawSample: () => sampleUsers(redis, keys, config.audit.sample),
+    checkWebhook: (call: CallOptions) =>
+      checkWebhook({ webhooks: createWebhooks(api), url: config.webhookUrl, needed, now }, call),
   };
 }
 
@@ -231,6 +261,9 @@ function startWatch(config: Config, { now }: World, log: Log, store: Store): Run
   let current: Promise<void> = Promise.resolve();
   const look = async () => {
     await scheduleSweeps({ ...store, intervalMs: config.sweep.intervalMs });
+    await scheduleTick(store.queues.audit, config.audit.intervalMs);
+    const { silence, say } = await store.pulse.look();
+    if (say) log.warn({ ...silence }, "no event for longer than usual: see kindling status");
     return watchLedger(options);
   };
   const watch = () => {

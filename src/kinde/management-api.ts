@@ -18,7 +18,7 @@ export interface Call<T> {
 
 /** One call that changes something. */
 export interface Change<T> extends Call<T> {
-  method: "PATCH" | "POST";
+  method: "PATCH" | "POST" | "DELETE";
   /** Sent as JSON. */
   body?: unknown;
 }
@@ -114,7 +114,8 @@ async function request(
   signal: AbortSignal,
 ): Promise<Answer> {
   try {
-    const change = "method" in call ? { method: call.method, body: JSON.stringify(call.body ?? {}) } : {};
+    const body = "method" in call && call.method !== "DELETE" ? { body: JSON.stringify(call.body ?? {}) } : {};
+    const change = "method" in call ? { method: call.method, ...body } : {};
     return await withDeadline(signal, timeoutMs, async (deadline) => {
       const response = await fetch(origin + call.path, {
         ...change,

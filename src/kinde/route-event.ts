@@ -61,6 +61,13 @@ export function routeEvent(event: KindeEvent, options: { refreshOnSignIn: boolea
   return isKnown(event.type) ? routers[event.type](event.data) : { to: "none", reason: "unknown" };
 }
 
+/** The event types that make work, which a webhook of ours must therefore be told of. */
+export function neededEventTypes({ refreshOnSignIn }: { refreshOnSignIn: boolean }): string[] {
+  return Object.entries(routers)
+    .filter(([type, router]) => router !== nowhere && (refreshOnSignIn || type !== "user.authenticated"))
+    .map(([type]) => type);
+}
+
 function isKnown(type: string): type is keyof typeof routers {
   return Object.hasOwn(routers, type);
 }

@@ -2,10 +2,17 @@ import { type JobsOptions, Queue } from "bullmq";
 import type { Redis } from "ioredis";
 import type { Keys } from "../cache/keys.ts";
 import type { FanoutSubject } from "../kinde/route-event.ts";
+import type { AuditState } from "../refresh/audit.ts";
 import type { SweepState } from "../refresh/sweep.ts";
 
 /** Names of the queues, as a BullMQ dashboard shows them. */
-export const queueNames = { refresh: "refresh", bulk: "bulk", fanout: "fanout", sweep: "sweep" } as const;
+export const queueNames = {
+  refresh: "refresh",
+  bulk: "bulk",
+  fanout: "fanout",
+  sweep: "sweep",
+  audit: "audit",
+} as const;
 
 /** Refresh one user, now: somebody waits for it. */
 export interface RefreshJob {
@@ -45,6 +52,11 @@ export interface SweepJob {
   state?: SweepState;
 }
 
+/** `tick`: it is time for an audit. `audit`: one, with how far it has come. */
+export interface AuditJob {
+  state?: AuditState;
+}
+
 /** The queues, and the only ways to put something into them. */
 export interface Queues {
   /** To be waited for once: a queue whose first look at Redis fails never recovers. */
@@ -53,6 +65,7 @@ export interface Queues {
   bulk: Queue<BulkJob>;
   fanout: Queue<FanoutJob>;
   sweep: Queue<SweepJob>;
+  audit: Queue<AuditJob>;
   /** A user who waits already is not added twice; one being fetched is fetched once more; a waiting retry is pulled forward. */
   enqueueRefreshes(refreshes: readonly (RefreshJob & { delayMs: number })[]): Promise<void>;
   /** After so long, whatever happens until then: an event's own refresh meanwhile does not count as this one. */
@@ -66,6 +79,8 @@ export interface Queues {
   enqueueFanouts(subjects: readonly FanoutSubject[]): Promise<void>;
   /** One sweep at a time in the fleet: nothing happens while one is waiting or under way. */
   enqueueSweep(): Promise<void>;
+  /** Likewise for audits. */
+  enqueueAudit(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -97,13 +112,15 @@ export function createQueues({ redis, keys, retry, onError }: QueuesOptions): Qu
   const bulk = open<BulkJob>(queueNames.bulk);
   const fanout = open<FanoutJob>(queueNames.fanout);
   const sweep = open<SweepJob>(queueNames.sweep);
+  const audit = open<AuditJob>(queueNames.audit);
   return {
     refresh,
     bulk,
     fanout,
     sweep,
+    audit,
     async ready() {
-      await Promise.all([refresh, bulk, fanout, sweep].map((queue) => queue.waitUntilReady()));
+      await Promise.all([refresh, bulk, fanout, sweep, audit].map((queue) => queue.waitUntilReady()));
     },
     async enqueueRefreshes(refreshes) {
       if (refreshes.length === 0) return;
@@ -147,8 +164,11 @@ export function createQueues({ redis, keys, retry, onError }: QueuesOptions): Qu
     async enqueueSweep() {
       await sweep.add("sweep", {}, { deduplication: { id: "sweep" } });
     },
+    async enqueueAudit() {
+      await audit.add("audit", {}, { deduplication: { id: "audit" } });
+    },
     async close() {
-      await Promise.all([refresh.close(), bulk.close(), fanout.close(), sweep.close()]);
+      await Promise.all([refresh.close(), bulk.close(), fanout.close(), sweep.close(), audit.close()]);
     },
   };
 }

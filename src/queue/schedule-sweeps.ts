@@ -1,4 +1,5 @@
 import type { Queues } from "./queues.ts";
+import { scheduleTick } from "./schedule-tick.ts";
 import type { SweepLog } from "./sweep-log.ts";
 
 /** What scheduling needs. */
@@ -14,13 +15,6 @@ export interface ScheduleSweepsOptions {
  * wiped) is swept now. Cheap, and meant to be called again and again: a wiped Redis has lost the schedule too.
  */
 export async function scheduleSweeps({ queues, sweeps, intervalMs }: ScheduleSweepsOptions): Promise<void> {
-  if (intervalMs === 0) {
-    await queues.sweep.removeJobScheduler("tick");
-    return;
-  }
-  const scheduled = await queues.sweep.getJobScheduler("tick");
-  if (scheduled?.every !== intervalMs) {
-    await queues.sweep.upsertJobScheduler("tick", { every: intervalMs }, { name: "tick", data: {} });
-  }
-  if ((await sweeps.last()) === undefined) await queues.enqueueSweep();
+  await scheduleTick(queues.sweep, intervalMs);
+  if (intervalMs > 0 && (await sweeps.last()) === undefined) await queues.enqueueSweep();
 }

@@ -27,6 +27,7 @@ export function envOf(config: Config): Record<string, string> {
     KINDLING_PREFIX: config.prefix,
     KINDLING_FLAGS: config.flagsFile,
     KINDLING_SWEEP_INTERVAL: "0s",
+    KINDLING_AUDIT_INTERVAL: "0s",
     KINDLING_CALLS_PER_MINUTE: String(config.calls.perMinute),
     KINDLING_CALLS_AT_ONCE: String(config.calls.atOnce),
   };

@@ -106,6 +106,9 @@ describe("a fan-out", () => {
       refreshUser: () => Promise.reject(new Error("nobody is to be refreshed")),
       acknowledge: async () => {},
       sweepStep: () => Promise.reject(new Error("nothing is to be swept")),
+      drawSample: async () => [],
+      auditUser: () => Promise.reject(new Error("nobody is to be audited")),
+      checkWebhook: () => Promise.reject(new Error("nothing is to be checked")),
       paceMs: 0,
       backlog: 1,
       fanOut: async (_subject, at) => {

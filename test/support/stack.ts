@@ -60,6 +60,7 @@ export function testConfig(
     KINDLING_CALLS_PER_MINUTE: "100000",
     KINDLING_CALLS_AT_ONCE: "100",
     KINDLING_SWEEP_INTERVAL: "0s",
+    KINDLING_AUDIT_INTERVAL: "0s",
     ...env,
   });
 }

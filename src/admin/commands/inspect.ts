@@ -1,16 +1,16 @@
 import type { Command } from "commander";
 import type { Config } from "../../config.ts";
 import { loadFlags } from "../../flags/load-flags.ts";
+import { patiently } from "../../kinde/patiently.ts";
+import { compareLive, fetchLive, type LiveComparison } from "../../refresh/compare-live.ts";
 import { parseUserId } from "../arguments.ts";
 import { openKinde, type Store } from "../compose.ts";
 import { exitCodes, exitCodesHelp } from "../exit-codes.ts";
-import { compareLive, type LiveComparison } from "../inspect/compare-live.ts";
 import { type InspectOptions, inspectUser } from "../inspect/inspect-user.ts";
 import { type InspectionAnswer, renderInspection } from "../inspect/render-inspection.ts";
 import { createPaint } from "../output/paint.ts";
 import { jsonOption, type ReportOptions, report } from "../output/report.ts";
 import { sayWaiting } from "../output/waiting.ts";
-import { patiently } from "../patiently.ts";
 import type { CommandContext, Terminal } from "../terminal.ts";
 import { withStore } from "../with-store.ts";
 
@@ -74,10 +74,10 @@ function lookLive(
   const api = openKinde(config, terminal.world, store);
   const signal = terminal.stopSignal();
   return patiently(
-    // Read anew for each try: while we waited, a refresh may have come between.
     async () => {
-      const call = { priority: "webhook", signal } as const;
-      return compareLive(userId, await store.records.read(userId), { api, flags, keep, call });
+      const live = await fetchLive(userId, { api, flags, keep, call: { priority: "webhook", signal } });
+      // Read after the fetch: while we waited, a refresh may have come between.
+      return compareLive(await store.records.read(userId), live, keep);
     },
     { signal, onWait: sayWaiting(terminal) },
   );

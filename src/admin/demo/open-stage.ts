@@ -88,6 +88,7 @@ function demoSettings(kinde: Emulator, { url, prefix }: DemoRedis, apiToken: str
     KINDLING_API_TOKEN: apiToken,
     // Swept when the story says so, and the emulator's index does not lag: what is found, and in how many calls, is exact.
     KINDLING_SWEEP_INTERVAL: "0s",
+    KINDLING_AUDIT_INTERVAL: "0s",
     KINDLING_INDEX_LAG: "0s",
     // Nobody wants to watch a demo wait; and on a slow machine the burst may well take longer than the default allows.
     KINDLING_RETRY_BASE: "100ms",

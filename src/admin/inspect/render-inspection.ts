@@ -1,7 +1,7 @@
+import type { Difference, LiveComparison } from "../../refresh/compare-live.ts";
 import { align } from "../output/align.ts";
 import type { Paint } from "../output/paint.ts";
 import { durationWords, instantWords, plural } from "../output/words.ts";
-import type { Difference, LiveComparison } from "./compare-live.ts";
 import type { Inspection, RecordView } from "./inspect-user.ts";
 import type { FlagView } from "./view-flags.ts";
 

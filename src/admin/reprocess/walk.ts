@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { KindeError } from "../../errors.ts";
 import type { Listing, ListingPage } from "../../kinde/list-users.ts";
+import { patiently } from "../../kinde/patiently.ts";
 import type { Queues } from "../../queue/queues.ts";
-import { patiently } from "../patiently.ts";
 import type { Bookmark } from "./bookmark.ts";
 import { estimateTotal } from "./estimate-total.ts";
 import type { Progress } from "./progress.ts";

@@ -1,10 +1,11 @@
 import { isDeepStrictEqual } from "node:util";
-import type { StoredRecord } from "../../cache/records.ts";
-import type { Flags } from "../../flags/define-flags.ts";
-import type { CallOptions, ManagementApi } from "../../kinde/management-api.ts";
-import { extraParts, keepParts, type Profile } from "../../kinde/profile.ts";
-import type { ProfilePart } from "../../profile-parts.ts";
-import { fetchAndDerive } from "../../refresh/refresh-user.ts";
+import type { StoredRecord } from "../cache/records.ts";
+import type { Flags } from "../flags/define-flags.ts";
+import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
+import { extraParts, keepParts, type Profile } from "../kinde/profile.ts";
+import type { ProfilePart } from "../profile-parts.ts";
+import type { Written } from "../queue/ledger.ts";
+import { fetchAndDerive } from "./refresh-user.ts";
 
 /** One value that is not the same in the record and at Kinde. */
 export interface Difference {
@@ -23,22 +24,34 @@ export interface LiveComparison {
   profile: Difference[];
 }
 
-/** What comparing needs. */
-export interface CompareOptions {
+/** A user as a refresh would commit it; `undefined`: Kinde has none. */
+export type LiveUser = { profile: Profile; flags: Record<string, unknown> } | undefined;
+
+/** What fetching for a comparison needs. */
+export interface FetchLiveOptions {
   api: ManagementApi;
   flags: Flags;
   keep: ReadonlySet<ProfilePart>;
   call: CallOptions;
+  /** Values to take before Kinde's answer, as a refresh does. */
+  written?: Written;
 }
 
-/** Fetches the user just as a refresh would, commits nothing, and says where the record differs. */
-export async function compareLive(
+/** Fetches the user just as a refresh would, and commits nothing. */
+export async function fetchLive(
   userId: string,
-  { flags: record, profile }: StoredRecord,
-  { api, flags, keep, call }: CompareOptions,
-): Promise<LiveComparison> {
+  { api, flags, keep, call, written }: FetchLiveOptions,
+): Promise<LiveUser> {
   const parts = new Set([...flags.needs, ...extraParts.filter((part) => keep.has(part))]);
-  const live = await fetchAndDerive({ api, flags }, userId, parts, call);
+  return fetchAndDerive({ api, flags }, userId, parts, call, written);
+}
+
+/** Where a record differs from the user at Kinde. */
+export function compareLive(
+  { flags: record, profile }: StoredRecord,
+  live: LiveUser,
+  keep: ReadonlySet<ProfilePart>,
+): LiveComparison {
   const recorded = record?.status === "present";
   if (live === undefined || !recorded) {
     return { exists: live !== undefined, same: (live !== undefined) === recorded, flags: [], profile: [] };

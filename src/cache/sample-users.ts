@@ -1,0 +1,33 @@
+import type { Redis } from "ioredis";
+import type { Keys } from "./keys.ts";
+
+/** Keys looked at from one random place. */
+const stretch = 50;
+/** Places without a new record after which the search is given up: the store holds hardly any, or little else but others' keys. */
+const mostMisses = 200;
+
+/**
+ * Ids of users with a record, tombstones included, drawn at random: each from another place in Redis' walk over its keys,
+ * which goes in the order of their hashes. Fewer than asked for where there are no more.
+ */
+export async function sampleUsers(redis: Redis, keys: Keys, size: number, random = Math.random): Promise<string[]> {
+  const [open, close] = keys.flags("\n").split("\n") as [string, string];
+  const found = new Set<string>();
+  let misses = 0;
+  while (found.size < size && misses < mostMisses) {
+    const [, names] = await redis.scan(randomPlace(random), "COUNT", stretch);
+    const fresh = names
+      .filter((name) => name.startsWith(open) && name.endsWith(close))
+      .map((name) => name.slice(open.length, -close.length))
+      .filter((id) => !found.has(id));
+    const one = fresh[Math.floor(random() * fresh.length)];
+    if (one !== undefined) found.add(one);
+    misses = one === undefined ? misses + 1 : 0;
+  }
+  return [...found];
+}
+
+// A cursor counts from its highest bit down: any number will do, Redis takes the bits that its table has.
+function randomPlace(random: () => number): string {
+  return String(Math.floor(random() * 2 ** 48));
+}

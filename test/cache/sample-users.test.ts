@@ -1,0 +1,36 @@
+import { describe, expect, it } from "vitest";
+import { sampleUsers } from "../../src/cache/sample-users.ts";
+import { useRedis } from "../support/redis.ts";
+
+const context = useRedis();
+
+async function hold(ids: readonly string[]) {
+  const pipeline = context.redis.pipeline();
+  for (const id of ids) pipeline.set(context.keys.flags(id), "{}");
+  for (const id of ids) pipeline.set(context.keys.profile(id), "{}");
+  await pipeline.exec();
+}
+
+describe("a sample of users", () => {
+  it("is empty where there are none, and everybody where they are few", async () => {
+    expect(await sampleUsers(context.redis, context.keys, 10)).toEqual([]);
+    await hold(["kp_a", "kp_b", "kp_c"]);
+    const found = await sampleUsers(context.redis, context.keys, 10);
+    expect(found.every((id) => ["kp_a", "kp_b", "kp_c"].includes(id))).toBe(true);
+    expect(new Set(found).size).toBe(found.length);
+  });
+
+  it("is as large as asked for, of everybody, and another each time", async () => {
+    const ids = Array.from({ length: 3_000 }, (_, index) => `kp_${index}`);
+    await hold(ids);
+    const seen = new Set<string>();
+    for (let draw = 0; draw < 20; draw += 1) {
+      const found = await sampleUsers(context.redis, context.keys, 50);
+      expect(new Set(found).size).toBe(50);
+      for (const id of found) seen.add(id);
+    }
+    // A thousand draws of three thousand: one who always drew the same few would see far fewer.
+    expect(seen.size).toBeGreaterThan(600);
+    expect([...seen].every((id) => id.startsWith("kp_"))).toBe(true);
+  });
+});

@@ -1,0 +1,81 @@
+import { afterEach, describe, expect, it } from "vitest";
+import { type Stack, type StackOptions, startStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+let stack: Stack;
+
+afterEach(() => stack.close());
+
+async function start(options: StackOptions) {
+  stack = await startStack(options);
+  const { emulator, store } = stack;
+  await store.queues.enqueueReprocess([...emulator.kinde.userIds()]);
+  await until(async () => {
+    const tickets = await store.records.tickets([...emulator.kinde.userIds()]);
+    expect(tickets.every((ticket) => ticket > 0)).toBe(true);
+  }, 30_000);
+  return stack;
+}
+
+async function audit() {
+  const { audits, queues } = stack.store;
+  const before = (await audits.last())?.startedAt ?? 0;
+  await queues.enqueueAudit();
+  return until(async () => {
+    const last = await audits.last();
+    expect(last?.startedAt ?? 0).toBeGreaterThan(before);
+    return last;
+  }, 30_000);
+}
+
+describe("the workers' audit", () => {
+  it("tells drift, its cause, and refreshes whom it finds", async () => {
+    const { emulator, store } = await start({ emulator: { users: 8 }, env: { KINDLING_AUDIT_SAMPLE: "100" } });
+    expect(await audit()).toMatchObject({ drifted: 0, unsettled: 0, causes: {}, examples: [] });
+    const [changed = "", suspended = ""] = emulator.kinde.userIds();
+    emulator.kinde.setProperties(changed, { plan_tier: "enterprise", onboarded: "true" });
+    emulator.kinde.suspendUser(suspended);
+    const found = await audit();
+    expect(found?.checked).toBeGreaterThanOrEqual(2);
+    expect(found).toMatchObject({ drifted: 2, causes: { property_change: 1, missed_event: 1 } });
+    expect(found?.examples.map(({ userId }) => userId).sort()).toEqual([changed, suspended].sort());
+    await until(async () => {
+      expect(await stack.record(changed)).toMatchObject({ flags: { tier: "enterprise", onboarded: true } });
+      expect(await stack.record(suspended)).toMatchObject({ flags: { suspended: true } });
+    });
+    expect(await audit()).toMatchObject({ drifted: 0 });
+    expect(await store.audits.totals()).toMatchObject({ drift: { property_change: 1, missed_event: 1, lost_race: 0 } });
+  }, 60_000);
+
+  it("goes on after a pause that Kinde asked for, with the users that are left", async () => {
+    const { emulator } = await start({ emulator: { users: 12 }, env: { KINDLING_AUDIT_SAMPLE: "100" } });
+    emulator.faults.set({ kind: "too_many_requests", resetSeconds: 1, count: 1, path: "/api/v1/user" });
+    emulator.stats.reset();
+    expect(await audit()).toMatchObject({ drifted: 0 });
+    expect(emulator.stats.tooMany).toBe(1);
+  }, 60_000);
+
+  it("runs on its schedule, and tells what became of our webhook at Kinde", async () => {
+    await start({ env: { KINDLING_AUDIT_INTERVAL: "500ms", KINDLING_WATCH_INTERVAL: "200ms" } });
+    const { emulator, store, webhookUrl } = stack;
+    const state = async (expected: object) =>
+      until(async () => expect(await store.audits.webhook()).toMatchObject(expected));
+    await state({ state: "missing" });
+    const { id } = emulator.webhooks.register({ url: webhookUrl, eventTypes: ["user.created"] });
+    await state({ state: "incomplete", endpoint: webhookUrl });
+    const { missingTypes = [] } = (await store.audits.webhook()) ?? {};
+    expect(missingTypes).toContain("user.deleted");
+    expect(missingTypes).not.toContain("subscriber.created");
+    emulator.webhooks.remove(id);
+    stack.subscribe();
+    await state({ state: "ok", endpoint: webhookUrl });
+  });
+
+  it("takes a missing scope for no more than not knowing", async () => {
+    const scopes = ["read:users", "read:user_properties"];
+    await start({ emulator: { scopes }, env: { KINDLING_AUDIT_SAMPLE: "1" } });
+    expect(await audit()).toMatchObject({ drifted: 0 });
+    const check = await stack.store.audits.webhook();
+    expect(check).toMatchObject({ state: "unknown", reason: expect.stringContaining("read:webhooks") });
+  });
+});

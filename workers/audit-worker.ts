@@ -1,0 +1,58 @@
+import type { Job } from "bullmq";
+import type { WebhookCheck } from "../src/kinde/check-webhook.ts";
+import type { CallOptions } from "../src/kinde/management-api.ts";
+import type { AuditLog } from "../src/queue/audit-log.ts";
+import type { AuditJob, Queues } from "../src/queue/queues.ts";
+import { type AuditState, auditStep, beginAudit } from "../src/refresh/audit.ts";
+import type { AuditVerdict } from "../src/refresh/audit-user.ts";
+import { createWorker, type WorkerDeps } from "./create-worker.ts";
+
+/** What the audit's worker needs. */
+export interface AuditWorkerOptions {
+  queues: Queues;
+  audits: AuditLog;
+  /** Users drawn at random, as many as an audit looks at. */
+  drawSample: () => Promise<string[]>;
+  auditUser: (userId: string, call: CallOptions) => Promise<AuditVerdict>;
+  checkWebhook: (call: CallOptions) => Promise<WebhookCheck>;
+}
+
+/** The worker that measures how far records are from Kinde; its state is kept in the job, as a sweep's is. */
+export function createAuditWorker(options: AuditWorkerOptions, deps: WorkerDeps) {
+  const { queues } = options;
+  return createWorker<AuditJob>(deps, {
+    queue: queues.audit,
+    concurrency: 2,
+    member: () => "audit",
+    async process(job) {
+      if (job.name === "tick") await queues.enqueueAudit();
+      else await audit(options, deps, job);
+    },
+  });
+}
+
+async function audit(options: AuditWorkerOptions, { now, log, signal }: WorkerDeps, job: Job<AuditJob>): Promise<void> {
+  const { queues, audits, drawSample, auditUser } = options;
+  const call = { priority: "bulk", signal } as const;
+  let state: AuditState | undefined = job.data.state;
+  if (state === undefined) {
+    await lookAtWebhook(options, log, call);
+    state = beginAudit(await drawSample(), now());
+  }
+  while (state.rest.length > 0) {
+    await job.updateData({ state });
+    const step = await auditStep(auditUser, state, call);
+    await queues.enqueueReprocess(step.refresh);
+    state = step.state;
+  }
+  await audits.finish(state, now());
+  const { rest: _none, examples, ...figures } = state;
+  if (state.drifted > 0) log.warn({ ...figures, examples }, "records differ from Kinde: they are refreshed");
+  else log.info(figures, "audit found no drift");
+}
+
+async function lookAtWebhook({ audits, checkWebhook }: AuditWorkerOptions, log: WorkerDeps["log"], call: CallOptions) {
+  const check = await checkWebhook(call);
+  await audits.noteWebhook(check);
+  if (check.state !== "ok") log.warn({ ...check }, "our webhook at Kinde is not as it should be");
+}

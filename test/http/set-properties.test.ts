@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, inject, it } from "vitest";
-import { createRefresh } from "../../src/admin/compose.ts";
+import { createRefresh, runServer } from "../../src/admin/compose.ts";
 import { loadFlags } from "../../src/flags/load-flags.ts";
 import { type Stack, type StackOptions, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
@@ -25,10 +25,12 @@ interface Sent {
   user?: string;
   authorization?: string | undefined;
   method?: string;
+  base?: string;
 }
 
-async function send(body: unknown, { user = id, authorization = `Bearer ${token}`, method = "POST" }: Sent = {}) {
-  const response = await fetch(new URL(`/v1/users/${user}/properties`, stack.webhookUrl), {
+async function send(body: unknown, sent: Sent = {}) {
+  const { user = id, authorization = `Bearer ${token}`, method = "POST", base = stack.webhookUrl } = sent;
+  const response = await fetch(new URL(`/v1/users/${user}/properties`, base), {
     method,
     body: typeof body === "string" ? body : JSON.stringify(body),
     headers: { "content-type": "application/json", ...(authorization && { authorization }) },
@@ -171,7 +173,10 @@ describe("POST /v1/users/{id}/properties", () => {
     await start({ env: { KINDLING_API_CALLS_PER_MINUTE: "3" } });
     for (let call = 0; call < 5; call += 1) await send({}, { authorization: "" });
     for (let call = 0; call < 3; call += 1) expect(await send({})).toMatchObject({ status: 400 });
-    const { status, code, headers } = await send({ properties: { plan_tier: "pro" } });
+    const another = await runServer(stack.config, stack.world, stack.log, stack.store);
+    const base = `http://127.0.0.1:${another.port}`;
+    const { status, code, headers } = await send({ properties: { plan_tier: "pro" } }, { base });
+    await another.close();
     expect({ status, code }).toEqual({ status: 429, code: "too_many_requests" });
     expect(Number(headers.get("retry-after"))).toBeGreaterThanOrEqual(1);
     expect(Number(headers.get("retry-after"))).toBeLessThanOrEqual(60);

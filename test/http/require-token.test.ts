@@ -1,5 +1,7 @@
 import * as crypto from "node:crypto";
-import { describe, expect, it, vi } from "vitest";
+import { Hono } from "hono";
+import { beforeEach, describe, expect, it, vi } from "vitest";
+import { requireToken } from "../../src/http/require-token.ts";
 import { sameSecret } from "../../src/http/same-secret.ts";
 
 vi.mock("node:crypto", async (original) => {
@@ -8,6 +10,10 @@ vi.mock("node:crypto", async (original) => {
 });
 
 const secret = "0123456789abcdef0123456789abcdef";
+
+beforeEach(() => {
+  vi.mocked(crypto.timingSafeEqual).mockClear();
+});
 
 describe("two secrets", () => {
   it.each([
@@ -18,9 +24,16 @@ describe("two secrets", () => {
     ["", false],
     ["é".repeat(32), false],
   ])("are compared in constant time, whatever their lengths: %j", (given, same) => {
-    vi.mocked(crypto.timingSafeEqual).mockClear();
     expect(sameSecret(given, secret)).toBe(same);
     expect(vi.mocked(crypto.timingSafeEqual).mock.calls).toHaveLength(1);
     for (const side of vi.mocked(crypto.timingSafeEqual).mock.calls.flat()) expect(side.byteLength).toBe(32);
   });
+});
+
+it("a route that requires a token compares it so", async () => {
+  const app = new Hono().use(requireToken(secret)).get("/", (context) => context.text("in"));
+  const ask = (token: string) => app.request("/", { headers: { authorization: `Bearer ${token}` } });
+  expect((await ask(secret)).status).toBe(200);
+  expect((await ask(secret.replace("f", "0"))).status).toBe(401);
+  expect(vi.mocked(crypto.timingSafeEqual).mock.calls).toHaveLength(2);
 });

@@ -254,6 +254,16 @@ describe("a write that Kinde takes", () => {
   });
 });
 
+it("answers what is in hand when its process must end", async () => {
+  await start({ env: { KINDLING_SHUTDOWN_TIMEOUT: "500ms" } });
+  const server = await runServer(stack.config, stack.world, stack.log, stack.store);
+  stack.emulator.faults.set({ kind: "hang", method: "PATCH" });
+  const answer = send({ properties: { plan_tier: "pro" } }, { base: `http://127.0.0.1:${server.port}` });
+  await until(() => expect(stack.emulator.faults.list()[0]?.struck).toBe(1));
+  await server.close();
+  expect(await answer).toMatchObject({ status: 503, code: "shutting_down" });
+});
+
 it("logs no value and no token", async () => {
   const logged: unknown[] = [];
   const note = (fields: object, message: string) => logged.push(fields, message);

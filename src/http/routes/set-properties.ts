@@ -56,6 +56,9 @@ export function setPropertiesRoute(options: SetPropertiesRouteOptions): Hono {
       const { flags, ticket, fetchedAt } = await options.setProperties(id.data, properties, call);
       return context.json({ flags, ticket, fetchedAt });
     } catch (error) {
+      if (options.signal.aborted && !(error instanceof KindlingError)) {
+        return context.json(failure("shutting_down", "This process ends: send it again, to another."), 503);
+      }
       return refused(context, error, options.log);
     }
   });

@@ -1,9 +1,12 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { DelayedError, type Job } from "bullmq";
+import type { Completeness } from "../src/cache/completeness.ts";
 import type { SeenUsers } from "../src/cache/seen-users.ts";
 import type { CallOptions } from "../src/kinde/management-api.ts";
+import type { Ledger } from "../src/queue/ledger.ts";
 import type { Queues, SweepJob } from "../src/queue/queues.ts";
 import type { SweepLog } from "../src/queue/sweep-log.ts";
+import { noteSweep } from "../src/refresh/note-sweep.ts";
 import { beginSweep, type SweepState, type SweepStep } from "../src/refresh/sweep.ts";
 import { createWorker, type WorkerDeps } from "./create-worker.ts";
 
@@ -12,6 +15,8 @@ export interface SweepWorkerOptions {
   queues: Queues;
   sweeps: SweepLog;
   seen: Pick<SeenUsers, "forget">;
+  completeness: Completeness;
+  users: Pick<Ledger, "size">;
   sweepStep: (state: SweepState, call: CallOptions) => Promise<SweepStep>;
   /** Least time between two pages, in milliseconds. */
   paceMs: number;
@@ -38,8 +43,8 @@ export function createSweepWorker(options: SweepWorkerOptions, deps: WorkerDeps)
 }
 
 async function sweep(options: SweepWorkerOptions, { now, log, signal }: WorkerDeps, job: Job<SweepJob>): Promise<void> {
-  const { queues, sweeps, seen, sweepStep, paceMs, backlog } = options;
-  let state = job.data.state ?? beginSweep(await sweeps.nextNumber(), await sweeps.last(), now());
+  const { queues, sweepStep, paceMs, backlog } = options;
+  let state = job.data.state ?? (await begin(options, now()));
   for (;;) {
     if ((await queues.bulk.getWaitingCount()) > backlog) {
       await job.moveToDelayed(now() + standAsideMs, job.token);
@@ -52,7 +57,11 @@ async function sweep(options: SweepWorkerOptions, { now, log, signal }: WorkerDe
     await job.updateData({ state });
     await delay(paceMs, undefined, { signal });
   }
-  await sweeps.finish(state, now());
-  if (state.previous !== null) await seen.forget(state.previous);
+  await noteSweep(options, state, now());
   log.info({ ...state, ms: now() - state.startedAt }, "sweep went through");
+}
+
+async function begin({ sweeps, completeness }: SweepWorkerOptions, now: number): Promise<SweepState> {
+  const [number, previous, since] = await Promise.all([sweeps.nextNumber(), sweeps.last(), completeness.since()]);
+  return beginSweep({ number, previous, now, fill: since === undefined });
 }

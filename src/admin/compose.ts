@@ -3,6 +3,7 @@ import type { Redis } from "ioredis";
 import { startWorkers } from "../../workers/start-workers.ts";
 import { createRedisTokenStore } from "../cache/access-token-store.ts";
 import { type CallBudget, createCallBudget } from "../cache/call-budget.ts";
+import { type Completeness, createCompleteness } from "../cache/completeness.ts";
 import { createKeys, type Keys } from "../cache/keys.ts";
 import { createRecords, type Records } from "../cache/records.ts";
 import { checkRedis, connectRedis } from "../cache/redis.ts";
@@ -36,6 +37,7 @@ import { usersInHand } from "../queue/users-in-hand.ts";
 import { watchLedger } from "../queue/watch-ledger.ts";
 import { auditUser } from "../refresh/audit-user.ts";
 import { createFanOut } from "../refresh/fan-out.ts";
+import { createFillPage } from "../refresh/fill-page.ts";
 import { createRefreshUser } from "../refresh/refresh-user.ts";
 import { createSetProperties } from "../refresh/set-properties.ts";
 import { type SweepOptions, type SweepState, sweepStep } from "../refresh/sweep.ts";
@@ -60,6 +62,7 @@ export interface Store {
   seen: SeenUsers;
   audits: AuditLog;
   pulse: PulseStore;
+  completeness: Completeness;
   close(): Promise<void>;
 }
 
@@ -95,6 +98,7 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
     seen: createSeenUsers({ redis, keys }),
     audits: createAuditLog({ redis, keys }),
     pulse: createPulse({ redis, keys, now }),
+    completeness: createCompleteness({ redis, keys }),
     budget: createCallBudget({ redis, keys, ...config.calls, leaseMs: config.kindeTimeoutMs + 5_000 }),
     async close() {
       await queues.close();
@@ -249,6 +253,8 @@ function createSweepStep(
     now,
     records: store.records,
     seen: store.seen,
+    drawTicket: store.users.draw,
+    fillPage: createFillPage({ ...shared, records: store.records, indexLagMs: config.sweep.indexLagMs }),
     schema: flags.schema,
     signIns: config.refreshOnSignIn,
     extrasMaxAgeMs: needsExtras ? config.sweep.extrasMaxAgeMs : undefined,

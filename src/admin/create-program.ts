@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import { addBackfill } from "./commands/backfill.ts";
 import { addDemo } from "./commands/demo.ts";
 import { addEmulator } from "./commands/emulator.ts";
 import { addFailed } from "./commands/failed.ts";
@@ -8,6 +9,7 @@ import { addReprocess } from "./commands/reprocess.ts";
 import { addServices } from "./commands/services.ts";
 import { addSet } from "./commands/set.ts";
 import { addStatus } from "./commands/status.ts";
+import { addSweep } from "./commands/sweep.ts";
 import type { ExitCode } from "./exit-codes.ts";
 import type { CommandContext, Terminal } from "./terminal.ts";
 
@@ -35,6 +37,8 @@ export function createProgram(terminal: Terminal, exitWith: (code: ExitCode) => 
   addStatus(program, context);
   addInspect(program, context);
   addSet(program, context);
+  addBackfill(program, context);
+  addSweep(program, context);
   addReprocess(program, context);
   addFailed(program, context);
   addEmulator(program, context);

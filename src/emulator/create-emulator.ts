@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import type { HttpBindings } from "@hono/node-server";
 import { Hono } from "hono";
 import { managementRoutes, mountManagementApi } from "./api/management-api.ts";
@@ -19,6 +20,8 @@ import type { Emulator, EmulatorOptions } from "./types.ts";
 export async function createEmulator(options: EmulatorOptions = {}): Promise<Emulator> {
   const { host = "127.0.0.1", port = 0 } = options;
   const closing = new AbortController();
+  // Every call that is made late listens to it: many at once are no leak.
+  setMaxListeners(0, closing.signal);
   let url = "";
   const issuer = () => url;
   const tenant = await createTenant(options, issuer);

@@ -37,6 +37,8 @@ export interface Ledger {
   failures(): Promise<{ member: string; failure: Failure }[]>;
   /** Strikes the member out whatever happened. */
   discard(member: string): Promise<boolean>;
+  /** A ticket of now, for a fetch that concerns nobody in particular. */
+  draw(): Promise<number>;
   /** Number of the member's latest outstanding event, which is also its time in microseconds; 0 without one. */
   latest(member: string): Promise<number>;
   /** Where one member stands; `undefined` when nothing is outstanding. */
@@ -110,6 +112,10 @@ local function writeLatest(mark, number, events, reflected)
   return text .. string.format(':%d:%d', events, reflected)
 end
 `;
+
+const drawScript = defineScript(`${drawTicketLua}
+return draw(KEYS[1])
+`);
 
 const beginScript = defineScript(`${drawTicketLua}${latestLua}
 local ticket = draw(KEYS[1])
@@ -229,6 +235,9 @@ export function createLedger(redis: Redis, keys: Keys, name: "users" | "fanouts"
       // What nobody will read is not counted as readable.
       await settle(member, (ticket as [number])[0], "", []);
       return had !== null;
+    },
+    async draw() {
+      return Number(await drawScript(redis, [keys.ledgerPart("ticket")], []));
     },
     async latest(member) {
       return Number(/\d+/.exec((await redis.hget(latest, member)) ?? "")?.[0] ?? 0);

@@ -2,6 +2,7 @@ import type { Records } from "../cache/records.ts";
 import { bitsFor, type SeenUsers, type SweepMark } from "../cache/seen-users.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import { type SearchedUser, searchUsers } from "../kinde/search-users.ts";
+import type { FillPage } from "./fill-page.ts";
 import { type CompareOptions, findDifference } from "./find-difference.ts";
 
 /** How far a sweep has come: all that is needed to go on after a crash, a deploy or a pause. */
@@ -16,6 +17,10 @@ export interface SweepState {
   users: number;
   different: number;
   missing: number;
+  /** Whether users without a record get one from the page, which spares them two calls each: to fill an empty store. */
+  fill: boolean;
+  /** Of the missing, who got one so. */
+  filled: number;
   /** Different, but fetched so recently that the index is taken to lag. */
   doubted: number;
   unlisted: number;
@@ -32,6 +37,8 @@ export interface SweepStep {
 export interface SweepOptions extends CompareOptions {
   api: ManagementApi;
   records: Pick<Records, "readMany" | "scanIds">;
+  drawTicket: () => Promise<number>;
+  fillPage: FillPage;
   seen: SeenUsers;
   now: () => number;
   pageSize: number;
@@ -40,8 +47,16 @@ export interface SweepOptions extends CompareOptions {
   extrasMaxAgeMs: number | undefined;
 }
 
+/** What a sweep begins with. */
+export interface BeginSweepOptions {
+  number: number;
+  previous: SweepState | undefined;
+  now: number;
+  fill: boolean;
+}
+
 /** The state a sweep begins with. */
-export function beginSweep(number: number, previous: SweepState | undefined, now: number): SweepState {
+export function beginSweep({ number, previous, now, fill }: BeginSweepOptions): SweepState {
   return {
     mark: { number, bits: bitsFor(previous?.users ?? 0) },
     previous: previous?.mark ?? null,
@@ -51,6 +66,8 @@ export function beginSweep(number: number, previous: SweepState | undefined, now
     users: 0,
     different: 0,
     missing: 0,
+    fill,
+    filled: 0,
     doubted: 0,
     unlisted: 0,
   };
@@ -66,21 +83,25 @@ export async function sweepStep(options: SweepOptions, state: SweepState, call: 
 }
 
 async function listingStep(options: SweepOptions, state: SweepState, call: CallOptions): Promise<SweepStep> {
-  const { api, records, seen, pageSize } = options;
+  const { api, records, seen, pageSize, now, drawTicket, fillPage } = options;
+  const stamp = state.fill ? { ticket: await drawTicket(), askedAt: now() } : undefined;
   const page = await searchUsers(api, { after: state.cursor, pageSize }, call);
   const ids = page.map(({ id }) => id);
   const [stored] = await Promise.all([records.readMany(ids), seen.add(state.mark, ids)]);
   const found = page.map((user, index) => judge(options, user, stored[index]));
-  const count = (verdict: Verdict) => found.filter((each) => each === verdict).length;
+  const these = (...verdicts: Verdict[]) => page.filter((_, index) => verdicts.includes(found[index] ?? "same"));
+  const missing = these("missing");
+  const unfilled = stamp ? await fillPage(missing, stamp) : missing.map(({ id }) => id);
   const next: SweepState = {
     ...state,
     cursor: ids.at(-1) ?? state.cursor,
     users: state.users + ids.length,
-    different: state.different + count("different"),
-    missing: state.missing + count("missing"),
-    doubted: state.doubted + count("doubted"),
+    different: state.different + these("different").length,
+    missing: state.missing + missing.length,
+    filled: state.filled + missing.length - unfilled.length,
+    doubted: state.doubted + these("doubted").length,
   };
-  const refresh = ids.filter((_, index) => found[index] !== "same" && found[index] !== "doubted");
+  const refresh = [...these("different", "aged").map(({ id }) => id), ...unfilled];
   if (ids.length === pageSize) return { refresh, state: next, done: false };
   const listed: SweepState = { ...next, phase: "unlisted", cursor: "0" };
   return { refresh, state: listed, done: state.previous === null };

@@ -1,5 +1,5 @@
 import cliProgress, { type Params } from "cli-progress";
-import { countWords, durationWords, instantWords } from "../output/words.ts";
+import { countWords, durationWords, instantWords, plural } from "../output/words.ts";
 import type { Output } from "../terminal.ts";
 import type { Place } from "./bookmark.ts";
 
@@ -7,7 +7,7 @@ import type { Place } from "./bookmark.ts";
 export interface Progress {
   /** @param from where an earlier walk left off */
   start(from: Place | undefined): void;
-  update(done: number, total: number | undefined): void;
+  update(done: number, total: number | undefined, calls?: number): void;
   /** The walk waits for workers, or for Kinde. */
   waiting(what: "workers" | "Kinde", ms: number): void;
   stop(): void;
@@ -19,6 +19,7 @@ const lineEveryMs = 10_000;
 interface State {
   done: number;
   total: number | undefined;
+  calls: number | undefined;
   waiting: string;
   startedAt: number;
   startedWith: number;
@@ -26,7 +27,7 @@ interface State {
 
 /** A bar on a terminal; elsewhere a line now and then. */
 export function createProgress(output: Output, now: () => number): Progress {
-  const state: State = { done: 0, total: undefined, waiting: "", startedAt: now(), startedWith: 0 };
+  const state: State = { done: 0, total: undefined, calls: undefined, waiting: "", startedAt: now(), startedWith: 0 };
   const view = output.isTTY === true ? createBar(output, state, now) : createLines(output, state, now);
   return {
     start(from) {
@@ -37,8 +38,8 @@ export function createProgress(output: Output, now: () => number): Progress {
       }
       view.start();
     },
-    update(done, total) {
-      Object.assign(state, { done, total, waiting: "" });
+    update(done, total, calls) {
+      Object.assign(state, { done, total, calls, waiting: "" });
       view.show();
     },
     waiting(what, ms) {
@@ -93,10 +94,11 @@ function createLines(output: Output, state: State, now: () => number): View {
   };
 }
 
-function progressWords({ done, total, waiting, startedAt, startedWith }: State, now: number): string {
+function progressWords({ done, total, calls, waiting, startedAt, startedWith }: State, now: number): string {
   const perSecond = ((done - startedWith) * 1000) / Math.max(1, now - startedAt);
   const words = [total === undefined ? `${countWords(done)} users` : share(done, total)];
   if (perSecond > 0) words.push(`${countWords(perSecond)}/s`);
+  if (calls !== undefined) words.push(plural(calls, "call"));
   if (perSecond > 0 && total !== undefined && total > done) {
     words.push(`${durationWords(((total - done) / perSecond) * 1000)} left`);
   }

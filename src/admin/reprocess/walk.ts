@@ -1,4 +1,3 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { KindeError } from "../../errors.ts";
 import type { Listing, ListingPage } from "../../kinde/list-users.ts";
 import { patiently } from "../../kinde/patiently.ts";
@@ -6,6 +5,7 @@ import type { Queues } from "../../queue/queues.ts";
 import type { Bookmark } from "./bookmark.ts";
 import { estimateTotal } from "./estimate-total.ts";
 import type { Progress } from "./progress.ts";
+import { roomInQueue } from "./room-in-queue.ts";
 
 /** What a walk over a listing needs. */
 export interface WalkOptions {
@@ -33,7 +33,6 @@ export interface WalkResult {
 }
 
 const retries = 3;
-const roomCheckMs = 500;
 
 /**
  * Enqueues every user of a listing at low priority. The place is noted after each page is enqueued, so that however a
@@ -86,14 +85,4 @@ function readPage({ listing, signal, progress }: WalkOptions, cursor: string | n
     },
     { signal, retries, onWait: (ms) => progress.waiting("Kinde", ms) },
   );
-}
-
-async function roomInQueue({ queues, backlog, progress, signal }: WalkOptions): Promise<void> {
-  for (;;) {
-    signal.throwIfAborted();
-    const { waiting = 0, delayed = 0 } = await queues.bulk.getJobCounts("waiting", "delayed");
-    if (waiting + delayed < backlog) return;
-    progress.waiting("workers", roomCheckMs);
-    await delay(roomCheckMs, undefined, { signal }).catch(() => undefined);
-  }
 }

@@ -1,6 +1,8 @@
 import type { Config } from "../../config.ts";
 import type { Failure } from "../../queue/ledger.ts";
 import type { Queues } from "../../queue/queues.ts";
+import type { FinishedSweep } from "../../queue/sweep-log.ts";
+import type { SweepState } from "../../refresh/sweep.ts";
 import type { Store } from "../compose.ts";
 import { listFailures } from "../failures.ts";
 import { countRecords, type RecordCount } from "./count-records.ts";
@@ -12,9 +14,21 @@ export interface Status {
   ledger: Record<"users" | "fanouts", { size: number; oldestAgeMs: number; failed: number }>;
   calls: { pausedMs: number; inUse: number; available: number; perMinute: number; atOnce: number };
   records: RecordCount;
+  sweep: SweepStatus;
   /** By what became of them, then by type. */
   events: { duplicate: number } & Record<string, number | Record<string, number>>;
   lastFailures: ({ kind: "user" | "fanout"; member: string } & Failure)[];
+}
+
+/** Sweeps, and whether the store holds everybody; instants in milliseconds since the epoch. */
+export interface SweepStatus {
+  /** Since when everybody is held; `null` while the store is being filled. */
+  completeSince: number | null;
+  last: FinishedSweep | null;
+  /** The one under way. */
+  current: SweepState | null;
+  /** When the next one is due; `null` without a schedule. */
+  next: number | null;
 }
 
 /** One queue. `delayed` jobs wait for a retry or a burst's end, `failed` ones gave up. */
@@ -31,26 +45,40 @@ const failuresShown = 5;
 /** Reads how a deployment stands, all of it in a handful of round trips. */
 export async function readStatus(store: Store, { prefix, calls }: Config): Promise<Status> {
   const { queues, users, fanouts, budget, redis, keys } = store;
-  const [refresh, bulk, fanout, userLedger, fanoutLedger, budgetState, records, counts, failures] = await Promise.all([
-    readQueue(queues.refresh),
-    readQueue(queues.bulk),
-    readQueue(queues.fanout),
-    users.size(),
-    fanouts.size(),
-    budget.state(),
-    countRecords(redis, keys),
-    redis.hgetall(keys.ledgerPart("counts")),
-    listFailures(store),
-  ]);
+  const [refresh, bulk, fanout, userLedger, fanoutLedger, budgetState, records, counts, failures, sweep] =
+    await Promise.all([
+      readQueue(queues.refresh),
+      readQueue(queues.bulk),
+      readQueue(queues.fanout),
+      users.size(),
+      fanouts.size(),
+      budget.state(),
+      countRecords(redis, keys),
+      redis.hgetall(keys.ledgerPart("counts")),
+      listFailures(store),
+      readSweep(store),
+    ]);
   return {
     prefix,
     queues: { refresh, bulk, fanout },
     ledger: { users: userLedger, fanouts: fanoutLedger },
     calls: { ...budgetState, ...calls },
     records,
+    sweep,
     events: groupCounts(counts),
     lastFailures: failures.slice(0, failuresShown),
   };
+}
+
+async function readSweep({ completeness, sweeps, queues }: Store): Promise<SweepStatus> {
+  const [since, last, jobs, schedule] = await Promise.all([
+    completeness.since(),
+    sweeps.last(),
+    queues.sweep.getJobs(["active", "waiting", "delayed"]),
+    queues.sweep.getJobScheduler("tick"),
+  ]);
+  const current = jobs.find(({ name }) => name === "sweep")?.data.state;
+  return { completeSince: since ?? null, last: last ?? null, current: current ?? null, next: schedule?.next ?? null };
 }
 
 async function readQueue(queue: Queues["refresh" | "bulk" | "fanout"]): Promise<QueueStatus> {

@@ -1,3 +1,4 @@
+import type { SweepState } from "../../refresh/sweep.ts";
 import { align } from "../output/align.ts";
 import type { Paint } from "../output/paint.ts";
 import { countWords, durationWords, plural } from "../output/words.ts";
@@ -5,7 +6,7 @@ import type { QueueStatus, Status } from "./read-status.ts";
 
 /** A status as text. */
 export function renderStatus(status: Status, paint: Paint, now: number): string {
-  const sections = [queues, ledger, calls, records, events, failures];
+  const sections = [queues, ledger, calls, records, sweep, events, failures];
   return sections.flatMap((section) => section(status, paint, now) ?? []).join("\n\n");
 }
 
@@ -56,6 +57,22 @@ const records: Section = ({ records: { present, deleted, exact } }, paint) => {
     ["users", about + countWords(present)],
     ["tombstones", about + countWords(deleted), exact ? "" : paint.dim("(estimated from a sample)")],
   ]);
+};
+
+const sweep: Section = ({ sweep: { completeSince, last, current, next } }, paint, now) => {
+  const found = ({ users, different, missing, unlisted }: SweepState) =>
+    [plural(users, "user"), `${countWords(different)} different`, `${countWords(missing)} missing`]
+      .concat(unlisted > 0 ? [`${countWords(unlisted)} gone or unlisted`] : [])
+      .join(", ");
+  const complete =
+    completeSince === null
+      ? paint.notice("not filled yet")
+      : paint.good(`everybody, since ${durationWords(now - completeSince)}`);
+  const rows = [["store holds", complete]];
+  if (current !== null) rows.push(["under way", `${found(current)} so far`]);
+  rows.push(["last", last === null ? "none yet" : `${durationWords(now - last.finishedAt)} ago: ${found(last)}`]);
+  if (next !== null) rows.push(["next", next > now ? `in ${durationWords(next - now)}` : "due"]);
+  return titled(paint, "Sweep", rows);
 };
 
 const events: Section = ({ events: { duplicate, ...groups } }, paint) => {

@@ -1,0 +1,91 @@
+import type { CallOptions } from "../../kinde/management-api.ts";
+import { patiently } from "../../kinde/patiently.ts";
+import type { Queues } from "../../queue/queues.ts";
+import type { SweepLog } from "../../queue/sweep-log.ts";
+import { type NoteSweepOptions, noteSweep } from "../../refresh/note-sweep.ts";
+import { beginSweep, type SweepState, type SweepStep } from "../../refresh/sweep.ts";
+import { estimateTotal } from "../reprocess/estimate-total.ts";
+import type { Progress } from "../reprocess/progress.ts";
+import { roomInQueue } from "../reprocess/room-in-queue.ts";
+import type { SweepBookmark } from "./sweep-bookmark.ts";
+
+/** What a backfill needs. */
+export interface BackfillOptions extends Omit<NoteSweepOptions, "sweeps"> {
+  queues: Pick<Queues, "bulk" | "enqueueReprocess">;
+  sweeps: SweepLog;
+  sweepStep: (state: SweepState, call: CallOptions) => Promise<SweepStep>;
+  bookmark: SweepBookmark;
+  /** Forget the place of an earlier run. */
+  restart: boolean;
+  /** Jobs that may wait in the bulk queue before the walk waits too. */
+  backlog: number;
+  progress: Progress;
+  signal: AbortSignal;
+  now: () => number;
+}
+
+/** How a backfill went; an earlier, interrupted run's figures are in it. */
+export interface BackfillResult {
+  /** Users Kinde listed. */
+  users: number;
+  /** Of these, who had no record and got one from a page. */
+  filled: number;
+  /** Of these, who are refreshed one by one: their flags need more than a page shows, or their record differs. */
+  enqueued: number;
+  /** Pages asked for. */
+  calls: number;
+  /** Users an earlier run had dealt with. */
+  resumedAt: number;
+  /** False: stopped by the signal. */
+  complete: boolean;
+}
+
+const retries = 3;
+
+/** Walks over all of Kinde's users, and makes records of those who have none. */
+export async function backfill(options: BackfillOptions): Promise<BackfillResult> {
+  const { queues, sweepStep, bookmark, progress, signal, now } = options;
+  const place = options.restart ? undefined : await bookmark.read();
+  let state = place?.state ?? (await begin(options));
+  const resumedAt = state.users;
+  let { enqueued = 0, calls = 0 } = place ?? {};
+  const result = (complete: boolean) => ({
+    users: state.users,
+    filled: state.filled,
+    enqueued,
+    calls,
+    resumedAt,
+    complete,
+  });
+  progress.start(place && { cursor: state.cursor ?? "", enqueued: state.users, startedAt: state.startedAt });
+  try {
+    while (state.phase === "listing") {
+      await roomInQueue(options);
+      const step = await patiently(() => sweepStep(state, { priority: "bulk", signal }), {
+        signal,
+        retries,
+        onWait: (ms) => progress.waiting("Kinde", ms),
+      });
+      await queues.enqueueReprocess(step.refresh);
+      state = step.state;
+      calls += 1;
+      enqueued += step.refresh.length;
+      await bookmark.write({ state, enqueued, calls });
+      const listed = state.phase !== "listing";
+      progress.update(state.users, listed ? state.users : estimateTotal([state.cursor ?? ""], state.users), calls);
+    }
+    await noteSweep(options, state, now());
+    await bookmark.remove();
+    return result(true);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    return result(false);
+  } finally {
+    progress.stop();
+  }
+}
+
+async function begin({ sweeps, now }: BackfillOptions): Promise<SweepState> {
+  const [number, previous] = await Promise.all([sweeps.nextNumber(), sweeps.last()]);
+  return beginSweep({ number, previous, now: now(), fill: true });
+}

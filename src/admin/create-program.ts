@@ -10,6 +10,8 @@ import { addServices } from "./commands/services.ts";
 import { addSet } from "./commands/set.ts";
 import { addStatus } from "./commands/status.ts";
 import { addSweep } from "./commands/sweep.ts";
+import { addVerify } from "./commands/verify.ts";
+import { addWebhook } from "./commands/webhook.ts";
 import type { ExitCode } from "./exit-codes.ts";
 import type { CommandContext, Terminal } from "./terminal.ts";
 
@@ -41,6 +43,8 @@ export function createProgram(terminal: Terminal, exitWith: (code: ExitCode) => 
   addSweep(program, context);
   addReprocess(program, context);
   addFailed(program, context);
+  addVerify(program, context);
+  addWebhook(program, context);
   addEmulator(program, context);
   addDemo(program, context);
   return program;

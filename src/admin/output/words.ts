@@ -27,6 +27,14 @@ export function plural(count: number, noun: string): string {
   return `${countWords(count)} ${noun}${count === 1 ? "" : "s"}`;
 }
 
+/** A share from 0 to 1: `12.5 %`, and never `100 %` or `0 %` of what is not quite all or nothing. */
+export function percentWords(share: number): string {
+  const percent = share * 100;
+  if (percent > 99.9 && percent < 100) return "over 99.9 %";
+  if (percent > 0 && percent < 0.1) return "under 0.1 %";
+  return `${percent.toFixed(1).replace(/\.0$/, "")} %`;
+}
+
 /** An instant, for detail beside an age. */
 export function instantWords(ms: number): string {
   return new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");

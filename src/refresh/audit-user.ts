@@ -12,7 +12,7 @@ import { type DriftCause, findCause, type Look } from "./find-cause.ts";
 export type AuditVerdict =
   | { verdict: "same" | "unsettled"; looks: number }
   /** `fields` are names only: values may be personal. */
-  | { verdict: "drift"; looks: number; cause: DriftCause; fields: string[] };
+  | { verdict: "drift"; looks: number; cause: DriftCause; fields: readonly string[] };
 
 /** What auditing needs. */
 export interface AuditUserOptions {

@@ -15,7 +15,7 @@ export interface AuditState {
   unsettled: number;
   causes: Partial<Record<DriftCause, number>>;
   /** The first who differed, with the names of what did. */
-  examples: { userId: string; cause: DriftCause; fields: string[] }[];
+  examples: { userId: string; cause: DriftCause; fields: readonly string[] }[];
 }
 
 /** Users looked at side by side. */

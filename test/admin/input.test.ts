@@ -28,6 +28,9 @@ describe("bad input", () => {
     ["nothing to retry", ["failed", "retry"], "either ids or --all"],
     ["ids and all", ["failed", "discard", user, "--all"], "either ids or --all"],
     ["a malformed member", ["failed", "retry", "role"], "role:<id>"],
+    ["a sample of nothing", ["verify", "--sample", "0"], "from 1 to"],
+    ["a webhook id that is none", ["webhook", "delete", "a/b"], "letters, digits"],
+    ["a webhook address that is none", ["webhook", "register", "kindling"], "Expected a URL"],
     ["a port that is none", ["emulator", "--port", "70000"], "from 0 to 65535"],
     ["a webhook that is no URL", ["emulator", "--webhook", "localhost"], "Expected a URL"],
   ])("%s is one line on standard error and exit code 2", async (_what, args, words) => {

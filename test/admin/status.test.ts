@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beginAudit, noteVerdict } from "../../src/refresh/audit.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 import { envOf, kindling } from "./command-line.ts";
@@ -106,5 +107,60 @@ describe("kindling status", () => {
     expect((await kindling(["status"], env, { isTTY: true })).stdout).toContain(sequence);
     expect((await kindling(["status"], { ...env, NO_COLOR: "1" }, { isTTY: true })).stdout).not.toContain(sequence);
     expect((await kindling(["status"], env)).stdout).not.toContain(sequence);
+  });
+
+  it("tells how soon events were readable, and what sweep and audit last found", async () => {
+    const { store } = stack;
+    const id = "kp_1";
+    await store.redis.zadd(store.keys.ledger, (Date.now() - 20_000) * 1000, id);
+    await store.redis.hset(store.keys.ledgerPart("latest"), id, String((Date.now() - 20_000) * 1000));
+    const { ticket, events } = await store.users.begin(id);
+    await store.users.settle(id, ticket, events);
+    const verdict = { verdict: "drift", looks: 2, cause: "property_change", fields: ["flags.tier"] } as const;
+    await store.audits.finish(noteVerdict(beginAudit([], Date.now()), id, verdict), Date.now());
+    const { json } = await kindling(["status", "--json"], env);
+    expect(json).toMatchObject({
+      warnings: [{ code: "drift", message: "The last audit found 1 record of 1 to differ from Kinde, 100 %." }],
+      freshness: {
+        readable: { lastDay: { events: 1, within10s: 0, within60s: 1 }, ever: { events: 1, within1s: 0, within5m: 1 } },
+        audit: { checked: 1, drifted: 1, rate: 1, atMost: 1 },
+        audits: { checked: 1, drift: { property_change: 1, missed_event: 0 } },
+        silence: null,
+        webhook: null,
+      },
+    });
+    const { stdout } = await kindling(["status"], env);
+    expect(stdout).toMatch(
+      /readable, ever +1 event: 0 % within 1 s, 0 % within 10 s, 100 % within 60 s, 100 % within 5 min/,
+    );
+    expect(stdout).toMatch(/last audit +\d+ (ms|s) ago: 1 of 1 differed, 100 % property_change 1/);
+  });
+
+  it("warns of silence and of a webhook that is not as it should be, with no call to Kinde", async () => {
+    const { store, emulator } = stack;
+    const day = 86_400_000;
+    const longAgo = Date.now() - 30 * day;
+    const pulse = { total: 0, heardAt: longAgo, lookedAt: longAgo, since: longAgo, silences: {} };
+    await store.redis.set(store.keys.ledgerPart("pulse"), JSON.stringify(pulse));
+    await store.audits.noteWebhook({ state: "missing", checkedAt: Date.now() });
+    emulator.stats.reset();
+    const { code, json } = await kindling(["status", "--json"], env);
+    expect(code).toBe(0);
+    expect((json as { warnings: { code: string }[] }).warnings.map((warning) => warning.code)).toEqual([
+      "webhook_missing",
+      "silence",
+    ]);
+    const { stdout } = await kindling(["status"], env);
+    expect(stdout).toMatch(
+      /^! Kinde has no webhook of ours: `kindling webhook register <url>` creates it\.\n! No event/,
+    );
+    await store.audits.noteWebhook({ state: "ok", endpoint: "https://x.example/", checkedAt: Date.now() });
+    expect((await kindling(["status"], env)).stdout).toContain("Kinde may have switched it off");
+    const reason = "give the application the scope read:webhooks";
+    await store.audits.noteWebhook({ state: "unknown", reason, checkedAt: Date.now() });
+    expect((await kindling(["status"], env)).stdout).toMatch(
+      /webhook at Kinde +unknown: give the application the scope/,
+    );
+    expect(emulator.stats.total).toBe(0);
   });
 });

@@ -9,10 +9,11 @@ import { withStore } from "../with-store.ts";
 
 const help = `
 The number of records is estimated from a sample of the keys where there are many.
-Failed users do not change the exit code: ask \`kindling failed\` for that.
+Warnings and failed users do not change the exit code: ask \`kindling failed\` for that.
 
 Examples:
   kindling status
+  kindling status --json | jq -r .warnings[].message
   kindling status --json | jq .ledger.users.oldestAgeMs
 
 ${exitCodesHelp("unexpected failure")}`;
@@ -21,11 +22,11 @@ ${exitCodesHelp("unexpected failure")}`;
 export function addStatus(program: Command, { terminal }: CommandContext): void {
   program
     .command("status")
-    .description("queues, ledger, calls to Kinde, records, events and last failures at a glance")
+    .description("warnings, queues, ledger, distance from the truth, calls to Kinde, records, events, last failures")
     .option(...jsonOption)
     .addHelpText("after", help)
     .action(async (options: ReportOptions) => {
-      const status = await withStore(terminal, readStatus);
+      const status = await withStore(terminal, (store, config) => readStatus(store, config, terminal.world.now()));
       const paint = createPaint(terminal, terminal.stdout);
       report(terminal, options, status, (found) => renderStatus(found, paint, terminal.world.now()));
     });

@@ -3,6 +3,7 @@ import { type Config, loadConfig } from "../../config.ts";
 import { createLog, errorFields, type Log } from "../../log.ts";
 import { openStore, type Running, runServer, runWorkers, type Store } from "../compose.ts";
 import type { Terminal } from "../terminal.ts";
+import { runMetrics } from "./run-metrics.ts";
 
 /** The long-running parts. */
 export type Service = "server" | "worker";
@@ -22,7 +23,11 @@ export async function runServices(terminal: Terminal, services: readonly Service
   try {
     // Workers first: they load the flags file, and what is wrong with it should show before a port is taken.
     if (services.includes("worker")) running.push(await runWorkers(config, terminal.world, log, store));
-    if (services.includes("server")) running.push(await runServer(config, terminal.world, log, store));
+    if (services.includes("server")) {
+      running.push(await runServer(config, terminal.world, log, store));
+      const metrics = await runMetrics(config, terminal.world, log, store);
+      if (metrics !== undefined) running.push(metrics);
+    }
   } catch (error) {
     await shutDown(config, log, running, store);
     throw error;

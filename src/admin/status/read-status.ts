@@ -6,10 +6,14 @@ import type { SweepState } from "../../refresh/sweep.ts";
 import type { Store } from "../compose.ts";
 import { listFailures } from "../failures.ts";
 import { countRecords, type RecordCount } from "./count-records.ts";
+import { findWarnings, type Warning } from "./find-warnings.ts";
+import { type Freshness, readFreshness } from "./read-freshness.ts";
 
 /** How a deployment stands. Times and durations in milliseconds. */
 export interface Status {
   prefix: string;
+  /** What an operator should look at. */
+  warnings: Warning[];
   queues: Record<"refresh" | "bulk" | "fanout", QueueStatus>;
   ledger: Record<"users" | "fanouts", { size: number; oldestAgeMs: number; failed: number }>;
   calls: { pausedMs: number; inUse: number; available: number; perMinute: number; atOnce: number };
@@ -17,6 +21,8 @@ export interface Status {
   sweep: SweepStatus;
   /** By what became of them, then by type. */
   events: { duplicate: number } & Record<string, number | Record<string, number>>;
+  /** How far the records are from the truth. */
+  freshness: Freshness;
   lastFailures: ({ kind: "user" | "fanout"; member: string } & Failure)[];
 }
 
@@ -43,29 +49,30 @@ export interface QueueStatus {
 const failuresShown = 5;
 
 /** Reads how a deployment stands, all of it in a handful of round trips. */
-export async function readStatus(store: Store, { prefix, calls }: Config): Promise<Status> {
+export async function readStatus(store: Store, { prefix, calls }: Config, now: number): Promise<Status> {
   const { queues, users, fanouts, budget, redis, keys } = store;
-  const [refresh, bulk, fanout, userLedger, fanoutLedger, budgetState, records, counts, failures, sweep] =
-    await Promise.all([
-      readQueue(queues.refresh),
-      readQueue(queues.bulk),
-      readQueue(queues.fanout),
-      users.size(),
-      fanouts.size(),
-      budget.state(),
-      countRecords(redis, keys),
-      redis.hgetall(keys.ledgerPart("counts")),
-      listFailures(store),
-      readSweep(store),
-    ]);
+  const [ofQueues, ofUsers, ofFanouts, budgetState, records, counts, failures, sweep, freshness] = await Promise.all([
+    Promise.all([readQueue(queues.refresh), readQueue(queues.bulk), readQueue(queues.fanout)]),
+    users.size(),
+    fanouts.size(),
+    budget.state(),
+    countRecords(redis, keys),
+    redis.hgetall(keys.ledgerPart("counts")),
+    listFailures(store),
+    readSweep(store),
+    readFreshness(store, now),
+  ]);
+  const [refresh, bulk, fanout] = ofQueues;
   return {
     prefix,
+    warnings: findWarnings(freshness),
     queues: { refresh, bulk, fanout },
-    ledger: { users: userLedger, fanouts: fanoutLedger },
+    ledger: { users: ofUsers, fanouts: ofFanouts },
     calls: { ...budgetState, ...calls },
     records,
     sweep,
     events: groupCounts(counts),
+    freshness,
     lastFailures: failures.slice(0, failuresShown),
   };
 }

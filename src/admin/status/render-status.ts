@@ -3,10 +3,11 @@ import { align } from "../output/align.ts";
 import type { Paint } from "../output/paint.ts";
 import { countWords, durationWords, plural } from "../output/words.ts";
 import type { QueueStatus, Status } from "./read-status.ts";
+import { freshnessRows } from "./render-freshness.ts";
 
 /** A status as text. */
 export function renderStatus(status: Status, paint: Paint, now: number): string {
-  const sections = [queues, ledger, calls, records, sweep, events, failures];
+  const sections = [warnings, queues, ledger, freshness, calls, records, sweep, events, failures];
   return sections.flatMap((section) => section(status, paint, now) ?? []).join("\n\n");
 }
 
@@ -16,6 +17,12 @@ const titled = (paint: Paint, title: string, rows: readonly (readonly string[])[
   `${paint.bold(title)}\n${align(rows)}`;
 
 const alarming = (paint: Paint, count: number) => (count > 0 ? paint.bad(countWords(count)) : countWords(count));
+
+const warnings: Section = ({ warnings }, paint) =>
+  warnings.length === 0 ? undefined : warnings.map(({ message }) => `${paint.bad("!")} ${message}`).join("\n");
+
+const freshness: Section = ({ freshness }, paint, now) =>
+  titled(paint, "Distance from the truth", freshnessRows(freshness, paint, now));
 
 const queues: Section = ({ queues }, paint) => {
   const row = ([name, queue]: [string, QueueStatus]) => [

@@ -8,8 +8,9 @@ import { memory } from "./memory.ts";
 import { read } from "./read.ts";
 import { type Benchmark, isMet, type Outcome } from "./support/benchmark.ts";
 import { render } from "./support/report.ts";
+import { sweep } from "./sweep.ts";
 
-const benchmarks: Readonly<Record<string, Benchmark>> = { ingest, read, burst, memory };
+const benchmarks: Readonly<Record<string, Benchmark>> = { ingest, read, burst, memory, sweep };
 
 const usage = `npm run bench -- [name …] [--quick] [--json]
   names: ${Object.keys(benchmarks).join(", ")} (default: all)

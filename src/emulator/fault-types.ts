@@ -90,6 +90,8 @@ export type TornReadFault = FaultLimits & {
   user?: string;
   answer: "before" | "after";
   change?: { properties?: Record<string, string | null>; isSuspended?: boolean; firstName?: string };
+  /** Calls that lie further apart, in milliseconds, belong to two fetches and are not torn; default 5. */
+  withinMs?: number;
 };
 
 /** The delivery is made 1 + `copies` times (default 1 copy), all with the same `webhook-id`. */

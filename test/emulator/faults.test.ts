@@ -146,6 +146,7 @@ describe("faults of reading", () => {
         user: id,
         count: 1,
         answer,
+        withinMs: 10_000,
         change: { isSuspended: true, properties: { plan_tier: answer } },
       });
     emulator.kinde.setProperties(id, { plan_tier: "free" });

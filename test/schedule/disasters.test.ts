@@ -12,7 +12,7 @@ import { createTearing, type Tearing } from "./tearing.ts";
 import { weigh } from "./weights.ts";
 
 // Apart from the ordinary seeds, which are many and know no disaster.
-const list = seeds(12, 100_001);
+const list = seeds(6, 100_001);
 const laneCount = Math.min(2, list.length);
 const lanes: Lane[] = [];
 

@@ -8,7 +8,7 @@ type Half = "account" | "properties";
  * Two calls for one user that lie further apart, in milliseconds, belong to two fetches: the second must not be answered
  * with what stood at the first, which would be an answer older than its question.
  */
-const pairMs = 5;
+const usuallyWithinMs = 5;
 
 /** The two calls that make up one user, when a change falls between them. */
 export interface TornReads {
@@ -17,18 +17,19 @@ export interface TornReads {
 }
 
 export function createTornReads(world: World, faults: Faults): TornReads {
-  const open = new Map<string, { half: Half; before: UserState | undefined; at: number }>();
+  const open = new Map<string, { half: Half; before: UserState | undefined; until: number }>();
 
   return {
     read: (userId, half) => {
       const now = userOf(world, userId);
       const first = open.get(userId);
       open.delete(userId);
-      if (first && first.half !== half && performance.now() - first.at < pairMs) return first.before ?? now;
+      if (first && first.half !== half && performance.now() < first.until) return first.before ?? now;
       const strike = faults.strike("torn_read", { user: userId });
       if (!strike) return now;
-      const { answer, change } = strike.fault;
-      open.set(userId, { half, before: answer === "before" ? now : undefined, at: performance.now() });
+      const { answer, change, withinMs = usuallyWithinMs } = strike.fault;
+      const until = performance.now() + withinMs;
+      open.set(userId, { half, before: answer === "before" ? now : undefined, until });
       if (change) {
         const { properties = {}, ...account } = change;
         const merged = Object.entries({ ...now.properties, ...properties });

@@ -63,6 +63,7 @@ export const faultSchema: z.ZodType<Fault> = z.discriminatedUnion("kind", [
     ...user,
     answer: z.enum(["before", "after"]),
     change: change.exactOptional(),
+    withinMs: z.number().nonnegative().exactOptional(),
   }),
   z.strictObject({
     kind: z.literal("duplicate_delivery"),

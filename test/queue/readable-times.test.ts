@@ -105,6 +105,20 @@ describe("the time to being readable", () => {
     expect(await counted()).toBe(4);
   });
 
+  it("counts each once where one refresh after the other is overtaken by another event", async () => {
+    await admit();
+    const first = await ledger.begin(id);
+    await admit();
+    const second = await ledger.begin(id);
+    await admit();
+    await settle(first);
+    expect(await counted()).toBe(1);
+    await settle(second);
+    expect(await counted()).toBe(2);
+    await settle(await ledger.begin(id));
+    expect(await counted()).toBe(3);
+  });
+
   it("waits for whoever knows how many are reflected", async () => {
     await admit();
     await age(60_000);

@@ -105,6 +105,41 @@ describe("an audit of a record", () => {
     expect(await audit()).toEqual({ verdict: "same", looks: 3 });
   });
 
+  it("gives a late webhook's refresh its time", async () => {
+    options = { ...options, patienceMs: 10_000 };
+    stack.emulator.kinde.suspendUser(id);
+    const { entry } = options.ledger;
+    let asked = 0;
+    const ledger = {
+      ...options.ledger,
+      entry: async (userId: string) => {
+        asked += 1;
+        // Asked by the first look, by the wait after it, by the second look: only now the event is acknowledged.
+        if (asked === 3) await owe();
+        if (asked === 4) await refreshUser(id, call);
+        return entry(userId);
+      },
+    };
+    options = { ...options, ledger };
+    expect(await audit()).toEqual({ verdict: "same", looks: 3 });
+  });
+
+  it("holds no record against us that is newer than what it is compared with", async () => {
+    stack.emulator.kinde.setProperties(id, { compliance_region: "moon" });
+    const { records } = options;
+    let reads = 0;
+    const read = async (userId: string) => {
+      reads += 1;
+      if (reads === 2) {
+        stack.emulator.kinde.setProperties(id, { compliance_region: "mars" });
+        await refreshUser(id, call);
+      }
+      return records.read(userId);
+    };
+    options = { ...options, records: { read } };
+    expect(await audit()).toEqual({ verdict: "same", looks: 3 });
+  });
+
   it("gives up a user who changes faster than one can look", async () => {
     let serial = 0;
     const { records } = options;

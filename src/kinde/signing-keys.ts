@@ -1,15 +1,15 @@
-import { type CryptoKey, createLocalJWKSet, errors, type JWSHeaderParameters } from "jose";
+import { createLocalJWKSet, errors, type JWTVerifyGetKey } from "jose";
 import { WebhookError } from "../errors.ts";
 
 /** The tenant's public keys, held in memory. */
 export interface SigningKeys {
   /**
-   * Key for a token's header.
+   * Key for a token's header, for jose.
    *
    * @throws {JWKSNoMatchingKey} no such key, and the keys were fetched recently
    * @throws {WebhookError} `keys_unavailable` when that cannot be told
    */
-  get(header: JWSHeaderParameters): Promise<CryptoKey>;
+  get: JWTVerifyGetKey;
   /** Whether keys are held; fetches them if not, at most once per cool-down. */
   ready(): Promise<boolean>;
 }
@@ -57,15 +57,15 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
     return done;
   };
 
-  const find: KeyFinder = async (header) => {
+  const find: JWTVerifyGetKey = async (header, token) => {
     if (held === undefined) throw new errors.JWKSNoMatchingKey();
-    return held.find(header);
+    return held.find(header, token);
   };
 
   return {
-    async get(header) {
+    async get(header, token) {
       try {
-        const key = await find(header);
+        const key = await find(header, token);
         if (held !== undefined && now() - held.fetchedAt > maxAgeMs) void refresh();
         return key;
       } catch (error) {
@@ -73,7 +73,7 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
       }
       await refresh();
       try {
-        return await find(header);
+        return await find(header, token);
       } catch (error) {
         if (failure === undefined) throw error;
         throw new WebhookError("keys_unavailable", "The key server of the Kinde domain cannot be reached.", {
@@ -89,7 +89,7 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
   };
 }
 
-type KeyFinder = SigningKeys["get"];
+type KeyFinder = ReturnType<typeof createLocalJWKSet>;
 
 async function fetchKeys({ url, fetch, timeoutMs }: SigningKeysOptions): Promise<KeyFinder> {
   const response = await fetch(url, {

@@ -3,7 +3,6 @@ import { DelayedError, type Job } from "bullmq";
 import type { Completeness } from "../src/cache/completeness.ts";
 import type { SeenUsers } from "../src/cache/seen-users.ts";
 import type { CallOptions } from "../src/kinde/management-api.ts";
-import type { Ledger } from "../src/queue/ledger.ts";
 import type { Queues, SweepJob } from "../src/queue/queues.ts";
 import type { SweepLog } from "../src/queue/sweep-log.ts";
 import { noteSweep } from "../src/refresh/note-sweep.ts";
@@ -16,7 +15,6 @@ export interface SweepWorkerOptions {
   sweeps: SweepLog;
   seen: Pick<SeenUsers, "forget">;
   completeness: Completeness;
-  users: Pick<Ledger, "size">;
   sweepStep: (state: SweepState, call: CallOptions) => Promise<SweepStep>;
   /** Least time between two pages, in milliseconds. */
   paceMs: number;
@@ -53,8 +51,9 @@ async function sweep(options: SweepWorkerOptions, { now, log, signal }: WorkerDe
     const step = await sweepStep(state, { priority: "bulk", signal });
     await queues.enqueueReprocess(step.refresh);
     state = step.state;
-    if (step.done) break;
+    // Throws where the job is gone, with a Redis that was wiped meanwhile: what the sweep has filled is gone as well.
     await job.updateData({ state });
+    if (step.done) break;
     await delay(paceMs, undefined, { signal });
   }
   await noteSweep(options, state, now());

@@ -206,8 +206,13 @@ export async function runWorkers(config: Config, world: World, log: Log, store: 
 }
 
 /** Refreshing and fanning out, against the Management API. */
-export function createRefresh(config: Config, world: World, store: Store, flags: Flags) {
-  const api = openKinde(config, world, store);
+export function createRefresh(
+  config: Config,
+  world: World,
+  store: Store,
+  flags: Flags,
+  api = openKinde(config, world, store),
+) {
   const { records, queues, users: ledger } = store;
   const shared = { api, records, flags, keep: config.profile };
   const refreshUser = createRefreshUser({ ...shared, ledger, now: world.now });
@@ -246,15 +251,16 @@ function createSweepStep(
   shared: Pick<SweepOptions, "api" | "records" | "keep"> & { flags: Flags },
 ) {
   const { flags } = shared;
+  const { records, seen, users: ledger } = store;
   const needsExtras = extraParts.some((part) => config.profile.has(part) || flags.mayNeed(part));
   const options: SweepOptions = {
     ...shared,
     ...config.sweep,
     now,
-    records: store.records,
-    seen: store.seen,
-    drawTicket: store.users.draw,
-    fillPage: createFillPage({ ...shared, records: store.records, indexLagMs: config.sweep.indexLagMs }),
+    records,
+    seen,
+    ledger,
+    fillPage: createFillPage({ ...shared, ...config.sweep, ledger, records, now }),
     schema: flags.schema,
     signIns: config.refreshOnSignIn,
     extrasMaxAgeMs: needsExtras ? config.sweep.extrasMaxAgeMs : undefined,
@@ -266,7 +272,7 @@ function startWatch(config: Config, { now }: World, log: Log, store: Store): Run
   const options = { ...store, now, intervalMs: config.watchIntervalMs, failedRetryMs: config.failedRetryMs };
   let current: Promise<void> = Promise.resolve();
   const look = async () => {
-    await scheduleSweeps({ ...store, intervalMs: config.sweep.intervalMs });
+    await scheduleSweeps({ ...store, intervalMs: config.sweep.intervalMs, now });
     await scheduleTick(store.queues.audit, config.audit.intervalMs);
     const { silence, say } = await store.pulse.look();
     if (say) log.warn({ ...silence }, "no event for longer than usual: see kindling status");

@@ -14,6 +14,13 @@ export interface StoredRecord {
 export interface Records {
   /** Writes a user's record whole, unless a later ticket wrote it already: then answers `superseded`. */
   commit(record: FlagsRecord, profile: Profile): Promise<"committed" | "superseded">;
+  /**
+   * Writes the records of many, of those who have none: whatever stands there, a tombstone too, stays. For what was
+   * fetched from where answers may be old.
+   *
+   * @returns how many were written
+   */
+  commitMissing(entries: readonly { record: FlagsRecord; profile: Profile }[]): Promise<number>;
   /** Puts a tombstone in place of the record and removes the profile; same rule. Kept for the tombstone's lifetime. */
   bury(userId: string, record: FlagsRecord): Promise<"committed" | "superseded">;
   read(userId: string): Promise<StoredRecord>;
@@ -40,8 +47,8 @@ const commitScript = defineScript(`
 local current = redis.call('GET', KEYS[1])
 if current then
   local readable, record = pcall(cjson.decode, current)
-  if readable and type(record) == 'table' and type(record.ticket) == 'number' and record.ticket > tonumber(ARGV[1]) then
-    return 0
+  if readable and type(record) == 'table' and type(record.ticket) == 'number' then
+    if ARGV[6] == 'missing' or record.ticket > tonumber(ARGV[1]) then return 0 end
   end
 end
 if ARGV[3] == '' then
@@ -57,13 +64,13 @@ return 1
 
 /** The records, over one connection. */
 export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): Records {
+  const writing = (userId: string, record: FlagsRecord, profile: string, only: "missing" | "" = "") => ({
+    keys: [keys.flags(userId), keys.profile(userId)],
+    args: [record.ticket, JSON.stringify(record), profile, tombstoneTtlMs, keys.commits(userId), only],
+  });
   const write = async (userId: string, record: FlagsRecord, profile: string) => {
-    const answer = await commitScript(
-      redis,
-      [keys.flags(userId), keys.profile(userId)],
-      [record.ticket, JSON.stringify(record), profile, tombstoneTtlMs, keys.commits(userId)],
-    );
-    return answer === 1 ? "committed" : "superseded";
+    const run = writing(userId, record, profile);
+    return (await commitScript(redis, run.keys, run.args)) === 1 ? "committed" : "superseded";
   };
   const readMany = async (userIds: readonly string[]): Promise<StoredRecord[]> => {
     if (userIds.length === 0) return [];
@@ -75,6 +82,12 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
   };
   return {
     commit: (record, profile) => write(profile.id, record, JSON.stringify(profile)),
+    async commitMissing(entries) {
+      const runs = entries.map(({ record, profile }) =>
+        writing(profile.id, record, JSON.stringify(profile), "missing"),
+      );
+      return (await commitScript.many(redis, runs)).filter((answer) => answer === 1).length;
+    },
     bury: (userId, record) => write(userId, record, ""),
 
     async read(userId) {

@@ -39,6 +39,10 @@ export interface Ledger {
   discard(member: string): Promise<boolean>;
   /** A ticket of now, for a fetch that concerns nobody in particular. */
   draw(): Promise<number>;
+  /** Of which members a deletion was acknowledged, outstanding or lately reflected. */
+  deleted(members: readonly string[]): Promise<Set<string>>;
+  /** How many of these members stand there because their job gave up. */
+  gaveUp(members: readonly string[]): Promise<number>;
   /** Number of the member's latest outstanding event, which is also its time in microseconds; 0 without one. */
   latest(member: string): Promise<number>;
   /** Where one member stands; `undefined` when nothing is outstanding. */
@@ -115,6 +119,16 @@ end
 
 const drawScript = defineScript(`${drawTicketLua}
 return draw(KEYS[1])
+`);
+
+const deletedScript = defineScript(`
+local deleted = {}
+for i, note in ipairs(redis.call('HMGET', KEYS[1], unpack(ARGV))) do
+  if (note and string.sub(note, 1, 1) == 'd') or redis.call('EXISTS', KEYS[i + 1]) == 1 then
+    deleted[#deleted + 1] = ARGV[i]
+  end
+end
+return deleted
 `);
 
 const beginScript = defineScript(`${drawTicketLua}${latestLua}
@@ -238,6 +252,14 @@ export function createLedger(redis: Redis, keys: Keys, name: "users" | "fanouts"
     },
     async draw() {
       return Number(await drawScript(redis, [keys.ledgerPart("ticket")], []));
+    },
+    async deleted(members) {
+      if (members.length === 0) return new Set();
+      return new Set((await deletedScript(redis, [latest, ...members.map(deletedKey)], members)) as string[]);
+    },
+    async gaveUp(members) {
+      if (members.length === 0) return 0;
+      return (await redis.hmget(failures, ...members)).filter((note) => note !== null).length;
     },
     async latest(member) {
       return Number(/\d+/.exec((await redis.hget(latest, member)) ?? "")?.[0] ?? 0);

@@ -1,15 +1,13 @@
 import type { Completeness } from "../cache/completeness.ts";
 import type { SeenUsers } from "../cache/seen-users.ts";
-import type { Ledger } from "../queue/ledger.ts";
 import type { SweepLog } from "../queue/sweep-log.ts";
 import type { SweepState } from "./sweep.ts";
 
 /** Where the end of a sweep is noted. */
 export interface NoteSweepOptions {
-  sweeps: Pick<SweepLog, "finish">;
+  sweeps: Pick<SweepLog, "last" | "finish">;
   seen: Pick<SeenUsers, "forget">;
   completeness: Pick<Completeness, "mark">;
-  users: Pick<Ledger, "size">;
 }
 
 /**
@@ -17,12 +15,14 @@ export interface NoteSweepOptions {
  * users whose refresh gave up are known by name, and do not keep it from being so for ever.
  */
 export async function noteSweep(
-  { sweeps, seen, completeness, users }: NoteSweepOptions,
+  { sweeps, seen, completeness }: NoteSweepOptions,
   state: SweepState,
   now: number,
 ): Promise<void> {
-  const without = state.missing - state.filled;
-  if (without === 0 || without <= (await users.size()).failed) await completeness.mark(now);
+  if (state.missing === state.filled + state.gaveUp) await completeness.mark(now);
+  // Two may overlap, a sweep and a backfill: whichever ends later stands, and nothing of the other stays behind.
+  const before = await sweeps.last();
   await sweeps.finish(state, now);
-  if (state.previous !== null) await seen.forget(state.previous);
+  for (const mark of [before?.mark, state.previous])
+    if (mark && mark.number !== state.mark.number) await seen.forget(mark);
 }

@@ -2,6 +2,7 @@ import type { Records } from "../cache/records.ts";
 import { bitsFor, type SeenUsers, type SweepMark } from "../cache/seen-users.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import { type SearchedUser, searchUsers } from "../kinde/search-users.ts";
+import type { Ledger } from "../queue/ledger.ts";
 import type { FillPage } from "./fill-page.ts";
 import { type CompareOptions, findDifference } from "./find-difference.ts";
 
@@ -19,8 +20,10 @@ export interface SweepState {
   missing: number;
   /** Whether users without a record get one from the page, which spares them two calls each: to fill an empty store. */
   fill: boolean;
-  /** Of the missing, who got one so. */
+  /** Of the missing, who got one so, or by others meanwhile. */
   filled: number;
+  /** Of the missing, whose refresh gave up before: they are known by name, and nobody waits for them. */
+  gaveUp: number;
   /** Different, but fetched so recently that the index is taken to lag. */
   doubted: number;
   unlisted: number;
@@ -37,8 +40,8 @@ export interface SweepStep {
 export interface SweepOptions extends CompareOptions {
   api: ManagementApi;
   records: Pick<Records, "readMany" | "scanIds">;
-  drawTicket: () => Promise<number>;
   fillPage: FillPage;
+  ledger: Pick<Ledger, "gaveUp">;
   seen: SeenUsers;
   now: () => number;
   pageSize: number;
@@ -68,6 +71,7 @@ export function beginSweep({ number, previous, now, fill }: BeginSweepOptions): 
     missing: 0,
     fill,
     filled: 0,
+    gaveUp: 0,
     doubted: 0,
     unlisted: 0,
   };
@@ -83,15 +87,15 @@ export async function sweepStep(options: SweepOptions, state: SweepState, call: 
 }
 
 async function listingStep(options: SweepOptions, state: SweepState, call: CallOptions): Promise<SweepStep> {
-  const { api, records, seen, pageSize, now, drawTicket, fillPage } = options;
-  const stamp = state.fill ? { ticket: await drawTicket(), askedAt: now() } : undefined;
+  const { api, records, seen, pageSize, ledger, fillPage } = options;
+  const stamp = state.fill ? await fillPage.stamp() : undefined;
   const page = await searchUsers(api, { after: state.cursor, pageSize }, call);
   const ids = page.map(({ id }) => id);
   const [stored] = await Promise.all([records.readMany(ids), seen.add(state.mark, ids)]);
   const found = page.map((user, index) => judge(options, user, stored[index]));
   const these = (...verdicts: Verdict[]) => page.filter((_, index) => verdicts.includes(found[index] ?? "same"));
   const missing = these("missing");
-  const unfilled = stamp ? await fillPage(missing, stamp) : missing.map(({ id }) => id);
+  const unfilled = stamp ? await fillPage.commit(missing, stamp, call) : missing.map(({ id }) => id);
   const next: SweepState = {
     ...state,
     cursor: ids.at(-1) ?? state.cursor,
@@ -99,6 +103,7 @@ async function listingStep(options: SweepOptions, state: SweepState, call: CallO
     different: state.different + these("different").length,
     missing: state.missing + missing.length,
     filled: state.filled + missing.length - unfilled.length,
+    gaveUp: state.gaveUp + (await ledger.gaveUp(unfilled)),
     doubted: state.doubted + these("doubted").length,
   };
   const refresh = [...these("different", "aged").map(({ id }) => id), ...unfilled];

@@ -1,12 +1,9 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { createRefresh } from "../../src/admin/compose.ts";
 import { loadFlags } from "../../src/flags/load-flags.ts";
-import { defineFlags } from "../../src/index.ts";
-import { blankProfile } from "../../src/kinde/profile.ts";
 import { scheduleSweeps } from "../../src/queue/schedule-sweeps.ts";
-import { createFillPage } from "../../src/refresh/fill-page.ts";
-import { beginSweep } from "../../src/refresh/sweep.ts";
 import { envOf, kindling, pressCtrlC } from "../admin/command-line.ts";
+import { expected, held } from "../schedule/comparison.ts";
 import { dropKeys, type Stack, type StackOptions, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
@@ -22,6 +19,7 @@ async function start(options: StackOptions = {}): Promise<Stack> {
 const envOfCommand = () => ({
   ...envOf(stack.config),
   KINDLING_SWEEP_PAGE_SIZE: String(stack.config.sweep.pageSize),
+  KINDLING_INDEX_LAG: `${stack.config.sweep.indexLagMs}ms`,
 });
 const backfill = (...options: string[]) => kindling(["backfill", "--json", ...options], envOfCommand());
 const statusOf = async (id: string) => (await stack.record(id))?.status;
@@ -30,6 +28,33 @@ const idle = () =>
   until(async () => {
     expect(await stack.store.queues.bulk.getJobCountByTypes("waiting", "active", "delayed")).toBe(0);
   }, 30_000);
+
+const imported = (count: number) =>
+  stack.emulator.kinde
+    .importUsers(
+      Array.from({ length: count }, (_, index) => ({
+        phone: index % 2 === 0 ? `+6140000${1_000 + index}` : null,
+        properties: { plan_tier: "pro", onboarded: index % 3 === 0 ? "true" : "false" },
+        isSuspended: index % 5 === 0,
+      })),
+    )
+    .map(({ id }) => id);
+
+const since = () => stack.store.completeness.since();
+const flagsOf = async (id: string) => (await stack.record(id))?.flags;
+
+/** The record and profile of each, without what a refresh has of its own. */
+async function snapshot(ids: readonly string[]) {
+  const records = await stack.store.records.readMany(ids);
+  return records.map(({ flags, profile }) => ({
+    flags: { ...flags, fetchedAt: 0, ticket: 0 },
+    // The user's own call lists unset properties as null, the search leaves them out.
+    profile: {
+      ...profile,
+      properties: Object.fromEntries(Object.entries(profile?.properties ?? {}).filter(([, value]) => value !== null)),
+    },
+  }));
+}
 
 describe("kindling backfill", () => {
   it("fills the store from pages, with two calls more for none but those whose flags need more", async () => {
@@ -42,56 +67,91 @@ describe("kindling backfill", () => {
     const [member] = emulator.kinde.importUsers([{ organizations: [{ code: org, roles: ["chief"] }] }]);
     const { code, json, stderr } = await backfill();
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-    expect(json).toEqual({ users: 701, filled: 700, enqueued: 1, calls: 2, resumedAt: 0, complete: true });
+    expect(json).toMatchObject({ users: 701, filled: 700, enqueued: 1, resumedAt: 0, complete: true });
+    // Two pages, and the details of a hundred users a call.
+    const { calls: made } = json as { calls: number };
+    expect(made).toBeLessThanOrEqual(10);
     await idle();
     expect(await stack.record(String(plain[0]?.id))).toMatchObject({ flags: { tier: "pro", onboarded: true } });
     expect(await stack.record(String(member?.id))).toMatchObject({ flags: { admin: true } });
     expect(calls("GET /api/v1/user")).toBe(1);
+    expect(calls("GET /api/v1/search/users") + calls("GET /api/v1/users")).toBe(made);
   });
 
-  it("makes records like those a refresh makes, but for what the search does not show", async () => {
+  it("commits from pages what a refresh would have committed, hundreds a call", async () => {
     const { emulator, store } = await start();
-    const properties = { plan_tier: "enterprise", onboarded: "true", compliance_region: "eu" };
-    const [user] = emulator.kinde.importUsers([{ properties, firstName: "Ada", username: "ada" }]);
-    const id = String(user?.id);
+    const ids = imported(1_001);
+    expect((await backfill()).json).toMatchObject({
+      ...{ users: 1_001, filled: 1_001, enqueued: 0, calls: 3 + 11, resumedAt: 0, complete: true },
+    });
+    expect(calls("GET /api/v1/user")).toBe(0);
+    for (const id of ids.slice(0, 20)) expect(await held(stack, id)).toEqual(expected(emulator.kinde.user(id)));
+    const some = ids.slice(0, 60);
+    const before = await snapshot(some);
+    await store.queues.enqueueReprocess(some);
+    await idle();
+    expect(calls("GET /api/v1/user")).toBe(60);
+    expect(await snapshot(some)).toEqual(before);
+    expect((await kindling(["verify", "--all", "--json"], envOfCommand())).code).toBe(0);
+  }, 60_000);
+
+  it("leaves those of whom the lists tell too little to the workers", async () => {
+    const { emulator } = await start({ emulator: { users: 40 } });
+    const withoutOrganization = imported(5);
+    const { json } = await backfill();
+    expect(json).toMatchObject({ users: 45, complete: true });
+    const { filled, enqueued } = json as { filled: number; enqueued: number };
+    expect(filled).toBeGreaterThanOrEqual(withoutOrganization.length);
+    expect(filled + enqueued).toBe(45);
+    expect(enqueued).toBeGreaterThan(0);
+    expect(await since()).toBeUndefined();
+    await idle();
+    for (const id of emulator.kinde.userIds()) expect(await held(stack, id)).toEqual(expected(emulator.kinde.user(id)));
+    // Another walk finds everybody, and only then is the store known to be complete.
+    expect((await backfill()).json).toMatchObject({ filled: 0, enqueued: 0 });
+    expect(await since()).toBeDefined();
+  }, 60_000);
+
+  it("changes nothing the second time, and fetches only who differs", async () => {
+    const { emulator } = await start({ env: { KINDLING_INDEX_LAG: "0s" } });
+    const ids = imported(120);
     await backfill();
-    const filled = await store.records.read(id);
-    await store.queues.enqueueReprocess([id], "refresh");
-    await until(async () => {
-      expect((await store.records.read(id)).flags?.ticket).toBeGreaterThan(Number(filled.flags?.ticket));
-    });
-    const refreshed = await store.records.read(id);
-    expect(filled.flags?.flags).toEqual(refreshed.flags?.flags);
-    const comparable = ({ profile }: typeof filled) => ({
-      ...profile,
-      phone: null,
-      billing: null,
-      properties: Object.entries(profile?.properties ?? {})
-        .filter(([, value]) => value !== null)
-        .sort(),
-    });
-    expect(comparable(filled)).toEqual(comparable(refreshed));
+    const completeSince = await since();
+    const before = await stack.store.records.tickets(ids);
+    emulator.stats.reset();
+    expect((await backfill()).json).toMatchObject({ users: 120, filled: 0, enqueued: 0, calls: 1 });
+    expect(emulator.stats.total).toBe(1);
+    expect(await stack.store.records.tickets(ids)).toEqual(before);
+    expect(await since()).toBe(completeSince);
+    emulator.kinde.setProperties(ids[7] ?? "", { plan_tier: "enterprise" });
+    expect((await backfill()).json).toMatchObject({ filled: 0, enqueued: 1 });
+    await until(async () => expect(await flagsOf(ids[7] ?? "")).toMatchObject({ tier: "enterprise" }));
   });
 
-  it("leaves users to the refresh whose flags look at what the search does not show", async () => {
-    const { emulator, store, config, world } = await start({ workers: false });
-    const [user] = emulator.kinde.importUsers([{}]);
-    const flags = await loadFlags(config.flagsFile);
-    const looking = defineFlags({ reachable: (profile) => profile.phone !== null });
-    const state = beginSweep({ number: 1, previous: undefined, now: 0, fill: true });
-    const call = { priority: "bulk", signal: new AbortController().signal } as const;
-    expect((await createRefresh(config, world, store, looking).sweepStep(state, call)).refresh).toEqual([user?.id]);
-    expect((await createRefresh(config, world, store, flags).sweepStep(state, call)).refresh).toEqual([]);
+  it("never calls a store complete that was wiped meanwhile", async () => {
+    await start({ env: { KINDLING_SWEEP_PAGE_SIZE: "10" } });
+    imported(60);
+    stack.emulator.faults.set({ kind: "latency", path: "/api/v1/search/users", ms: 150 });
+    const running = backfill();
+    await until(async () => expect(await stack.store.redis.exists(stack.store.keys.ledgerPart("backfill"))).toBe(1));
+    await dropKeys(stack.config);
+    const { code, stderr } = await running;
+    expect(code).toBe(1);
+    expect(stderr).toContain("wiped meanwhile");
+    expect(await since()).toBeUndefined();
   });
 
-  it("run twice changes nothing", async () => {
-    const { emulator, store } = await start();
-    const [user] = emulator.kinde.importUsers([{}]);
-    await backfill();
-    const first = await stack.record(String(user?.id));
-    expect((await backfill()).json).toMatchObject({ users: 1, filled: 0, enqueued: 0, complete: true });
-    expect(await stack.record(String(user?.id))).toEqual(first);
-    expect(await store.completeness.since()).toBeDefined();
+  it("draws a bar with users, rate, calls and time left", async () => {
+    await start({ env: { KINDLING_SWEEP_PAGE_SIZE: "50" } });
+    imported(400);
+    stack.emulator.faults.set({ kind: "latency", path: "/api/v1/search/users", ms: 80 });
+    let drawn = "";
+    const onOutput = (text: string) => {
+      drawn += text;
+    };
+    const { stdout } = await kindling(["backfill"], envOfCommand(), { isTTY: true, onOutput });
+    expect(drawn).toMatch(/█+░+ \d+% · \d+ of about [\d,]+ users · [\d,]+\/s · \d+ calls · .* left/);
+    expect(stdout).toContain("400 users: 400 filled");
   });
 
   it("goes on where Ctrl-C stopped it, and --restart starts anew", async () => {
@@ -141,21 +201,6 @@ describe("a backfill beside live traffic", () => {
     expect(await stack.record(id)).toMatchObject({ flags: { tier: "pro" } });
   });
 
-  it("loses to whatever was committed within the index' lag, even under an earlier ticket than the page's", async () => {
-    const { store, emulator } = await start({ workers: false });
-    const [user, gone] = emulator.kinde.importUsers([{}, {}]);
-    const [id, deleted] = [String(user?.id), String(gone?.id)];
-    const { fillPage } = await fillingOf(stack);
-    // Fetched a minute ago: the index may be older than that.
-    const askedAt = Date.now();
-    const stamp = { fetchedAt: askedAt - 60_000, ticket: (askedAt - 60_000) * 1000, schema: "s" };
-    await store.records.commit({ flags: { tier: "pro" }, status: "present", ...stamp }, blankProfile(id));
-    await store.records.bury(deleted, { flags: {}, status: "deleted", ...stamp });
-    await fillPage([searched(id), searched(deleted)], { ticket: askedAt * 1000, askedAt });
-    expect(await stack.record(id)).toMatchObject({ flags: { tier: "pro" } });
-    expect(await statusOf(deleted)).toBe("deleted");
-  });
-
   it("does not undo a write-through", async () => {
     const { emulator, store, config, world } = await start();
     const [user] = emulator.kinde.importUsers([{ properties: { onboarded: "false" } }]);
@@ -167,6 +212,79 @@ describe("a backfill beside live traffic", () => {
     await backfill();
     await idle();
     expect(await stack.record(id)).toMatchObject({ flags: { onboarded: true } });
+  });
+
+  it("loses to a refresh of the same time, whose answer is newer than the index", async () => {
+    const { store } = await start({ env: { KINDLING_INDEX_LAG: "1h" } });
+    const [id = ""] = imported(1);
+    // Its ticket is taken before the page's, and it commits after the page.
+    const { ticket } = await store.users.begin(id);
+    await backfill();
+    expect(await flagsOf(id)).toMatchObject({ tier: "pro" });
+    const { flags, profile } = await store.records.read(id);
+    if (flags === undefined || profile === undefined) throw new Error("The page was not committed.");
+    const newer = { ...flags, ticket, flags: { ...flags.flags, tier: "enterprise" } };
+    expect(await store.records.commit(newer, profile)).toBe("committed");
+    expect(await flagsOf(id)).toMatchObject({ tier: "enterprise" });
+  });
+
+  it("never overwrites what a webhook brought meanwhile, however far the index lags behind", async () => {
+    const { emulator } = await start({ env: { KINDLING_INDEX_LAG: "0s" } });
+    stack.subscribe();
+    const [id = ""] = imported(1);
+    // The page is read before the write, and committed after it: a record stands there by then.
+    const heal = emulator.faults.set({ kind: "latency", path: "/api/v1/users", ms: 400 });
+    const running = backfill();
+    await until(() => expect(calls("GET /api/v1/search/users")).toBe(1));
+    emulator.kinde.setProperties(id, { plan_tier: "enterprise" });
+    emulator.kinde.updateUser(id, { firstName: "Ada" });
+    await until(async () => expect(await flagsOf(id)).toMatchObject({ tier: "enterprise" }));
+    await running;
+    heal();
+    expect(await flagsOf(id)).toMatchObject({ tier: "enterprise" });
+  });
+
+  it("does not bring back whom a webhook told deleted, though the index still shows them", async () => {
+    const { emulator, store } = await start({ env: { KINDLING_INDEX_LAG: "0s" }, emulator: { users: 60 } });
+    stack.subscribe();
+    const [id = ""] = [...emulator.kinde.userIds()].filter(
+      (each) => emulator.kinde.user(each)?.organizations.length === 0,
+    );
+    emulator.faults.set({ kind: "search_lag", ms: 3_000_000 });
+    emulator.kinde.deleteUser(id);
+    await until(async () => expect(await statusOf(id)).toBe("deleted"));
+    expect((await backfill()).json).toMatchObject({ users: 60, filled: expect.any(Number) });
+    await idle();
+    expect(await statusOf(id)).toBe("deleted");
+    // Nor where the tombstone itself was lost.
+    await store.redis.del(store.keys.flags(id));
+    expect((await backfill()).json).toMatchObject({ users: 60 });
+    expect(await statusOf(id)).not.toBe("present");
+  });
+
+  it("finds out by a fetch that somebody was deleted without a webhook", async () => {
+    const { emulator } = await start({ emulator: { users: 60 } });
+    const [id = ""] = [...emulator.kinde.userIds()].filter(
+      (each) => emulator.kinde.user(each)?.organizations.length === 0,
+    );
+    emulator.faults.set({ kind: "search_lag", ms: 3_000_000 });
+    emulator.kinde.deleteUser(id, { silent: true });
+    await backfill();
+    await until(async () => expect(await statusOf(id)).toBe("deleted"));
+  });
+
+  it("never reads an old value back after a write through Kindling", async () => {
+    const { emulator } = await start({ env: { KINDLING_INDEX_LAG: "0s" } });
+    const ids = imported(30);
+    const heal = emulator.faults.set({ kind: "latency", path: "/api/v1/users", ms: 400 });
+    const running = backfill();
+    await until(() => expect(calls("GET /api/v1/search/users")).toBe(1));
+    const [id = ""] = ids;
+    expect((await kindling(["set", id, "plan_tier=enterprise"], envOfCommand())).code).toBe(0);
+    expect(await flagsOf(id)).toMatchObject({ tier: "enterprise" });
+    await running;
+    heal();
+    expect(await flagsOf(id)).toMatchObject({ tier: "enterprise" });
   });
 });
 
@@ -190,11 +308,42 @@ describe("the mark of completeness", () => {
     await dropKeys(config);
     expect(await store.completeness.since()).toBeUndefined();
     emulator.stats.reset();
-    await scheduleSweeps({ ...store, intervalMs: 3_600_000 });
+    await scheduleSweeps({ ...store, intervalMs: 3_600_000, now: Date.now });
     await until(async () => expect(await store.completeness.since()).toBeDefined());
     for (const { id } of users) expect(await statusOf(id)).toBe("present");
     expect(calls("GET /api/v1/user")).toBe(0);
     expect((await store.sweeps.last())?.filled).toBe(30);
+  });
+});
+
+describe("a wiped store", () => {
+  it("refills itself, and tells when everybody is held", async () => {
+    const { emulator, store, config } = await start({ emulator: { users: 30 } });
+    imported(30);
+    const look = () => scheduleSweeps({ ...store, intervalMs: 3_600_000, now: Date.now });
+    const filled = () =>
+      until(async () => {
+        await look();
+        expect(await since()).toBeGreaterThan(0);
+      }, 30_000);
+    await filled();
+    await dropKeys(config);
+    expect(await since()).toBeUndefined();
+    await filled();
+    for (const id of emulator.kinde.userIds()) expect(await held(stack, id)).toEqual(expected(emulator.kinde.user(id)));
+    // Complete: nothing more is asked for.
+    const sweeps = (await store.sweeps.last())?.mark.number;
+    await look();
+    expect(await store.queues.sweep.getJobCountByTypes("waiting", "active")).toBe(0);
+    expect((await store.sweeps.last())?.mark.number).toBe(sweeps);
+  }, 60_000);
+
+  it("stays empty where sweeps are switched off", async () => {
+    const { store } = await start();
+    imported(3);
+    await scheduleSweeps({ ...store, intervalMs: 0, now: Date.now });
+    expect(await store.queues.sweep.getJobCountByTypes("waiting", "active")).toBe(0);
+    expect(await since()).toBeUndefined();
   });
 });
 
@@ -222,15 +371,3 @@ describe("kindling sweep", () => {
     expect(await stack.store.queues.sweep.getWaitingCount()).toBe(1);
   });
 });
-
-async function fillingOf({ store, config }: Stack) {
-  const flags = await loadFlags(config.flagsFile);
-  const { indexLagMs } = config.sweep;
-  return { fillPage: createFillPage({ records: store.records, flags, keep: config.profile, indexLagMs }) };
-}
-
-function searched(id: string) {
-  const nothing = { providedId: null, email: null, username: null, firstName: null, lastName: null, picture: null };
-  const figures = { totalSignIns: 0, failedSignIns: 0, lastSignedIn: null, createdOn: null, isSuspended: false };
-  return { id, ...nothing, ...figures, properties: {}, organizations: [], identities: [] };
-}

@@ -124,7 +124,7 @@ describe("a sweep, with no webhook at all", () => {
     const { emulator, store, config } = await start({ emulator: { users: 25 } });
     await sweep();
     await dropKeys(config);
-    await scheduleSweeps({ ...store, intervalMs: 3_600_000 });
+    await scheduleSweeps({ ...store, intervalMs: 3_600_000, now: Date.now });
     await until(async () => {
       for (const id of emulator.kinde.userIds()) expect((await stack.record(id))?.status).toBe("present");
     });

@@ -1,3 +1,4 @@
+import { KindlingError } from "../../errors.ts";
 import type { CallOptions } from "../../kinde/management-api.ts";
 import { patiently } from "../../kinde/patiently.ts";
 import type { Queues } from "../../queue/queues.ts";
@@ -7,13 +8,15 @@ import { beginSweep, type SweepState, type SweepStep } from "../../refresh/sweep
 import { estimateTotal } from "../reprocess/estimate-total.ts";
 import type { Progress } from "../reprocess/progress.ts";
 import { roomInQueue } from "../reprocess/room-in-queue.ts";
-import type { SweepBookmark } from "./sweep-bookmark.ts";
+import type { BackfillPlace, SweepBookmark } from "./sweep-bookmark.ts";
 
 /** What a backfill needs. */
 export interface BackfillOptions extends Omit<NoteSweepOptions, "sweeps"> {
   queues: Pick<Queues, "bulk" | "enqueueReprocess">;
   sweeps: SweepLog;
   sweepStep: (state: SweepState, call: CallOptions) => Promise<SweepStep>;
+  /** Calls to Kinde since it was last asked. */
+  takeCalls: () => number;
   bookmark: SweepBookmark;
   /** Forget the place of an earlier run. */
   restart: boolean;
@@ -32,7 +35,7 @@ export interface BackfillResult {
   filled: number;
   /** Of these, who are refreshed one by one: their flags need more than a page shows, or their record differs. */
   enqueued: number;
-  /** Pages asked for. */
+  /** Made to Kinde. */
   calls: number;
   /** Users an earlier run had dealt with. */
   resumedAt: number;
@@ -44,8 +47,8 @@ const retries = 3;
 
 /** Walks over all of Kinde's users, and makes records of those who have none. */
 export async function backfill(options: BackfillOptions): Promise<BackfillResult> {
-  const { queues, sweepStep, bookmark, progress, signal, now } = options;
-  const place = options.restart ? undefined : await bookmark.read();
+  const { queues, sweepStep, takeCalls, bookmark, progress, signal, now } = options;
+  const place = await resume(options);
   let state = place?.state ?? (await begin(options));
   const resumedAt = state.users;
   let { enqueued = 0, calls = 0 } = place ?? {};
@@ -61,6 +64,7 @@ export async function backfill(options: BackfillOptions): Promise<BackfillResult
   try {
     while (state.phase === "listing") {
       await roomInQueue(options);
+      const begun = state.cursor !== null;
       const step = await patiently(() => sweepStep(state, { priority: "bulk", signal }), {
         signal,
         retries,
@@ -68,8 +72,9 @@ export async function backfill(options: BackfillOptions): Promise<BackfillResult
       });
       await queues.enqueueReprocess(step.refresh);
       state = step.state;
-      calls += 1;
+      calls += takeCalls();
       enqueued += step.refresh.length;
+      if (begun) await checkPlace(options, state);
       await bookmark.write({ state, enqueued, calls });
       const listed = state.phase !== "listing";
       progress.update(state.users, listed ? state.users : estimateTotal([state.cursor ?? ""], state.users), calls);
@@ -83,6 +88,23 @@ export async function backfill(options: BackfillOptions): Promise<BackfillResult
   } finally {
     progress.stop();
   }
+}
+
+async function resume({ restart, bookmark, seen }: BackfillOptions): Promise<BackfillPlace | undefined> {
+  const place = await bookmark.read();
+  if (!restart || place === undefined) return place;
+  await seen.forget(place.state.mark);
+  await bookmark.remove();
+  return undefined;
+}
+
+// What the pages before have filled is gone with a Redis that was wiped meanwhile: such a run must not come to an end.
+async function checkPlace({ bookmark }: BackfillOptions, { mark }: SweepState): Promise<void> {
+  if ((await bookmark.read())?.state.mark.number === mark.number) return;
+  throw new KindlingError(
+    "place_lost",
+    "The place of this run is gone from Redis: it was wiped meanwhile, or another run took over. Run it again.",
+  );
 }
 
 async function begin({ sweeps, now }: BackfillOptions): Promise<SweepState> {

@@ -2,8 +2,9 @@ import type { Command } from "commander";
 import { loadFlags } from "../../flags/load-flags.ts";
 import { wholeNumber } from "../arguments.ts";
 import { type BackfillResult, backfill } from "../backfill/backfill.ts";
+import { countCalls } from "../backfill/count-calls.ts";
 import { createSweepBookmark } from "../backfill/sweep-bookmark.ts";
-import { createRefresh } from "../compose.ts";
+import { createRefresh, openKinde } from "../compose.ts";
 import { exitCodesHelp } from "../exit-codes.ts";
 import { jsonOption, type ReportOptions, report } from "../output/report.ts";
 import { countWords, plural } from "../output/words.ts";
@@ -18,8 +19,9 @@ interface BackfillCommandOptions extends ReportOptions {
 
 const help = `
 Walks over all users of Kinde, 500 a call, and makes records of those who have none straight from
-the pages. Users whose flags need more than a page shows (roles, permissions, plans), or whose
-record differs from it, go to the bulk queue and are refreshed one by one: keep workers running.
+Kinde's lists. Users of whom flags or KINDLING_PROFILE need more than those tell (roles,
+permissions, plans), or whose record differs, go to the bulk queue and are refreshed one by one:
+keep workers running.
 Safe beside live traffic, and safe to run twice: nothing newer is ever overwritten. Stop it with
 Ctrl-C: run it again, anywhere, and it goes on.
 
@@ -27,7 +29,7 @@ Examples:
   kindling backfill
   kindling backfill --json
 
-${exitCodesHelp("Kinde rejects the call")}`;
+${exitCodesHelp("Kinde rejects the call, or Redis was wiped meanwhile")}`;
 
 /** `kindling backfill`: the first fill, a page of users a call. */
 export function addBackfill(program: Command, { terminal }: CommandContext): void {
@@ -50,10 +52,12 @@ export function addBackfill(program: Command, { terminal }: CommandContext): voi
 function run(terminal: Terminal, { restart = false, backlog }: BackfillCommandOptions): Promise<BackfillResult> {
   const { stderr, world, stopSignal } = terminal;
   return withStore(terminal, async (store, config) => {
-    const { sweepStep } = createRefresh(config, world, store, await loadFlags(config.flagsFile));
+    const counted = countCalls(openKinde(config, world, store));
+    const { sweepStep } = createRefresh(config, world, store, await loadFlags(config.flagsFile), counted.api);
     return backfill({
       ...store,
       sweepStep,
+      takeCalls: counted.take,
       bookmark: createSweepBookmark(store.redis, store.keys),
       restart,
       backlog,
@@ -67,5 +71,5 @@ function run(terminal: Terminal, { restart = false, backlog }: BackfillCommandOp
 function render({ users, filled, enqueued, calls, resumedAt }: BackfillResult): string {
   const earlier = resumedAt > 0 ? `, ${countWords(resumedAt)} of them in an earlier run` : "";
   const one = enqueued > 0 ? `, ${countWords(enqueued)} to be refreshed one by one` : "";
-  return `${plural(users, "user")}${earlier}: ${countWords(filled)} filled from ${plural(calls, "page")}${one}.`;
+  return `${plural(users, "user")}${earlier}: ${countWords(filled)} filled from lists, in ${plural(calls, "call")}${one}.`;
 }

@@ -78,6 +78,8 @@ function differences(stored: Values, live: Values): Difference[] {
 function flatten(profile: Profile | undefined): Values {
   if (profile === undefined) return {};
   const { properties, ...fields } = JSON.parse(JSON.stringify(profile)) as Profile;
-  const named = Object.entries(properties).map(([key, value]) => [`properties.${key}`, value]);
+  // A user's own properties come with the unset ones as null, those of a list without.
+  const set = Object.entries(properties).filter(([, value]) => value !== null);
+  const named = set.map(([key, value]) => [`properties.${key}`, value]);
   return { ...fields, ...Object.fromEntries(named) };
 }

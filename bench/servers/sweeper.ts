@@ -1,4 +1,5 @@
-import { createRefresh, openStore } from "../../src/admin/compose.ts";
+import { countCalls } from "../../src/admin/backfill/count-calls.ts";
+import { createRefresh, openKinde, openStore } from "../../src/admin/compose.ts";
 import { loadFlags } from "../../src/flags/load-flags.ts";
 import { createLog } from "../../src/log.ts";
 import { noteSweep } from "../../src/refresh/note-sweep.ts";
@@ -21,7 +22,8 @@ const config = benchConfig({
 });
 const world = { fetch, now: Date.now };
 const store = await openStore(config, world, createLog(config.logLevel));
-const { sweepStep } = createRefresh(config, world, store, await loadFlags(config.flagsFile));
+const counted = countCalls(openKinde(config, world, store));
+const { sweepStep } = createRefresh(config, world, store, await loadFlags(config.flagsFile), counted.api);
 const call = { priority: "bulk", signal: new AbortController().signal } as const;
 
 async function walk(fill: boolean): Promise<WalkFigures> {
@@ -33,7 +35,7 @@ async function walk(fill: boolean): Promise<WalkFigures> {
   while (state.phase === "listing") {
     const step = await sweepStep(state, call);
     state = step.state;
-    calls += 1;
+    calls += counted.take();
     refreshes += step.refresh.length;
   }
   const seconds = (performance.now() - begun) / 1000;

@@ -81,6 +81,26 @@ describe("a record", () => {
   });
 });
 
+describe("records of many who have none", () => {
+  it("are written in one go, only where nothing stands, even after Redis forgot its scripts", async () => {
+    const [held, buried, ...fresh] = [20, 21, 22, 23].map((number) => blankProfile(testUser(number)));
+    if (held === undefined || buried === undefined) throw new Error("Two are there.");
+    await records().commit(record(first), held);
+    await records().bury(buried.id, { ...record(first), status: "deleted" });
+    await context.redis.script("FLUSH");
+    const entries = [held, buried, ...fresh].map((profile) => ({ record: record(first + 9), profile }));
+    expect(await records().commitMissing(entries)).toBe(2);
+    expect(await records().tickets(entries.map(({ profile }) => profile.id))).toEqual([
+      first,
+      first,
+      first + 9,
+      first + 9,
+    ]);
+    expect(await records().commitMissing(entries)).toBe(0);
+    expect(await records().commitMissing([])).toBe(0);
+  });
+});
+
 describe("a walk over all profiles", () => {
   it("finds each", async () => {
     const ids = Array.from({ length: 300 }, (_, n) => testUser(1000 + n));

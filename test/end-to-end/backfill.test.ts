@@ -367,7 +367,17 @@ describe("kindling sweep", () => {
     await until(async () => expect(await stack.record(String(user?.id))).toMatchObject({ flags: { tier: "pro" } }));
     const status = await kindling(["status"], env);
     expect(status.stdout).toMatch(/Sweep\n.*everybody, since/);
-    expect(status.stdout).toMatch(/last\s+\S+.* ago: 2 users, 1 different, 0 missing/);
+    expect(status.stdout).toMatch(/last\s+\S+.* ago: 2 users, 1 different, 0 missing, in \d+ m?s/);
+  });
+
+  it("waits for a worker, says so, and stops waiting at Ctrl-C", async () => {
+    await start({ workers: false });
+    const interrupt = new AbortController();
+    const onOutput = (text: string) => {
+      if (text.includes("waiting for workers")) pressCtrlC(interrupt);
+    };
+    const { code } = await kindling(["sweep", "--wait"], envOfCommand(), { isTTY: true, interrupt, onOutput });
+    expect(code).toBe(130);
   });
 
   it("says that one is under way already", async () => {

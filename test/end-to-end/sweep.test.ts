@@ -110,6 +110,30 @@ describe("a sweep, with no webhook at all", () => {
     expect(searches()).toBe(10 + struck);
   });
 
+  it("stands behind webhooks: a quarter of the call budget is theirs", async () => {
+    const { store } = await start({ env: { KINDLING_CALLS_AT_ONCE: "4" }, emulator: { users: 3 } });
+    // Three calls under way are all that a sweep may have of four.
+    const release = new AbortController();
+    const held = Array.from({ length: 3 }, () =>
+      store.budget.run(
+        "webhook",
+        () => new Promise<void>((resolve) => release.signal.addEventListener("abort", () => resolve())),
+      ),
+    );
+    await until(async () => expect((await store.budget.state()).inUse).toBe(3));
+    await store.queues.enqueueSweep();
+    // The second try: the first was turned away.
+    await until(async () => {
+      const [job] = await store.queues.sweep.getJobs(["active", "waiting", "delayed"]);
+      expect(job?.attemptsStarted).toBeGreaterThan(1);
+    });
+    await expect(store.budget.run("webhook", async () => "served")).resolves.toBe("served");
+    expect(searches()).toBe(0);
+    release.abort();
+    await Promise.all(held);
+    await until(async () => expect(await store.sweeps.last()).toMatchObject({ users: 3 }));
+  });
+
   it("is one at a time in the fleet", async () => {
     const { store, emulator } = await start({ emulator: { users: 30 } });
     await stack.startWorkers();

@@ -2,6 +2,8 @@ import type { Command } from "commander";
 import { exitCodesHelp } from "../exit-codes.ts";
 import { jsonOption, type ReportOptions, report } from "../output/report.ts";
 import { countWords, plural } from "../output/words.ts";
+import { createProgress } from "../reprocess/progress.ts";
+import { currentSweep } from "../sweep/current-sweep.ts";
 import { waitForSweep } from "../sweep/wait-for-sweep.ts";
 import type { CommandContext } from "../terminal.ts";
 import { withStore } from "../with-store.ts";
@@ -22,18 +24,18 @@ export function addSweep(program: Command, { terminal }: CommandContext): void {
   program
     .command("sweep")
     .description("compare all users with Kinde now, and refresh those who differ")
-    .option("--wait", "wait until it is through")
+    .option("--wait", "wait until it is through, and show how far it is")
     .option(...jsonOption)
     .addHelpText("after", help)
     .action(async (options: ReportOptions & { wait?: boolean }) => {
       const result = await withStore(terminal, async ({ queues, sweeps }) => {
         const before = await sweeps.last();
-        const underWay = (await queues.sweep.getJobs(["active", "waiting", "delayed"])).some(
-          ({ name }) => name === "sweep",
-        );
+        const underWay = (await currentSweep(queues)) !== undefined;
         await queues.enqueueSweep();
         if (options.wait !== true) return { started: !underWay };
-        const finished = await waitForSweep({ sweeps, after: before?.mark.number ?? 0, signal: terminal.stopSignal() });
+        const progress = createProgress(terminal.stderr, terminal.world.now);
+        const [after, signal] = [before?.mark.number ?? 0, terminal.stopSignal()];
+        const finished = await waitForSweep({ queues, sweeps, after, progress, signal });
         return { started: !underWay, finished };
       });
       report(terminal, options, result, ({ started, finished }) => {

@@ -5,6 +5,7 @@ import type { FinishedSweep } from "../../queue/sweep-log.ts";
 import type { SweepState } from "../../refresh/sweep.ts";
 import type { Store } from "../compose.ts";
 import { listFailures } from "../failures.ts";
+import { currentSweep } from "../sweep/current-sweep.ts";
 import { countRecords, type RecordCount } from "./count-records.ts";
 import { findWarnings, type Warning } from "./find-warnings.ts";
 import { type Freshness, readFreshness } from "./read-freshness.ts";
@@ -78,14 +79,18 @@ export async function readStatus(store: Store, { prefix, calls }: Config, now: n
 }
 
 async function readSweep({ completeness, sweeps, queues }: Store): Promise<SweepStatus> {
-  const [since, last, jobs, schedule] = await Promise.all([
+  const [since, last, current, schedule] = await Promise.all([
     completeness.since(),
     sweeps.last(),
-    queues.sweep.getJobs(["active", "waiting", "delayed"]),
+    currentSweep(queues),
     queues.sweep.getJobScheduler("tick"),
   ]);
-  const current = jobs.find(({ name }) => name === "sweep")?.data.state;
-  return { completeSince: since ?? null, last: last ?? null, current: current ?? null, next: schedule?.next ?? null };
+  return {
+    completeSince: since ?? null,
+    last: last ?? null,
+    current: current?.state ?? null,
+    next: schedule?.next ?? null,
+  };
 }
 
 async function readQueue(queue: Queues["refresh" | "bulk" | "fanout"]): Promise<QueueStatus> {

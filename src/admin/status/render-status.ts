@@ -77,7 +77,11 @@ const sweep: Section = ({ sweep: { completeSince, last, current, next } }, paint
       : paint.good(`everybody, since ${durationWords(now - completeSince)}`);
   const rows = [["store holds", complete]];
   if (current !== null) rows.push(["under way", `${found(current)} so far`]);
-  rows.push(["last", last === null ? "none yet" : `${durationWords(now - last.finishedAt)} ago: ${found(last)}`]);
+  if (last === null) rows.push(["last", "none yet"]);
+  else {
+    const took = durationWords(last.finishedAt - last.startedAt);
+    rows.push(["last", `${durationWords(now - last.finishedAt)} ago: ${found(last)}, in ${took}`]);
+  }
   if (next !== null) rows.push(["next", next > now ? `in ${durationWords(next - now)}` : "due"]);
   return titled(paint, "Sweep", rows);
 };

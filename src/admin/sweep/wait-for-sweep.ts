@@ -1,26 +1,42 @@
 import { setTimeout as delay } from "node:timers/promises";
+import type { Queues } from "../../queue/queues.ts";
 import type { FinishedSweep, SweepLog } from "../../queue/sweep-log.ts";
+import { estimateTotal } from "../reprocess/estimate-total.ts";
+import type { Progress } from "../reprocess/progress.ts";
+import { currentSweep } from "./current-sweep.ts";
 
 /** What waiting needs. */
 export interface WaitForSweepOptions {
+  queues: Pick<Queues, "sweep">;
   sweeps: Pick<SweepLog, "last">;
   /** Number of the last sweep that does not count. */
   after: number;
+  progress: Progress;
   signal: AbortSignal;
 }
 
 const lookEveryMs = 250;
 
 /**
- * Waits for a sweep to go through.
+ * Waits for a sweep to go through, and shows how far it is.
  *
  * @throws the signal's reason once it is aborted
  */
-export async function waitForSweep({ sweeps, after, signal }: WaitForSweepOptions): Promise<FinishedSweep> {
-  for (;;) {
-    signal.throwIfAborted();
-    const last = await sweeps.last();
-    if (last !== undefined && last.mark.number > after) return last;
-    await delay(lookEveryMs, undefined, { signal }).catch(() => undefined);
+export async function waitForSweep(options: WaitForSweepOptions): Promise<FinishedSweep> {
+  const { queues, sweeps, after, progress, signal } = options;
+  progress.start(undefined);
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      const last = await sweeps.last();
+      if (last !== undefined && last.mark.number > after) return last;
+      const state = (await currentSweep(queues))?.state;
+      if (state === undefined) progress.waiting("workers", lookEveryMs);
+      else if (state.phase === "unlisted") progress.update(state.users, state.users);
+      else progress.update(state.users, estimateTotal([state.cursor ?? ""], state.users));
+      await delay(lookEveryMs, undefined, { signal }).catch(() => undefined);
+    }
+  } finally {
+    progress.stop();
   }
 }

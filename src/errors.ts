@@ -99,9 +99,22 @@ export class ThrottledError extends KindlingError {
   }
 }
 
-/** The stable code of any error: our own, else Node's or Redis' `code`, else `unexpected`. */
+/**
+ * The stable code of any error: our own, else Node's `code`, else `redis_unavailable` where Redis gave no answer and
+ * `redis_` with its own word where it refused (`redis_oom`, `redis_readonly`, `redis_noauth`), else `unexpected`.
+ */
 export function errorCode(error: unknown): string {
   if (error instanceof KindlingError) return error.code;
-  if (error instanceof Error && "code" in error && typeof error.code === "string") return error.code;
-  return "unexpected";
+  if (!(error instanceof Error)) return "unexpected";
+  if ("code" in error && typeof error.code === "string") return error.code;
+  if (error.name === "ReplyError") return `redis_${/^[A-Z]+/.exec(error.message)?.[0].toLowerCase() ?? "error"}`;
+  return isNoAnswer(error) ? "redis_unavailable" : "unexpected";
+}
+
+// ioredis gives these neither a class nor a code.
+function isNoAnswer({ name, message }: Error): boolean {
+  return (
+    name === "MaxRetriesPerRequestError" ||
+    /^(Command timed out|Connection is closed|Stream isn't writeable)/.test(message)
+  );
 }

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type Config, loadConfig } from "../config.ts";
-import { KindlingError, RedisError } from "../errors.ts";
+import { errorCode, KindlingError, RedisError } from "../errors.ts";
 import { createLog } from "../log.ts";
 import { openStore, type Store } from "./compose.ts";
 import type { Terminal } from "./terminal.ts";
@@ -33,15 +33,13 @@ export async function withStore<T>(
   }
 }
 
-const lostConnection = /^(Command timed out|Connection is closed|Stream isn't writeable|connect )/;
-
 function asRedisError(error: unknown, { redis }: Store): RedisError | undefined {
   if (!(error instanceof Error) || error instanceof KindlingError) return undefined;
   // What Redis itself answers carries the reason as its first word: READONLY, NOPERM, OOM, …
   if (error.name === "ReplyError") {
     return new RedisError("redis_unavailable", `Redis refuses: ${error.message}`, { cause: error });
   }
-  if (redis.status === "ready" && !lostConnection.test(error.message)) return undefined;
+  if (redis.status === "ready" && errorCode(error) !== "redis_unavailable") return undefined;
   return new RedisError("redis_unavailable", "Redis does not answer any more: start it, or check REDIS_URL.", {
     cause: error,
   });

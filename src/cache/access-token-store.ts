@@ -40,11 +40,20 @@ export function createRedisTokenStore({ redis, keys, now, lockMs }: RedisTokenSt
     },
     async exclusively(task) {
       const holder = randomUUID();
-      if ((await redis.set(lock, holder, "PX", lockMs, "NX")) === null) return false;
+      const unlock = () => unlockScript(redis, [lock], [holder]).catch(() => undefined);
+      let taken: "OK" | null;
+      try {
+        taken = await redis.set(lock, holder, "PX", lockMs, "NX");
+      } catch (error) {
+        // A Redis that hangs may grant it once we have stopped waiting: nobody would hold it, and all would wait.
+        void unlock();
+        throw error;
+      }
+      if (taken === null) return false;
       try {
         await task();
       } finally {
-        await unlockScript(redis, [lock], [holder]).catch(() => undefined);
+        await unlock();
       }
       return true;
     },

@@ -13,6 +13,7 @@ let emulator: Emulator;
 let redis: EmbeddedRedis;
 let client: Redis;
 let env: Record<string, string>;
+let server: Awaited<ReturnType<typeof processes.server>>;
 let url: string;
 let users: string[];
 
@@ -21,8 +22,15 @@ beforeEach(async () => {
   redis = await startEmbeddedRedis({ durable: true });
   client = new Redis(redis.url, { maxRetriesPerRequest: null });
   client.on("error", () => undefined);
-  env = { ...envOf(testConfig(emulator, {}, redis.url)), KINDLING_REDIS_TIMEOUT: "1s" };
-  url = (await processes.server("start", env)).webhookUrl;
+  env = {
+    ...envOf(testConfig(emulator, {}, redis.url)),
+    KINDLING_REDIS_TIMEOUT: "1s",
+    // Events that got 503 may stand in the ledger with no job: the watch makes up for it.
+    KINDLING_WATCH_INTERVAL: "1s",
+    KINDLING_LOG_LEVEL: "info",
+  };
+  server = await processes.server("start", env);
+  url = server.webhookUrl;
   users = emulator.kinde.importUsers(Array.from({ length: 60 }, () => ({}))).map(({ id }) => id);
   // The signing keys are held from here on.
   expect((await post(users[0] ?? "")).status).toBe(200);
@@ -33,6 +41,9 @@ afterEach(async () => {
   await emulator.close();
   await redis.close();
 });
+
+/** A job whose lock was lost with Redis is taken over after 25 s at the latest. */
+const takenOverMs = 40_000;
 
 const post = (id: string): Promise<Posted> => postUpdate(emulator, url, id);
 const isThere = async (id: string) => (await client.get(`${env.KINDLING_PREFIX}:flags:{${id}}`)) !== null;
@@ -61,8 +72,10 @@ it("Redis killed and restarted while events come in: each that was answered 200 
   await until(async () => {
     for (const id of acknowledged) expect(await isThere(id), id).toBe(true);
     expect(await client.zcard(`${env.KINDLING_PREFIX}:ledger`)).toBe(0);
-  }, 30_000);
-}, 60_000);
+  }, takenOverMs);
+  expect(server.stdout()).toContain('"status":503,"code":"redis_unavailable"');
+  expect(server.stdout()).not.toContain('"code":"unexpected"');
+}, 90_000);
 
 it("Redis hangs: 503 within the Redis time-out and a second", async () => {
   const pid = Number(/process_id:(\d+)/.exec(await client.info("server"))?.[1]);
@@ -77,8 +90,8 @@ it("Redis hangs: 503 within the Redis time-out and a second", async () => {
     process.kill(pid, "SIGCONT");
   }
   await until(async () => expect((await post(users[1] ?? "")).status).toBe(200));
-  await until(async () => expect(await isThere(users[1] ?? "")).toBe(true));
-});
+  await until(async () => expect(await isThere(users[1] ?? "")).toBe(true), takenOverMs);
+}, 90_000);
 
 it("Redis is full: 503, and 200 again when there is room", async () => {
   await client.config("SET", "maxmemory", "1mb");
@@ -89,5 +102,5 @@ it("Redis is full: 503, and 200 again when there is room", async () => {
   }
   await client.config("SET", "maxmemory", "0");
   expect((await post(users[1] ?? "")).status).toBe(200);
-  await until(async () => expect(await isThere(users[1] ?? "")).toBe(true));
-});
+  await until(async () => expect(await isThere(users[1] ?? "")).toBe(true), takenOverMs);
+}, 90_000);

@@ -40,7 +40,7 @@ async function audit(options: AuditWorkerOptions, { now, log, signal }: WorkerDe
     state = beginAudit(await drawSample(), now());
   }
   while (state.rest.length > 0) {
-    await job.updateData({ state });
+    await job.updateData({ state, forgiven: job.attemptsMade });
     const step = await auditStep(auditUser, state, call);
     await queues.enqueueReprocess(step.refresh);
     state = step.state;

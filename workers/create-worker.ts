@@ -2,6 +2,7 @@ import { DelayedError, type Job, type Queue, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 import { errorFields, type Log } from "../src/log.ts";
 import type { Ledger } from "../src/queue/ledger.ts";
+import type { LongJob } from "../src/queue/queues.ts";
 import { jobError, RetryError } from "./job-errors.ts";
 
 /** What every worker of a process shares. */
@@ -9,7 +10,8 @@ export interface WorkerDeps {
   /** A connection whose commands wait for Redis; BullMQ opens another like it to block on. */
   connection: Redis;
   prefix: string;
-  retry: { baseMs: number; maxMs: number };
+  /** Attempts before a job is given up, and the bounds of the pauses between them. */
+  retry: { attempts: number; baseMs: number; maxMs: number };
   now: () => number;
   log: Log;
   /** Aborted when jobs in hand must end. */
@@ -48,12 +50,13 @@ export function createWorker<Data>(deps: WorkerDeps, spec: WorkerSpec<Data>): Wo
       } catch (error) {
         // The job put itself off, and is no failure.
         if (error instanceof DelayedError) throw error;
-        const fields = { queue: spec.queue.name, member, attempt: job.attemptsMade + 1, ...errorFields(error) };
-        log.warn(fields, "job did not finish");
+        const attempt = attemptOf(job);
+        log.warn({ queue: spec.queue.name, member, attempt, ...errorFields(error) }, "job did not finish");
         throw await jobError(error, job, token, {
           queue: spec.queue,
           ledger: spec.ledger,
           member,
+          attempt: { number: attempt, last: attempt >= retry.attempts },
           now,
           stopping: () => signal.aborted,
         });
@@ -74,8 +77,8 @@ export function createWorker<Data>(deps: WorkerDeps, spec: WorkerSpec<Data>): Wo
       removeOnComplete: { count: 0 },
       removeOnFail: { count: failedJobsKept },
       settings: {
-        backoffStrategy: (attemptsMade, _type, error) =>
-          error instanceof RetryError && error.fresh ? retry.baseMs : backoff(attemptsMade, retry),
+        backoffStrategy: (_attemptsMade, _type, error) =>
+          error instanceof RetryError && !error.fresh ? backoff(error.attempt, retry) : retry.baseMs,
       },
     },
   );
@@ -91,8 +94,13 @@ export function createWorker<Data>(deps: WorkerDeps, spec: WorkerSpec<Data>): Wo
   return worker;
 }
 
+/** Which attempt this is, of those that count. */
+function attemptOf({ attemptsMade, data }: Pick<Job, "attemptsMade" | "data">): number {
+  return attemptsMade + 1 - ((data as LongJob).forgiven ?? 0);
+}
+
 /** Doubles from `baseMs` up to `maxMs`; the upper half is random, so that many failed together do not return together. */
-export function backoff(attemptsMade: number, { baseMs, maxMs }: { baseMs: number; maxMs: number }): number {
-  const full = Math.min(maxMs, baseMs * 2 ** Math.min(attemptsMade - 1, 30));
+export function backoff(attempt: number, { baseMs, maxMs }: { baseMs: number; maxMs: number }): number {
+  const full = Math.min(maxMs, baseMs * 2 ** Math.min(attempt - 1, 30));
   return Math.round(full / 2 + (Math.random() * full) / 2);
 }

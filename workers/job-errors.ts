@@ -8,6 +8,8 @@ export interface JobErrorOptions {
   /** Where a job that gives up is noted. */
   ledger: Ledger | undefined;
   member: string;
+  /** Which attempt failed, and whether it was the last. */
+  attempt: { number: number; last: boolean };
   now: () => number;
   /** Whether the process is shutting down: the job then goes back untouched. */
   stopping: () => boolean;
@@ -17,10 +19,12 @@ export interface JobErrorOptions {
 export class RetryError extends Error {
   /** An event came during the attempt: its refresh must not wait as long as the failure alone would have it. */
   readonly fresh: boolean;
+  readonly attempt: number;
 
-  constructor(message: string, fresh: boolean) {
+  constructor(message: string, { fresh, attempt }: { fresh: boolean; attempt: number }) {
     super(message);
     this.fresh = fresh;
+    this.attempt = attempt;
   }
 }
 
@@ -38,7 +42,7 @@ const headStarts = 10;
  * - anything else: it is tried again later, and after the last attempt shows in the ledger.
  */
 export async function jobError(error: unknown, job: Job, token: string | undefined, options: JobErrorOptions) {
-  const { queue, ledger, member, now, stopping } = options;
+  const { queue, ledger, member, attempt, now, stopping } = options;
   if (stopping()) return putOff(job, now(), token);
   if (error instanceof ThrottledError) {
     const { retryAfterMs } = error;
@@ -47,14 +51,14 @@ export async function jobError(error: unknown, job: Job, token: string | undefin
     await queue.rateLimit(retryAfterMs);
     return Worker.RateLimitError();
   }
-  const attempts = job.attemptsMade + 1;
-  const final = isFinal(error) || attempts >= (job.opts.attempts ?? 1);
-  if (final) await ledger?.fail(member, failure(error, attempts, now()));
+  const final = attempt.last || isFinal(error);
+  if (final) await ledger?.fail(member, failure(error, attempt.number, now()));
   // BullMQ stores and shows the message: only ours are known to hold nothing personal.
   const message = error instanceof KindlingError ? `${error.code}: ${error.message}` : errorCode(error);
-  if (isFinal(error)) return new UnrecoverableError(message);
+  if (final) return new UnrecoverableError(message);
   const latest = (await ledger?.latest(member)) ?? 0;
-  return new RetryError(message, latest / 1000 >= (job.processedOn ?? Number.POSITIVE_INFINITY));
+  const fresh = latest / 1000 >= (job.processedOn ?? Number.POSITIVE_INFINITY);
+  return new RetryError(message, { fresh, attempt: attempt.number });
 }
 
 async function putOff(job: Job, until: number, token: string | undefined): Promise<DelayedError> {

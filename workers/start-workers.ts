@@ -112,7 +112,7 @@ function fanoutWorker({ queues, fanouts, fanOut, acknowledge }: StartWorkersOpti
         await acknowledge(page.userIds, since);
         if (page.next === undefined) break;
         progress = { ...page.next, ticket, users: (progress?.users ?? 0) + page.userIds.length };
-        await job.updateData({ subject, progress });
+        await job.updateData({ subject, progress, forgiven: job.attemptsMade });
         deps.signal.throwIfAborted();
       }
       // What came while this one waited to go on joined it too late for the pages already done.

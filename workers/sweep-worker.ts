@@ -52,7 +52,7 @@ async function sweep(options: SweepWorkerOptions, { now, log, signal }: WorkerDe
     await queues.enqueueReprocess(step.refresh);
     state = step.state;
     // Throws where the job is gone, with a Redis that was wiped meanwhile: what the sweep has filled is gone as well.
-    await job.updateData({ state });
+    await job.updateData({ state, forgiven: job.attemptsMade });
     if (step.done) break;
     await delay(paceMs, undefined, { signal });
   }

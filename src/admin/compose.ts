@@ -78,7 +78,7 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
   let queues: Queues;
   try {
     await checkRedis(redis, config.redisTimeoutMs);
-    queues = createQueues({ redis, keys, retry: config.retry, onError });
+    queues = createQueues({ redis, keys, onError });
     await queues.ready();
   } catch (error) {
     redis.disconnect();

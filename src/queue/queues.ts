@@ -32,8 +32,14 @@ export interface BulkJob {
   freshSince?: number;
 }
 
+/** A job that keeps how far it has come. */
+export interface LongJob {
+  /** Failed attempts before it last got further: they count no more against the job. */
+  forgiven?: number;
+}
+
 /** Look up the users a subject concerns, page by page, and have each refreshed. */
-export interface FanoutJob {
+export interface FanoutJob extends LongJob {
   subject: FanoutSubject;
   /** Where to go on after an interruption; absent at the start. */
   progress?: FanoutProgress;
@@ -48,12 +54,12 @@ export interface FanoutProgress {
 }
 
 /** `tick`: it is time for a sweep. `sweep`: one, with how far it has come. */
-export interface SweepJob {
+export interface SweepJob extends LongJob {
   state?: SweepState;
 }
 
 /** `tick`: it is time for an audit. `audit`: one, with how far it has come. */
-export interface AuditJob {
+export interface AuditJob extends LongJob {
   state?: AuditState;
 }
 
@@ -88,19 +94,18 @@ export interface Queues {
 export interface QueuesOptions {
   redis: Redis;
   keys: Keys;
-  /** Attempts before a job is given up, and the bounds of the pauses between them. */
-  retry: { attempts: number };
   onError: (error: Error) => void;
 }
 
 /** The queues, over a connection whose commands end in bounded time. */
-export function createQueues({ redis, keys, retry, onError }: QueuesOptions): Queues {
+export function createQueues({ redis, keys, onError }: QueuesOptions): Queues {
   const open = <Data>(name: string) => {
     const queue = new Queue<Data>(name, {
       connection: redis,
       prefix: keys.queues,
       defaultJobOptions: {
-        attempts: retry.attempts,
+        // The workers say when a job gives up.
+        attempts: Number.MAX_SAFE_INTEGER,
         backoff: { type: "custom" },
       },
       streams: { events: { maxLen: 1_000 } },

@@ -101,7 +101,7 @@ describe("a fan-out", () => {
       ...store,
       connection,
       prefix: `${store.keys.queues}`,
-      retry: { baseMs: 1, maxMs: 1 },
+      retry: { attempts: 3, baseMs: 1, maxMs: 1 },
       concurrency: { refresh: 1, bulk: 1 },
       refreshUser: () => Promise.reject(new Error("nobody is to be refreshed")),
       acknowledge: async () => {},

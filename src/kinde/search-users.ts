@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { KindeError } from "../errors.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
 import type { Profile } from "./profile.ts";
 
@@ -16,27 +17,24 @@ const number = z
   .nullish()
   .transform((value) => value ?? null);
 
-const pageSchema = z.object({
-  results: z.array(
-    z.object({
-      id: z.string(),
-      provided_id: text,
-      email: text,
-      username: text,
-      first_name: text,
-      last_name: text,
-      picture: text,
-      is_suspended: z.boolean().nullish(),
-      total_sign_ins: number,
-      failed_sign_ins: number,
-      last_signed_in: text,
-      created_on: text,
-      organizations: z.array(z.string()).nullish(),
-      identities: z.array(z.object({ type: z.string(), identity: z.string().nullish() })).nullish(),
-      properties: z.record(z.string(), z.string().nullish()).nullish(),
-    }),
-  ),
+const entrySchema = z.object({ id: z.string() });
+const userSchema = entrySchema.extend({
+  provided_id: text,
+  email: text,
+  username: text,
+  first_name: text,
+  last_name: text,
+  picture: text,
+  is_suspended: z.boolean().nullish(),
+  total_sign_ins: number,
+  failed_sign_ins: number,
+  last_signed_in: text,
+  created_on: text,
+  organizations: z.array(z.string()).nullish(),
+  identities: z.array(z.object({ type: z.string(), identity: z.string().nullish() })).nullish(),
+  properties: z.record(z.string(), z.string().nullish()).nullish(),
 });
+const pageSchema = z.object({ results: z.array(entrySchema.loose()) });
 
 /** Which page of all users. */
 export interface SearchPage {
@@ -46,15 +44,28 @@ export interface SearchPage {
   pageSize: number;
 }
 
+/** A page of the search. */
+export interface SearchedPage {
+  users: SearchedUser[];
+  /** Ids of users whose entry makes no sense; their own call may tell more. */
+  unreadable: string[];
+  /** Where the next page begins; `null` after the last. */
+  next: string | null;
+}
+
+/** A page with more entries that make no sense is one that we do not understand. */
+const mostUnreadable = 10;
+
 /**
- * One page of all users, properties included: `pageSize` users a call instead of two calls a user. A page shorter than
- * `pageSize` is the last.
+ * One page of all users, properties included: `pageSize` users a call instead of two calls a user.
+ *
+ * @throws {ThrottledError} {KindeError} as the Management API does
  */
 export async function searchUsers(
   api: ManagementApi,
   { after, pageSize }: SearchPage,
   options: CallOptions,
-): Promise<SearchedUser[]> {
+): Promise<SearchedPage> {
   const cursor = after === null ? "" : `&starting_after=${encodeURIComponent(after)}`;
   const { results } = await api.get(
     {
@@ -65,7 +76,20 @@ export async function searchUsers(
     },
     options,
   );
-  return results.map((user) => ({
+  const read = results.map((entry) => ({ id: entry.id, user: userSchema.safeParse(entry).data }));
+  const unreadable = read.flatMap(({ id, user }) => (user === undefined ? [id] : []));
+  if (unreadable.length > mostUnreadable) {
+    throw new KindeError("kinde_unavailable", "Kinde's answer to GET /api/v1/search/users makes no sense.");
+  }
+  return {
+    users: read.flatMap(({ user }) => (user === undefined ? [] : [toSearchedUser(user)])),
+    unreadable,
+    next: results.length < pageSize ? null : (results.at(-1)?.id ?? null),
+  };
+}
+
+function toSearchedUser(user: z.infer<typeof userSchema>): SearchedUser {
+  return {
     id: user.id,
     providedId: user.provided_id,
     email: user.email,
@@ -81,5 +105,5 @@ export async function searchUsers(
     organizations: user.organizations ?? [],
     identities: (user.identities ?? []).map(({ type, identity }) => (identity ? { type, identity } : { type })),
     properties: Object.fromEntries(Object.entries(user.properties ?? {}).map(([key, value]) => [key, value ?? null])),
-  }));
+  };
 }

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { Records } from "../cache/records.ts";
 import { bitsFor, type SeenUsers, type SweepMark } from "../cache/seen-users.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
@@ -46,7 +47,7 @@ export interface SweepOptions extends CompareOptions {
   now: () => number;
   pageSize: number;
   indexLagMs: number;
-  /** Age at which parts that the search does not show are fetched again; `undefined` where nothing needs them. */
+  /** Age by which parts that the search does not show are fetched again, earliest at half of it; `undefined` where nothing needs them. */
   extrasMaxAgeMs: number | undefined;
 }
 
@@ -89,42 +90,55 @@ export async function sweepStep(options: SweepOptions, state: SweepState, call: 
 async function listingStep(options: SweepOptions, state: SweepState, call: CallOptions): Promise<SweepStep> {
   const { api, records, seen, pageSize, ledger, fillPage } = options;
   const stamp = state.fill ? await fillPage.stamp() : undefined;
-  const page = await searchUsers(api, { after: state.cursor, pageSize }, call);
-  const ids = page.map(({ id }) => id);
+  const { users, unreadable, next } = await searchUsers(api, { after: state.cursor, pageSize }, call);
+  const ids = [...users.map(({ id }) => id), ...unreadable];
   const [stored] = await Promise.all([records.readMany(ids), seen.add(state.mark, ids)]);
-  const found = page.map((user, index) => judge(options, user, stored[index]));
-  const these = (...verdicts: Verdict[]) => page.filter((_, index) => verdicts.includes(found[index] ?? "same"));
-  const missing = these("missing");
-  const unfilled = stamp ? await fillPage.commit(missing, stamp, call) : missing.map(({ id }) => id);
-  const next: SweepState = {
+  const verdicts = ids.map((id, index) => judge(options, id, users[index], stored[index]));
+  const idsOf = (verdict: Verdict) => ids.filter((_, index) => verdicts[index] === verdict);
+  const missing = idsOf("missing");
+  const readable = users.filter((_, index) => verdicts[index] === "missing");
+  // Those whose entry makes no sense come last.
+  const unfilled = stamp
+    ? [...(await fillPage.commit(readable, stamp, call)), ...missing.slice(readable.length)]
+    : missing;
+  const different = idsOf("different");
+  const refresh = [...different, ...idsOf("aged"), ...unfilled];
+  const listed: SweepState = {
     ...state,
-    cursor: ids.at(-1) ?? state.cursor,
+    cursor: next,
     users: state.users + ids.length,
-    different: state.different + these("different").length,
+    different: state.different + different.length,
     missing: state.missing + missing.length,
     filled: state.filled + missing.length - unfilled.length,
     gaveUp: state.gaveUp + (await ledger.gaveUp(unfilled)),
-    doubted: state.doubted + these("doubted").length,
+    doubted: state.doubted + idsOf("doubted").length,
   };
-  const refresh = [...these("different", "aged").map(({ id }) => id), ...unfilled];
-  if (ids.length === pageSize) return { refresh, state: next, done: false };
-  const listed: SweepState = { ...next, phase: "unlisted", cursor: "0" };
-  return { refresh, state: listed, done: state.previous === null };
+  if (next !== null) return { refresh, state: listed, done: false };
+  return { refresh, state: { ...listed, phase: "unlisted", cursor: "0" }, done: state.previous === null };
 }
 
 type Verdict = "same" | "different" | "missing" | "doubted" | "aged";
 
+// What makes no sense may be anything: a difference too.
 function judge(
   options: SweepOptions,
-  user: SearchedUser,
+  userId: string,
+  user: SearchedUser | undefined,
   stored: Awaited<ReturnType<Records["readMany"]>>[number] | undefined,
 ): Verdict {
   const { now, indexLagMs, extrasMaxAgeMs } = options;
   if (stored?.flags === undefined) return "missing";
   const age = now() - stored.flags.fetchedAt;
-  if (findDifference(stored, user, options) !== undefined) return age < indexLagMs ? "doubted" : "different";
+  if (user === undefined || findDifference(stored, user, options) !== undefined) {
+    return age < indexLagMs ? "doubted" : "different";
+  }
   const hasExtras = user.organizations.length > 0 || Boolean(stored.profile?.billing.customerId);
-  return hasExtras && extrasMaxAgeMs !== undefined && age > extrasMaxAgeMs ? "aged" : "same";
+  return hasExtras && extrasMaxAgeMs !== undefined && age > extrasMaxAgeMs * shareOf(userId) ? "aged" : "same";
+}
+
+/** Half of it to all of it, by the user: those who were fetched together must not all be due together. */
+function shareOf(userId: string): number {
+  return 0.5 + createHash("sha1").update(userId).digest().readUInt32BE() / 2 ** 33;
 }
 
 async function unlistedStep({ records, seen }: SweepOptions, state: SweepState): Promise<SweepStep> {

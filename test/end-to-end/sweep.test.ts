@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from "vitest";
+import { createLog, type Log } from "../../src/log.ts";
 import { scheduleSweeps } from "../../src/queue/schedule-sweeps.ts";
 import { dropKeys, type Stack, type StackOptions, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
@@ -24,6 +25,17 @@ async function sweep() {
     expect(await queues.bulk.getJobCountByTypes("waiting", "active", "delayed")).toBe(0);
     return last;
   }, 30_000);
+}
+
+/** Kinde, with so many users in each page of the search whose entry is not as described. */
+function withOddEntries(count: number): typeof fetch {
+  return async (input, init) => {
+    const answer = await fetch(input, init);
+    if (!String(input).includes("/search/users")) return answer;
+    const { results, ...rest } = (await answer.json()) as { results: object[] };
+    const odd = results.map((user, index) => (index < count ? { ...user, total_sign_ins: "many" } : user));
+    return Response.json({ ...rest, results: odd });
+  };
 }
 
 const searches = () => stack.emulator.stats.calls["GET /api/v1/search/users"] ?? 0;
@@ -101,13 +113,76 @@ describe("a sweep, with no webhook at all", () => {
   });
 
   it("repeats a page that fails, and no other", async () => {
-    const env = { KINDLING_SWEEP_PAGE_SIZE: "10", KINDLING_RETRY_BASE: "10ms" };
-    const { emulator } = await start({ env, emulator: { users: 95 } });
+    const env = { KINDLING_SWEEP_PAGE_SIZE: "10", KINDLING_RETRY_BASE: "10ms", KINDLING_REFRESH_ATTEMPTS: "4" };
+    const { emulator } = await start({ env, emulator: { users: 295 } });
     emulator.faults.set({ kind: "error", status: 503, path: "/api/v1/search/users", probability: 0.3, seed: 7 });
-    expect(await sweep()).toMatchObject({ users: 95 });
+    expect(await sweep()).toMatchObject({ users: 295 });
     const struck = emulator.faults.list()[0]?.struck ?? 0;
-    expect(struck).toBeGreaterThan(0);
-    expect(searches()).toBe(10 + struck);
+    // More than one page may take: pages that got through count no more.
+    expect(struck).toBeGreaterThan(4);
+    expect(searches()).toBe(30 + struck);
+  });
+
+  it("fetches users whose entry in the search makes no sense, and goes on", async () => {
+    const { emulator } = await start({
+      env: { KINDLING_SWEEP_PAGE_SIZE: "10" },
+      emulator: { users: 25 },
+      world: { fetch: withOddEntries(1) },
+    });
+    expect(await sweep()).toMatchObject({ users: 25, missing: 25 });
+    for (const id of emulator.kinde.userIds()) expect((await stack.record(id))?.status).toBe("present");
+    expect(await sweep()).toMatchObject({ users: 25, missing: 0, different: 3 });
+  });
+
+  it("takes a page of such entries for a failure of Kinde's, and nobody is fetched", async () => {
+    const { store } = await start({ emulator: { users: 25 }, world: { fetch: withOddEntries(11) } });
+    await store.queues.enqueueSweep();
+    await until(async () => {
+      const [job] = await store.queues.sweep.getJobs(["delayed"]);
+      expect(job?.failedReason).toMatch(/^kinde_unavailable: .* makes no sense/);
+    });
+    expect(fetches()).toBe(0);
+  });
+
+  it("fetches roles again by their age, each user at another time, so that not all are due at once", async () => {
+    let later = 0;
+    const { emulator } = await start({
+      env: { KINDLING_EXTRAS_MAX_AGE: "7d" },
+      world: { now: () => Date.now() + later },
+    });
+    const { code } = emulator.kinde.createOrganization();
+    emulator.kinde.importUsers(Array.from({ length: 60 }, () => ({ organizations: [code] })));
+    await sweep();
+    const fetchedAfter = async (days: number) => {
+      later += days * 86_400_000;
+      emulator.stats.reset();
+      await sweep();
+      return fetches();
+    };
+    expect(await fetchedAfter(3.4)).toBe(0);
+    const half = await fetchedAfter(1.9);
+    expect(half).toBeGreaterThan(10);
+    expect(half).toBeLessThan(50);
+    // The others at last; those fetched by now are not due again before 3.5 days.
+    expect(await fetchedAfter(1.8)).toBe(60 - half);
+  });
+
+  it("does not call a store filled that was wiped while it was being filled", async () => {
+    const said: object[] = [];
+    const log = { ...createLog("silent"), warn: (fields: object) => said.push(fields) } as Log;
+    const { emulator, store, config } = await start({
+      env: { KINDLING_SWEEP_PAGE_SIZE: "10" },
+      emulator: { users: 50 },
+      log,
+    });
+    emulator.faults.set({ kind: "latency", ms: 200, path: "/api/v1/search/users" });
+    await store.queues.enqueueSweep();
+    await until(() => expect(searches()).toBe(3));
+    await dropKeys(config);
+    // The worker finds its job gone after the page it is at.
+    await until(() => expect(said).toContainEqual(expect.objectContaining({ queue: "sweep", member: "sweep" })));
+    expect(await store.completeness.since()).toBeUndefined();
+    expect(await store.sweeps.last()).toBeUndefined();
   });
 
   it("stands behind webhooks: a quarter of the call budget is theirs", async () => {

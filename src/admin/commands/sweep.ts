@@ -4,6 +4,7 @@ import { jsonOption, type ReportOptions, report } from "../output/report.ts";
 import { countWords, plural } from "../output/words.ts";
 import { createProgress } from "../reprocess/progress.ts";
 import { currentSweep } from "../sweep/current-sweep.ts";
+import { failedSweep } from "../sweep/failed-sweep.ts";
 import { waitForSweep } from "../sweep/wait-for-sweep.ts";
 import type { CommandContext } from "../terminal.ts";
 import { withStore } from "../with-store.ts";
@@ -17,7 +18,7 @@ Examples:
   kindling sweep
   kindling sweep --wait --json
 
-${exitCodesHelp("unexpected failure")}`;
+${exitCodesHelp("the sweep gave up, or an unexpected failure")}`;
 
 /** `kindling sweep`: compare all of Kinde's users with their records, now. */
 export function addSweep(program: Command, { terminal }: CommandContext): void {
@@ -29,13 +30,19 @@ export function addSweep(program: Command, { terminal }: CommandContext): void {
     .addHelpText("after", help)
     .action(async (options: ReportOptions & { wait?: boolean }) => {
       const result = await withStore(terminal, async ({ queues, sweeps }) => {
-        const before = await sweeps.last();
+        const [before, failedBefore] = await Promise.all([sweeps.last(), failedSweep(queues)]);
         const underWay = (await currentSweep(queues)) !== undefined;
         await queues.enqueueSweep();
         if (options.wait !== true) return { started: !underWay };
         const progress = createProgress(terminal.stderr, terminal.world.now);
-        const [after, signal] = [before?.mark.number ?? 0, terminal.stopSignal()];
-        const finished = await waitForSweep({ queues, sweeps, after, progress, signal });
+        const finished = await waitForSweep({
+          queues,
+          sweeps,
+          after: before?.mark.number ?? 0,
+          afterFailed: failedBefore?.id,
+          progress,
+          signal: terminal.stopSignal(),
+        });
         return { started: !underWay, finished };
       });
       report(terminal, options, result, ({ started, finished }) => {

@@ -3,12 +3,18 @@ import type { Freshness } from "./read-freshness.ts";
 
 /** Something an operator should look at. */
 export interface Warning {
-  code: "silence" | "webhook_missing" | "webhook_incomplete" | "drift";
+  code: "silence" | "webhook_missing" | "webhook_incomplete" | "sweep_failed" | "drift";
   message: string;
 }
 
+/** Where to look for them. */
+export interface FindWarningsOptions extends Pick<Freshness, "silence" | "webhook" | "audit"> {
+  /** Why the last one gave up, if it did. */
+  sweep: { failed: { reason: string } | null };
+}
+
 /** What is not as it should be, and what to do about it. */
-export function findWarnings({ silence, webhook, audit }: Pick<Freshness, "silence" | "webhook" | "audit">): Warning[] {
+export function findWarnings({ silence, webhook, audit, sweep }: FindWarningsOptions): Warning[] {
   const warnings: Warning[] = [];
   if (webhook?.state === "missing") {
     const message = "Kinde has no webhook of ours: `kindling webhook register <url>` creates it.";
@@ -28,6 +34,10 @@ export function findWarnings({ silence, webhook, audit }: Pick<Freshness, "silen
         ? " The webhook is there; Kinde may have switched it off: look there, or register --renew."
         : "";
     warnings.push({ code: "silence", message: `${heard}; ${usual}.${perhaps}` });
+  }
+  if (sweep.failed !== null) {
+    const message = `The last sweep gave up: ${sweep.failed.reason} Then \`kindling sweep\`.`;
+    warnings.push({ code: "sweep_failed", message });
   }
   if (audit !== null && audit.drifted > 0) {
     const message = `The last audit found ${plural(audit.drifted, "record")} of ${audit.checked} to differ from Kinde, ${percentWords(audit.rate)}.`;

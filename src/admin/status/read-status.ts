@@ -6,6 +6,7 @@ import type { SweepState } from "../../refresh/sweep.ts";
 import type { Store } from "../compose.ts";
 import { listFailures } from "../failures.ts";
 import { currentSweep } from "../sweep/current-sweep.ts";
+import { failedSweep } from "../sweep/failed-sweep.ts";
 import { countRecords, type RecordCount } from "./count-records.ts";
 import { findWarnings, type Warning } from "./find-warnings.ts";
 import { type Freshness, readFreshness } from "./read-freshness.ts";
@@ -34,6 +35,8 @@ export interface SweepStatus {
   last: FinishedSweep | null;
   /** The one under way. */
   current: SweepState | null;
+  /** Why the last one gave up; `null` where one has gone through since. */
+  failed: { failedAt: number; reason: string } | null;
   /** When the next one is due; `null` without a schedule. */
   next: number | null;
 }
@@ -66,7 +69,7 @@ export async function readStatus(store: Store, { prefix, calls }: Config, now: n
   const [refresh, bulk, fanout] = ofQueues;
   return {
     prefix,
-    warnings: findWarnings(freshness),
+    warnings: findWarnings({ ...freshness, sweep }),
     queues: { refresh, bulk, fanout },
     ledger: { users: ofUsers, fanouts: ofFanouts },
     calls: { ...budgetState, ...calls },
@@ -79,16 +82,21 @@ export async function readStatus(store: Store, { prefix, calls }: Config, now: n
 }
 
 async function readSweep({ completeness, sweeps, queues }: Store): Promise<SweepStatus> {
-  const [since, last, current, schedule] = await Promise.all([
+  const [since, last, current, failed, schedule] = await Promise.all([
     completeness.since(),
     sweeps.last(),
     currentSweep(queues),
+    failedSweep(queues),
     queues.sweep.getJobScheduler("tick"),
   ]);
   return {
     completeSince: since ?? null,
     last: last ?? null,
     current: current?.state ?? null,
+    failed:
+      failed !== undefined && failed.failedAt > (last?.finishedAt ?? 0)
+        ? { failedAt: failed.failedAt, reason: failed.reason }
+        : null,
     next: schedule?.next ?? null,
   };
 }

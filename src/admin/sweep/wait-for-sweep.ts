@@ -1,9 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { KindlingError } from "../../errors.ts";
 import type { Queues } from "../../queue/queues.ts";
 import type { FinishedSweep, SweepLog } from "../../queue/sweep-log.ts";
 import { estimateTotal } from "../reprocess/estimate-total.ts";
 import type { Progress } from "../reprocess/progress.ts";
 import { currentSweep } from "./current-sweep.ts";
+import { failedSweep } from "./failed-sweep.ts";
 
 /** What waiting needs. */
 export interface WaitForSweepOptions {
@@ -11,6 +13,8 @@ export interface WaitForSweepOptions {
   sweeps: Pick<SweepLog, "last">;
   /** Number of the last sweep that does not count. */
   after: number;
+  /** Id of the last sweep that had given up before. */
+  afterFailed: string | undefined;
   progress: Progress;
   signal: AbortSignal;
 }
@@ -20,16 +24,21 @@ const lookEveryMs = 250;
 /**
  * Waits for a sweep to go through, and shows how far it is.
  *
+ * @throws {KindlingError} `sweep_failed` when it gives up
  * @throws the signal's reason once it is aborted
  */
 export async function waitForSweep(options: WaitForSweepOptions): Promise<FinishedSweep> {
-  const { queues, sweeps, after, progress, signal } = options;
+  const { queues, sweeps, after, afterFailed, progress, signal } = options;
   progress.start(undefined);
   try {
     for (;;) {
       signal.throwIfAborted();
       const last = await sweeps.last();
       if (last !== undefined && last.mark.number > after) return last;
+      const failed = await failedSweep(queues);
+      if (failed !== undefined && failed.id !== afterFailed) {
+        throw new KindlingError("sweep_failed", `The sweep gave up. ${failed.reason}`);
+      }
       const state = (await currentSweep(queues))?.state;
       if (state === undefined) progress.waiting("workers", lookEveryMs);
       else if (state.phase === "unlisted") progress.update(state.users, state.users);

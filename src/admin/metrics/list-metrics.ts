@@ -1,16 +1,16 @@
 import type { Metric, Sample } from "../../http/metrics/render-metrics.ts";
 import { type ReadableTimes, readableBoundsMs } from "../../queue/readable-times.ts";
-import type { Status } from "../status/read-status.ts";
+import type { Figures } from "../status/read-status.ts";
 
 /** States of our webhook. */
 const states = ["ok", "missing", "incomplete", "unknown"] as const;
 
-/** A status as metrics. Seconds for every time and duration. No user, no address, no value of a user's in any of them. */
-export function listMetrics(status: Status, readable: ReadableTimes): Metric[] {
-  return [...eventMetrics(status, readable), ...workMetrics(status), ...truthMetrics(status)];
+/** The figures as metrics. Seconds for every time and duration. No user, no address, no value of a user's in any of them. */
+export function listMetrics(figures: Figures, readable: ReadableTimes): Metric[] {
+  return [...eventMetrics(figures, readable), ...workMetrics(figures), ...truthMetrics(figures)];
 }
 
-function eventMetrics({ events, freshness }: Status, readable: ReadableTimes): Metric[] {
+function eventMetrics({ events, freshness }: Figures, readable: ReadableTimes): Metric[] {
   const { duplicate, ...groups } = events;
   const byType = Object.entries(groups).flatMap(([outcome, types]): Sample[] =>
     typeof types === "number"
@@ -42,7 +42,7 @@ function eventMetrics({ events, freshness }: Status, readable: ReadableTimes): M
   ];
 }
 
-function workMetrics({ ledger, queues, calls, records }: Status): Metric[] {
+function workMetrics({ ledger, queues, calls, records }: Figures): Metric[] {
   const ledgers = Object.entries(ledger);
   const jobs = Object.entries(queues).flatMap(([queue, { waiting, active, delayed, failed }]) =>
     Object.entries({ waiting, active, delayed, failed }).map(([state, value]) => ({ labels: { queue, state }, value })),
@@ -76,7 +76,7 @@ function workMetrics({ ledger, queues, calls, records }: Status): Metric[] {
   ];
 }
 
-function truthMetrics({ sweep: { completeSince, last: sweep }, freshness: { audit, audits } }: Status): Metric[] {
+function truthMetrics({ sweep: { completeSince, last: sweep }, freshness: { audit, audits } }: Figures): Metric[] {
   const drift = Object.entries(audits.drift).map(([cause, value]) => ({ labels: { cause }, value }));
   return [
     gauge("kindling_store_complete", "1 once the store holds everybody, 0 while it is being filled.", [

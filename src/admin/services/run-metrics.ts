@@ -5,18 +5,18 @@ import type { Log } from "../../log.ts";
 import { readReadableTimes } from "../../queue/readable-times.ts";
 import type { Store, World } from "../compose.ts";
 import { listMetrics } from "../metrics/list-metrics.ts";
-import { readStatus } from "../status/read-status.ts";
+import { readFigures } from "../status/read-status.ts";
 
 /** Serves the fleet's metrics on their own port; nothing where none is set. */
 export async function runMetrics(config: Config, world: World, log: Log, store: Store): Promise<Server | undefined> {
   const { metricsPort, host } = config;
   if (metricsPort === undefined) return undefined;
   const read = async () => {
-    const [status, { ever }] = await Promise.all([
-      readStatus(store, config, world.now()),
+    const [figures, { ever }] = await Promise.all([
+      readFigures(store, config, world.now()),
       readReadableTimes(store.redis, store.keys, world.now()),
     ]);
-    return listMetrics(status, ever);
+    return listMetrics(figures, ever);
   };
   const app = createMetricsApp({ read, now: world.now, log });
   const server = await serve(app, { host, port: metricsPort, ...config.http });

@@ -11,8 +11,13 @@ import { countRecords, type RecordCount } from "./count-records.ts";
 import { findWarnings, type Warning } from "./find-warnings.ts";
 import { type Freshness, readFreshness } from "./read-freshness.ts";
 
+/** How a deployment stands, and who was left behind. */
+export interface Status extends Figures {
+  lastFailures: ({ kind: "user" | "fanout"; member: string } & Failure)[];
+}
+
 /** How a deployment stands. Times and durations in milliseconds. */
-export interface Status {
+export interface Figures {
   prefix: string;
   /** What an operator should look at. */
   warnings: Warning[];
@@ -25,7 +30,6 @@ export interface Status {
   events: { duplicate: number } & Record<string, number | Record<string, number>>;
   /** How far the records are from the truth. */
   freshness: Freshness;
-  lastFailures: ({ kind: "user" | "fanout"; member: string } & Failure)[];
 }
 
 /** Sweeps, and whether the store holds everybody; instants in milliseconds since the epoch. */
@@ -52,17 +56,22 @@ export interface QueueStatus {
 
 const failuresShown = 5;
 
-/** Reads how a deployment stands, all of it in a handful of round trips. */
-export async function readStatus(store: Store, { prefix, calls }: Config, now: number): Promise<Status> {
+/** The figures, and the last failures: for these all of them are read, which may be very many. */
+export async function readStatus(store: Store, config: Config, now: number): Promise<Status> {
+  const [figures, failures] = await Promise.all([readFigures(store, config, now), listFailures(store)]);
+  return { ...figures, lastFailures: failures.slice(0, failuresShown) };
+}
+
+/** Reads how a deployment stands, in a handful of round trips. */
+export async function readFigures(store: Store, { prefix, calls }: Config, now: number): Promise<Figures> {
   const { queues, users, fanouts, budget, redis, keys } = store;
-  const [ofQueues, ofUsers, ofFanouts, budgetState, records, counts, failures, sweep, freshness] = await Promise.all([
+  const [ofQueues, ofUsers, ofFanouts, budgetState, records, counts, sweep, freshness] = await Promise.all([
     Promise.all([readQueue(queues.refresh), readQueue(queues.bulk), readQueue(queues.fanout)]),
     users.size(),
     fanouts.size(),
     budget.state(),
     countRecords(redis, keys),
     redis.hgetall(keys.ledgerPart("counts")),
-    listFailures(store),
     readSweep(store),
     readFreshness(store, now),
   ]);
@@ -77,7 +86,6 @@ export async function readStatus(store: Store, { prefix, calls }: Config, now: n
     sweep,
     events: groupCounts(counts),
     freshness,
-    lastFailures: failures.slice(0, failuresShown),
   };
 }
 
@@ -111,8 +119,8 @@ async function readQueue(queue: Queues["refresh" | "bulk" | "fanout"]): Promise<
 }
 
 // Fields are `duplicate`, or what became of the event and its type: `accepted:user.created`.
-function groupCounts(fields: Readonly<Record<string, string>>): Status["events"] {
-  const events: Status["events"] = { duplicate: Number(fields.duplicate ?? 0) };
+function groupCounts(fields: Readonly<Record<string, string>>): Figures["events"] {
+  const events: Figures["events"] = { duplicate: Number(fields.duplicate ?? 0) };
   for (const [field, text] of Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1))) {
     const colon = field.indexOf(":");
     if (colon === -1) continue;

@@ -14,6 +14,8 @@ export interface WorkerDeps {
   retry: { attempts: number; baseMs: number; maxMs: number };
   now: () => number;
   log: Log;
+  /** Aborted when the process begins to shut down: long jobs go back at their next step. */
+  closing: AbortSignal;
   /** Aborted when jobs in hand must end. */
   signal: AbortSignal;
 }
@@ -85,13 +87,21 @@ export function createWorker<Data>(deps: WorkerDeps, spec: WorkerSpec<Data>): Wo
   // BullMQ fails a job that has taken down one process after another by itself, without asking us.
   worker.on("failed", (job) => {
     if (job?.deferredFailure === undefined) return;
-    const failure = { code: "job_stalled", message: "Its worker died, time and again.", failedAt: now(), attempts: 1 };
+    const message = "Its worker died, time and again.";
+    const failure = { code: "job_stalled", message, failedAt: now(), attempts: takeovers, final: true };
     spec.ledger?.fail(spec.member(job.data), failure).catch((error: unknown) => {
       log.warn({ queue: spec.queue.name, ...errorFields(error) }, "failure not noted");
     });
   });
   worker.on("error", (error) => log.warn({ queue: spec.queue.name, ...errorFields(error) }, "worker error"));
   return worker;
+}
+
+/** Hands a long job back, with the place it has come to, once the process is shutting down: another goes on at once. */
+export async function handBackIfClosing({ closing, now }: WorkerDeps, job: Job): Promise<void> {
+  if (!closing.aborted) return;
+  await job.moveToDelayed(now(), job.token);
+  throw new DelayedError();
 }
 
 /** Which attempt this is, of those that count. */

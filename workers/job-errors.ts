@@ -74,5 +74,5 @@ function isFinal(error: unknown): boolean {
 
 function failure(error: unknown, attempts: number, failedAt: number): Failure {
   const message = error instanceof KindlingError ? error.message : "Unexpected: see the log of the worker.";
-  return { code: errorCode(error), message, failedAt, attempts };
+  return { code: errorCode(error), message, failedAt, attempts, final: isFinal(error) };
 }

@@ -269,25 +269,36 @@ function createSweepStep(
 }
 
 function startWatch(config: Config, { now }: World, log: Log, store: Store): Running {
-  const options = { ...store, now, intervalMs: config.watchIntervalMs, failedRetryMs: config.failedRetryMs };
-  let current: Promise<void> = Promise.resolve();
-  const look = async () => {
-    await scheduleSweeps({ ...store, intervalMs: config.sweep.intervalMs, now });
-    await scheduleTick(store.queues.audit, config.audit.intervalMs);
+  const { watchIntervalMs: intervalMs, failedRetryMs } = config;
+  const ledger = async () => {
+    const enqueued = await watchLedger({ ...store, now, intervalMs, retryMs: config.retry.maxMs, failedRetryMs });
+    if (enqueued > 0) log.warn({ enqueued }, "the ledger held users without a job");
+  };
+  const pulse = async () => {
     const { silence, say } = await store.pulse.look();
     if (say) log.warn({ ...silence }, "no event for longer than usual: see kindling status");
-    return watchLedger(options);
   };
-  const watch = () => {
-    current = look().then(
-      (enqueued) => {
-        if (enqueued > 0) log.warn({ enqueued }, "the ledger held users without a job");
-      },
-      (error: unknown) => log.warn(errorFields(error), "the ledger could not be watched"),
+  // Each for itself: trouble with one must not keep the others from being looked after.
+  const looks = {
+    ledger,
+    sweeps: () => scheduleSweeps({ ...store, intervalMs: config.sweep.intervalMs, now }),
+    audits: () => scheduleTick(store.queues.audit, config.audit.intervalMs),
+    pulse,
+  };
+  const look = () =>
+    Promise.all(
+      Object.entries(looks).map(([what, task]) =>
+        task().catch((error: unknown) => log.warn({ what, ...errorFields(error) }, "could not be watched")),
+      ),
     );
+  let current: Promise<unknown> | undefined;
+  const watch = () => {
+    current ??= look().finally(() => {
+      current = undefined;
+    });
   };
   watch();
-  const timer = setInterval(watch, config.watchIntervalMs);
+  const timer = setInterval(watch, intervalMs);
   return {
     async close() {
       clearInterval(timer);

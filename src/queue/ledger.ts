@@ -47,8 +47,8 @@ export interface Ledger {
   latest(member: string): Promise<number>;
   /** Where one member stands; `undefined` when nothing is outstanding. */
   entry(member: string): Promise<LedgerEntry | undefined>;
-  /** Members in order of age, oldest first, after a position and up to an age. */
-  page(options: { after: number; olderThanMs: number; limit: number }): Promise<LedgerEntry[]>;
+  /** Members in order of age, oldest first, from a place and up to an age. */
+  page(options: { from?: LedgerPlace; olderThanMs: number; limit: number }): Promise<LedgerPage>;
   /** How far behind we are. */
   size(): Promise<{ size: number; oldestAgeMs: number; failed: number }>;
 }
@@ -63,6 +63,8 @@ export interface Failure {
   /** Milliseconds since the epoch. */
   failedAt: number;
   attempts: number;
+  /** No retry helps before somebody has mended something. */
+  final: boolean;
 }
 
 /** A member with an outstanding event. */
@@ -71,7 +73,21 @@ export interface LedgerEntry {
   /** Position: the number of its first event not reflected yet, which is also its time in microseconds. */
   since: number;
   ageMs: number;
+  /** Number of its latest event, likewise; 0 without one. */
+  latest: number;
   failure: Failure | undefined;
+}
+
+/** Members, and where the next ones begin; no `next` after the last. */
+export interface LedgerPage {
+  entries: LedgerEntry[];
+  next: LedgerPlace | undefined;
+}
+
+/** A position, and how many members at it are done: all users of a fan-out stand at the same. */
+export interface LedgerPlace {
+  since: number;
+  skip: number;
 }
 
 /** Keys of one ledger. `users` stand in the public `<prefix>:ledger`, fan-outs beside it. */
@@ -184,6 +200,11 @@ redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
 return 1
 `);
 
+// A note begins with the event's number, or with a mark before it.
+function numberOf(note: string | null | undefined): number {
+  return Number(/\d+/.exec(note ?? "")?.[0] ?? 0);
+}
+
 // Each value is JSON in JSON: Lua's tables cannot hold a null.
 function decodeWritten(text: string): Written {
   const values = Object.entries(JSON.parse(text) as Record<string, string>);
@@ -208,7 +229,10 @@ export function createLedger(redis: Redis, keys: Keys, name: "users" | "fanouts"
   const entries = async (scored: string[]): Promise<LedgerEntry[]> => {
     const members = scored.filter((_, index) => index % 2 === 0);
     if (members.length === 0) return [];
-    const notes = await redis.hmget(failures, ...members);
+    const [notes, latestNotes] = await Promise.all([
+      redis.hmget(failures, ...members),
+      redis.hmget(latest, ...members),
+    ]);
     return members.map((member, index) => {
       const position = Number(scored[index * 2 + 1]);
       const note = notes[index];
@@ -216,6 +240,7 @@ export function createLedger(redis: Redis, keys: Keys, name: "users" | "fanouts"
         member,
         since: position,
         ageMs: now() - position / 1000,
+        latest: numberOf(latestNotes[index]),
         failure: note ? (JSON.parse(note) as Failure) : undefined,
       };
     });
@@ -262,15 +287,22 @@ export function createLedger(redis: Redis, keys: Keys, name: "users" | "fanouts"
       return (await redis.hmget(failures, ...members)).filter((note) => note !== null).length;
     },
     async latest(member) {
-      return Number(/\d+/.exec((await redis.hget(latest, member)) ?? "")?.[0] ?? 0);
+      return numberOf(await redis.hget(latest, member));
     },
     async entry(member) {
       const score = await redis.zscore(since, member);
       return score === null ? undefined : (await entries([member, score]))[0];
     },
-    async page({ after, olderThanMs, limit }) {
-      const latestPosition = (now() - olderThanMs) * 1000;
-      return entries(await redis.zrangebyscore(since, `(${after}`, latestPosition, "WITHSCORES", "LIMIT", 0, limit));
+    async page({ from = { since: 0, skip: 0 }, olderThanMs, limit }) {
+      const youngest = (now() - olderThanMs) * 1000;
+      const found = await entries(
+        await redis.zrangebyscore(since, from.since, youngest, "WITHSCORES", "LIMIT", from.skip, limit),
+      );
+      const last = found.at(-1);
+      if (last === undefined || found.length < limit) return { entries: found, next: undefined };
+      const sharing = found.filter((entry) => entry.since === last.since).length;
+      const skip = last.since === from.since ? from.skip + sharing : sharing;
+      return { entries: found, next: { since: last.since, skip } };
     },
     async size() {
       const [size, oldest, failed] = await Promise.all([

@@ -2,7 +2,7 @@ import type { Queue } from "bullmq";
 import type { Redis } from "ioredis";
 import type { Keys } from "../cache/keys.ts";
 import type { FanoutSubject } from "../kinde/route-event.ts";
-import type { Ledger } from "./ledger.ts";
+import type { Ledger, LedgerEntry, LedgerPlace } from "./ledger.ts";
 import { type Queues, reprocessId } from "./queues.ts";
 
 /** What a watch over the ledgers needs. */
@@ -15,7 +15,9 @@ export interface WatchLedgerOptions {
   now: () => number;
   /** Time between two watches of the whole fleet; a member younger than that is left alone. Milliseconds. */
   intervalMs: number;
-  /** A member whose job gave up gets another after so long, in milliseconds. */
+  /** A member whose job gave up after many attempts gets another after so long, in milliseconds. */
+  retryMs: number;
+  /** The same, where no retry helps before somebody has mended something. */
   failedRetryMs: number;
 }
 
@@ -43,24 +45,30 @@ export async function watchLedger(options: WatchLedgerOptions): Promise<number> 
 }
 
 async function enqueueLost(
-  { redis, now, intervalMs, failedRetryMs }: WatchLedgerOptions,
+  options: WatchLedgerOptions,
   ledger: Ledger,
   candidates: readonly Pick<Queue, "getDeduplicationJobId" | "toKey">[],
   enqueue: (members: string[]) => Promise<void>,
 ): Promise<number> {
+  const { redis, intervalMs } = options;
   let found = 0;
-  let after = 0;
-  for (;;) {
-    const page = await ledger.page({ after, olderThanMs: intervalMs, limit: pageSize });
-    const due = page.filter(({ failure }) => failure === undefined || now() - failure.failedAt > failedRetryMs);
+  let from: LedgerPlace | undefined;
+  do {
+    const page = await ledger.page({ ...(from && { from }), olderThanMs: intervalMs, limit: pageSize });
+    const due = page.entries.filter((entry) => isDue(options, entry));
     const live = await Promise.all(due.map(({ member }) => hasJob(redis, candidates, member)));
     const lost = due.filter((_, index) => !live[index]).map(({ member }) => member);
     await enqueue(lost);
     found += lost.length;
-    const last = page.at(-1);
-    if (last === undefined || page.length < pageSize) return found;
-    after = last.since;
-  }
+    from = page.next;
+  } while (from !== undefined);
+  return found;
+}
+
+// An event after the failure is owed a refresh whatever came before it.
+function isDue({ now, retryMs, failedRetryMs }: WatchLedgerOptions, { failure, latest }: LedgerEntry): boolean {
+  if (failure === undefined || latest / 1000 > failure.failedAt) return true;
+  return now() - failure.failedAt > (failure.final ? failedRetryMs : retryMs);
 }
 
 async function hasJob(

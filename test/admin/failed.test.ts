@@ -18,6 +18,7 @@ const failure = (code: string) => ({
   message: "Give the application the scope read:users.",
   failedAt: Date.now() - 120_000,
   attempts: 4,
+  final: true,
 });
 
 const jobs = async () => ({
@@ -44,6 +45,7 @@ describe("kindling failed", () => {
       kind: "user",
       code: "kinde_forbidden",
       attempts: 4,
+      final: true,
     });
     const { stdout } = await kindling(["failed"], env);
     expect(stdout).toMatch(

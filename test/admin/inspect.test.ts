@@ -87,13 +87,14 @@ describe("kindling inspect", () => {
       message: "No scope.",
       failedAt: Date.now(),
       attempts: 3,
+      final: true,
     });
     await stack.store.queues.enqueueRefreshes([{ userId: id, delayMs: 60_000 }]);
     await stack.store.queues.enqueueReprocess([id]);
     const { code, json } = await kindling(["inspect", id, "--json"], env);
     expect(code).toBe(1);
     expect(json).toMatchObject({
-      ledger: { failure: { code: "kinde_forbidden", attempts: 3 } },
+      ledger: { failure: { code: "kinde_forbidden", attempts: 3, final: true } },
       jobs: [
         { queue: "refresh", state: "delayed", attempts: 0 },
         { queue: "bulk", state: "waiting", attempts: 0 },

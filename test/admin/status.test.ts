@@ -14,7 +14,13 @@ beforeEach(async () => {
 
 afterEach(() => stack.close());
 
-const failure = { code: "kinde_forbidden", message: "Give it the scope.", failedAt: Date.now() - 60_000, attempts: 1 };
+const failure = {
+  code: "kinde_forbidden",
+  message: "Give it the scope.",
+  failedAt: Date.now() - 60_000,
+  attempts: 1,
+  final: true,
+};
 
 async function commitRecords(count: number) {
   const record = { flags: {}, status: "present", fetchedAt: 1, ticket: 1, schema: "s" } as const;
@@ -75,7 +81,7 @@ describe("kindling status", () => {
       ledger: { users: { failed: 1 }, fanouts: { failed: 1 } },
       lastFailures: [
         { kind: "fanout", member: "role:r1", code: "kinde_forbidden" },
-        { kind: "user", member: "kp_1", attempts: 1 },
+        { kind: "user", member: "kp_1", attempts: 1, final: true },
       ],
     });
     expect(stdout).not.toContain(stack.config.clientSecret);

@@ -66,6 +66,15 @@ describe("a job that a dashboard's user deletes", () => {
     expect(stats.tokensIssued).toBe(1);
   });
 
+  it("is enqueued again by the watch, whatever else it has trouble with", async () => {
+    const id = await acknowledged();
+    const { queues, redis, keys } = stack.store;
+    await queues.refresh.obliterate({ force: true });
+    await redis.lpush(keys.ledgerPart("pulse"), "no pulse");
+    await stack.startWorkers();
+    await isRefreshed(id);
+  });
+
   it("of a fan-out, is enqueued again by the watch", async () => {
     const { kinde, deliveries } = stack.emulator;
     const organization = kinde.createOrganization();

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import { createAcknowledgeUsers } from "../../src/queue/acknowledge-users.ts";
 import { createAdmissions, type RoutedEvent } from "../../src/queue/admit-events.ts";
-import { createLedger, type Ledger } from "../../src/queue/ledger.ts";
+import { createLedger, type Ledger, type LedgerPlace } from "../../src/queue/ledger.ts";
 import { useRedis } from "../support/redis.ts";
 import { testUser } from "../support/signer.ts";
 
@@ -108,7 +109,7 @@ describe("the ledger", () => {
   });
 
   it("keeps a failure until the user is refreshed or discarded", async () => {
-    const failure = { code: "kinde_forbidden", message: "no", failedAt: 1, attempts: 3 };
+    const failure = { code: "kinde_forbidden", message: "no", failedAt: 1, attempts: 3, final: true };
     await ledger.fail(testUser(4), failure);
     await ledger.fail(testUser(5), failure);
     expect((await ledger.failures()).map(({ member }) => member).sort()).toEqual([testUser(4), testUser(5)]);
@@ -122,11 +123,28 @@ describe("the ledger", () => {
   it("pages through its members from the oldest", async () => {
     const ids = Array.from({ length: 5 }, (_, n) => testUser(20 + n));
     for (const id of ids) await admissions().admit(routed(id));
-    const page = await ledger.page({ after: 0, olderThanMs: -1000, limit: 3 });
-    expect(page.map(({ member }) => member)).toEqual(ids.slice(0, 3));
-    const rest = await ledger.page({ after: page.at(-1)?.since ?? 0, olderThanMs: -1000, limit: 3 });
-    expect(rest.map(({ member }) => member)).toEqual(ids.slice(3));
-    expect(await ledger.page({ after: 0, olderThanMs: 60_000, limit: 3 })).toEqual([]);
+    const page = await ledger.page({ olderThanMs: -1000, limit: 3 });
+    expect(page.entries.map(({ member }) => member)).toEqual(ids.slice(0, 3));
+    const rest = await ledger.page({ ...(page.next && { from: page.next }), olderThanMs: -1000, limit: 3 });
+    expect(rest.entries.map(({ member }) => member)).toEqual(ids.slice(3));
+    expect(rest.next).toBeUndefined();
+    expect((await ledger.page({ olderThanMs: 60_000, limit: 3 })).entries).toEqual([]);
+  });
+
+  it("pages through users who stand at one position, as those of a fan-out do", async () => {
+    const ids = Array.from({ length: 8 }, (_, n) => testUser(30 + n));
+    const acknowledge = createAcknowledgeUsers({ ...context, queues: { enqueueBulk: async () => undefined } });
+    await admissions().admit(routed(testUser(29)));
+    await acknowledge(ids, await ledger.draw());
+    await admissions().admit(routed(testUser(39)));
+    const found: string[] = [];
+    let from: LedgerPlace | undefined;
+    do {
+      const { entries, next } = await ledger.page({ ...(from && { from }), olderThanMs: -1000, limit: 3 });
+      found.push(...entries.map(({ member }) => member));
+      from = next;
+    } while (from !== undefined);
+    expect(found).toEqual([testUser(29), ...ids, testUser(39)]);
   });
 });
 

@@ -5,7 +5,7 @@ import type { AuditLog } from "../src/queue/audit-log.ts";
 import type { AuditJob, Queues } from "../src/queue/queues.ts";
 import { type AuditState, auditStep, beginAudit } from "../src/refresh/audit.ts";
 import type { AuditVerdict } from "../src/refresh/audit-user.ts";
-import { createWorker, type WorkerDeps } from "./create-worker.ts";
+import { createWorker, handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
 
 /** What the audit's worker needs. */
 export interface AuditWorkerOptions {
@@ -31,7 +31,8 @@ export function createAuditWorker(options: AuditWorkerOptions, deps: WorkerDeps)
   });
 }
 
-async function audit(options: AuditWorkerOptions, { now, log, signal }: WorkerDeps, job: Job<AuditJob>): Promise<void> {
+async function audit(options: AuditWorkerOptions, deps: WorkerDeps, job: Job<AuditJob>): Promise<void> {
+  const { now, log, signal } = deps;
   const { queues, audits, drawSample, auditUser } = options;
   const call = { priority: "bulk", signal } as const;
   let state: AuditState | undefined = job.data.state;
@@ -41,6 +42,7 @@ async function audit(options: AuditWorkerOptions, { now, log, signal }: WorkerDe
   }
   while (state.rest.length > 0) {
     await job.updateData({ state, forgiven: job.attemptsMade });
+    await handBackIfClosing(deps, job);
     const step = await auditStep(auditUser, state, call);
     await queues.enqueueReprocess(step.refresh);
     state = step.state;

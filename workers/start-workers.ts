@@ -6,12 +6,12 @@ import type { Queues } from "../src/queue/queues.ts";
 import type { FanOut } from "../src/refresh/fan-out.ts";
 import type { RefreshUser } from "../src/refresh/refresh-user.ts";
 import { type AuditWorkerOptions, createAuditWorker } from "./audit-worker.ts";
-import { createWorker, type WorkerDeps } from "./create-worker.ts";
+import { createWorker, handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
 import { createSweepWorker, type SweepWorkerOptions } from "./sweep-worker.ts";
 
 /** What the workers need. */
 export interface StartWorkersOptions
-  extends Omit<WorkerDeps, "signal">,
+  extends Omit<WorkerDeps, "signal" | "closing">,
     Omit<SweepWorkerOptions, "queues">,
     Omit<AuditWorkerOptions, "queues"> {
   queues: Queues;
@@ -32,11 +32,10 @@ export interface Workers {
 
 /** Starts the workers. */
 export function startWorkers(options: StartWorkersOptions): Workers {
-  const stopping = new AbortController();
+  const [closing, stopping] = [new AbortController(), new AbortController()];
   // Every call under way listens to it: many at once are no leak.
   setMaxListeners(0, stopping.signal);
-  const { signal } = stopping;
-  const deps = { ...options, signal };
+  const deps = { ...options, closing: closing.signal, signal: stopping.signal };
   const workers = [
     refreshWorker(options, deps),
     bulkWorker(options, deps),
@@ -46,6 +45,7 @@ export function startWorkers(options: StartWorkersOptions): Workers {
   ];
   return {
     async close(graceMs) {
+      closing.abort();
       const timer = setTimeout(() => stopping.abort(new Error("shutting down")), graceMs);
       await Promise.all(workers.map((worker) => worker.close()));
       clearTimeout(timer);
@@ -107,13 +107,15 @@ function fanoutWorker({ queues, fanouts, fanOut, acknowledge }: StartWorkersOpti
       let progress = job.data.progress;
       const ticket = progress?.ticket ?? (await fanouts.begin(subject)).ticket;
       const since = (await fanouts.entry(subject))?.since;
+      // Reflected by now, and only the job outlived it.
+      if (since === undefined && progress === undefined) return;
       for (;;) {
         const page = await fanOut(subject, progress, { priority: "webhook", signal: deps.signal });
         await acknowledge(page.userIds, since);
         if (page.next === undefined) break;
         progress = { ...page.next, ticket, users: (progress?.users ?? 0) + page.userIds.length };
         await job.updateData({ subject, progress, forgiven: job.attemptsMade });
-        deps.signal.throwIfAborted();
+        await handBackIfClosing(deps, job);
       }
       // What came while this one waited to go on joined it too late for the pages already done.
       if ((await fanouts.settle(subject, ticket)) === "pending") await queues.enqueueFanouts([subject]);

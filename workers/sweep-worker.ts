@@ -7,7 +7,7 @@ import type { Queues, SweepJob } from "../src/queue/queues.ts";
 import type { SweepLog } from "../src/queue/sweep-log.ts";
 import { noteSweep } from "../src/refresh/note-sweep.ts";
 import { beginSweep, type SweepState, type SweepStep } from "../src/refresh/sweep.ts";
-import { createWorker, type WorkerDeps } from "./create-worker.ts";
+import { createWorker, handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
 
 /** What the sweep's worker needs. */
 export interface SweepWorkerOptions {
@@ -40,7 +40,8 @@ export function createSweepWorker(options: SweepWorkerOptions, deps: WorkerDeps)
   });
 }
 
-async function sweep(options: SweepWorkerOptions, { now, log, signal }: WorkerDeps, job: Job<SweepJob>): Promise<void> {
+async function sweep(options: SweepWorkerOptions, deps: WorkerDeps, job: Job<SweepJob>): Promise<void> {
+  const { now, log, signal, closing } = deps;
   const { queues, sweepStep, paceMs, backlog } = options;
   let state = job.data.state ?? (await begin(options, now()));
   for (;;) {
@@ -54,7 +55,8 @@ async function sweep(options: SweepWorkerOptions, { now, log, signal }: WorkerDe
     // Throws where the job is gone, with a Redis that was wiped meanwhile: what the sweep has filled is gone as well.
     await job.updateData({ state, forgiven: job.attemptsMade });
     if (step.done) break;
-    await delay(paceMs, undefined, { signal });
+    await delay(paceMs, undefined, { signal: closing }).catch(() => undefined);
+    await handBackIfClosing(deps, job);
   }
   await noteSweep(options, state, now());
   log.info({ ...state, ms: now() - state.startedAt }, "sweep went through");

@@ -15,10 +15,18 @@ export interface ConnectOptions {
 
 /** A connection to Redis, opened now; it reconnects by itself. */
 export function connectRedis({ url, timeoutMs, onError }: ConnectOptions): Redis {
+  // `socketTimeout` ends a connection that gives no answer at all: whatever is between may have forgotten it without a
+  // word. BullMQ's blocking commands last 10 s at most.
   const options: RedisOptions =
     timeoutMs === undefined
-      ? { maxRetriesPerRequest: null }
-      : { maxRetriesPerRequest: 0, enableOfflineQueue: false, commandTimeout: timeoutMs, connectTimeout: timeoutMs };
+      ? { maxRetriesPerRequest: null, socketTimeout: 30_000 }
+      : {
+          maxRetriesPerRequest: 0,
+          enableOfflineQueue: false,
+          commandTimeout: timeoutMs,
+          connectTimeout: timeoutMs,
+          socketTimeout: 2 * timeoutMs,
+        };
   const redis = new Redis(url, {
     ...options,
     // After a failover that keeps connections open, the old primary takes no writes.

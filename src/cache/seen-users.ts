@@ -5,8 +5,9 @@ import { defineScript } from "./script.ts";
 
 /**
  * Which users a sweep has seen, in a Bloom filter: memory stays flat however many users there are. It may take an
- * unseen user for seen, in about one case in four hundred, and never the other way round; the next sweep draws other
- * places, so that nobody is overlooked for long.
+ * unseen user for seen, and never the other way round: in about one case in four hundred, more often in a first sweep of
+ * more than 65,000 users, whose number it could not know. The next sweep draws other places, so that nobody is overlooked
+ * for long.
  */
 export interface SeenUsers {
   add(sweep: SweepMark, userIds: readonly string[]): Promise<void>;
@@ -34,6 +35,8 @@ export function bitsFor(users: number): number {
 
 const addScript = defineScript(`
 for _, bit in ipairs(ARGV) do redis.call('SETBIT', KEYS[1], bit, 1) end
+-- A sweep that gave up leaves it behind.
+redis.call('PEXPIRE', KEYS[1], ${30 * 86_400_000})
 return 1
 `);
 

@@ -2,7 +2,7 @@ import { setMaxListeners } from "node:events";
 import { z } from "zod";
 import { KindeError } from "../errors.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
-import { type Agreement, type ExtraPart, extraParts, type Grant, type Membership, type Profile } from "./profile.ts";
+import type { Agreement, ExtraPart, Grant, Membership, Profile } from "./profile.ts";
 
 const text = z
   .string()
@@ -131,9 +131,6 @@ async function fetchParts(api: ManagementApi, id: string, options: FetchUserOpti
 
 /** Longest wait for room for the calls after the first two, in milliseconds. */
 const restPatienceMs = 30_000;
-
-/** All extra parts: a whole user. */
-export const everyPart: ReadonlySet<ExtraPart> = new Set(extraParts);
 
 async function getUser(api: ManagementApi, id: string, options: CallOptions) {
   const user = await api.get(

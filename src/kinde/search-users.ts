@@ -77,6 +77,10 @@ export async function searchUsers(
     options,
   );
   const read = results.map((entry) => ({ id: entry.id, user: userSchema.safeParse(entry).data }));
+  const last = results.at(-1)?.id ?? null;
+  if (last !== null && last === after) {
+    throw new KindeError("kinde_unavailable", "Kinde's search answers the page before once more.");
+  }
   const unreadable = read.flatMap(({ id, user }) => (user === undefined ? [id] : []));
   if (unreadable.length > mostUnreadable) {
     throw new KindeError("kinde_unavailable", "Kinde's answer to GET /api/v1/search/users makes no sense.");
@@ -84,7 +88,7 @@ export async function searchUsers(
   return {
     users: read.flatMap(({ user }) => (user === undefined ? [] : [toSearchedUser(user)])),
     unreadable,
-    next: results.length < pageSize ? null : (results.at(-1)?.id ?? null),
+    next: results.length < pageSize ? null : last,
   };
 }
 

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Redis } from "ioredis";
 import type { Keys } from "../cache/keys.ts";
+import { userId as userIdSchema } from "../kinde/event.ts";
 import type { Queues } from "./queues.ts";
 
 /** What granting wishes needs. */
@@ -39,7 +40,9 @@ export function grantWishes({ redis, keys, queues, onError }: GrantWishesOptions
     for (let index = 0; index < more.length; index += 2) {
       wishes.push({ userId: String(more[index]), freshSince: Number(more[index + 1]) });
     }
-    await queues.enqueueWishes(wishes, key === now ? "refresh" : "bulk");
+    // Whoever may read may write here.
+    const plausible = wishes.filter((wish) => userIdSchema.safeParse(wish.userId).success);
+    await queues.enqueueWishes(plausible, key === now ? "refresh" : "bulk");
   };
 
   const run = async () => {

@@ -5,15 +5,6 @@ import type { FanoutSubject } from "../kinde/route-event.ts";
 import type { AuditState } from "../refresh/audit.ts";
 import type { SweepState } from "../refresh/sweep.ts";
 
-/** Names of the queues, as a BullMQ dashboard shows them. */
-export const queueNames = {
-  refresh: "refresh",
-  bulk: "bulk",
-  fanout: "fanout",
-  sweep: "sweep",
-  audit: "audit",
-} as const;
-
 /** Refresh one user, now: somebody waits for it. */
 export interface RefreshJob {
   userId: string;
@@ -113,11 +104,11 @@ export function createQueues({ redis, keys, onError }: QueuesOptions): Queues {
     queue.on("error", onError);
     return queue;
   };
-  const refresh = open<RefreshJob>(queueNames.refresh);
-  const bulk = open<BulkJob>(queueNames.bulk);
-  const fanout = open<FanoutJob>(queueNames.fanout);
-  const sweep = open<SweepJob>(queueNames.sweep);
-  const audit = open<AuditJob>(queueNames.audit);
+  const refresh = open<RefreshJob>("refresh");
+  const bulk = open<BulkJob>("bulk");
+  const fanout = open<FanoutJob>("fanout");
+  const sweep = open<SweepJob>("sweep");
+  const audit = open<AuditJob>("audit");
   return {
     refresh,
     bulk,

@@ -26,7 +26,7 @@ export interface SetPropertiesDeps {
   api: ManagementApi;
   ledger: Pick<Ledger, "noteWrite">;
   records: Pick<Records, "read">;
-  queues: Pick<Queues, "enqueueRefreshes" | "enqueueSettled">;
+  queues: Pick<Queues, "enqueueReprocess" | "enqueueSettled">;
   refreshUser: RefreshUser;
   /** How long an answer of Kinde's may be older than the write, in milliseconds. */
   settleMs: number;
@@ -77,7 +77,8 @@ async function makeVisible(
   call: CallOptions,
 ): Promise<FlagsRecord> {
   const record = await readBack().catch(async (cause: unknown) => {
-    await queues.enqueueRefreshes([{ userId, delayMs: 0 }]).catch(() => undefined);
+    // Not as an event's: such a job may be taken for done already.
+    await queues.enqueueReprocess([userId], "refresh").catch(() => undefined);
     throw new KindlingError(
       "write_not_visible",
       "Kinde has the new values, but readers may not see them yet: a refresh is queued. To be sure, set them again.",

@@ -42,6 +42,16 @@ async function changedByHand(): Promise<string> {
 
 const fetches = () => stack.emulator.stats.calls["GET /api/v1/user"] ?? 0;
 
+it("of what whoever may read may write, only ids of users make work", async () => {
+  const { wishes } = stack.store.keys;
+  const [user] = stack.emulator.kinde.importUsers([{}]);
+  await redis.zadd(wishes.now, 1, "nobody", 2, "kp_../x", 3, String(user?.id));
+  await until(async () => expect(await stack.record(String(user?.id))).toMatchObject({ status: "present" }));
+  await until(async () => expect(await redis.exists(wishes.now)).toBe(0));
+  expect(await redis.keys(`${stack.config.prefix}:flags:{*`)).toHaveLength(1);
+  expect(fetches()).toBe(1);
+});
+
 describe("a read with maxAge and wait", () => {
   it("waits for the refresh of a record that is too old", async () => {
     const id = await changedByHand();

@@ -219,6 +219,27 @@ describe("a sweep, with no webhook at all", () => {
     expect((await store.sweeps.last())?.mark.number).toBe(1);
   });
 
+  it("goes back at once when its process shuts down, and another goes on where it was", async () => {
+    stack = await startStack({ workers: false, env: { KINDLING_SWEEP_PAGE_SIZE: "1" }, emulator: { users: 100 } });
+    const { store, emulator } = stack;
+    const workers = await stack.startWorkers();
+    emulator.faults.set({ kind: "latency", ms: 300, path: "/api/v1/search/users" });
+    await store.queues.enqueueSweep();
+    await until(() => expect(searches()).toBeGreaterThan(1));
+    // Of a grace of 16 s, and pages for twice as long.
+    const began = performance.now();
+    await workers.close();
+    expect(performance.now() - began).toBeLessThan(8_000);
+    const done = searches();
+    emulator.faults.clear();
+    await stack.startWorkers();
+    await until(async () => expect(await store.sweeps.last()).toMatchObject({ users: 100 }));
+    expect(searches()).toBe(101);
+    expect(done).toBeLessThan(50);
+    const [mark] = await store.redis.keys(`*${stack.config.prefix}*sweep:seen*`);
+    expect(await store.redis.pttl(String(mark))).toBeGreaterThan(0);
+  }, 60_000);
+
   it("refills a store that was wiped, unasked", async () => {
     const { emulator, store, config } = await start({ emulator: { users: 25 } });
     await sweep();

@@ -4,8 +4,9 @@ import { createRedisTokenStore } from "../../src/cache/access-token-store.ts";
 import { createEmulator, type Emulator } from "../../src/emulator/index.ts";
 import { ThrottledError } from "../../src/errors.ts";
 import { createAccessTokens, createMemoryTokenStore } from "../../src/kinde/access-token.ts";
-import { everyPart, fetchUser } from "../../src/kinde/fetch-user.ts";
+import { fetchUser } from "../../src/kinde/fetch-user.ts";
 import { createManagementApi } from "../../src/kinde/management-api.ts";
+import { extraParts } from "../../src/kinde/profile.ts";
 import { useRedis } from "../support/redis.ts";
 
 const context = useRedis();
@@ -139,7 +140,7 @@ describe("a failed call", () => {
 });
 
 describe("fetching a user", () => {
-  const fetched = (id: string, parts = everyPart) => fetchUser(open().api, id, { ...call, parts });
+  const fetched = (id: string, parts = new Set(extraParts)) => fetchUser(open().api, id, { ...call, parts });
 
   it("brings the user whole", async () => {
     const { kinde } = emulator;

@@ -4,6 +4,7 @@ import { connectRedis } from "../../src/cache/redis.ts";
 import { loadFlags } from "../../src/flags/load-flags.ts";
 import { defineFlags, property } from "../../src/index.ts";
 import type { FanoutSubject } from "../../src/kinde/route-event.ts";
+import { createAdmissions } from "../../src/queue/admit-events.ts";
 import type { FanoutProgress } from "../../src/queue/queues.ts";
 import { startWorkers } from "../../workers/start-workers.ts";
 import { type Stack, startStack } from "../support/stack.ts";
@@ -120,7 +121,18 @@ describe("a fan-out", () => {
       now: world.now,
       log,
     });
-    await store.queues.enqueueFanouts(["organization:org_1"]);
+    const admissions = createAdmissions({
+      ...store,
+      now: Date.now,
+      rememberMs: 60_000,
+      burst: { quietMs: 0, maxMs: 0 },
+      onError: () => {},
+    });
+    await admissions.admit({
+      id: "event_1",
+      type: "organization.updated",
+      route: { to: "fanout", subject: "organization:org_1" },
+    });
     await until(async () => expect(asked).toEqual([null, "1", "2", "2", "3"]));
     await workers.close(1_000);
     connection.disconnect();

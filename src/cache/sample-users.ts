@@ -1,8 +1,8 @@
 import type { Redis } from "ioredis";
 import type { Keys } from "./keys.ts";
 
-/** Keys looked at from one random place. */
-const stretch = 50;
+/** Keys looked at from one random place: about a millisecond of Redis' time, and enough where most keys are others'. */
+const stretch = 1_000;
 /** Places without a new record after which the search is given up: the store holds hardly any, or little else but others' keys. */
 const mostMisses = 200;
 
@@ -15,11 +15,8 @@ export async function sampleUsers(redis: Redis, keys: Keys, size: number, random
   const found = new Set<string>();
   let misses = 0;
   while (found.size < size && misses < mostMisses) {
-    const [, names] = await redis.scan(randomPlace(random), "COUNT", stretch);
-    const fresh = names
-      .filter((name) => name.startsWith(open) && name.endsWith(close))
-      .map((name) => name.slice(open.length, -close.length))
-      .filter((id) => !found.has(id));
+    const [, names] = await redis.scan(randomPlace(random), "MATCH", keys.flags("*"), "COUNT", stretch);
+    const fresh = names.map((name) => name.slice(open.length, -close.length)).filter((id) => !found.has(id));
     const one = fresh[Math.floor(random() * fresh.length)];
     if (one !== undefined) found.add(one);
     misses = one === undefined ? misses + 1 : 0;

@@ -20,6 +20,15 @@ describe("a sample of users", () => {
     expect(new Set(found).size).toBe(found.length);
   });
 
+  it("finds the few among many keys of others", async () => {
+    const pipeline = context.redis.pipeline();
+    for (let index = 0; index < 40_000; index += 1) pipeline.set(`others:${context.keys.prefix}:${index}`, "");
+    await pipeline.exec();
+    await hold(["kp_a", "kp_b", "kp_c"]);
+    expect((await sampleUsers(context.redis, context.keys, 3)).sort()).toEqual(["kp_a", "kp_b", "kp_c"]);
+    await context.redis.unlink(await context.redis.keys(`others:${context.keys.prefix}:*`));
+  });
+
   it("is as large as asked for, of everybody, and another each time", async () => {
     const ids = Array.from({ length: 3_000 }, (_, index) => `kp_${index}`);
     await hold(ids);

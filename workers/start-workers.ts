@@ -113,7 +113,7 @@ function fanoutWorker({ queues, fanouts, fanOut, acknowledge }: StartWorkersOpti
         const page = await fanOut(subject, progress, { priority: "webhook", signal: deps.signal });
         await acknowledge(page.userIds, since);
         if (page.next === undefined) break;
-        progress = { ...page.next, ticket, users: (progress?.users ?? 0) + page.userIds.length };
+        progress = { ...page.next, ticket };
         await job.updateData({ subject, progress, forgiven: job.attemptsMade });
         await handBackIfClosing(deps, job);
       }

@@ -10,6 +10,8 @@ export interface Keys {
   complete: string;
   /** Public: the profile of a user. */
   profile(userId: string): string;
+  /** Whose flags record a key is; `undefined` for any other key. */
+  flagsOwner(key: string): string | undefined;
   /** The user id in a profile key. */
   userOf(profileKey: string): string;
   /** Glob of all profile keys. */
@@ -31,10 +33,12 @@ export interface Keys {
 
 /** Keys under one prefix, e.g. `kindling`. */
 export function createKeys(prefix: string): Keys {
+  const flagsOpen = `${prefix}:flags:{`;
   const profileOpen = `${prefix}:profile:{`;
   return {
     prefix,
-    flags: (userId) => `${prefix}:flags:{${userId}}`,
+    flags: (userId) => `${flagsOpen}${userId}}`,
+    flagsOwner: (key) => (key.startsWith(flagsOpen) && key.endsWith("}") ? key.slice(flagsOpen.length, -1) : undefined),
     // Under the flags' prefix, so that readers may read it; no user's key is like it, as ids stand in braces.
     complete: `${prefix}:flags:complete`,
     profile: (userId) => `${profileOpen}${userId}}`,

@@ -41,7 +41,6 @@ export interface FanoutProgress {
   ticket: number;
   source: "listing" | "records";
   cursor: string | null;
-  users: number;
 }
 
 /** `tick`: it is time for a sweep. `sweep`: one, with how far it has come. */
@@ -148,7 +147,7 @@ export function createQueues({ redis, keys, onError }: QueuesOptions): Queues {
     async enqueueWishes(wishes, name) {
       if (wishes.length === 0) return;
       await { refresh, bulk }[name].addBulk(
-        wishes.map((data) => ({ name: "wish", data, opts: untilLatest(`wish:${data.userId}`) })),
+        wishes.map((data) => ({ name: "wish", data, opts: untilLatest(wishId(data.userId)) })),
       );
     },
     async enqueueFanouts(subjects) {
@@ -172,6 +171,11 @@ export function createQueues({ redis, keys, onError }: QueuesOptions): Queues {
 /** What an operator's refresh of a user is deduplicated by. */
 export function reprocessId(userId: string): string {
   return `reprocess:${userId}`;
+}
+
+/** What the refresh of a user for a reader is deduplicated by. */
+export function wishId(userId: string): string {
+  return `wish:${userId}`;
 }
 
 /** What the refresh of a user after a write of ours is deduplicated by. */

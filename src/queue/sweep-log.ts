@@ -2,12 +2,12 @@ import type { Redis } from "ioredis";
 import type { Keys } from "../cache/keys.ts";
 import type { SweepState } from "../refresh/sweep.ts";
 
-/** What is known of sweeps: the last that went through, and whether the store was ever complete. */
+/** What is known of sweeps. */
 export interface SweepLog {
   /** A number no sweep had before. */
   nextNumber(): Promise<number>;
   last(): Promise<FinishedSweep | undefined>;
-  /** Notes a sweep that went through: from now on the store counts as complete. */
+  /** Notes a sweep that went through. */
   finish(state: SweepState, finishedAt: number): Promise<void>;
 }
 
@@ -16,7 +16,7 @@ export interface FinishedSweep extends SweepState {
   finishedAt: number;
 }
 
-/** The log, over one connection. A wiped Redis has none, which is how it is told from a full one. */
+/** The log, over one connection. */
 export function createSweepLog({ redis, keys }: { redis: Redis; keys: Keys }): SweepLog {
   const lastKey = keys.ledgerPart("sweep:last");
   return {

@@ -15,7 +15,7 @@ export interface RefreshResult {
   pending: boolean;
 }
 
-/** Fetches one user whole and commits the record: the only way a record is ever written. */
+/** Fetches one user whole and commits the record: the only way a record is ever written anew. */
 export type RefreshUser = (userId: string, options: CallOptions) => Promise<RefreshResult>;
 
 /** What a refresh needs. */

@@ -30,7 +30,7 @@ export interface SweepState {
   unlisted: number;
 }
 
-/** One step of a sweep: the users to refresh, and the state to go on with; `undefined` when it is through. */
+/** One step of a sweep: the users to refresh, the state to go on with, and whether it is through. */
 export interface SweepStep {
   refresh: string[];
   state: SweepState;

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from "commander";
 import type { Config } from "../../config.ts";
 import { KindeError, KindlingError } from "../../errors.ts";
-import { type CheckWebhookOptions, checkWebhook, isOurs, sameUrl } from "../../kinde/check-webhook.ts";
+import { type CheckWebhookOptions, checkWebhook, isOurs } from "../../kinde/check-webhook.ts";
 import type { CallOptions } from "../../kinde/management-api.ts";
 import { patiently } from "../../kinde/patiently.ts";
 import { neededEventTypes } from "../../kinde/route-event.ts";
@@ -80,7 +80,7 @@ function addRegister(webhook: Command, { terminal }: CommandContext): void {
           const wanted = { webhooks, url, name: options.name, needed, renew: options.renew === true };
           const registered = await registerWebhook(wanted, call);
           await check();
-          return { result: registered, unset: !isKnown(registered.webhook, config) };
+          return { result: registered, unset: !isOurs(config.webhookUrl)(registered.webhook) };
         });
         const paint = createPaint(terminal, terminal.stdout);
         report(terminal, options, result, (found) => renderRegistered(found, paint));
@@ -145,10 +145,6 @@ function patient(webhooks: Webhooks, terminal: Terminal): Webhooks {
     remove: (id, call) => wait(() => webhooks.remove(id, call)),
     eventTypes: (call) => wait(() => webhooks.eventTypes(call)),
   };
-}
-
-function isKnown(webhook: Webhook, { webhookUrl }: Config): boolean {
-  return webhookUrl === undefined ? isOurs(undefined)(webhook) : sameUrl(webhook.endpoint, webhookUrl);
 }
 
 function parseWebhookId(text: string): string {

@@ -3,7 +3,7 @@ import type { Flags } from "../../flags/define-flags.ts";
 import type { Profile } from "../../kinde/profile.ts";
 import type { ProfilePart } from "../../profile-parts.ts";
 import type { LedgerEntry } from "../../queue/ledger.ts";
-import { reprocessId, settledId } from "../../queue/queues.ts";
+import { reprocessId, settledId, wishId } from "../../queue/queues.ts";
 import type { Store } from "../compose.ts";
 import { type FlagView, viewFlags } from "./view-flags.ts";
 
@@ -70,8 +70,10 @@ async function findJobs({ queues }: Store, userId: string): Promise<JobView[]> {
     { name: "refresh", queue: queues.refresh, id: userId },
     { name: "refresh", queue: queues.refresh, id: reprocessId(userId) },
     { name: "refresh", queue: queues.refresh, id: settledId(userId) },
+    { name: "refresh", queue: queues.refresh, id: wishId(userId) },
     { name: "bulk", queue: queues.bulk, id: userId },
     { name: "bulk", queue: queues.bulk, id: reprocessId(userId) },
+    { name: "bulk", queue: queues.bulk, id: wishId(userId) },
   ] as const;
   const jobs = await Promise.all(
     places.map(async ({ name, queue, id }) => {

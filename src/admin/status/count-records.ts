@@ -19,13 +19,10 @@ const step = 1_000;
  * keys in the order of their hashes, so any stretch is a fair sample.
  */
 export async function countRecords(redis: Redis, keys: Keys): Promise<RecordCount> {
-  const [open, close] = keys.flags("\n").split("\n") as [string, string];
   let [seen, found, present, cursor] = [0, 0, 0, "0"];
   do {
     const [next, names] = await redis.scan(cursor, "COUNT", step);
-    const userIds = names
-      .filter((name) => name.startsWith(open) && name.endsWith(close))
-      .map((name) => name.slice(open.length, -close.length));
+    const userIds = names.flatMap((name) => keys.flagsOwner(name) ?? []);
     // Of a user present both keys are there, of a deleted one the flags alone.
     if (userIds.length > 0) present += await redis.exists(userIds.map(keys.profile));
     [seen, found, cursor] = [seen + names.length, found + userIds.length, next];

@@ -11,12 +11,11 @@ const mostMisses = 200;
  * which goes in the order of their hashes. Fewer than asked for where there are no more.
  */
 export async function sampleUsers(redis: Redis, keys: Keys, size: number, random = Math.random): Promise<string[]> {
-  const [open, close] = keys.flags("\n").split("\n") as [string, string];
   const found = new Set<string>();
   let misses = 0;
   while (found.size < size && misses < mostMisses) {
     const [, names] = await redis.scan(randomPlace(random), "MATCH", keys.flags("*"), "COUNT", stretch);
-    const fresh = names.map((name) => name.slice(open.length, -close.length)).filter((id) => !found.has(id));
+    const fresh = names.flatMap((name) => keys.flagsOwner(name) ?? []).filter((id) => !found.has(id));
     const one = fresh[Math.floor(random() * fresh.length)];
     if (one !== undefined) found.add(one);
     misses = one === undefined ? misses + 1 : 0;

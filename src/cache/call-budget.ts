@@ -24,8 +24,14 @@ export interface CallBudget {
 /** How long a call may wait for room. */
 export interface RunOptions {
   signal?: AbortSignal;
-  /** Milliseconds; default long enough for a few calls to become due, 2 s at least. */
+  /** Milliseconds, the wait for others in front included; default long enough for a few calls to become due, 2 s at least. */
   patienceMs?: number;
+}
+
+/** The same, once it has begun: until when by `performance.now()`. */
+interface Wait {
+  signal: AbortSignal | undefined;
+  deadline: number;
 }
 
 /** Settings of the budget. */
@@ -85,25 +91,24 @@ export function createCallBudget(options: CallBudgetOptions): CallBudget {
   const leases = `${keys.callBudget}:leases`;
   const names = [keys.callBudget, leases];
   // One waiter of a process asks at a time, for each priority; the rest queue behind it in memory.
-  const turns: Record<Priority, Promise<unknown>> = { webhook: Promise.resolve(), bulk: Promise.resolve() };
+  const turns: Record<Priority, Promise<void>> = { webhook: Promise.resolve(), bulk: Promise.resolve() };
   const waiters = new Set<() => void>();
   const usualPatienceMs = Math.max(2_000, 8 * (60_000 / perMinute));
 
-  const take = async (priority: Priority, lease: string, { signal, patienceMs = usualPatienceMs }: RunOptions) => {
-    const deadline = performance.now() + patienceMs;
+  const take = async (priority: Priority, lease: string, { deadline, signal }: Wait) => {
     for (;;) {
       signal?.throwIfAborted();
       const answer = await takeScript(redis, names, [perMinute, atOnce, priority, lease, leaseMs]);
       const [verdict, waitMs] = answer as [string, number];
       if (verdict === "granted") return;
       if (performance.now() + waitMs > deadline) throw new ThrottledError(waitMs);
-      await roomMayBe(waitMs, signal);
+      await waitFor(waitMs, signal, (end) => waiters.add(end));
     }
   };
 
-  // Ends early when a call of this process is over, or when the signal says so: the caller looks again either way. The
+  // Ends when the time is over or the signal says so, or earlier, when told to: the caller looks again either way. The
   // listener is taken off again: `AbortSignal.any` would leave a little of each wait behind on a long-lived signal.
-  const roomMayBe = (waitMs: number, signal?: AbortSignal) =>
+  const waitFor = (waitMs: number, signal: AbortSignal | undefined, onBegin: (end: () => void) => void) =>
     new Promise<void>((resolve) => {
       const end = () => {
         clearTimeout(timer);
@@ -112,20 +117,35 @@ export function createCallBudget(options: CallBudgetOptions): CallBudget {
         resolve();
       };
       const timer = setTimeout(end, waitMs);
-      waiters.add(end);
       signal?.addEventListener("abort", end);
+      onBegin(end);
+      // An aborted signal tells nobody any more.
+      if (signal?.aborted) end();
     });
 
-  const inTurn = <T>(priority: Priority, task: () => Promise<T>): Promise<T> => {
-    const turn = turns[priority].then(task);
-    turns[priority] = turn.catch(() => undefined);
-    return turn;
+  // Whose time is over before their turn leave the queue, which closes up behind them, and ask once for themselves: they
+  // may be in luck, and otherwise hear from Redis when to come again. So patience bounds the wait, however patient those
+  // in front are, and nobody goes away without having asked.
+  const inTurn = async (priority: Priority, { deadline, signal }: Wait, task: () => Promise<void>) => {
+    const before = turns[priority];
+    let leave = () => {};
+    const left = new Promise<void>((resolve) => {
+      leave = resolve;
+    });
+    turns[priority] = before.then(() => left);
+    try {
+      await waitFor(deadline - performance.now(), signal, (end) => void before.then(end));
+      await task();
+    } finally {
+      leave();
+    }
   };
 
   return {
-    async run(priority, call, options = {}) {
+    async run(priority, call, { signal, patienceMs = usualPatienceMs } = {}) {
       const lease = randomUUID();
-      await inTurn(priority, () => take(priority, lease, options));
+      const wait = { signal, deadline: performance.now() + patienceMs };
+      await inTurn(priority, wait, () => take(priority, lease, wait));
       try {
         return await call();
       } finally {

@@ -1,3 +1,4 @@
+import { getEventListeners, setMaxListeners } from "node:events";
 import { describe, expect, it } from "vitest";
 import { createCallBudget } from "../../src/cache/call-budget.ts";
 import { createKeys } from "../../src/cache/keys.ts";
@@ -124,5 +125,58 @@ describe("the call budget", () => {
     await expect(waiting).rejects.toThrow("shutting down");
     first.end();
     await running;
+  });
+
+  it("keeps nobody longer than their patience, however patient those in front are", async () => {
+    const [budget] = budgets(1_000_000, 10, 1);
+    await budget?.pause(60_000);
+    const stopping = new AbortController();
+    const patient = Array.from({ length: 5 }, () =>
+      budget?.run("webhook", async () => 1, { patienceMs: 120_000, signal: stopping.signal }),
+    );
+    const error: unknown = await budget
+      ?.run("webhook", async () => 1, { patienceMs: 50 })
+      .catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(ThrottledError);
+    // What Redis says, not a guess from the queue in front.
+    expect((error as ThrottledError).retryAfterMs).toBeGreaterThan(50_000);
+    expect((error as ThrottledError).retryAfterMs).toBeLessThanOrEqual(60_000);
+    stopping.abort(new Error("shutting down"));
+    const ends = await Promise.allSettled(patient);
+    expect(ends.map(({ status }) => status)).toEqual(Array(5).fill("rejected"));
+  }, 10_000);
+
+  it("lets those who leave the queue go at once, and keeps the others in their order", async () => {
+    const [budget] = budgets(1_000_000, 1, 1);
+    const first = openCall();
+    const running = budget?.run("webhook", first.call);
+    await first.begun;
+    const stopping = new AbortController();
+    const made: string[] = [];
+    const wait = (name: string, patienceMs: number, signal = new AbortController().signal) =>
+      budget?.run("webhook", async () => made.push(name), { patienceMs, signal });
+    const front = wait("front", 60_000);
+    const aborted = wait("aborted", 60_000, stopping.signal);
+    const second = wait("second", 60_000);
+    const impatient = wait("impatient", 50);
+    const third = wait("third", 60_000);
+    stopping.abort(new Error("shutting down"));
+    await expect(aborted).rejects.toThrow("shutting down");
+    await expect(wait("too late", 60_000, stopping.signal)).rejects.toThrow("shutting down");
+    await expect(impatient).rejects.toBeInstanceOf(ThrottledError);
+    expect(made).toEqual([]);
+    first.end();
+    await Promise.all([running, front, second, third]);
+    expect(made).toEqual(["front", "second", "third"]);
+  }, 10_000);
+
+  it("leaves nothing of a wait behind: no listener, no timer", async () => {
+    const [budget] = budgets(1_000_000, 1, 1);
+    const { signal } = new AbortController();
+    setMaxListeners(0, signal);
+    const wait = { signal, patienceMs: 3_600_000 };
+    await Promise.all(Array.from({ length: 200 }, () => budget?.run("webhook", async () => 1, wait)));
+    expect(getEventListeners(signal, "abort")).toEqual([]);
+    expect(process.getActiveResourcesInfo().filter((resource) => resource === "Timeout").length).toBeLessThan(100);
   });
 });

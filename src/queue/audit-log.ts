@@ -13,6 +13,7 @@ export interface FinishedAudit extends Omit<AuditState, "rest"> {
 export interface AuditTotals {
   checked: number;
   unsettled: number;
+  failed: number;
   drift: Record<DriftCause, number>;
 }
 
@@ -44,13 +45,14 @@ export function createAuditLog({ redis, keys }: { redis: Redis; keys: Keys }): A
       return {
         checked: Number(fields.checked ?? 0),
         unsettled: Number(fields.unsettled ?? 0),
+        failed: Number(fields.failed ?? 0),
         drift: Object.fromEntries(drift) as Record<DriftCause, number>,
       };
     },
     async finish({ rest: _none, ...state }, finishedAt) {
       const finished: FinishedAudit = { ...state, finishedAt };
       const changes = redis.multi().set(lastKey, JSON.stringify(finished));
-      const counts = { checked: state.checked, unsettled: state.unsettled, ...state.causes };
+      const counts = { checked: state.checked, unsettled: state.unsettled, failed: state.failed, ...state.causes };
       for (const [field, count] of Object.entries(counts)) changes.hincrby(totalsKey, field, count);
       await changes.exec();
     },

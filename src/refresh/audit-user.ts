@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import type { Records } from "../cache/records.ts";
+import { KindeError } from "../errors.ts";
 import type { Flags } from "../flags/define-flags.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { ProfilePart } from "../profile-parts.ts";
@@ -8,9 +9,13 @@ import type { Ledger } from "../queue/ledger.ts";
 import { compareLive, type Difference, fetchLive } from "./compare-live.ts";
 import { type DriftCause, findCause, type Look } from "./find-cause.ts";
 
-/** What an audit of one user found. `unsettled`: the user changes faster than one can look. */
+/**
+ * What an audit of one user found. `unsettled`: the user changes faster than one can look; `failed`: Kinde gives no answer
+ * about this user.
+ */
 export type AuditVerdict =
   | { verdict: "same" | "unsettled"; looks: number }
+  | { verdict: "failed" }
   /** `fields` are names only: values may be personal. */
   | { verdict: "drift"; looks: number; cause: DriftCause; fields: readonly string[] };
 
@@ -58,6 +63,18 @@ export async function auditUser(options: AuditUserOptions, userId: string, call:
     await delay(momentMs, undefined, { signal: call.signal });
     await untilNothingOwed(options, userId, patienceMs, call);
   }
+}
+
+/**
+ * The verdict on a user whose audit threw this.
+ *
+ * @throws the error, where it is about more than this user
+ */
+export function verdictOn(error: unknown): AuditVerdict {
+  if (error instanceof KindeError && ["kinde_unavailable", "kinde_rejected"].includes(error.code)) {
+    return { verdict: "failed" };
+  }
+  throw error;
 }
 
 async function takeLook(options: AuditUserOptions, userId: string, call: CallOptions): Promise<Look> {

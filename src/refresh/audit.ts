@@ -1,5 +1,5 @@
 import type { CallOptions } from "../kinde/management-api.ts";
-import type { AuditVerdict } from "./audit-user.ts";
+import { type AuditVerdict, verdictOn } from "./audit-user.ts";
 import type { DriftCause } from "./find-cause.ts";
 
 /** How far an audit has come: all that is needed to go on after a crash, a deploy or a pause. */
@@ -7,12 +7,14 @@ export interface AuditState {
   startedAt: number;
   /** Users still to look at. */
   rest: string[];
-  /** Users looked at. */
+  /** Users compared with Kinde. */
   checked: number;
   /** Of these, who differed from Kinde. */
   drifted: number;
   /** Of these, who changed faster than one can look. */
   unsettled: number;
+  /** Users beside these of whom Kinde gave no answer. */
+  failed: number;
   causes: Partial<Record<DriftCause, number>>;
   /** The first who differed, with the names of what did. */
   examples: { userId: string; cause: DriftCause; fields: readonly string[] }[];
@@ -24,11 +26,21 @@ const examplesKept = 20;
 
 /** The state an audit of these users begins with. */
 export function beginAudit(sample: readonly string[], now: number): AuditState {
-  return { startedAt: now, rest: [...sample], checked: 0, drifted: 0, unsettled: 0, causes: {}, examples: [] };
+  return {
+    startedAt: now,
+    rest: [...sample],
+    checked: 0,
+    drifted: 0,
+    unsettled: 0,
+    failed: 0,
+    causes: {},
+    examples: [],
+  };
 }
 
 /** Counts one more user in. */
 export function noteVerdict(state: AuditState, userId: string, found: AuditVerdict): AuditState {
+  if (found.verdict === "failed") return { ...state, failed: state.failed + 1 };
   const checked = state.checked + 1;
   if (found.verdict !== "drift") {
     return { ...state, checked, unsettled: state.unsettled + (found.verdict === "unsettled" ? 1 : 0) };
@@ -43,14 +55,24 @@ export function noteVerdict(state: AuditState, userId: string, found: AuditVerdi
   };
 }
 
-/** Looks at the next few users of an audit, and tells whom to refresh. */
+/**
+ * Looks at the next few users of an audit, and tells whom to refresh.
+ *
+ * @throws {ThrottledError} {KindeError} where that is about more than one user, or about each of several
+ */
 export async function auditStep(
   audit: (userId: string, call: CallOptions) => Promise<AuditVerdict>,
   state: AuditState,
   call: CallOptions,
 ): Promise<{ state: AuditState; refresh: string[] }> {
   const batch = state.rest.slice(0, atOnce);
-  const verdicts = await Promise.all(batch.map((userId) => audit(userId, call)));
+  // Settled all: none may go on unwatched.
+  const ends = await Promise.allSettled(batch.map((userId) => audit(userId, call)));
+  const verdicts = ends.map((end) => (end.status === "fulfilled" ? end.value : verdictOn(end.reason)));
+  const [first] = ends;
+  if (first?.status === "rejected" && batch.length > 1 && verdicts.every(({ verdict }) => verdict === "failed")) {
+    throw first.reason;
+  }
   const refresh = batch.filter((_, index) => verdicts[index]?.verdict === "drift");
   const begun: AuditState = { ...state, rest: state.rest.slice(batch.length) };
   const next = batch.reduce((so, userId, index) => {

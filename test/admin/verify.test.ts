@@ -74,6 +74,16 @@ describe("kindling verify", () => {
     expect(await kindling(["verify", "--all", "--json"], env)).toMatchObject({ code: 0, json: { drifted: 0 } });
   }, 40_000);
 
+  it("goes on where Kinde gives no answer about one user, counts them, and exits with 1", async () => {
+    const [odd = ""] = await begin(5);
+    stack.emulator.faults.set({ kind: "error", status: 500, path: "/api/v1/users/*/properties", user: odd });
+    const { code, json } = await kindling(["verify", "--all", "--json"], env);
+    expect({ code, json }).toMatchObject({ code: 1, json: { checked: 4, drifted: 0, failed: 1, complete: true } });
+    stack.emulator.faults.set({ kind: "error", status: 500 });
+    const down = await kindling(["verify", "--sample", "3"], env);
+    expect(down).toMatchObject({ code: 3, stdout: "" });
+  }, 60_000);
+
   it("is not deceived by a store that holds nobody", async () => {
     stack = await startStack({ workers: false, emulator: { users: 3 } });
     env = envOf(stack.config);

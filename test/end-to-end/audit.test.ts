@@ -47,6 +47,33 @@ describe("the workers' audit", () => {
     expect(await store.audits.totals()).toMatchObject({ drift: { property_change: 1, missed_event: 1, lost_race: 0 } });
   }, 60_000);
 
+  it("goes through although Kinde gives no answer about one user", async () => {
+    const { emulator } = await start({
+      emulator: { users: 12 },
+      env: { KINDLING_AUDIT_SAMPLE: "100", KINDLING_RETRY_BASE: "10ms", KINDLING_REFRESH_ATTEMPTS: "3" },
+    });
+    const [odd = ""] = emulator.kinde.userIds();
+    emulator.faults.set({ kind: "error", status: 500, path: "/api/v1/users/*/properties", user: odd });
+    expect(await audit()).toMatchObject({ checked: 11, drifted: 0, failed: 1 });
+    expect(await stack.store.audits.totals()).toMatchObject({ checked: 11, failed: 1 });
+  }, 60_000);
+
+  it("waits for Kinde where it answers about nobody", async () => {
+    const { emulator, store } = await start({
+      emulator: { users: 12 },
+      env: { KINDLING_AUDIT_SAMPLE: "100", KINDLING_RETRY_BASE: "10ms" },
+    });
+    const heal = emulator.faults.set({ kind: "error", status: 503 });
+    await store.queues.enqueueAudit();
+    await until(async () => {
+      const [job] = await store.queues.audit.getJobs(["active", "waiting", "delayed"]);
+      expect(job?.attemptsMade).toBeGreaterThan(1);
+    });
+    expect(await store.audits.last()).toBeUndefined();
+    heal();
+    await until(async () => expect(await store.audits.last()).toMatchObject({ checked: 12, failed: 0 }), 30_000);
+  }, 60_000);
+
   it("goes on after a pause that Kinde asked for, with the users that are left", async () => {
     const { emulator } = await start({ emulator: { users: 12 }, env: { KINDLING_AUDIT_SAMPLE: "100" } });
     emulator.faults.set({ kind: "too_many_requests", resetSeconds: 1, count: 1, path: "/api/v1/user" });

@@ -45,7 +45,7 @@ Examples:
   kindling verify --all --repair
   0 6 * * *  kindling verify --sample 500 || notify-someone
 
-${exitCodesHelp("a record differs from Kinde")}`;
+${exitCodesHelp("a record differs from Kinde, or Kinde gave no answer about a user")}`;
 
 /** `kindling verify`: proves that records equal Kinde, or says how far they are from it. */
 export function addVerify(program: Command, { terminal, exitWith }: CommandContext): void {
@@ -64,7 +64,7 @@ export function addVerify(program: Command, { terminal, exitWith }: CommandConte
       const answer = await verify(terminal, options);
       const paint = createPaint(terminal, terminal.stdout);
       report(terminal, options, answer, () => render(answer, paint));
-      exitWith(answer.drifted > 0 ? exitCodes.found : exitCodes.done);
+      exitWith(answer.drifted + answer.failed > 0 ? exitCodes.found : exitCodes.done);
       if (answer.complete) return;
       terminal.stderr.write("Stopped: the figures are of those looked at so far.\n");
       terminal.stopSignal().throwIfAborted();
@@ -95,7 +95,7 @@ function verify(terminal: Terminal, { all, sample = defaultSample, repair }: Ver
 }
 
 function render(answer: Answer, paint: Paint): string {
-  const { checked, drifted, unsettled, causes, examples, rate, atMost, repaired } = answer;
+  const { checked, drifted, unsettled, failed, causes, examples, rate, atMost, repaired } = answer;
   const looked = `Looked at ${plural(checked, "user")}`;
   const bound =
     atMost === undefined ? "" : paint.dim(` (of all at most ${percentWords(atMost)}, with 95 % confidence)`);
@@ -112,5 +112,7 @@ function render(answer: Answer, paint: Paint): string {
     lines.push(repaired > 0 ? `Enqueued ${plural(repaired, "user")} to be refreshed.` : "--repair has them refreshed.");
   }
   if (unsettled > 0) lines.push(paint.notice(`${plural(unsettled, "user")} changed faster than one can look.`));
+  if (failed > 0)
+    lines.push(paint.bad(`Kinde gave no answer about ${plural(failed, "user")}: nothing is known of them.`));
   return lines.join("\n");
 }

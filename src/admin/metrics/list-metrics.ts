@@ -93,6 +93,9 @@ function truthMetrics({ sweep: { completeSince, last: sweep }, freshness: { audi
     counter("kindling_audit_unsettled_total", "Of these, who changed faster than one can look.", [
       { value: audits.unsettled },
     ]),
+    counter("kindling_audit_failed_total", "Beside these, users of whom Kinde gave no answer.", [
+      { value: audits.failed },
+    ]),
     counter("kindling_audit_drift_total", "Of these, who differed from Kinde, by cause.", drift),
   ];
 }

@@ -28,14 +28,15 @@ function readableWords({ events, within1s, within10s, within60s, within5m }: Rea
 }
 
 function auditWords(audit: NonNullable<Freshness["audit"]>, paint: Paint, now: number): string {
-  const { checked, drifted, rate, atMost, causes, finishedAt } = audit;
+  const { checked, drifted, failed, rate, atMost, causes, finishedAt } = audit;
   const bound = paint.dim(`(of all at most ${percentWords(atMost)})`);
   const found =
     drifted === 0
       ? paint.good(`none of ${countWords(checked)} differed`)
       : paint.bad(`${countWords(drifted)} of ${countWords(checked)} differed, ${percentWords(rate)}`);
   const why = Object.entries(causes).map(([cause, count]) => `${cause} ${count}`);
-  return [`${durationWords(now - finishedAt)} ago: ${found}`, ...why, bound].join(" ");
+  const unseen = failed > 0 ? [paint.notice(`no answer about ${countWords(failed)}`)] : [];
+  return [`${durationWords(now - finishedAt)} ago: ${found}`, ...why, ...unseen, bound].join(" ");
 }
 
 function silenceWords({ forMs, usualMs, unusual, ever }: NonNullable<Freshness["silence"]>, paint: Paint): string {

@@ -4,7 +4,7 @@ import { type ListingPage, listEveryone } from "../../kinde/list-users.ts";
 import type { ManagementApi } from "../../kinde/management-api.ts";
 import { type Patience, patiently } from "../../kinde/patiently.ts";
 import { type AuditState, beginAudit, noteVerdict } from "../../refresh/audit.ts";
-import type { AuditVerdict } from "../../refresh/audit-user.ts";
+import { type AuditVerdict, verdictOn } from "../../refresh/audit-user.ts";
 import type { Store } from "../compose.ts";
 import { estimateTotal } from "../reprocess/estimate-total.ts";
 import type { Progress } from "../reprocess/progress.ts";
@@ -30,8 +30,15 @@ export interface VerifyOptions {
 /** Users looked at side by side. */
 const atOnce = 8;
 const retries = 3;
+/** So many users in a row of whom Kinde gives no answer are no trouble of theirs. */
+const mostInARow = 20;
 
-/** Audits users one after the other, and adds up what it finds. */
+/**
+ * Audits users one after the other, and adds up what it finds. Of whom Kinde gives no answer is counted, unless that is
+ * everybody.
+ *
+ * @throws {KindeError}
+ */
 export async function verifyUsers(options: VerifyOptions): Promise<Verified> {
   const { audit, scope, onDrift, progress, signal } = options;
   // Every call under way listens to it: many at once are no leak.
@@ -44,10 +51,25 @@ export async function verifyUsers(options: VerifyOptions): Promise<Verified> {
     total = found;
   });
   let failed = false;
+  let inARow = 0;
+  let lastFailure: unknown;
+  const look = async (userId: string) => {
+    try {
+      const verdict = await patiently(() => audit(userId), patience);
+      inARow = 0;
+      return verdict;
+    } catch (error) {
+      const verdict = verdictOn(error);
+      inARow += 1;
+      if (inARow === mostInARow) throw error;
+      lastFailure = error;
+      return verdict;
+    }
+  };
   const work = async () => {
     for await (const userId of ids) {
       if (failed) return;
-      const verdict = await patiently(() => audit(userId), patience);
+      const verdict = await look(userId);
       state = noteVerdict(state, userId, verdict);
       if (verdict.verdict === "drift") await onDrift(userId);
       progress.update(state.checked, total === undefined ? undefined : Math.max(total, state.checked));
@@ -63,6 +85,7 @@ export async function verifyUsers(options: VerifyOptions): Promise<Verified> {
     // All of them must have ended before the caller closes what they use.
     const ends = await Promise.allSettled(Array.from({ length: atOnce }, () => work().catch(fail)));
     for (const end of ends) if (end.status === "rejected") throw end.reason;
+    if (state.failed > 0 && state.checked === 0) throw lastFailure;
   } catch (error) {
     if (!signal.aborted) throw error;
     complete = false;

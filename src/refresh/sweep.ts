@@ -18,6 +18,8 @@ export interface SweepState {
   cursor: string | null;
   users: number;
   different: number;
+  /** Of these, by the first field that differed; names only. */
+  fields: Readonly<Record<string, number>>;
   missing: number;
   /** Whether users without a record get one from the page, which spares them two calls each: to fill an empty store. */
   fill: boolean;
@@ -69,6 +71,7 @@ export function beginSweep({ number, previous, now, fill }: BeginSweepOptions): 
     cursor: null,
     users: 0,
     different: 0,
+    fields: {},
     missing: 0,
     fill,
     filled: 0,
@@ -94,9 +97,9 @@ async function listingStep(options: SweepOptions, state: SweepState, call: CallO
   const ids = [...users.map(({ id }) => id), ...unreadable];
   const [stored] = await Promise.all([records.readMany(ids), seen.add(state.mark, ids)]);
   const verdicts = ids.map((id, index) => judge(options, id, users[index], stored[index]));
-  const idsOf = (verdict: Verdict) => ids.filter((_, index) => verdicts[index] === verdict);
+  const idsOf = (sought: Verdict) => ids.filter((_, index) => verdicts[index]?.verdict === sought);
   const missing = idsOf("missing");
-  const readable = users.filter((_, index) => verdicts[index] === "missing");
+  const readable = users.filter((_, index) => verdicts[index]?.verdict === "missing");
   // Those whose entry makes no sense come last.
   const unfilled = stamp
     ? [...(await fillPage.commit(readable, stamp, call)), ...missing.slice(readable.length)]
@@ -108,6 +111,7 @@ async function listingStep(options: SweepOptions, state: SweepState, call: CallO
     cursor: next,
     users: state.users + ids.length,
     different: state.different + different.length,
+    fields: countFields(state.fields, verdicts),
     missing: state.missing + missing.length,
     filled: state.filled + missing.length - unfilled.length,
     gaveUp: state.gaveUp + (await ledger.gaveUp(unfilled)),
@@ -119,21 +123,38 @@ async function listingStep(options: SweepOptions, state: SweepState, call: CallO
 
 type Verdict = "same" | "different" | "missing" | "doubted" | "aged";
 
-// What makes no sense may be anything: a difference too.
+interface Judgement {
+  verdict: Verdict;
+  /** What differs. */
+  field?: string;
+}
+
 function judge(
   options: SweepOptions,
   userId: string,
   user: SearchedUser | undefined,
   stored: Awaited<ReturnType<Records["readMany"]>>[number] | undefined,
-): Verdict {
+): Judgement {
   const { now, indexLagMs, extrasMaxAgeMs } = options;
-  if (stored?.flags === undefined) return "missing";
+  if (stored?.flags === undefined) return { verdict: "missing" };
   const age = now() - stored.flags.fetchedAt;
-  if (user === undefined || findDifference(stored, user, options) !== undefined) {
-    return age < indexLagMs ? "doubted" : "different";
-  }
+  const differs = (field: string): Judgement =>
+    age < indexLagMs ? { verdict: "doubted" } : { verdict: "different", field };
+  // What makes no sense may be anything.
+  if (user === undefined) return differs("unreadable");
+  const field = findDifference(stored, user, options);
+  if (field !== undefined) return differs(field);
   const hasExtras = user.organizations.length > 0 || Boolean(stored.profile?.billing.customerId);
-  return hasExtras && extrasMaxAgeMs !== undefined && age > extrasMaxAgeMs * shareOf(userId) ? "aged" : "same";
+  const aged = hasExtras && extrasMaxAgeMs !== undefined && age > extrasMaxAgeMs * shareOf(userId);
+  return { verdict: aged ? "aged" : "same" };
+}
+
+function countFields(before: SweepState["fields"], found: readonly Judgement[]): SweepState["fields"] {
+  const counts = { ...before };
+  for (const { verdict, field } of found) {
+    if (verdict === "different" && field !== undefined) counts[field] = (counts[field] ?? 0) + 1;
+  }
+  return counts;
 }
 
 /** Half of it to all of it, by the user: those who were fetched together must not all be due together. */

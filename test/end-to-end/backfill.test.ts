@@ -367,7 +367,7 @@ describe("kindling sweep", () => {
     await until(async () => expect(await stack.record(String(user?.id))).toMatchObject({ flags: { tier: "pro" } }));
     const status = await kindling(["status"], env);
     expect(status.stdout).toMatch(/Sweep\n.*everybody, since/);
-    expect(status.stdout).toMatch(/last\s+\S+.* ago: 2 users, 1 different, 0 missing, in \d+ m?s/);
+    expect(status.stdout).toMatch(/last\s+\S+.* ago: 2 users, 1 different \(\w+ 1\), 0 missing, in \d+ m?s/);
   });
 
   it("waits for a worker, says so, and stops waiting at Ctrl-C", async () => {

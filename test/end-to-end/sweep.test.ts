@@ -60,7 +60,7 @@ describe("a sweep, with no webhook at all", () => {
     const [id = ""] = emulator.kinde.userIds();
     emulator.kinde.setProperties(id, { plan_tier: "enterprise", onboarded: "true" });
     emulator.stats.reset();
-    expect(await sweep()).toMatchObject({ users: 60, different: 1, missing: 0 });
+    expect(await sweep()).toMatchObject({ users: 60, different: 1, fields: { properties: 1 }, missing: 0 });
     expect(await flagsOf(id)).toMatchObject({ tier: "enterprise", onboarded: true });
     expect(fetches()).toBe(1);
     emulator.stats.reset();

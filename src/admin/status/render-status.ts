@@ -67,8 +67,8 @@ const records: Section = ({ records: { present, deleted, exact } }, paint) => {
 };
 
 const sweep: Section = ({ sweep: { completeSince, last, current, next } }, paint, now) => {
-  const found = ({ users, different, missing, unlisted }: SweepState) =>
-    [plural(users, "user"), `${countWords(different)} different`, `${countWords(missing)} missing`]
+  const found = ({ users, different, fields, missing, unlisted }: SweepState) =>
+    [plural(users, "user"), `${countWords(different)} different${fieldWords(fields)}`, `${countWords(missing)} missing`]
       .concat(unlisted > 0 ? [`${countWords(unlisted)} gone or unlisted`] : [])
       .join(", ");
   const complete =
@@ -85,6 +85,11 @@ const sweep: Section = ({ sweep: { completeSince, last, current, next } }, paint
   if (next !== null) rows.push(["next", next > now ? `in ${durationWords(next - now)}` : "due"]);
   return titled(paint, "Sweep", rows);
 };
+
+function fieldWords(fields: SweepState["fields"]): string {
+  const counts = Object.entries(fields).sort(([, one], [, other]) => other - one);
+  return counts.length === 0 ? "" : ` (${counts.map(([field, count]) => `${field} ${countWords(count)}`).join(", ")})`;
+}
 
 const events: Section = ({ events: { duplicate, ...groups } }, paint) => {
   const rows = Object.entries(groups).flatMap(([group, types]) =>

@@ -15,7 +15,7 @@ import type { Flags } from "../flags/define-flags.ts";
 import { loadFlags } from "../flags/load-flags.ts";
 import { createApp } from "../http/create-app.ts";
 import { type Server, serve } from "../http/serve.ts";
-import { createAccessTokens, createMemoryTokenStore } from "../kinde/access-token.ts";
+import { type AccessTokenStore, createAccessTokens, createMemoryTokenStore } from "../kinde/access-token.ts";
 import { checkWebhook } from "../kinde/check-webhook.ts";
 import { type CallOptions, createManagementApi, type ManagementApi } from "../kinde/management-api.ts";
 import { extraParts } from "../kinde/profile.ts";
@@ -49,7 +49,7 @@ export interface World {
   now: () => number;
 }
 
-/** Everything that lives in Redis, over one connection. */
+/** Everything that lives in Redis, over one connection; of the access token only where it is the fleet's. */
 export interface Store {
   redis: Redis;
   keys: Keys;
@@ -58,6 +58,7 @@ export interface Store {
   fanouts: Ledger;
   queues: Queues;
   budget: CallBudget;
+  accessToken: AccessTokenStore;
   sweeps: SweepLog;
   seen: SeenUsers;
   audits: AuditLog;
@@ -100,6 +101,10 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
     pulse: createPulse({ redis, keys, now }),
     completeness: createCompleteness({ redis, keys }),
     budget: createCallBudget({ redis, keys, ...config.calls, leaseMs: config.kindeTimeoutMs + 5_000 }),
+    accessToken:
+      config.tokenStore === "memory"
+        ? createMemoryTokenStore()
+        : createRedisTokenStore({ ...config, redis, keys, now, lockMs: config.kindeTimeoutMs + 5_000 }),
     async close() {
       await queues.close();
       redis.disconnect();
@@ -108,11 +113,7 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
 }
 
 /** The Management API as this deployment uses it. */
-export function openKinde(config: Config, { fetch, now }: World, { redis, keys, budget }: Store): ManagementApi {
-  const store =
-    config.tokenStore === "memory"
-      ? createMemoryTokenStore()
-      : createRedisTokenStore({ redis, keys, now, lockMs: config.kindeTimeoutMs + 5_000 });
+export function openKinde(config: Config, { fetch, now }: World, { accessToken: store, budget }: Store): ManagementApi {
   const kinde = { origin: config.domain, fetch, now, timeoutMs: config.kindeTimeoutMs };
   const accessTokens = createAccessTokens({ ...config, ...kinde, store });
   return createManagementApi({ ...kinde, accessTokens, budget });

@@ -1,4 +1,4 @@
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
 import type { AccessToken, AccessTokenStore } from "../kinde/access-token.ts";
 import type { Keys } from "./keys.ts";
@@ -11,6 +11,10 @@ export interface RedisTokenStoreOptions {
   now: () => number;
   /** A holder of the lock that died gives it up after so long, in milliseconds: above the request's time-out. */
   lockMs: number;
+  /** Whom tokens are issued by, to whom, and for what: with any other of these another token is needed. */
+  domain: string;
+  clientId: string;
+  audience: string;
 }
 
 const forgetScript = defineScript(`
@@ -25,18 +29,23 @@ return 0
 `);
 
 /** One token for the whole fleet, in Redis, gone when it expires. */
-export function createRedisTokenStore({ redis, keys, now, lockMs }: RedisTokenStoreOptions): AccessTokenStore {
-  const lock = `${keys.accessToken}:lock`;
+export function createRedisTokenStore(options: RedisTokenStoreOptions): AccessTokenStore {
+  const { redis, keys, now, lockMs, domain, clientId, audience } = options;
+  const application = createHash("sha256")
+    .update(JSON.stringify([domain, clientId, audience]))
+    .digest("hex");
+  const key = `${keys.accessToken}:${application.slice(0, 16)}`;
+  const lock = `${key}:lock`;
   return {
     async read() {
-      const text = await redis.get(keys.accessToken);
+      const text = await redis.get(key);
       return text === null ? undefined : (JSON.parse(text) as AccessToken);
     },
     async write(token) {
-      await redis.set(keys.accessToken, JSON.stringify(token), "PX", Math.max(1, Math.floor(token.expiresAt - now())));
+      await redis.set(key, JSON.stringify(token), "PX", Math.max(1, Math.floor(token.expiresAt - now())));
     },
     async forget(token) {
-      await forgetScript(redis, [keys.accessToken], [token]);
+      await forgetScript(redis, [key], [token]);
     },
     async exclusively(task) {
       const holder = randomUUID();

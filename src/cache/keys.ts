@@ -21,6 +21,7 @@ export interface Keys {
   ledgerPart(name: string): string;
   /** Prefix of BullMQ's keys. */
   queues: string;
+  /** Beginning of the token's keys: the store adds whose token it is. */
   accessToken: string;
   callBudget: string;
   /** Public: users a reader wants refreshed, by the oldest fetch it would take; `now`: somebody waits for it. */

@@ -52,7 +52,7 @@ function addressOf(host: string): string {
 }
 
 function faceOf(tenant: Tenant, issuer: () => string, close: () => Promise<void>): Emulator {
-  const { registry, deliveries, keys, faults } = tenant;
+  const { registry, deliveries, keys, tokens, faults } = tenant;
   return {
     get url() {
       return issuer();
@@ -73,6 +73,7 @@ function faceOf(tenant: Tenant, issuer: () => string, close: () => Promise<void>
       ...tenant.userTokens,
     },
     keys: { rotate: keys.rotate, jwks: keys.jwks },
+    scopes: { set: tokens.setScopes, list: tokens.scopes },
     faults: { set: faults.set, clear: faults.clear, list: faults.list },
     stats: tenant.stats,
     close,

@@ -24,7 +24,7 @@ export interface EmulatorOptions {
   /** Credentials of the machine-to-machine application. */
   clientId?: string;
   clientSecret?: string;
-  /** Scopes the application holds; default all the emulator knows. */
+  /** Scopes the application holds to begin with; default all the emulator knows. */
   scopes?: readonly string[];
   /** Default 86 400. */
   tokenLifetimeSeconds?: number;
@@ -229,6 +229,12 @@ export interface Emulator {
     rotate(options?: { keepOld?: boolean }): Promise<void>;
     /** The public key set as served. */
     jwks(): { keys: JWK[] };
+  };
+  /** What the machine-to-machine application is allowed. */
+  readonly scopes: {
+    /** For tokens issued from now on, as in Kinde: those that are out keep theirs until they expire. */
+    set(scopes: readonly string[]): void;
+    list(): string[];
   };
   readonly faults: {
     /** Answers the fault's removal. */

@@ -31,6 +31,12 @@ export interface AccessTokens {
    * @throws {KindeError} `kinde_unauthorized` when it was issued just now: another would fare no better
    */
   refuse(token: string): Promise<void>;
+  /**
+   * Says that this token lacks a scope. Scopes are in a token from its issue on, so only one issued since may have it:
+   * the next `get` brings the one that the fleet has gone over to, or a new one if it has forgotten this one. Otherwise
+   * nothing changes: a scope that stays missing buys no tokens.
+   */
+  doubt(token: string): Promise<void>;
 }
 
 /** What getting a token needs. */
@@ -55,12 +61,22 @@ const refusalHoldsMs = 5_000;
 export function createAccessTokens(options: AccessTokensOptions): AccessTokens {
   const { store, now, timeoutMs } = options;
   let held: AccessToken | undefined;
+  /** A token that could not be put into the store: that it is not there tells nothing. */
+  let unshared: string | undefined;
   let refusal: { error: KindeError; at: number } | undefined;
 
   // Renewed in the last tenth of its life, a minute at most, by whoever gets there first; the others use it meanwhile.
   const isFresh = (token: AccessToken) =>
     token.expiresAt - now() > Math.min(60_000, (token.expiresAt - token.issuedAt) / 10);
   const isUsable = (token: AccessToken) => token.expiresAt - now() > 1_000;
+
+  const share = async (issued: AccessToken) => {
+    try {
+      await store.write(issued);
+    } catch {
+      unshared = issued.token;
+    }
+  };
 
   const renew = async (signal: AbortSignal): Promise<AccessToken> => {
     const deadline = performance.now() + timeoutMs;
@@ -73,7 +89,7 @@ export function createAccessTokens(options: AccessTokensOptions): AccessTokens {
         const latest = await store.read();
         issued = latest !== undefined && isFresh(latest) ? latest : await requestToken(options, signal);
         // Kinde has billed it: it serves this process even if the others cannot be told of it.
-        if (issued !== latest) await store.write(issued).catch(() => undefined);
+        if (issued !== latest) await share(issued);
       });
       await renewal.catch((error: unknown) => {
         if (stored === undefined || !isUsable(stored)) throw error;
@@ -107,6 +123,12 @@ export function createAccessTokens(options: AccessTokensOptions): AccessTokens {
       if (Math.abs(now() - refused.issuedAt) < tooYoungToReplaceMs)
         throw configurationError("a token it issued just now");
       await store.forget(token);
+    },
+
+    async doubt(token) {
+      if (held?.token !== token) return;
+      const stored = await store.read();
+      if (stored === undefined ? token !== unshared : stored.token !== token) held = undefined;
     },
   };
 }

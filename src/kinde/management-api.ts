@@ -82,17 +82,21 @@ export function createManagementApi(options: ManagementApiOptions): ManagementAp
       if (error.retryAfterMs > patienceMs || refusals === mostRefusals) throw error;
     }
   };
+  // The token to try again with; the same one where no other would fare better.
+  const tokenAfter = async (status: number, token: string, signal: AbortSignal) => {
+    if (status !== 401 && status !== 403) return token;
+    await (status === 401 ? accessTokens.refuse(token) : accessTokens.doubt(token));
+    return getToken(signal);
+  };
   const make = async <T>(call: Call<T> | Change<T>, callOptions: CallOptions): Promise<T> => {
-    let token = await getToken(callOptions.signal);
-    let answer = await once(call, callOptions, token);
-    if (answer.status === 401) {
-      await accessTokens.refuse(token);
-      token = await getToken(callOptions.signal);
-      answer = await once(call, callOptions, token);
-      // Issued just now and refused: throws the configuration error.
-      if (answer.status === 401) await accessTokens.refuse(token);
-    }
-    return read(call, answer);
+    const token = await getToken(callOptions.signal);
+    const answer = await once(call, callOptions, token);
+    const other = await tokenAfter(answer.status, token, callOptions.signal);
+    if (other === token) return read(call, answer);
+    const second = await once(call, callOptions, other);
+    // Issued just now and refused: throws the configuration error.
+    if (second.status === 401) await accessTokens.refuse(other);
+    return read(call, second);
   };
   return { get: make, send: make };
 }
@@ -145,9 +149,14 @@ function read<T>(call: Call<T> | Change<T>, { status, text }: Answer): T {
   }
   if (status === 401) throw new KindeError("kinde_unauthorized", `Kinde refuses our token for ${route}.`, { status });
   if (status === 403) {
+    // What failed to be refreshed stands in the ledger; a change is for its caller to repeat, and no command knows of it.
+    const next =
+      "method" in call
+        ? "then try again with a new access token (docs/operations.md, Scopes)"
+        : "then reprocess what failed";
     throw new KindeError(
       "kinde_forbidden",
-      `Kinde forbids ${route}: give the machine-to-machine application the scope ${scope}, ${"method" in call ? "then try again" : "then reprocess what failed"}.`,
+      `Kinde forbids ${route}: give the machine-to-machine application the scope ${scope}, ${next}.`,
       { status },
     );
   }

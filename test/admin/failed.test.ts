@@ -76,6 +76,21 @@ describe("kindling failed retry", () => {
     expect(await jobs()).toEqual({ bulk: [first], fanout: [] });
   });
 
+  it.each([
+    ["kinde_forbidden", false],
+    ["kinde_unauthorized", false],
+    ["kinde_unavailable", true],
+  ])("of a %s keeps the fleet's access token: %s", async (code, keeps) => {
+    const [id = ""] = stack.emulator.kinde.userIds();
+    const { accessToken, users, fanouts } = stack.store;
+    const token = { token: "bought", issuedAt: Date.now(), expiresAt: Date.now() + 60_000 };
+    await accessToken.write(token);
+    await users.fail(id, failure(code));
+    await fanouts.fail("organization:org_1", failure("kinde_forbidden"));
+    await kindling(["failed", "retry", id], env);
+    expect(await accessToken.read()).toEqual(keeps ? token : undefined);
+  });
+
   it("--all lets a worker clear the whole list", async () => {
     await failSome();
     expect(await kindling(["failed", "retry", "--all"], env)).toMatchObject({

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Emulator } from "../../src/emulator/index.ts";
-import { useEmulator, useReceiver } from "./support.ts";
+import { clientOf, useEmulator, useReceiver } from "./support.ts";
 
 const start = useEmulator();
 const receive = useReceiver();
@@ -42,6 +42,17 @@ describe("the control API", () => {
     expect((await tell("GET", "/users")).body).toEqual({ userCount: 1, ids: [id] });
     expect(emulator.kinde.user(id)).toMatchObject({ isSuspended: true, properties: { plan_tier: "pro" } });
     expect((await tell("GET", `/users/${id}/tokens`)).body).toMatchObject({ accessToken: expect.any(String) });
+  });
+
+  it("changes the scopes that new access tokens open", async () => {
+    const emulator = await start();
+    const tell = control(emulator);
+    const before = await clientOf(emulator);
+    expect((await tell("POST", "/scopes", { scopes: ["read:webhooks"] })).body).toEqual(["read:webhooks"]);
+    expect((await tell("GET", "/scopes")).body).toEqual(["read:webhooks"]);
+    expect((await tell("POST", "/scopes", { scopes: ["read:everything"] })).status).toBe(400);
+    expect((await before("GET", "/users")).status).toBe(200);
+    expect((await (await clientOf(emulator))("GET", "/users")).status).toBe(403);
   });
 
   it("refuses what it does not understand", async () => {

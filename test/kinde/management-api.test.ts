@@ -3,7 +3,7 @@ import { z } from "zod";
 import { createRedisTokenStore } from "../../src/cache/access-token-store.ts";
 import { createEmulator, type Emulator } from "../../src/emulator/index.ts";
 import { ThrottledError } from "../../src/errors.ts";
-import { createAccessTokens, createMemoryTokenStore } from "../../src/kinde/access-token.ts";
+import { type AccessTokenStore, createAccessTokens, createMemoryTokenStore } from "../../src/kinde/access-token.ts";
 import { fetchUser } from "../../src/kinde/fetch-user.ts";
 import { createManagementApi } from "../../src/kinde/management-api.ts";
 import { extraParts } from "../../src/kinde/profile.ts";
@@ -17,21 +17,38 @@ const { signal } = new AbortController();
 beforeEach(async () => {
   emulator = await createEmulator();
   pauses = [];
-  await context.redis.del(context.keys.accessToken);
+  // Another emulator may have had the same port.
+  await forgetToken();
 });
 
 afterEach(() => emulator.close());
 
-function open({ secret = emulator.clientSecret, shared = true, now = Date.now, timeoutMs = 2_000 } = {}) {
+/** The fleet's token, as any process sees it. */
+const tokenStore = (now = Date.now) =>
+  createRedisTokenStore({ ...context, now, lockMs: 5_000, domain: emulator.url, ...applicationOf(emulator) });
+
+const applicationOf = ({ clientId, audience }: Emulator) => ({ clientId, audience });
+
+/** What an operator's retry does. */
+async function forgetToken(): Promise<void> {
+  await tokenStore().forget((await tokenStore().read())?.token ?? "");
+}
+
+interface OpenOptions {
+  secret?: string;
+  store?: AccessTokenStore;
+  now?: () => number;
+  timeoutMs?: number;
+}
+
+function open({
+  secret = emulator.clientSecret,
+  now = Date.now,
+  store = tokenStore(now),
+  timeoutMs = 2_000,
+}: OpenOptions = {}) {
   const kinde = { origin: emulator.url, fetch, now, timeoutMs };
-  const store = shared ? createRedisTokenStore({ ...context, now, lockMs: 5_000 }) : createMemoryTokenStore();
-  const accessTokens = createAccessTokens({
-    ...kinde,
-    store,
-    clientId: emulator.clientId,
-    clientSecret: secret,
-    audience: emulator.audience,
-  });
+  const accessTokens = createAccessTokens({ ...kinde, store, ...applicationOf(emulator), clientSecret: secret });
   const budget = {
     run: <T>(_priority: string, call: () => Promise<T>) => call(),
     pause: async (ms: number) => {
@@ -57,7 +74,7 @@ describe("the access token", () => {
   });
 
   it("can be each process' own", async () => {
-    const fleet = Array.from({ length: 2 }, () => open({ shared: false }));
+    const fleet = Array.from({ length: 2 }, () => open({ store: createMemoryTokenStore() }));
     await Promise.all(fleet.flatMap(({ api }) => [api.get(users, call), api.get(users, call)]));
     expect(emulator.stats.tokensIssued).toBe(2);
   });
@@ -96,6 +113,60 @@ describe("the access token", () => {
     expect(error).toMatchObject({ code: "kinde_unauthorized" });
     expect(String(error)).toContain("KINDE_MANAGEMENT_CLIENT_SECRET");
     expect(String(error)).not.toContain("wrong-secret");
+  });
+});
+
+describe("a missing scope", () => {
+  beforeEach(() => emulator.scopes.set(["read:webhooks"]));
+
+  const forbidden = expect.objectContaining({ code: "kinde_forbidden" });
+  const fleetOf = async (size: number) => {
+    const fleet = Array.from({ length: size }, () => open());
+    const first = await Promise.allSettled(fleet.map(({ api }) => api.get(users, call)));
+    expect(first).toEqual(Array(size).fill({ status: "rejected", reason: forbidden }));
+    return fleet;
+  };
+
+  it("buys no token, however many calls it fails", async () => {
+    const fleet = await fleetOf(3);
+    for (const { api } of [...fleet, ...fleet]) await expect(api.get(users, call)).rejects.toEqual(forbidden);
+    expect(emulator.stats.tokensIssued).toBe(1);
+    // Nor is a call made twice that would fare no better.
+    expect(emulator.stats.calls["GET /api/v1/users"]).toBe(9);
+  });
+
+  it("that was granted is there for all processes once the fleet forgets its token, at the price of one", async () => {
+    const fleet = await fleetOf(3);
+    emulator.scopes.set(["read:users"]);
+    for (const { api } of fleet) await expect(api.get(users, call)).rejects.toEqual(forbidden);
+    await forgetToken();
+    await Promise.all([...fleet, ...fleet].map(({ api }) => api.get(users, call)));
+    expect(emulator.stats.tokensIssued).toBe(2);
+  });
+
+  it("that another process' newer token has is there without a new one", async () => {
+    const [old] = await fleetOf(1);
+    emulator.scopes.set(["read:users"]);
+    await forgetToken();
+    await open().api.get(users, call);
+    await old?.api.get(users, call);
+    expect(emulator.stats.tokensIssued).toBe(2);
+  });
+
+  it("that stays missing costs one token after the fleet has forgotten its own, and no more", async () => {
+    const fleet = await fleetOf(3);
+    await forgetToken();
+    for (const { api } of [...fleet, ...fleet]) await expect(api.get(users, call)).rejects.toEqual(forbidden);
+    expect(emulator.stats.tokensIssued).toBe(2);
+  });
+
+  it.each([
+    ["in the memory of one process", () => createMemoryTokenStore()],
+    ["that Redis did not take", () => ({ ...tokenStore(), write: () => Promise.reject(new Error("OOM")) })],
+  ])("buys no other for a token %s", async (_where, store) => {
+    const { api } = open({ store: store() });
+    for (let n = 0; n < 5; n += 1) await expect(api.get(users, call)).rejects.toEqual(forbidden);
+    expect(emulator.stats.tokensIssued).toBe(1);
   });
 });
 

@@ -86,13 +86,18 @@ function addRemedy(failed: Command, { terminal, exitWith }: CommandContext, reme
     });
 }
 
-const remedyHelp = (name: string) => `
+const remedyHelp = (name: Remedy["name"]) => `${name === "retry" ? newToken : ""}
 Examples:
   kindling failed ${name} kp_0123456789abcdef0123456789abcdef
   kindling failed ${name} organization:org_0123456789a
   kindling failed ${name} --all
 
 ${exitCodesHelp("an id is not among the failures; the others were dealt with")}`;
+
+const newToken = `
+Where one failed for a missing scope or a refused token, the fleet begins with a new access token,
+since scopes are in the token; Kinde bills each that it issues.
+`;
 
 async function discard({ users, fanouts }: Store, failures: readonly FailedMember[]): Promise<void> {
   for (const { kind, member } of failures) await (kind === "user" ? users : fanouts).discard(member);

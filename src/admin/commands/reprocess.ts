@@ -33,7 +33,9 @@ interface Reprocessed extends Pick<WalkResult, "enqueued" | "complete"> {
 const help = `
 User ids go to the refresh queue, at normal priority. --failed, --org and --all go to the bulk
 queue, behind everything that webhooks ask for; where it holds --backlog jobs --org and --all
-wait for workers. --all can be stopped with Ctrl-C: run it again, anywhere, and it goes on.
+wait for workers. Where failures are of a missing scope or a refused token, --failed has the fleet
+begin with a new access token, since scopes are in the token; Kinde bills each that it issues.
+--all can be stopped with Ctrl-C: run it again, anywhere, and it goes on.
 
 Examples:
   kindling reprocess kp_0123456789abcdef0123456789abcdef
@@ -89,7 +91,7 @@ async function reprocessFailed(store: Store): Promise<Reprocessed> {
   const failures = await store.users.failures();
   await reenqueue(
     store,
-    failures.map(({ member }) => ({ kind: "user", member })),
+    failures.map(({ member, failure }) => ({ kind: "user", member, code: failure.code })),
   );
   return { enqueued: failures.length, queue: "bulk", complete: true };
 }

@@ -34,12 +34,16 @@ export interface Tokens {
   /** Scopes of a valid token, undefined for any other. */
   check(token: string): Promise<ReadonlySet<string> | undefined>;
   readonly issued: number;
+  /** Scopes of tokens issued from now on: one that is out keeps its own until it expires. */
+  setScopes(scopes: readonly string[]): void;
+  /** Scopes that a token issued now would have. */
+  scopes(): string[];
   reset(): void;
 }
 
 export function createTokens(options: TokenOptions): Tokens {
   const { keys, issuer, now } = options;
-  const granted = new Set<string>(options.scopes ?? SCOPES);
+  let granted: readonly string[] = options.scopes ?? SCOPES;
   const checked = new Map<string, { kid: string; expires: number; scopes: ReadonlySet<string> }>();
   let issued = 0;
 
@@ -62,7 +66,7 @@ export function createTokens(options: TokenOptions): Tokens {
       const refusal = refuse(request, options, audience());
       if (refusal) return refusal;
       const wanted = request.scope?.split(" ").filter(Boolean) ?? [];
-      const scope = [...granted].filter((one) => wanted.length === 0 || wanted.includes(one)).join(" ");
+      const scope = granted.filter((one) => wanted.length === 0 || wanted.includes(one)).join(" ");
       const claims = claimsOf(options, audience(), scope);
       const access_token = await keys.sign(claims);
       issued += 1;
@@ -78,6 +82,10 @@ export function createTokens(options: TokenOptions): Tokens {
     get issued() {
       return issued;
     },
+    setScopes: (scopes) => {
+      granted = [...new Set(scopes)];
+    },
+    scopes: () => [...granted],
     reset: () => {
       issued = 0;
     },

@@ -19,6 +19,7 @@ Control
   GET    ${url}/__emulator/deliveries         POST /<event id>/redeliver
   GET    ${url}/__emulator/faults             POST a fault; DELETE all; DELETE /<id>
   POST   ${url}/__emulator/keys/rotate        {"keepOld": true} leaves the old key in the set
+  GET    ${url}/__emulator/scopes             POST {"scopes": [...]}: what new access tokens open
   POST   ${url}/__emulator/sign               {"payload": ..., "header": ...}
   GET    ${url}/__emulator/stats              POST /reset
 

@@ -1,6 +1,7 @@
 import type { HttpBindings } from "@hono/node-server";
 import type { Hono } from "hono";
 import { z } from "zod";
+import { SCOPES } from "../auth/scopes.ts";
 import { EmulatorError } from "../emulator-error.ts";
 import type { Faults } from "../faults/faults.ts";
 import type { EmulatorContext } from "../http/pipeline.ts";
@@ -21,6 +22,7 @@ const webhookBody = z.object({
   name: z.string().exactOptional(),
 });
 const rotateBody = z.object({ keepOld: z.boolean().default(false) });
+const scopesBody = z.object({ scopes: z.array(z.enum(SCOPES)) });
 const signBody = z.object({ payload: z.unknown(), header: z.record(z.string(), z.unknown()).exactOptional() });
 
 type Handle = (context: EmulatorContext) => Reply | Promise<Reply>;
@@ -47,6 +49,11 @@ export function mountControl(app: Hono<{ Bindings: HttpBindings }>, emulator: Em
   on("POST", "/keys/rotate", async (context) => {
     await emulator.keys.rotate(await read(context, rotateBody));
     return json(emulator.keys.jwks());
+  });
+  on("GET", "/scopes", () => json(emulator.scopes.list()));
+  on("POST", "/scopes", async (context) => {
+    emulator.scopes.set((await read(context, scopesBody)).scopes);
+    return json(emulator.scopes.list());
   });
 }
 

@@ -1,0 +1,55 @@
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { openStore, type Running, runWorkers, type Store } from "../../src/admin/compose.ts";
+import { envOf, kindling } from "../admin/command-line.ts";
+import { type Stack, startStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+let stack: Stack;
+let second: { store: Store; workers: Running };
+
+beforeEach(async () => {
+  stack = await startStack({ emulator: { scopes: ["read:users"] } });
+  stack.subscribe();
+  // Another process of the fleet, with a token in a memory of its own.
+  const store = await openStore(stack.config, stack.world, stack.log);
+  second = { store, workers: await runWorkers(stack.config, stack.world, stack.log, store) };
+});
+
+afterEach(async () => {
+  await second.workers.close();
+  await second.store.close();
+  await stack.close();
+});
+
+/** Waits until all of them have failed for want of the scope, later than at an instant. */
+const haveFailed = (ids: readonly string[], since = 0) =>
+  until(async () => {
+    const failures = await stack.store.users.failures();
+    expect(failures.map(({ member }) => member).sort()).toEqual([...ids].sort());
+    for (const { failure } of failures) {
+      expect(failure.code).toBe("kinde_forbidden");
+      expect(failure.message).toContain("read:user_properties");
+      expect(failure.failedAt).toBeGreaterThanOrEqual(since);
+    }
+  });
+
+it("a scope that was granted counts once the failures are reprocessed, at the price of one token", async () => {
+  const { kinde, scopes, stats } = stack.emulator;
+  const ids = Array.from({ length: 30 }, () => kinde.createUser().id);
+  await haveFailed(ids);
+  expect(stats.tokensIssued).toBe(1);
+
+  // Reprocessed in vain: the new token tells that the scope is missing still, and serves on.
+  const began = Date.now();
+  await kindling(["reprocess", "--failed"], envOf(stack.config));
+  await haveFailed(ids, began);
+  expect(stats.tokensIssued).toBe(2);
+
+  scopes.set(["read:users", "read:user_properties"]);
+  expect((await kindling(["reprocess", "--failed", "--json"], envOf(stack.config))).json).toMatchObject({
+    enqueued: 30,
+  });
+  for (const id of ids) await until(async () => expect(await stack.record(id)).toMatchObject({ status: "present" }));
+  await until(async () => expect(await stack.store.users.failures()).toEqual([]));
+  expect(stats.tokensIssued).toBe(3);
+});

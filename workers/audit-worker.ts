@@ -35,7 +35,8 @@ async function audit(options: AuditWorkerOptions, deps: WorkerDeps, job: Job<Aud
   const { now, log, signal } = deps;
   const { queues, audits, drawSample, auditUser } = options;
   const call = { priority: "bulk", signal } as const;
-  let state: AuditState | undefined = job.data.state;
+  // One that an older version began may lack a count.
+  let state: AuditState | undefined = job.data.state && { ...beginAudit([], now()), ...job.data.state };
   if (state === undefined) {
     await lookAtWebhook(options, log, call);
     state = beginAudit(await drawSample(), now());

@@ -71,10 +71,9 @@ export async function auditUser(options: AuditUserOptions, userId: string, call:
  * @throws the error, where it is about more than this user
  */
 export function verdictOn(error: unknown): AuditVerdict {
-  if (error instanceof KindeError && ["kinde_unavailable", "kinde_rejected"].includes(error.code)) {
-    return { verdict: "failed" };
-  }
-  throw error;
+  if (!(error instanceof KindeError)) throw error;
+  if (error.code === "kinde_unauthorized" || error.code === "kinde_forbidden") throw error;
+  return { verdict: "failed" };
 }
 
 async function takeLook(options: AuditUserOptions, userId: string, call: CallOptions): Promise<Look> {

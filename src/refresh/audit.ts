@@ -58,7 +58,7 @@ export function noteVerdict(state: AuditState, userId: string, found: AuditVerdi
 /**
  * Looks at the next few users of an audit, and tells whom to refresh.
  *
- * @throws {ThrottledError} {KindeError} where that is about more than one user, or about each of several
+ * @throws {ThrottledError} {KindeError} where that is about more than one user, about each of several, or all there is
  */
 export async function auditStep(
   audit: (userId: string, call: CallOptions) => Promise<AuditVerdict>,
@@ -69,8 +69,10 @@ export async function auditStep(
   // Settled all: none may go on unwatched.
   const ends = await Promise.allSettled(batch.map((userId) => audit(userId, call)));
   const verdicts = ends.map((end) => (end.status === "fulfilled" ? end.value : verdictOn(end.reason)));
+  // Where one of many is left at last, it alone tells nothing of Kinde; where it is all there is, it does.
+  const telling = batch.length > 1 || state.checked === 0;
   const [first] = ends;
-  if (first?.status === "rejected" && batch.length > 1 && verdicts.every(({ verdict }) => verdict === "failed")) {
+  if (first?.status === "rejected" && telling && verdicts.every(({ verdict }) => verdict === "failed")) {
     throw first.reason;
   }
   const refresh = batch.filter((_, index) => verdicts[index]?.verdict === "drift");

@@ -123,14 +123,15 @@ describe("kindling status", () => {
     const { ticket, events } = await store.users.begin(id);
     await store.users.settle(id, ticket, events);
     const verdict = { verdict: "drift", looks: 2, cause: "property_change", fields: ["flags.tier"] } as const;
-    await store.audits.finish(noteVerdict(beginAudit([], Date.now()), id, verdict), Date.now());
+    const drifted = noteVerdict(beginAudit([], Date.now()), id, verdict);
+    await store.audits.finish(noteVerdict(drifted, "kp_2", { verdict: "failed" }), Date.now());
     const { json } = await kindling(["status", "--json"], env);
     expect(json).toMatchObject({
       warnings: [{ code: "drift", message: "The last audit found 1 record of 1 to differ from Kinde, 100 %." }],
       freshness: {
         readable: { lastDay: { events: 1, within10s: 0, within60s: 1 }, ever: { events: 1, within1s: 0, within5m: 1 } },
-        audit: { checked: 1, drifted: 1, rate: 1, atMost: 1 },
-        audits: { checked: 1, drift: { property_change: 1, missed_event: 0 } },
+        audit: { checked: 1, drifted: 1, failed: 1, rate: 1, atMost: 1 },
+        audits: { checked: 1, failed: 1, drift: { property_change: 1, missed_event: 0 } },
         silence: null,
         webhook: null,
       },
@@ -139,7 +140,7 @@ describe("kindling status", () => {
     expect(stdout).toMatch(
       /readable, ever +1 event: 0 % within 1 s, 0 % within 10 s, 100 % within 60 s, 100 % within 5 min/,
     );
-    expect(stdout).toMatch(/last audit +\d+ (ms|s) ago: 1 of 1 differed, 100 % property_change 1/);
+    expect(stdout).toMatch(/last audit +\d+ (ms|s) ago: 1 of 1 differed, 100 % property_change 1 no answer about 1 /);
   });
 
   it("warns of silence and of a webhook that is not as it should be, with no call to Kinde", async () => {

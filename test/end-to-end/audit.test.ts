@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from "vitest";
+import { type AuditState, beginAudit } from "../../src/refresh/audit.ts";
 import { type Stack, type StackOptions, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
@@ -58,27 +59,49 @@ describe("the workers' audit", () => {
     expect(await stack.store.audits.totals()).toMatchObject({ checked: 11, failed: 1 });
   }, 60_000);
 
-  it("waits for Kinde where it answers about nobody", async () => {
-    const { emulator, store } = await start({
-      emulator: { users: 12 },
-      env: { KINDLING_AUDIT_SAMPLE: "100", KINDLING_RETRY_BASE: "10ms" },
-    });
-    const heal = emulator.faults.set({ kind: "error", status: 503 });
-    await store.queues.enqueueAudit();
-    await until(async () => {
-      const [job] = await store.queues.audit.getJobs(["active", "waiting", "delayed"]);
-      expect(job?.attemptsMade).toBeGreaterThan(1);
-    });
-    expect(await store.audits.last()).toBeUndefined();
-    heal();
-    await until(async () => expect(await store.audits.last()).toMatchObject({ checked: 12, failed: 0 }), 30_000);
+  it.each([12, 1])(
+    "waits for Kinde where it answers about nobody of %i",
+    async (users) => {
+      const { emulator, store } = await start({
+        emulator: { users },
+        env: { KINDLING_AUDIT_SAMPLE: "100", KINDLING_RETRY_BASE: "10ms" },
+      });
+      const heal = emulator.faults.set({ kind: "error", status: 503 });
+      await store.queues.enqueueAudit();
+      await until(async () => {
+        const [job] = await store.queues.audit.getJobs(["active", "waiting", "delayed"]);
+        expect(job?.attemptsMade).toBeGreaterThan(1);
+      });
+      expect(await store.audits.last()).toBeUndefined();
+      heal();
+      const { checked = 0, failed = 0 } =
+        (await until(async () => {
+          const last = await store.audits.last();
+          expect(last).toBeDefined();
+          return last;
+        }, 30_000)) ?? {};
+      expect(checked + failed).toBe(users);
+      // Of the batch that was under way when Kinde came back, not of any before.
+      expect(failed).toBeLessThan(Math.min(users, 5));
+    },
+    60_000,
+  );
+
+  it("goes on with what an older version began, which counted no failures", async () => {
+    const { emulator, store } = await start({ emulator: { users: 3 } });
+    const [odd = "", ...others] = emulator.kinde.userIds();
+    emulator.faults.set({ kind: "error", status: 500, path: "/api/v1/users/*/properties", user: odd });
+    const { failed: _none, ...begun } = { ...beginAudit([odd, ...others], Date.now()), checked: 40 };
+    await store.queues.audit.add("audit", { state: begun as AuditState });
+    await until(async () => expect(await store.audits.last()).toMatchObject({ checked: 42, failed: 1 }));
+    expect(await store.audits.totals()).toMatchObject({ checked: 42, failed: 1 });
   }, 60_000);
 
   it("goes on after a pause that Kinde asked for, with the users that are left", async () => {
     const { emulator } = await start({ emulator: { users: 12 }, env: { KINDLING_AUDIT_SAMPLE: "100" } });
     emulator.faults.set({ kind: "too_many_requests", resetSeconds: 1, count: 1, path: "/api/v1/user" });
     emulator.stats.reset();
-    expect(await audit()).toMatchObject({ drifted: 0 });
+    expect(await audit()).toMatchObject({ checked: 12, drifted: 0, failed: 0 });
     expect(emulator.stats.tooMany).toBe(1);
   }, 60_000);
 

@@ -72,7 +72,8 @@ export async function verifyUsers(options: VerifyOptions): Promise<Verified> {
       const verdict = await look(userId);
       state = noteVerdict(state, userId, verdict);
       if (verdict.verdict === "drift") await onDrift(userId);
-      progress.update(state.checked, total === undefined ? undefined : Math.max(total, state.checked));
+      const done = state.checked + state.failed;
+      progress.update(done, total === undefined ? undefined : Math.max(total, done));
     }
   };
   const fail = (error: unknown) => {

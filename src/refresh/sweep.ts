@@ -18,8 +18,8 @@ export interface SweepState {
   cursor: string | null;
   users: number;
   different: number;
-  /** Of these, by the first field that differed; names only. */
-  fields: Readonly<Record<string, number>>;
+  /** Of these, by the first field that differed; names only. Absent in one that an older version began. */
+  fields?: Readonly<Record<string, number>>;
   missing: number;
   /** Whether users without a record get one from the page, which spares them two calls each: to fill an empty store. */
   fill: boolean;
@@ -149,8 +149,8 @@ function judge(
   return { verdict: aged ? "aged" : "same" };
 }
 
-function countFields(before: SweepState["fields"], found: readonly Judgement[]): SweepState["fields"] {
-  const counts = { ...before };
+function countFields(before: SweepState["fields"], found: readonly Judgement[]): Record<string, number> {
+  const counts: Record<string, number> = { ...before };
   for (const { verdict, field } of found) {
     if (verdict === "different" && field !== undefined) counts[field] = (counts[field] ?? 0) + 1;
   }

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { beginAudit, noteVerdict } from "../../src/refresh/audit.ts";
+import { beginSweep } from "../../src/refresh/sweep.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 import { envOf, kindling } from "./command-line.ts";
@@ -141,6 +142,20 @@ describe("kindling status", () => {
       /readable, ever +1 event: 0 % within 1 s, 0 % within 10 s, 100 % within 60 s, 100 % within 5 min/,
     );
     expect(stdout).toMatch(/last audit +\d+ (ms|s) ago: 1 of 1 differed, 100 % property_change 1 no answer about 1 /);
+  });
+
+  it("names the fields that a sweep found different, the most frequent ones, of an older version's none", async () => {
+    const { store } = stack;
+    const fields = { picture: 2, email: 1, properties: 1_500, organizations: 30 };
+    const state = { ...beginSweep({ number: 1, previous: undefined, now: Date.now(), fill: false }), different: 1_533 };
+    await store.sweeps.finish({ ...state, fields }, Date.now());
+    expect(await kindling(["status", "--json"], env)).toMatchObject({ json: { sweep: { last: { fields } } } });
+    const { stdout } = await kindling(["status"], env);
+    expect(stdout).toContain("1,533 different (properties 1,500, organizations 30, picture 2, …), 0 missing");
+    const { fields: _none, ...older } = state;
+    await store.sweeps.finish(older, Date.now());
+    const { code, stdout: before } = await kindling(["status"], env);
+    expect({ code, before }).toEqual({ code: 0, before: expect.stringContaining("1,533 different, 0 missing") });
   });
 
   it("warns of silence and of a webhook that is not as it should be, with no call to Kinde", async () => {

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { createLog, type Log } from "../../src/log.ts";
 import { scheduleSweeps } from "../../src/queue/schedule-sweeps.ts";
+import { beginSweep } from "../../src/refresh/sweep.ts";
 import { dropKeys, type Stack, type StackOptions, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
@@ -131,7 +132,22 @@ describe("a sweep, with no webhook at all", () => {
     });
     expect(await sweep()).toMatchObject({ users: 25, missing: 25 });
     for (const id of emulator.kinde.userIds()) expect((await stack.record(id))?.status).toBe("present");
-    expect(await sweep()).toMatchObject({ users: 25, missing: 0, different: 3 });
+    expect(await sweep()).toMatchObject({ users: 25, missing: 0, different: 3, fields: { unreadable: 3 } });
+  });
+
+  it("goes on with what an older version began, which counted no fields, and logs those of the rest", async () => {
+    const said: object[] = [];
+    const log = { ...createLog("silent"), info: (fields: object) => said.push(fields) } as Log;
+    const { emulator, store } = await start({ emulator: { users: 3 }, log });
+    await sweep();
+    const [id = ""] = emulator.kinde.userIds();
+    emulator.kinde.setProperties(id, { plan_tier: "enterprise" });
+    const [number, previous] = await Promise.all([store.sweeps.nextNumber(), store.sweeps.last()]);
+    const { fields: _none, ...begun } = beginSweep({ number, previous, now: Date.now(), fill: false });
+    await store.queues.sweep.add("sweep", { state: { ...begun, different: 7 } });
+    await until(async () => expect(await store.sweeps.last()).toMatchObject({ mark: { number } }));
+    expect(await store.sweeps.last()).toMatchObject({ different: 8, fields: { properties: 1 } });
+    await until(() => expect(said).toContainEqual(expect.objectContaining({ fields: { properties: 1 } })));
   });
 
   it("takes a page of such entries for a failure of Kinde's, and nobody is fetched", async () => {

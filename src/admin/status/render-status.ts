@@ -86,9 +86,13 @@ const sweep: Section = ({ sweep: { completeSince, last, current, next } }, paint
   return titled(paint, "Sweep", rows);
 };
 
-function fieldWords(fields: SweepState["fields"]): string {
+const fieldsShown = 3;
+
+function fieldWords(fields: SweepState["fields"] = {}): string {
   const counts = Object.entries(fields).sort(([, one], [, other]) => other - one);
-  return counts.length === 0 ? "" : ` (${counts.map(([field, count]) => `${field} ${countWords(count)}`).join(", ")})`;
+  if (counts.length === 0) return "";
+  const words = counts.slice(0, fieldsShown).map(([field, count]) => `${field} ${countWords(count)}`);
+  return ` (${[...words, ...(counts.length > fieldsShown ? ["…"] : [])].join(", ")})`;
 }
 
 const events: Section = ({ events: { duplicate, ...groups } }, paint) => {

@@ -1,6 +1,6 @@
 /**
  * Imports run one way:
- *   workers, http, admin -> refresh, queue -> cache, kinde, flags -> config, errors
+ *   admin, createKindling -> compose -> workers, http -> refresh, queue -> cache, kinde, flags -> config, errors
  * and the reader, which app servers import, carries nothing of the service with it.
  */
 /** @type {import("dependency-cruiser").IConfiguration} */
@@ -18,19 +18,32 @@ module.exports = {
       name: "cache-kinde-flags-know-nothing-above",
       severity: "error",
       from: { path: "^src/(cache|kinde|flags)/" },
-      to: { path: "^(workers|src/(http|admin|refresh|queue|reader|emulator))" },
+      to: { path: "^(workers|src/(compose|http|admin|refresh|queue|reader|emulator))" },
     },
     {
       name: "refresh-queue-know-nothing-above",
       severity: "error",
       from: { path: "^src/(refresh|queue)/" },
-      to: { path: "^(workers|src/(http|admin|reader|emulator))" },
+      to: { path: "^(workers|src/(compose|http|admin|reader|emulator))" },
     },
     {
       name: "http-and-workers-stand-side-by-side",
       severity: "error",
       from: { path: "^(workers|src/http)/" },
-      to: { path: "^src/(admin|emulator|reader)/" },
+      to: { path: "^src/(compose|admin|emulator|reader)/" },
+    },
+    {
+      name: "compose-knows-no-command",
+      severity: "error",
+      from: { path: "^src/compose/" },
+      to: { path: "^src/(admin|emulator|reader|kindling)/" },
+    },
+    {
+      name: "app-servers-start-no-service",
+      comment: "createKindling writes through: neither workers nor endpoint, nor what loads flags files.",
+      severity: "error",
+      from: { path: "^src/kindling/open-kindling\\.ts$" },
+      to: { reachable: true, path: "^(workers|src/(admin|http))/|node_modules/(hono|@hono|jiti|commander)/" },
     },
     { name: "http-starts-no-worker", severity: "error", from: { path: "^src/http/" }, to: { path: "^workers/" } },
     {
@@ -52,7 +65,7 @@ module.exports = {
       severity: "error",
       from: { path: "^src/(index|kindling/create-kindling)\\.ts$" },
       to: {
-        path: "^(workers|src/(admin|http|queue|refresh|cache|config|kindling/open-kindling))",
+        path: "^(workers|src/(compose|admin|http|queue|refresh|cache|config|kindling/open-kindling))",
         dependencyTypesNot: ["dynamic-import", "type-only"],
       },
     },

@@ -1,8 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Redis } from "ioredis";
-import { openStore, type Running, runServer, runWorkers } from "../src/admin/compose.ts";
 import { startEmbeddedRedis } from "../src/admin/embedded-redis.ts";
 import { createKeys } from "../src/cache/keys.ts";
+import { openStore } from "../src/compose/open-store.ts";
+import { runServer } from "../src/compose/run-server.ts";
+import { runWorkers } from "../src/compose/run-workers.ts";
+import type { Running } from "../src/compose/world.ts";
 import type { Config } from "../src/config.ts";
 import { createEmulator, type Emulator } from "../src/emulator/index.ts";
 import { createLog } from "../src/log.ts";

@@ -1,4 +1,5 @@
-import { openStore, runServer } from "../../src/admin/compose.ts";
+import { openStore } from "../../src/compose/open-store.ts";
+import { runServer } from "../../src/compose/run-server.ts";
 import { createLog } from "../../src/log.ts";
 import { benchConfig } from "../support/config.ts";
 import { serveParent, setting } from "./parent.ts";

@@ -1,5 +1,7 @@
 import { countCalls } from "../../src/admin/backfill/count-calls.ts";
-import { createRefresh, openKinde, openStore } from "../../src/admin/compose.ts";
+import { createRefresh } from "../../src/compose/create-refresh.ts";
+import { openKinde } from "../../src/compose/open-kinde.ts";
+import { openStore } from "../../src/compose/open-store.ts";
 import { loadFlags } from "../../src/flags/load-flags.ts";
 import { createLog } from "../../src/log.ts";
 import { noteSweep } from "../../src/refresh/note-sweep.ts";

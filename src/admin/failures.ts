@@ -1,5 +1,5 @@
+import type { Store } from "../compose/open-store.ts";
 import type { Failure } from "../queue/ledger.ts";
-import type { Store } from "./compose.ts";
 
 /** A member of a ledger whose job gave up. */
 export interface FailedMember extends Failure {

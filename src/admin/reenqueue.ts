@@ -1,5 +1,5 @@
+import type { Store } from "../compose/open-store.ts";
 import type { FanoutSubject } from "../kinde/route-event.ts";
-import type { Store } from "./compose.ts";
 import type { FailedMember } from "./failures.ts";
 
 const batchSize = 500;

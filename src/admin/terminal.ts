@@ -1,5 +1,5 @@
+import type { World } from "../compose/world.ts";
 import { KindlingError } from "../errors.ts";
-import type { World } from "./compose.ts";
 import type { ExitCode } from "./exit-codes.ts";
 
 /** A stream a command writes to. */

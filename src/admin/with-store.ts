@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { openStore, type Store } from "../compose/open-store.ts";
 import { type Config, loadConfig } from "../config.ts";
 import { errorCode, KindlingError, RedisError } from "../errors.ts";
 import { createLog } from "../log.ts";
-import { openStore, type Store } from "./compose.ts";
 import type { Terminal } from "./terminal.ts";
 
 /**

@@ -1,4 +1,5 @@
-import { createRefresh, openStore } from "../admin/compose.ts";
+import { createRefresh } from "../compose/create-refresh.ts";
+import { openStore } from "../compose/open-store.ts";
 import { loadConfig } from "../config.ts";
 import { KindlingError, RedisError } from "../errors.ts";
 import { acceptValues } from "../flags/accept-values.ts";

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { createRefresh } from "../../src/admin/compose.ts";
+import { createRefresh } from "../../src/compose/create-refresh.ts";
 import { loadFlags } from "../../src/flags/load-flags.ts";
 import { scheduleSweeps } from "../../src/queue/schedule-sweeps.ts";
 import { envOf, kindling, pressCtrlC } from "../admin/command-line.ts";

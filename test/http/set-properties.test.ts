@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, inject, it } from "vitest";
-import { createRefresh, runServer } from "../../src/admin/compose.ts";
+import { createRefresh } from "../../src/compose/create-refresh.ts";
+import { runServer } from "../../src/compose/run-server.ts";
 import { loadFlags } from "../../src/flags/load-flags.ts";
 import { type Stack, type StackOptions, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";

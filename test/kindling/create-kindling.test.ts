@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { afterEach, beforeEach, describe, expect, expectTypeOf, inject, it } from "vitest";
-import { createRefresh } from "../../src/admin/compose.ts";
+import { createRefresh } from "../../src/compose/create-refresh.ts";
 import { createKindling, defineFlags, type Kindling, property } from "../../src/index.ts";
 import { createReader } from "../../src/reader/index.ts";
 import { envOf } from "../admin/command-line.ts";

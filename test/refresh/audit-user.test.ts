@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { createRefresh } from "../../src/admin/compose.ts";
+import { createRefresh } from "../../src/compose/create-refresh.ts";
 import { loadFlags } from "../../src/flags/load-flags.ts";
 import { type AuditUserOptions, auditUser } from "../../src/refresh/audit-user.ts";
 import type { RefreshUser } from "../../src/refresh/refresh-user.ts";

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { createRefresh } from "../../src/admin/compose.ts";
 import { connectRedis } from "../../src/cache/redis.ts";
+import { createRefresh } from "../../src/compose/create-refresh.ts";
 import { loadFlags } from "../../src/flags/load-flags.ts";
 import { defineFlags, property } from "../../src/index.ts";
 import type { FanoutSubject } from "../../src/kinde/route-event.ts";

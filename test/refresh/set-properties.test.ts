@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { createRefresh } from "../../src/admin/compose.ts";
+import { createRefresh } from "../../src/compose/create-refresh.ts";
 import { loadFlags } from "../../src/flags/load-flags.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";

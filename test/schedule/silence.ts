@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "vitest";
-import type { createRefresh } from "../../src/admin/compose.ts";
+import type { createRefresh } from "../../src/compose/create-refresh.ts";
 import { noteSweep } from "../../src/refresh/note-sweep.ts";
 import { beginSweep } from "../../src/refresh/sweep.ts";
 import { dropKeys, type Stack } from "../support/stack.ts";

@@ -1,10 +1,11 @@
 import type { Command } from "commander";
+import { createRefresh } from "../../compose/create-refresh.ts";
+import { openKinde } from "../../compose/open-kinde.ts";
 import { loadFlags } from "../../flags/load-flags.ts";
 import { wholeNumber } from "../arguments.ts";
 import { type BackfillResult, backfill } from "../backfill/backfill.ts";
 import { countCalls } from "../backfill/count-calls.ts";
 import { createSweepBookmark } from "../backfill/sweep-bookmark.ts";
-import { createRefresh, openKinde } from "../compose.ts";
 import { exitCodesHelp } from "../exit-codes.ts";
 import { jsonOption, type ReportOptions, report } from "../output/report.ts";
 import { countWords, plural } from "../output/words.ts";

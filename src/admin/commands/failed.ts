@@ -1,6 +1,6 @@
 import type { Command } from "commander";
+import type { Store } from "../../compose/open-store.ts";
 import { parseMembers } from "../arguments.ts";
-import type { Store } from "../compose.ts";
 import { exitCodes, exitCodesHelp } from "../exit-codes.ts";
 import { type FailedMember, listFailures } from "../failures.ts";
 import { align } from "../output/align.ts";

@@ -1,10 +1,11 @@
 import type { Command } from "commander";
+import { openKinde } from "../../compose/open-kinde.ts";
+import type { Store } from "../../compose/open-store.ts";
 import type { Config } from "../../config.ts";
 import { loadFlags } from "../../flags/load-flags.ts";
 import { patiently } from "../../kinde/patiently.ts";
 import { compareLive, fetchLive, type LiveComparison } from "../../refresh/compare-live.ts";
 import { parseUserId } from "../arguments.ts";
-import { openKinde, type Store } from "../compose.ts";
 import { exitCodes, exitCodesHelp } from "../exit-codes.ts";
 import { type InspectOptions, inspectUser } from "../inspect/inspect-user.ts";
 import { type InspectionAnswer, renderInspection } from "../inspect/render-inspection.ts";

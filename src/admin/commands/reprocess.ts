@@ -1,9 +1,10 @@
 import type { Command } from "commander";
+import { openKinde } from "../../compose/open-kinde.ts";
+import type { Store } from "../../compose/open-store.ts";
 import { KindeError, KindlingError } from "../../errors.ts";
 import { listEveryone, listMembers } from "../../kinde/list-users.ts";
 import type { ManagementApi } from "../../kinde/management-api.ts";
 import { parseOrganizationCode, parseUserIds, wholeNumber } from "../arguments.ts";
-import { openKinde, type Store } from "../compose.ts";
 import { exitCodesHelp } from "../exit-codes.ts";
 import { jsonOption, type ReportOptions, report } from "../output/report.ts";
 import { countWords, plural } from "../output/words.ts";

@@ -1,10 +1,10 @@
 import { type Command, InvalidArgumentError } from "commander";
 import type { FlagsRecord } from "../../cache/record.ts";
+import { createRefresh } from "../../compose/create-refresh.ts";
 import { loadFlags } from "../../flags/load-flags.ts";
 import type { Written } from "../../queue/ledger.ts";
 import { parsePropertyValues } from "../../refresh/property-values.ts";
 import { parseUserId } from "../arguments.ts";
-import { createRefresh } from "../compose.ts";
 import { exitCodesHelp } from "../exit-codes.ts";
 import { align } from "../output/align.ts";
 import { createPaint, type Paint } from "../output/paint.ts";

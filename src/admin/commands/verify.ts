@@ -1,8 +1,8 @@
 import type { Command } from "commander";
+import { createRefresh } from "../../compose/create-refresh.ts";
 import { loadFlags } from "../../flags/load-flags.ts";
 import { driftRate } from "../../refresh/audit.ts";
 import { wholeNumber } from "../arguments.ts";
-import { createRefresh } from "../compose.ts";
 import { exitCodes, exitCodesHelp } from "../exit-codes.ts";
 import { align } from "../output/align.ts";
 import { createPaint, type Paint } from "../output/paint.ts";

@@ -1,4 +1,6 @@
 import { type Command, InvalidArgumentError } from "commander";
+import { openKinde } from "../../compose/open-kinde.ts";
+import type { Store } from "../../compose/open-store.ts";
 import type { Config } from "../../config.ts";
 import { KindeError, KindlingError } from "../../errors.ts";
 import { type CheckWebhookOptions, checkWebhook, isOurs } from "../../kinde/check-webhook.ts";
@@ -7,7 +9,6 @@ import { patiently } from "../../kinde/patiently.ts";
 import { neededEventTypes } from "../../kinde/route-event.ts";
 import { createWebhooks, type Webhook, type Webhooks } from "../../kinde/webhooks.ts";
 import { parseHttpUrl } from "../arguments.ts";
-import { openKinde, type Store } from "../compose.ts";
 import { exitCodes, exitCodesHelp } from "../exit-codes.ts";
 import { align } from "../output/align.ts";
 import { createPaint, type Paint } from "../output/paint.ts";

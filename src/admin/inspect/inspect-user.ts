@@ -1,10 +1,10 @@
 import type { FlagsRecord } from "../../cache/record.ts";
+import type { Store } from "../../compose/open-store.ts";
 import type { Flags } from "../../flags/define-flags.ts";
 import type { Profile } from "../../kinde/profile.ts";
 import type { ProfilePart } from "../../profile-parts.ts";
 import type { LedgerEntry } from "../../queue/ledger.ts";
 import { reprocessId, settledId, wishId } from "../../queue/queues.ts";
-import type { Store } from "../compose.ts";
 import { type FlagView, viewFlags } from "./view-flags.ts";
 
 /** Everything Kindling knows about a user. Times in milliseconds. */

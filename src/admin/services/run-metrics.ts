@@ -1,9 +1,10 @@
+import type { Store } from "../../compose/open-store.ts";
+import type { World } from "../../compose/world.ts";
 import type { Config } from "../../config.ts";
 import { createMetricsApp } from "../../http/metrics/create-metrics-app.ts";
 import { type Server, serve } from "../../http/serve.ts";
 import type { Log } from "../../log.ts";
 import { readReadableTimes } from "../../queue/readable-times.ts";
-import type { Store, World } from "../compose.ts";
 import { listMetrics } from "../metrics/list-metrics.ts";
 import { readFigures } from "../status/read-status.ts";
 

@@ -1,7 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { openStore, type Store } from "../../compose/open-store.ts";
+import { runServer } from "../../compose/run-server.ts";
+import { runWorkers } from "../../compose/run-workers.ts";
+import type { Running } from "../../compose/world.ts";
 import { type Config, loadConfig } from "../../config.ts";
 import { createLog, errorFields, type Log } from "../../log.ts";
-import { openStore, type Running, runServer, runWorkers, type Store } from "../compose.ts";
 import type { Terminal } from "../terminal.ts";
 import { runMetrics } from "./run-metrics.ts";
 

@@ -1,9 +1,9 @@
+import type { Store } from "../../compose/open-store.ts";
 import type { WebhookCheck } from "../../kinde/check-webhook.ts";
 import type { AuditTotals, FinishedAudit } from "../../queue/audit-log.ts";
 import type { Silence } from "../../queue/pulse.ts";
 import { type ReadableTimes, readReadableTimes, shareWithin } from "../../queue/readable-times.ts";
 import { driftRate } from "../../refresh/audit.ts";
-import type { Store } from "../compose.ts";
 
 /** How far the records are from the truth. Times and durations in milliseconds, shares from 0 to 1. */
 export interface Freshness {

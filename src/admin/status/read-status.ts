@@ -1,9 +1,9 @@
+import type { Store } from "../../compose/open-store.ts";
 import type { Config } from "../../config.ts";
 import type { Failure } from "../../queue/ledger.ts";
 import type { Queues } from "../../queue/queues.ts";
 import type { FinishedSweep } from "../../queue/sweep-log.ts";
 import type { SweepState } from "../../refresh/sweep.ts";
-import type { Store } from "../compose.ts";
 import { listFailures } from "../failures.ts";
 import { currentSweep } from "../sweep/current-sweep.ts";
 import { failedSweep } from "../sweep/failed-sweep.ts";

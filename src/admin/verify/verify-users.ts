@@ -1,11 +1,11 @@
 import { setMaxListeners } from "node:events";
 import { sampleUsers } from "../../cache/sample-users.ts";
+import type { Store } from "../../compose/open-store.ts";
 import { type ListingPage, listEveryone } from "../../kinde/list-users.ts";
 import type { ManagementApi } from "../../kinde/management-api.ts";
 import { type Patience, patiently } from "../../kinde/patiently.ts";
 import { type AuditState, beginAudit, noteVerdict } from "../../refresh/audit.ts";
 import { type AuditVerdict, verdictOn } from "../../refresh/audit-user.ts";
-import type { Store } from "../compose.ts";
 import { estimateTotal } from "../reprocess/estimate-total.ts";
 import type { Progress } from "../reprocess/progress.ts";
 

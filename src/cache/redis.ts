@@ -15,25 +15,30 @@ export interface ConnectOptions {
 
 /** A connection to Redis, opened now; it reconnects by itself. */
 export function connectRedis({ url, timeoutMs, onError }: ConnectOptions): Redis {
-  // `socketTimeout` ends a connection that gives no answer at all: whatever is between may have forgotten it without a
-  // word. BullMQ's blocking commands last 10 s at most.
   const options: RedisOptions =
     timeoutMs === undefined
-      ? { maxRetriesPerRequest: null, socketTimeout: 30_000 }
+      ? { maxRetriesPerRequest: null }
       : {
           maxRetriesPerRequest: 0,
           enableOfflineQueue: false,
           commandTimeout: timeoutMs,
           connectTimeout: timeoutMs,
+          // Ends a connection that gives no answer: whatever is between may have forgotten it without a word.
           socketTimeout: 2 * timeoutMs,
         };
   const redis = new Redis(url, {
     ...options,
+    keepAlive: 10_000,
     // After a failover that keeps connections open, the old primary takes no writes.
     reconnectOnError: (error) => error.message.startsWith("READONLY"),
     retryStrategy: (attempt) => Math.min(50 * attempt, 1000),
   });
   redis.on("error", onError);
+  // ioredis (5.11) leaves the timer of a connection that has closed running, and would end the next one by it.
+  redis.on("close", () => {
+    clearTimeout(Reflect.get(redis, "socketTimeoutTimer"));
+    Reflect.set(redis, "socketTimeoutTimer", undefined);
+  });
   return redis;
 }
 

@@ -31,10 +31,9 @@ export function startWatch(config: Config, { now }: World, log: Log, store: Stor
       ),
     );
   let current: Promise<unknown> | undefined;
+  // Whether or not the one before has come to its end: one that hangs must not be the last.
   const watch = () => {
-    current ??= look().finally(() => {
-      current = undefined;
-    });
+    current = look();
   };
   watch();
   const timer = setInterval(watch, intervalMs);

@@ -39,3 +39,23 @@ it("leaves a connection that gives no answer for another", async () => {
   await until(async () => expect(await redis.ping()).toBe("PONG"));
   redis.disconnect();
 });
+
+it("does not take the silence of a connection that was lost for that of the next", async () => {
+  let closes = 0;
+  const redis = connectRedis({ url: `redis://127.0.0.1:${port}`, timeoutMs: 300, onError: () => undefined });
+  redis.on("close", () => {
+    closes += 1;
+  });
+  await until(async () => expect(await redis.ping()).toBe("PONG"));
+  const asked = redis.blpop("nothing", 1);
+  for (const socket of sockets.splice(0)) socket.destroy();
+  await expect(asked).rejects.toThrow();
+  const lost = performance.now();
+  // For longer than the lost connection's silence would have been borne.
+  await until(async () => {
+    expect(await redis.ping()).toBe("PONG");
+    expect(performance.now() - lost).toBeGreaterThan(1_000);
+  });
+  expect(closes).toBe(1);
+  redis.disconnect();
+});

@@ -161,16 +161,15 @@ describe("a sweep, with no webhook at all", () => {
   });
 
   it("fetches roles again by their age, each user at another time, so that not all are due at once", async () => {
-    let later = 0;
-    const { emulator } = await start({
-      env: { KINDLING_EXTRAS_MAX_AGE: "7d" },
-      world: { now: () => Date.now() + later },
-    });
+    const { emulator, store } = await start({ env: { KINDLING_EXTRAS_MAX_AGE: "7d" } });
     const { code } = emulator.kinde.createOrganization();
-    emulator.kinde.importUsers(Array.from({ length: 60 }, () => ({ organizations: [code] })));
+    const users = emulator.kinde.importUsers(Array.from({ length: 60 }, () => ({ organizations: [code] })));
     await sweep();
     const fetchedAfter = async (days: number) => {
-      later += days * 86_400_000;
+      for (const key of users.map(({ id }) => store.keys.flags(id))) {
+        const record = JSON.parse((await store.redis.get(key)) ?? "");
+        await store.redis.set(key, JSON.stringify({ ...record, fetchedAt: record.fetchedAt - days * 86_400_000 }));
+      }
       emulator.stats.reset();
       await sweep();
       return fetches();

@@ -15,7 +15,7 @@ export default defineConfig({
     globalSetup: ["test/support/redis-server.ts"],
     testTimeout: 20_000,
     hookTimeout: 20_000,
-    // A file may start a server of its own; two at a time is what two cores carry.
-    maxWorkers: 2,
+    // Files wait more than they compute: three at a time are what two cores carry.
+    maxWorkers: 3,
   },
 });

@@ -34,7 +34,7 @@ const userSchema = entrySchema.extend({
   identities: z.array(z.object({ type: z.string(), identity: z.string().nullish() })).nullish(),
   properties: z.record(z.string(), z.string().nullish()).nullish(),
 });
-const pageSchema = z.object({ results: z.array(entrySchema.loose()) });
+const pageSchema = z.object({ results: z.array(z.unknown()) });
 
 /** Which page of all users. */
 export interface SearchPage {
@@ -76,20 +76,28 @@ export async function searchUsers(
     },
     options,
   );
-  const read = results.map((entry) => ({ id: entry.id, user: userSchema.safeParse(entry).data }));
-  const last = results.at(-1)?.id ?? null;
+  const users = results.map((entry) => userSchema.safeParse(entry).data);
+  const unreadable = results.flatMap((entry, index) => (users[index] === undefined ? idOf(entry) : []));
+  if (unreadable.length > mostUnreadable) throw nonsense();
+  const last = results.length === 0 ? null : idOf(results.at(-1));
   if (last !== null && last === after) {
     throw new KindeError("kinde_unavailable", "Kinde's search answers the page before once more.");
   }
-  const unreadable = read.flatMap(({ id, user }) => (user === undefined ? [id] : []));
-  if (unreadable.length > mostUnreadable) {
-    throw new KindeError("kinde_unavailable", "Kinde's answer to GET /api/v1/search/users makes no sense.");
-  }
   return {
-    users: read.flatMap(({ user }) => (user === undefined ? [] : [toSearchedUser(user)])),
+    users: users.flatMap((user) => (user === undefined ? [] : toSearchedUser(user))),
     unreadable,
     next: results.length < pageSize ? null : last,
   };
+}
+
+function idOf(entry: unknown): string {
+  const { data } = entrySchema.safeParse(entry);
+  if (data === undefined) throw nonsense();
+  return data.id;
+}
+
+function nonsense(): KindeError {
+  return new KindeError("kinde_unavailable", "Kinde's answer to GET /api/v1/search/users makes no sense.");
 }
 
 function toSearchedUser(user: z.infer<typeof userSchema>): SearchedUser {

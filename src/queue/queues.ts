@@ -95,7 +95,7 @@ export function createQueues({ redis, keys, onError }: QueuesOptions): Queues {
       prefix: keys.queues,
       defaultJobOptions: {
         // The workers say when a job gives up.
-        attempts: Number.MAX_SAFE_INTEGER,
+        attempts: 1_000_000,
         backoff: { type: "custom" },
       },
       streams: { events: { maxLen: 1_000 } },

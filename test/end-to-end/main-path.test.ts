@@ -7,7 +7,8 @@ import { until } from "../support/until.ts";
 let stack: Stack;
 
 beforeEach(async () => {
-  stack = await startStack();
+  // Bursts here last as long as a busy machine takes to deliver them.
+  stack = await startStack({ env: { KINDLING_BURST_MAX: "30s" } });
   stack.subscribe();
 });
 

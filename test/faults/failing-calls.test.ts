@@ -133,6 +133,8 @@ describe("one bad user", () => {
     kinde.updateUser(id, { firstName: "Ada" });
     await isPresent(id);
     await until(async () => expect((await stack.store.users.size()).size).toBe(0));
-    expect(await stack.store.queues.refresh.getJobCountByTypes("waiting", "active", "delayed")).toBe(0);
+    await until(async () =>
+      expect(await stack.store.queues.refresh.getJobCountByTypes("waiting", "active", "delayed")).toBe(0),
+    );
   });
 });

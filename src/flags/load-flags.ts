@@ -1,6 +1,5 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import { createJiti } from "jiti";
 import { ConfigurationError } from "../errors.ts";
 import type { Flags } from "./define-flags.ts";
@@ -27,10 +26,11 @@ export async function loadFlags(file: string): Promise<Flags> {
 }
 
 async function importDefault(path: string): Promise<unknown> {
-  const source = (module: string) =>
-    fileURLToPath(new URL(`${module}${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url));
+  // By address: written as imports, they would have this module depend on what depends on it.
+  const load = (module: string): Promise<unknown> =>
+    import(new URL(`${module}${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url).href);
   const jiti = createJiti(import.meta.url, {
-    alias: { "kindling/reader": source("../reader/index"), kindling: source("../index") },
+    virtualModules: { "kindling/reader": await load("../reader/index"), kindling: await load("../index") },
     fsCache: false,
     moduleCache: false,
   });

@@ -12,7 +12,7 @@ export default defineConfig({
   },
   test: {
     include: ["test/**/*.test.ts"],
-    globalSetup: ["test/support/redis-server.ts"],
+    globalSetup: ["test/support/redis-server.ts", "test/support/signing-key.ts"],
     testTimeout: 20_000,
     hookTimeout: 20_000,
     // Files wait more than they compute: three at a time are what two cores carry.

@@ -22,7 +22,7 @@ export async function createTenant(options: EmulatorOptions, issuer: () => strin
   const { users: size = 0, seed = 1, now = Date.now, onEvent = () => {} } = options;
   const { clientId = "emulated_client_id", clientSecret = "emulated_client_secret" } = options;
   const timestamp = createTimestamps(now, options.eventOffsetMinutes ?? EAST_OF_UTC_MINUTES);
-  const keys = await createKeys((kid) => onEvent({ type: "keys_rotated", kid }));
+  const keys = await createKeys((kid) => onEvent({ type: "keys_rotated", kid }), options.signingKey);
   const faults = createFaults((action, kind) => onEvent({ type: "fault", action, kind }));
   const events = createEvents(timestamp);
   const registry = createRegistry(timestamp, (webhookId) => deliveries.drop(webhookId));

@@ -24,6 +24,8 @@ export interface EmulatorOptions {
   /** Credentials of the machine-to-machine application. */
   clientId?: string;
   clientSecret?: string;
+  /** Private RSA key that it signs with until the first rotation; default a new one, which takes a moment to make. */
+  signingKey?: JWK;
   /** Scopes the application holds to begin with; default all the emulator knows. */
   scopes?: readonly string[];
   /** Default 86 400. */

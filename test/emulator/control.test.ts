@@ -1,5 +1,5 @@
-import { describe, expect, it } from "vitest";
-import type { Emulator } from "../../src/emulator/index.ts";
+import { describe, expect, inject, it } from "vitest";
+import { createEmulator, type Emulator } from "../../src/emulator/index.ts";
 import { clientOf, useEmulator, useReceiver } from "./support.ts";
 
 const start = useEmulator();
@@ -84,6 +84,21 @@ describe("the control API", () => {
     await fetch(`${emulator.url}/api/v1/users`);
     expect((await tell("GET", "/stats")).body).toMatchObject({ total: 1 });
     expect((await tell("POST", "/stats/reset")).body).toMatchObject({ total: 0 });
+  });
+
+  it("signs with the key it is given, until it is told to rotate, and with one of its own otherwise", async () => {
+    const modulus = (emulator: Emulator) => emulator.keys.jwks().keys.map(({ n }) => n);
+    const given = await start();
+    const own = await createEmulator();
+    try {
+      expect(modulus(given)).toEqual([inject("signingKey").n]);
+      expect(given.keys.jwks().keys[0]).not.toHaveProperty("d");
+      expect(modulus(own)).not.toEqual(modulus(given));
+      await given.keys.rotate();
+      expect(modulus(given)).not.toContain(inject("signingKey").n);
+    } finally {
+      await own.close();
+    }
   });
 
   it("registers webhooks and shows their deliveries", async () => {

@@ -1,6 +1,7 @@
 import { createServer, type IncomingHttpHeaders } from "node:http";
 import { afterEach, expect, vi } from "vitest";
-import { createEmulator, type Emulator, type EmulatorOptions } from "../../src/emulator/index.ts";
+import type { Emulator, EmulatorOptions } from "../../src/emulator/index.ts";
+import { startEmulator } from "../support/emulator.ts";
 
 /** Ends, after each test, what the test began. */
 export function useCleanup(): (end: () => unknown) => void {
@@ -16,7 +17,7 @@ export function useCleanup(): (end: () => unknown) => void {
 export function useEmulator(): (options?: EmulatorOptions) => Promise<Emulator> {
   const cleanup = useCleanup();
   return async (options) => {
-    const emulator = await createEmulator(options);
+    const emulator = await startEmulator(options);
     cleanup(emulator.close);
     return emulator;
   };

@@ -1,8 +1,9 @@
 import { Redis } from "ioredis";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { type EmbeddedRedis, startEmbeddedRedis } from "../../src/admin/embedded-redis.ts";
-import { createEmulator, type Emulator } from "../../src/emulator/index.ts";
+import type { Emulator } from "../../src/emulator/index.ts";
 import { envOf } from "../admin/command-line.ts";
+import { startEmulator } from "../support/emulator.ts";
 import { type Posted, postUpdate } from "../support/post-event.ts";
 import { useProcesses } from "../support/processes.ts";
 import { testConfig } from "../support/stack.ts";
@@ -18,7 +19,7 @@ let url: string;
 let users: string[];
 
 beforeEach(async () => {
-  emulator = await createEmulator();
+  emulator = await startEmulator();
   redis = await startEmbeddedRedis({ durable: true });
   client = new Redis(redis.url, { maxRetriesPerRequest: null });
   client.on("error", () => undefined);

@@ -1,12 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { createRedisTokenStore } from "../../src/cache/access-token-store.ts";
-import { createEmulator, type Emulator } from "../../src/emulator/index.ts";
+import type { Emulator } from "../../src/emulator/index.ts";
 import { ThrottledError } from "../../src/errors.ts";
 import { type AccessTokenStore, createAccessTokens, createMemoryTokenStore } from "../../src/kinde/access-token.ts";
 import { fetchUser } from "../../src/kinde/fetch-user.ts";
 import { createManagementApi } from "../../src/kinde/management-api.ts";
 import { extraParts } from "../../src/kinde/profile.ts";
+import { startEmulator } from "../support/emulator.ts";
 import { useRedis } from "../support/redis.ts";
 
 const context = useRedis();
@@ -15,7 +16,7 @@ let pauses: number[];
 const { signal } = new AbortController();
 
 beforeEach(async () => {
-  emulator = await createEmulator();
+  emulator = await startEmulator();
   pauses = [];
   // Another emulator may have had the same port.
   await forgetToken();

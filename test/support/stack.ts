@@ -1,14 +1,15 @@
 import { randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { Redis } from "ioredis";
-import { inject } from "vitest";
 import { openStore, type Store } from "../../src/compose/open-store.ts";
 import { runServer } from "../../src/compose/run-server.ts";
 import { runWorkers } from "../../src/compose/run-workers.ts";
 import type { Running, World } from "../../src/compose/world.ts";
 import { type Config, loadConfig } from "../../src/config.ts";
-import { createEmulator, type Emulator, type EmulatorOptions } from "../../src/emulator/index.ts";
+import type { Emulator, EmulatorOptions } from "../../src/emulator/index.ts";
 import { createLog, type Log } from "../../src/log.ts";
+import { startEmulator } from "./emulator.ts";
+import { testRedisUrl } from "./redis-url.ts";
 
 /** Kindling whole, as a deployment runs it: emulator, server and workers over real HTTP and a real Redis. */
 export interface Stack {
@@ -45,11 +46,7 @@ export function uniquePrefix(): string {
 }
 
 /** The settings a test runs with. */
-export function testConfig(
-  emulator: Emulator,
-  env: Record<string, string> = {},
-  redisUrl = inject("redisUrl"),
-): Config {
+export function testConfig(emulator: Emulator, env: Record<string, string> = {}, redisUrl = testRedisUrl()): Config {
   return loadConfig({
     KINDE_DOMAIN: emulator.url,
     KINDE_MANAGEMENT_CLIENT_ID: emulator.clientId,
@@ -69,7 +66,7 @@ export function testConfig(
 }
 
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
-  const emulator = await createEmulator({ retryTimeScale: 0.01, ...options.emulator });
+  const emulator = await startEmulator({ retryTimeScale: 0.01, ...options.emulator });
   const config = testConfig(emulator, options.env, options.redisUrl);
   const world: World = { fetch, now: Date.now, ...options.world };
   const log = options.log ?? createLog(config.logLevel);

@@ -5,6 +5,7 @@ import {
   createLocalJWKSet,
   exportJWK,
   generateKeyPair,
+  importJWK,
   type JWK,
   type JWTPayload,
   jwtVerify,
@@ -34,8 +35,9 @@ export interface SignOptions {
   key?: CryptoKey | KeyObject | JWK | Uint8Array;
 }
 
-export async function createKeys(onRotate: (kid: string) => void): Promise<Keys> {
-  let current = await newKey();
+/** @param first private RSA key to begin with; default a new one */
+export async function createKeys(onRotate: (kid: string) => void, first?: JWK): Promise<Keys> {
+  let current = first === undefined ? await newKey() : await keyOf(first);
   let published = [current];
   const encoder = new TextEncoder();
 
@@ -64,6 +66,15 @@ export async function createKeys(onRotate: (kid: string) => void): Promise<Keys>
 
 async function newKey(): Promise<SigningKey> {
   const { privateKey, publicKey } = await generateKeyPair("RS256");
+  return signingKey(privateKey, await exportJWK(publicKey));
+}
+
+async function keyOf(jwk: JWK): Promise<SigningKey> {
+  const { kty = "RSA", n = "", e = "" } = jwk;
+  return signingKey((await importJWK(jwk, "RS256")) as CryptoKey, { kty, n, e });
+}
+
+function signingKey(privateKey: CryptoKey, publicKey: JWK): SigningKey {
   const kid = randomBytes(16).toString("hex");
-  return { kid, privateKey, publicJwk: { ...(await exportJWK(publicKey)), kid, use: "sig", alg: "RS256" } };
+  return { kid, privateKey, publicJwk: { ...publicKey, kid, use: "sig", alg: "RS256" } };
 }

@@ -1,0 +1,14 @@
+import { exportJWK, generateKeyPair, type JWK } from "jose";
+import type { TestProject } from "vitest/node";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    signingKey: JWK;
+  }
+}
+
+/** One RSA key for all emulators of the tests: to make one takes longer than most tests do. */
+export default async function setup(project: TestProject) {
+  const { privateKey } = await generateKeyPair("RS256", { extractable: true });
+  project.provide("signingKey", await exportJWK(privateKey));
+}

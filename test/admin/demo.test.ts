@@ -6,13 +6,14 @@ import { PassThrough } from "node:stream";
 import { stripVTControlCharacters } from "node:util";
 import { Command } from "commander";
 import { Redis } from "ioredis";
-import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { addDemo } from "../../src/admin/commands/demo.ts";
 import { expectEqual } from "../../src/admin/demo/mismatch.ts";
 import type { Step } from "../../src/admin/demo/step.ts";
 import { signUp } from "../../src/admin/demo/steps/sign-up.ts";
 import { story } from "../../src/admin/demo/story.ts";
 import type { Terminal } from "../../src/admin/terminal.ts";
+import { testRedisUrl } from "../support/redis-url.ts";
 import { until } from "../support/until.ts";
 import { type Spawned, spawnKindling } from "./command-line.ts";
 
@@ -96,7 +97,7 @@ describe("kindling demo, with a Redis given", () => {
       told += chunk.toString();
     });
     const terminal: Terminal = {
-      env: { REDIS_URL: inject("redisUrl") },
+      env: { REDIS_URL: testRedisUrl() },
       stdout,
       stderr: new PassThrough(),
       world: { fetch, now: Date.now },
@@ -111,7 +112,7 @@ describe("kindling demo, with a Redis given", () => {
     return { told: () => told, done: done.then(() => code) };
   };
   const demoKeys = async () => {
-    const redis = new Redis(inject("redisUrl"));
+    const redis = new Redis(testRedisUrl());
     const keys = await redis.keys("*kindling-demo-*");
     redis.disconnect();
     return keys;

@@ -1,6 +1,7 @@
-import { afterEach, describe, expect, inject, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { loadConfig } from "../../src/config.ts";
 import { createEmulator } from "../../src/emulator/index.ts";
+import { testRedisUrl } from "../support/redis-url.ts";
 import { dropKeys, uniquePrefix } from "../support/stack.ts";
 import { kindling, type Spawned, spawnKindling } from "./command-line.ts";
 
@@ -47,7 +48,7 @@ describe("kindling emulator", () => {
       KINDE_DOMAIN: domain,
       KINDE_MANAGEMENT_CLIENT_ID: await setting("KINDE_MANAGEMENT_CLIENT_ID"),
       KINDE_MANAGEMENT_CLIENT_SECRET: await setting("KINDE_MANAGEMENT_CLIENT_SECRET"),
-      REDIS_URL: inject("redisUrl"),
+      REDIS_URL: testRedisUrl(),
       KINDLING_PREFIX: uniquePrefix(),
     };
     const { ids } = (await (await fetch(`${domain}/__emulator/users?limit=1`)).json()) as { ids: string[] };

@@ -1,4 +1,5 @@
-import { describe, expect, inject, it } from "vitest";
+import { describe, expect, it } from "vitest";
+import { testRedisUrl } from "../support/redis-url.ts";
 import { uniquePrefix } from "../support/stack.ts";
 import { kindling, spawnKindling } from "./command-line.ts";
 
@@ -6,7 +7,7 @@ const settings = () => ({
   KINDE_DOMAIN: "http://127.0.0.1:1",
   KINDE_MANAGEMENT_CLIENT_ID: "id",
   KINDE_MANAGEMENT_CLIENT_SECRET: "a-very-secret-secret",
-  REDIS_URL: inject("redisUrl"),
+  REDIS_URL: testRedisUrl(),
   KINDLING_PREFIX: uniquePrefix(),
   KINDLING_REDIS_TIMEOUT: "300ms",
 });

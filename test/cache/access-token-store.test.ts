@@ -1,13 +1,14 @@
 import { Redis } from "ioredis";
-import { afterEach, beforeEach, expect, inject, it } from "vitest";
+import { afterEach, beforeEach, expect, it } from "vitest";
 import { createRedisTokenStore } from "../../src/cache/access-token-store.ts";
 import { createKeys } from "../../src/cache/keys.ts";
+import { testRedisUrl } from "../support/redis-url.ts";
 import { uniquePrefix } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
 let redis: Redis;
 beforeEach(() => {
-  redis = new Redis(inject("redisUrl"));
+  redis = new Redis(testRedisUrl());
 });
 afterEach(() => redis.quit());
 

@@ -1,9 +1,10 @@
 import { createServer, connect as open, type Socket } from "node:net";
-import { afterEach, beforeEach, expect, inject, it } from "vitest";
+import { afterEach, beforeEach, expect, it } from "vitest";
 import { connectRedis } from "../../src/cache/redis.ts";
+import { testRedisUrl } from "../support/redis-url.ts";
 import { until } from "../support/until.ts";
 
-const target = new URL(inject("redisUrl"));
+const target = new URL(testRedisUrl());
 let sockets: Socket[];
 let port: number;
 const server = createServer((client) => {

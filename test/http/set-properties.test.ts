@@ -1,7 +1,8 @@
-import { afterEach, describe, expect, inject, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { createRefresh } from "../../src/compose/create-refresh.ts";
 import { runServer } from "../../src/compose/run-server.ts";
 import { loadFlags } from "../../src/flags/load-flags.ts";
+import { testRedisUrl } from "../support/redis-url.ts";
 import { type Stack, type StackOptions, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 import { startWire, type Wire } from "../support/wire.ts";
@@ -224,7 +225,7 @@ describe("a write that Kinde does not take", () => {
   });
 
   it("because Redis is away is 503, and Kinde is not asked", async () => {
-    wire = await startWire(inject("redisUrl"));
+    wire = await startWire(testRedisUrl());
     await start({ redisUrl: wire.url, workers: false, env: { KINDLING_REDIS_TIMEOUT: "300ms" } });
     wire.cut();
     await until(() => expect(stack.store.redis.status).not.toBe("ready"));

@@ -1,9 +1,10 @@
 import { execFileSync } from "node:child_process";
-import { afterEach, beforeEach, describe, expect, expectTypeOf, inject, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, expectTypeOf, it } from "vitest";
 import { createRefresh } from "../../src/compose/create-refresh.ts";
 import { createKindling, defineFlags, type Kindling, property } from "../../src/index.ts";
 import { createReader } from "../../src/reader/index.ts";
 import { envOf } from "../admin/command-line.ts";
+import { testRedisUrl } from "../support/redis-url.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 import { startWire } from "../support/wire.ts";
@@ -73,7 +74,7 @@ describe("createKindling", () => {
   });
 
   it("gets by with a Redis that was away at first, and says when it is away", async () => {
-    const wire = await startWire(inject("redisUrl"));
+    const wire = await startWire(testRedisUrl());
     const env = { ...envOf(stack.config), REDIS_URL: wire.url, KINDLING_REDIS_TIMEOUT: "300ms" };
     const wired = createKindling({ flags, env });
     const set = () => wired.setProperties(id, { onboarded: true });

@@ -23,12 +23,12 @@ export async function judge(scene: Scene, patienceMs: number): Promise<void> {
   }
 }
 
-/** Everyone who stands in a ledger, every job there is, failed ones included. */
+/** Everyone who stands in a ledger, as those do whose job gave up; and every job there is to do. */
 export async function outstanding({ store }: Stack) {
   const { redis, keys, queues } = store;
   const jobs = await Promise.all(
     (["refresh", "bulk", "fanout"] as const).map(async (name) => {
-      const found = await queues[name].getJobs(["waiting", "active", "delayed", "prioritized", "failed"]);
+      const found = await queues[name].getJobs(["waiting", "active", "delayed", "prioritized"]);
       const told = found.map(async (job) => ({
         ...job.data,
         state: await job.getState(),

@@ -1,6 +1,7 @@
 import { Redis } from "ioredis";
-import { afterAll, beforeAll, inject } from "vitest";
+import { afterAll, beforeAll } from "vitest";
 import { createKeys, type Keys } from "../../src/cache/keys.ts";
+import { testRedisUrl } from "./redis-url.ts";
 import { uniquePrefix } from "./stack.ts";
 
 /** A connection and a prefix for one test file, tidied up after it. */
@@ -12,7 +13,7 @@ export interface TestRedis {
 export function useRedis(): TestRedis {
   const context = { keys: createKeys(uniquePrefix()) } as TestRedis;
   beforeAll(() => {
-    context.redis = new Redis(inject("redisUrl"));
+    context.redis = new Redis(testRedisUrl());
   });
   afterAll(async () => {
     const left = await context.redis.keys(`*${context.keys.prefix}*`);

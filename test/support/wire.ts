@@ -15,7 +15,7 @@ export interface Wire {
 
 /** Lays a wire to the server of a URL such as `redis://127.0.0.1:6379`. */
 export async function startWire(target: string): Promise<Wire> {
-  const { protocol, hostname, port } = new URL(target);
+  const { protocol, hostname, port, pathname } = new URL(target);
   const pairs = new Set<[Socket, Socket]>();
   let state: "open" | "cut" | "frozen" = "open";
   let hear: ((piece: string) => void) | undefined;
@@ -43,7 +43,7 @@ export async function startWire(target: string): Promise<Wire> {
     for (const [client] of pairs) client.destroy();
   };
   return {
-    url: `${protocol}//127.0.0.1:${typeof address === "object" ? address?.port : 0}`,
+    url: `${protocol}//127.0.0.1:${typeof address === "object" ? address?.port : 0}${pathname}`,
     cut: () => {
       state = "cut";
       breakAll();

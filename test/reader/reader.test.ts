@@ -7,7 +7,8 @@ import { createReader, type ReaderRedis } from "../../src/reader/index.ts";
 import { useRedis } from "../support/redis.ts";
 import { testUser } from "../support/signer.ts";
 
-const context = useRedis();
+// The default one: the read-only user may select no other.
+const context = useRedis(0);
 const now = () => 10_000;
 const reader = (redis: ReaderRedis = context.redis, timeoutMs = 250) =>
   createReader({ redis, flags, prefix: context.keys.prefix, now, timeoutMs, wait: 0 });

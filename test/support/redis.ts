@@ -10,10 +10,10 @@ export interface TestRedis {
   keys: Keys;
 }
 
-export function useRedis(): TestRedis {
+export function useRedis(database?: number): TestRedis {
   const context = { keys: createKeys(uniquePrefix()) } as TestRedis;
   beforeAll(() => {
-    context.redis = new Redis(testRedisUrl());
+    context.redis = new Redis(testRedisUrl(database));
   });
   afterAll(async () => {
     const left = await context.redis.keys(`*${context.keys.prefix}*`);

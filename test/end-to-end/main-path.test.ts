@@ -7,8 +7,8 @@ import { until } from "../support/until.ts";
 let stack: Stack;
 
 beforeEach(async () => {
-  // Bursts here last as long as a busy machine takes to deliver them.
-  stack = await startStack({ env: { KINDLING_BURST_MAX: "30s" } });
+  // Bursts here last, and pause, as long as a busy machine takes to deliver them.
+  stack = await startStack({ env: { KINDLING_BURST_QUIET: "2s", KINDLING_BURST_MAX: "30s" } });
   stack.subscribe();
 });
 

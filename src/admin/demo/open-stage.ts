@@ -92,10 +92,11 @@ function demoSettings(kinde: Emulator, { url, prefix }: DemoRedis, apiToken: str
     KINDLING_SWEEP_INTERVAL: "0s",
     KINDLING_AUDIT_INTERVAL: "0s",
     KINDLING_INDEX_LAG: "0s",
-    // Nobody wants to watch a demo wait; and on a slow machine the burst may well take longer than the default allows.
+    // Nobody wants to watch a demo wait.
     KINDLING_RETRY_BASE: "100ms",
     KINDLING_RETRY_MAX: "500ms",
-    KINDLING_BURST_QUIET: "500ms",
+    // On a slow machine a burst lasts longer, and pauses longer, than the defaults allow.
+    KINDLING_BURST_QUIET: "2s",
     KINDLING_BURST_MAX: "1m",
     KINDLING_SHUTDOWN_TIMEOUT: "3s",
   };

@@ -11,10 +11,18 @@ const mostMisses = 200;
  * which goes in the order of their hashes. Fewer than asked for where there are no more.
  */
 export async function sampleUsers(redis: Redis, keys: Keys, size: number, random = Math.random): Promise<string[]> {
+  const scan = (place: string, count: number) => redis.scan(place, "MATCH", keys.flags("*"), "COUNT", count);
+  // Past the end it goes on at the start, or whoever stands there would hardly ever be drawn. How much of the stretch is
+  // left by then Redis does not tell: as any part of it is as likely, a random one will do.
+  const namesFrom = async (place: string): Promise<string[]> => {
+    const [next, names] = await scan(place, stretch);
+    if (next !== "0") return names;
+    return [...names, ...(await scan("0", 1 + Math.floor(random() * stretch)))[1]];
+  };
   const found = new Set<string>();
   let misses = 0;
   while (found.size < size && misses < mostMisses) {
-    const [, names] = await redis.scan(randomPlace(random), "MATCH", keys.flags("*"), "COUNT", stretch);
+    const names = await namesFrom(randomPlace(random));
     const fresh = names.flatMap((name) => keys.flagsOwner(name) ?? []).filter((id) => !found.has(id));
     const one = fresh[Math.floor(random() * fresh.length)];
     if (one !== undefined) found.add(one);

@@ -1,11 +1,10 @@
-import { randomBytes } from "node:crypto";
+import { createPrivateKey, createPublicKey, randomBytes } from "node:crypto";
 import {
   CompactSign,
   type CryptoKey,
   createLocalJWKSet,
   exportJWK,
   generateKeyPair,
-  importJWK,
   type JWK,
   type JWTPayload,
   jwtVerify,
@@ -14,7 +13,7 @@ import {
 
 interface SigningKey {
   readonly kid: string;
-  readonly privateKey: CryptoKey;
+  readonly privateKey: CryptoKey | KeyObject;
   readonly publicJwk: JWK;
 }
 
@@ -70,11 +69,11 @@ async function newKey(): Promise<SigningKey> {
 }
 
 async function keyOf(jwk: JWK): Promise<SigningKey> {
-  const { kty = "RSA", n = "", e = "" } = jwk;
-  return signingKey((await importJWK(jwk, "RS256")) as CryptoKey, { kty, n, e });
+  const privateKey = createPrivateKey({ key: jwk, format: "jwk" });
+  return signingKey(privateKey, await exportJWK(createPublicKey(privateKey)));
 }
 
-function signingKey(privateKey: CryptoKey, publicKey: JWK): SigningKey {
+function signingKey(privateKey: SigningKey["privateKey"], publicKey: JWK): SigningKey {
   const kid = randomBytes(16).toString("hex");
   return { kid, privateKey, publicJwk: { ...publicKey, kid, use: "sig", alg: "RS256" } };
 }

@@ -1,88 +1,100 @@
 /**
- * Imports run one way:
- *   admin, createKindling -> compose -> workers, http -> refresh, queue -> cache, kinde, flags -> config, errors
- * and the reader, which app servers import, carries nothing of the service with it.
+ * Imports run one way, types included:
+ *   cli, demo -> service -> workers, http -> webhook, sweep, audit, status -> refresh -> redis, kinde -> the client
+ *   package's contract -> config, errors.
+ * Packages never import the service.
  */
+const ground = "^src/(config|errors|log|words|world|load-definitions)\\.ts$";
+const above = (...folders) => `^(${folders.map((folder) => (folder === "workers" ? "workers" : `src/${folder}`)).join("|")})/`;
+
 /** @type {import("dependency-cruiser").IConfiguration} */
 module.exports = {
   forbidden: [
     { name: "no-circular", severity: "error", from: {}, to: { circular: true } },
-    { name: "no-orphans", severity: "error", from: { orphan: true, path: "^(src|workers)/" }, to: {} },
     {
-      name: "config-and-errors-are-the-ground",
+      name: "no-circular-folders",
+      comment: "Two folders that import each other are one folder.",
       severity: "error",
-      from: { path: "^src/(config|errors|log|profile-parts)\\.ts$" },
-      to: { path: "^(src|workers)/", pathNot: "^src/(config|errors|log|profile-parts)\\.ts$" },
+      scope: "folder",
+      from: { path: "^(src|workers)" },
+      to: { circular: true },
+    },
+    { name: "no-orphans", severity: "error", from: { orphan: true, path: "^(src|workers|packages)/" }, to: {} },
+    {
+      name: "ground",
+      comment: "Settings, errors and log know nothing of what uses them.",
+      severity: "error",
+      from: { path: ground },
+      to: { path: "^(src|workers)/", pathNot: ground },
     },
     {
-      name: "cache-kinde-flags-know-nothing-above",
+      name: "kinde-and-redis-know-no-flow",
       severity: "error",
-      from: { path: "^src/(cache|kinde|flags)/" },
-      to: { path: "^(workers|src/(compose|http|admin|refresh|queue|reader|emulator))" },
+      from: { path: "^src/(kinde|redis)/" },
+      to: { path: `${above("webhook", "refresh", "sweep", "audit", "status", "http", "cli", "demo", "workers")}|^src/(service|index|create-writer)\\.ts$` },
+    },
+    { name: "kinde-knows-no-redis", severity: "error", from: { path: "^src/kinde/" }, to: { path: "^src/redis/" } },
+    {
+      name: "refresh-is-the-lowest-flow",
+      severity: "error",
+      from: { path: "^src/refresh/" },
+      to: { path: above("webhook", "sweep", "audit", "status", "http", "cli", "demo", "workers") },
     },
     {
-      name: "refresh-queue-know-nothing-above",
+      name: "flows-know-no-delivery",
       severity: "error",
-      from: { path: "^src/(refresh|queue)/" },
-      to: { path: "^(workers|src/(compose|http|admin|reader|emulator))" },
+      from: { path: "^src/(webhook|sweep|audit|status)/" },
+      to: { path: above("cli", "demo", "workers") },
     },
     {
-      name: "http-and-workers-stand-side-by-side",
+      name: "http-and-workers-know-no-composition",
       severity: "error",
       from: { path: "^(workers|src/http)/" },
-      to: { path: "^src/(compose|admin|emulator|reader)/" },
-    },
-    {
-      name: "compose-knows-no-command",
-      severity: "error",
-      from: { path: "^src/compose/" },
-      to: { path: "^src/(admin|emulator|reader|kindling)/" },
-    },
-    {
-      name: "app-servers-start-no-service",
-      comment: "createKindling writes through: neither workers nor endpoint, nor what loads flags files.",
-      severity: "error",
-      from: { path: "^src/kindling/open-kindling\\.ts$" },
-      to: { reachable: true, path: "^(workers|src/(admin|http))/|node_modules/(hono|@hono|jiti|commander)/" },
+      to: { path: `${above("cli", "demo")}|^src/(service|index|create-writer)\\.ts$` },
     },
     { name: "http-starts-no-worker", severity: "error", from: { path: "^src/http/" }, to: { path: "^workers/" } },
     {
-      name: "reader-stays-small",
-      comment: "App servers import the reader: shapes of the cache, flags and errors only.",
+      name: "service-knows-no-command",
       severity: "error",
-      from: { path: "^src/reader/" },
-      to: { path: "^(src|workers)/", pathNot: "^src/(reader|flags)/|^src/cache/(keys|record)\\.ts$|^src/errors\\.ts$" },
+      from: { path: "^src/(service|index|create-writer)\\.ts$" },
+      to: { path: above("cli", "demo") },
     },
     {
-      name: "reader-reaches-no-service-library",
+      name: "nothing-shipped-knows-the-demo",
       severity: "error",
-      from: { path: "^src/reader/" },
-      to: { reachable: true, path: "node_modules/(hono|@hono|bullmq|jose|pino|commander|zod)/|^src/config\\.ts$" },
+      from: { path: "^(src|workers)/", pathNot: "^src/demo/" },
+      to: { path: "^src/demo/" },
     },
     {
-      name: "flags-files-load-no-service",
-      comment: "A flags file imports the package's entry: what createKindling needs is loaded when it is used.",
+      name: "packages-never-import-the-service",
       severity: "error",
-      from: { path: "^src/(index|kindling/create-kindling)\\.ts$" },
-      to: {
-        path: "^(workers|src/(compose|admin|http|queue|refresh|cache|config|kindling/open-kindling))",
-        dependencyTypesNot: ["dynamic-import", "type-only"],
-      },
+      from: { path: "^packages/" },
+      to: { path: "^(src|workers)/" },
     },
     {
-      name: "emulator-is-a-stranger",
+      name: "client-brings-nothing",
+      comment: "It runs in browsers and at the edge: no Node module and no dependency.",
+      severity: "error",
+      from: { path: "^packages/kindling/" },
+      to: { dependencyTypes: ["core", "npm", "npm-dev", "npm-peer", "npm-no-pkg", "npm-unknown"] },
+    },
+    {
+      name: "emulator-is-independent",
       comment: "The emulator must not share code with what it is there to test.",
       severity: "error",
-      from: { path: "^src/emulator/" },
-      to: { path: "^(src|workers)/", pathNot: "^src/emulator/|^src/errors\\.ts$" },
+      from: { path: "^packages/kinde-emulator/" },
+      to: { path: "^packages/kindling/" },
     },
-    { name: "src-knows-no-test", severity: "error", from: { path: "^(src|workers)/" }, to: { path: "^(test|bench)/" } },
+    { name: "src-knows-no-test", severity: "error", from: { path: "^(src|workers|packages)/" }, to: { path: "^(test|bench)/" } },
     {
       name: "no-dev-dependency-in-product",
-      comment: "redis-memory-server is the last resort of the embedded Redis, which only a checkout starts.",
+      comment: "The demo does not ship; the emulator is an optional peer, loaded by its command.",
       severity: "error",
-      from: { path: "^(src|workers)/", pathNot: "^src/admin/embedded-redis\\.ts$" },
-      to: { dependencyTypes: ["npm-dev", "npm-no-pkg", "npm-unknown"], dependencyTypesNot: ["type-only"] },
+      from: { path: "^(src|workers)/", pathNot: "^src/demo/" },
+      to: {
+        dependencyTypes: ["npm-dev", "npm-no-pkg", "npm-unknown"],
+        dependencyTypesNot: ["type-only", "npm-peer", "npm-optional"],
+      },
     },
   ],
   options: {

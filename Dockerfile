@@ -24,5 +24,5 @@ USER node
 EXPOSE 3000
 # For `start` and `server`; a container that runs `worker` alone listens nowhere and switches it off.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT || 3000}/healthz`).then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"]
-ENTRYPOINT ["node", "dist/src/admin/main.js"]
+ENTRYPOINT ["node", "dist/src/cli/main.js"]
 CMD ["start"]

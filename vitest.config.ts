@@ -1,13 +1,17 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
-const root = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
 export default defineConfig({
   resolve: {
+    // The workspaces' sources: development needs no build step.
     alias: [
-      { find: /^kindling\/reader$/, replacement: root("./src/reader/index.ts") },
-      { find: /^kindling$/, replacement: root("./src/index.ts") },
+      { find: /^kindling$/, replacement: source("./packages/kindling/src/index.ts") },
+      { find: /^kindling\/contract$/, replacement: source("./packages/kindling/src/contract.ts") },
+      { find: /^kinde-emulator$/, replacement: source("./packages/kinde-emulator/src/index.ts") },
+      { find: /^kinde-emulator\/cli$/, replacement: source("./packages/kinde-emulator/src/cli.ts") },
+      { find: /^kindling-server$/, replacement: source("./src/index.ts") },
     ],
   },
   test: {
@@ -15,7 +19,7 @@ export default defineConfig({
     globalSetup: ["test/support/redis-server.ts", "test/support/signing-key.ts"],
     testTimeout: 20_000,
     hookTimeout: 20_000,
-    // Files wait more than they compute: three at a time are what two cores carry.
+    // Files wait more than they compute: two cores carry three at a time.
     maxWorkers: 3,
   },
 });

@@ -1,14 +1,14 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Redis } from "ioredis";
-import { startEmbeddedRedis } from "../src/admin/embedded-redis.ts";
-import { createKeys } from "../src/cache/keys.ts";
+import { createEmulator, type Emulator } from "kinde-emulator";
 import { openStore } from "../src/compose/open-store.ts";
 import { runServer } from "../src/compose/run-server.ts";
 import { runWorkers } from "../src/compose/run-workers.ts";
-import type { Running } from "../src/compose/world.ts";
 import type { Config } from "../src/config.ts";
-import { createEmulator, type Emulator } from "../src/emulator/index.ts";
+import { startEmbeddedRedis } from "../src/demo/embedded-redis.ts";
 import { createLog } from "../src/log.ts";
+import { createKeys } from "../src/redis/keys.ts";
+import type { Running } from "../src/world.ts";
 import type { Benchmark, BenchOptions, Outcome } from "./support/benchmark.ts";
 import { benchConfig } from "./support/config.ts";
 import { quantile } from "./support/statistics.ts";

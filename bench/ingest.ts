@@ -1,5 +1,5 @@
 import { Redis } from "ioredis";
-import { startEmbeddedRedis } from "../src/admin/embedded-redis.ts";
+import { startEmbeddedRedis } from "../src/demo/embedded-redis.ts";
 import type { Benchmark, BenchOptions, Outcome } from "./support/benchmark.ts";
 import { type Child, startChild } from "./support/child.ts";
 import { postAll } from "./support/load.ts";

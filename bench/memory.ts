@@ -1,9 +1,9 @@
 import { Redis } from "ioredis";
+import { blankProfile, type Profile } from "kindling/contract";
 import flags from "../kindling.flags.ts";
-import { startEmbeddedRedis } from "../src/admin/embedded-redis.ts";
-import { createKeys } from "../src/cache/keys.ts";
-import { createRecords } from "../src/cache/records.ts";
-import { blankProfile, type Profile } from "../src/kinde/profile.ts";
+import { startEmbeddedRedis } from "../src/demo/embedded-redis.ts";
+import { createKeys } from "../src/redis/keys.ts";
+import { createRecords } from "../src/redis/records.ts";
 import type { Benchmark } from "./support/benchmark.ts";
 import { info } from "./support/redis.ts";
 

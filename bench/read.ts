@@ -1,11 +1,11 @@
 import { createPrivateKey, generateKeyPairSync } from "node:crypto";
 import { Redis } from "ioredis";
 import { decodeJwt, SignJWT } from "jose";
+import { createReader } from "kindling";
+import type { FlagsRecord } from "kindling/contract";
 import flags from "../kindling.flags.ts";
-import { startEmbeddedRedis } from "../src/admin/embedded-redis.ts";
-import { createKeys } from "../src/cache/keys.ts";
-import type { FlagsRecord } from "../src/cache/record.ts";
-import { createReader } from "../src/reader/index.ts";
+import { startEmbeddedRedis } from "../src/demo/embedded-redis.ts";
+import { createKeys } from "../src/redis/keys.ts";
 import type { Benchmark, Outcome } from "./support/benchmark.ts";
 import { median, overRounds, quantile } from "./support/statistics.ts";
 
@@ -24,7 +24,7 @@ export const read: Benchmark = {
       const ids = Array.from({ length: users }, (_, index) => `kp_${String(index).padStart(32, "0")}`);
       await redis.mset(new Map(ids.map((id) => [keys.flags(id), JSON.stringify(recordOf())])));
       const token = await idToken(ids[0] ?? "");
-      const reader = createReader({ redis, flags });
+      const reader = createReader({ redis, definitions: flags });
       const lookups: Readonly<Record<Name, (id: string) => unknown>> = {
         kindling: (id) => reader.get(id),
         "bare GET": async (id) => JSON.parse((await redis.get(keys.flags(id))) ?? "null"),

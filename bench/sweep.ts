@@ -2,7 +2,7 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { Redis } from "ioredis";
-import { startEmbeddedRedis } from "../src/admin/embedded-redis.ts";
+import { startEmbeddedRedis } from "../src/demo/embedded-redis.ts";
 import type { Benchmark, Outcome } from "./support/benchmark.ts";
 import { startChild } from "./support/child.ts";
 import { info } from "./support/redis.ts";

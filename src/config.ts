@@ -1,7 +1,7 @@
+import { type ProfilePart, profileParts } from "kindling/contract";
 import { z } from "zod";
 import { ConfigurationError } from "./errors.ts";
 import type { LogLevel } from "./log.ts";
-import { type ProfilePart, profileParts } from "./profile-parts.ts";
 
 const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 

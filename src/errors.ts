@@ -1,23 +1,13 @@
+import { KindlingError } from "kindling";
+
 /**
  * Every error Kindling throws on purpose: one base class, a stable `code` each.
  *
  * Messages say what to do next and never carry a secret, a token, an e-mail address or a phone number.
  */
 
-/** Base of all errors of Kindling. `code` is stable: log it, alert on it, switch on it. */
-export class KindlingError extends Error {
-  /** Stable, machine-readable name of what went wrong. */
-  readonly code: string;
-
-  constructor(code: string, message: string, options?: { cause?: unknown }) {
-    super(message, options);
-    this.name = new.target.name;
-    this.code = code;
-  }
-}
-
 /** The settings do not fit. `problems` holds one line for each, so that all can be mended at once. */
-export class ConfigurationError extends KindlingError {
+export class ConfigurationError extends KindlingError<"configuration_invalid"> {
   readonly problems: readonly string[];
 
   constructor(problems: readonly string[], options?: { cause?: unknown }) {
@@ -31,11 +21,7 @@ export class ConfigurationError extends KindlingError {
 }
 
 /** Redis cannot be reached, or is not fit to hold what must not be lost. */
-export class RedisError extends KindlingError {
-  constructor(code: "redis_unavailable" | "redis_unsuitable", message: string, options?: { cause?: unknown }) {
-    super(code, message, options);
-  }
-}
+export class RedisError extends KindlingError<"redis_unavailable" | "redis_unsuitable"> {}
 
 /** What a webhook request can be refused for; the HTTP status follows from it. */
 export type WebhookErrorCode =
@@ -48,13 +34,7 @@ export type WebhookErrorCode =
   | "keys_unavailable";
 
 /** A webhook request that is not acknowledged: a bad token, a bad event, or signing keys out of reach. */
-export class WebhookError extends KindlingError {
-  declare readonly code: WebhookErrorCode;
-
-  constructor(code: WebhookErrorCode, message: string, options?: { cause?: unknown }) {
-    super(code, message, options);
-  }
-}
+export class WebhookError extends KindlingError<WebhookErrorCode> {}
 
 /** How a call to Kinde failed. Each asks for another answer: see {@link KindeError}. */
 export type KindeErrorCode =
@@ -70,8 +50,7 @@ export type KindeErrorCode =
   | "kinde_rejected";
 
 /** A call to Kinde that failed. The message names the route, never a person. */
-export class KindeError extends KindlingError {
-  declare readonly code: KindeErrorCode;
+export class KindeError extends KindlingError<KindeErrorCode> {
   /** HTTP status, where an answer came at all. */
   readonly status: number | undefined;
   /** Kinde's own words, where it gave any. They may quote what was sent: for the caller, never for a log. */
@@ -85,7 +64,7 @@ export class KindeError extends KindlingError {
 }
 
 /** No call may be made now: Kinde asked for a pause, or the shared call budget is used up. Nobody's fault; wait. */
-export class ThrottledError extends KindlingError {
+export class ThrottledError extends KindlingError<"throttled"> {
   /** Milliseconds until it is worth asking again. */
   readonly retryAfterMs: number;
 

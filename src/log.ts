@@ -1,5 +1,6 @@
+import { KindlingError } from "kindling";
 import pino from "pino";
-import { errorCode, KindlingError } from "./errors.ts";
+import { errorCode } from "./errors.ts";
 
 /**
  * Where a process says what happened. Entries carry ids and codes only: no token, secret, e-mail address or phone

@@ -1,10 +1,10 @@
 import type { Job } from "bullmq";
-import type { WebhookCheck } from "../src/kinde/check-webhook.ts";
+import { type AuditState, auditStep, beginAudit } from "../src/audit/audit.ts";
+import type { AuditLog } from "../src/audit/audit-log.ts";
+import type { AuditVerdict } from "../src/audit/audit-user.ts";
 import type { CallOptions } from "../src/kinde/management-api.ts";
-import type { AuditLog } from "../src/queue/audit-log.ts";
-import type { AuditJob, Queues } from "../src/queue/queues.ts";
-import { type AuditState, auditStep, beginAudit } from "../src/refresh/audit.ts";
-import type { AuditVerdict } from "../src/refresh/audit-user.ts";
+import type { AuditJob, Queues } from "../src/redis/queues.ts";
+import type { WebhookCheck } from "../src/webhook/check-registration.ts";
 import { createWorker, handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
 
 /** What the audit's worker needs. */

@@ -1,6 +1,7 @@
 import { DelayedError, type Job, type Queue, UnrecoverableError, Worker } from "bullmq";
-import { errorCode, KindeError, KindlingError, ThrottledError } from "../src/errors.ts";
-import type { Failure, Ledger } from "../src/queue/ledger.ts";
+import { KindlingError } from "kindling";
+import { errorCode, KindeError, ThrottledError } from "../src/errors.ts";
+import type { Failure, Ledger } from "../src/redis/ledger.ts";
 
 /** What a job's error is turned into, and by what. */
 export interface JobErrorOptions {

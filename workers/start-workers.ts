@@ -1,8 +1,8 @@
 import { setMaxListeners } from "node:events";
-import type { Records } from "../src/cache/records.ts";
-import type { AcknowledgeUsers } from "../src/queue/acknowledge-users.ts";
-import type { Ledger } from "../src/queue/ledger.ts";
-import type { Queues } from "../src/queue/queues.ts";
+import type { Ledger } from "../src/redis/ledger.ts";
+import type { Queues } from "../src/redis/queues.ts";
+import type { Records } from "../src/redis/records.ts";
+import type { AcknowledgeUsers } from "../src/refresh/acknowledge-users.ts";
 import type { FanOut } from "../src/refresh/fan-out.ts";
 import type { RefreshUser } from "../src/refresh/refresh-user.ts";
 import { type AuditWorkerOptions, createAuditWorker } from "./audit-worker.ts";

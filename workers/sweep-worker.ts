@@ -1,12 +1,12 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { DelayedError, type Job } from "bullmq";
-import type { Completeness } from "../src/cache/completeness.ts";
-import type { SeenUsers } from "../src/cache/seen-users.ts";
 import type { CallOptions } from "../src/kinde/management-api.ts";
-import type { Queues, SweepJob } from "../src/queue/queues.ts";
-import type { SweepLog } from "../src/queue/sweep-log.ts";
-import { noteSweep } from "../src/refresh/note-sweep.ts";
-import { beginSweep, type SweepState, type SweepStep } from "../src/refresh/sweep.ts";
+import type { Queues, SweepJob } from "../src/redis/queues.ts";
+import type { Completeness } from "../src/sweep/completeness.ts";
+import { noteSweep } from "../src/sweep/note-sweep.ts";
+import type { SeenUsers } from "../src/sweep/seen-users.ts";
+import { beginSweep, type SweepState, type SweepStep } from "../src/sweep/sweep.ts";
+import type { SweepLog } from "../src/sweep/sweep-log.ts";
 import { createWorker, handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
 
 /** What the sweep's worker needs. */

@@ -1,4 +1,4 @@
-import { createEmulator } from "../../src/emulator/index.ts";
+import { createEmulator } from "kinde-emulator";
 import { serveParent, setting } from "./parent.ts";
 
 /** Kinde, with so many users, in a process of its own. */

@@ -1,11 +1,11 @@
-import { countCalls } from "../../src/admin/backfill/count-calls.ts";
 import { createRefresh } from "../../src/compose/create-refresh.ts";
 import { openKinde } from "../../src/compose/open-kinde.ts";
 import { openStore } from "../../src/compose/open-store.ts";
-import { loadFlags } from "../../src/flags/load-flags.ts";
+import { loadDefinitions } from "../../src/load-definitions.ts";
 import { createLog } from "../../src/log.ts";
-import { noteSweep } from "../../src/refresh/note-sweep.ts";
-import { beginSweep, type SweepState } from "../../src/refresh/sweep.ts";
+import { countCalls } from "../../src/sweep/count-calls.ts";
+import { noteSweep } from "../../src/sweep/note-sweep.ts";
+import { beginSweep, type SweepState } from "../../src/sweep/sweep.ts";
 import { benchConfig } from "../support/config.ts";
 import type { WalkFigures } from "../sweep.ts";
 import { setting } from "./parent.ts";
@@ -25,7 +25,7 @@ const config = benchConfig({
 const world = { fetch, now: Date.now };
 const store = await openStore(config, world, createLog(config.logLevel));
 const counted = countCalls(openKinde(config, world, store));
-const { sweepStep } = createRefresh(config, world, store, await loadFlags(config.flagsFile), counted.api);
+const { sweepStep } = createRefresh(config, world, store, await loadDefinitions(config.flagsFile), counted.api);
 const call = { priority: "bulk", signal: new AbortController().signal } as const;
 
 async function walk(fill: boolean): Promise<WalkFigures> {

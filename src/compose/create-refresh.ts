@@ -1,21 +1,21 @@
-import { sampleUsers } from "../cache/sample-users.ts";
+import type { Flags } from "kindling";
+import { extraParts } from "kindling/contract";
+import { auditUser } from "../audit/audit-user.ts";
 import type { Config } from "../config.ts";
-import type { Flags } from "../flags/define-flags.ts";
-import { checkWebhook } from "../kinde/check-webhook.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
-import { extraParts } from "../kinde/profile.ts";
-import { neededEventTypes } from "../kinde/route-event.ts";
 import { createWebhooks } from "../kinde/webhooks.ts";
-import { usersInHand } from "../queue/users-in-hand.ts";
-import { auditUser } from "../refresh/audit-user.ts";
+import { sampleUsers } from "../redis/sample-users.ts";
 import { createFanOut } from "../refresh/fan-out.ts";
-import { createFillPage } from "../refresh/fill-page.ts";
 import { createRefreshUser } from "../refresh/refresh-user.ts";
 import { createSetProperties } from "../refresh/set-properties.ts";
-import { type SweepOptions, type SweepState, sweepStep } from "../refresh/sweep.ts";
+import { usersInHand } from "../refresh/users-in-hand.ts";
+import { createFillPage } from "../sweep/fill-page.ts";
+import { type SweepOptions, type SweepState, sweepStep } from "../sweep/sweep.ts";
+import { checkWebhook } from "../webhook/check-registration.ts";
+import { neededEventTypes } from "../webhook/route-event.ts";
+import type { World } from "../world.ts";
 import { openKinde } from "./open-kinde.ts";
 import type { Store } from "./open-store.ts";
-import type { World } from "./world.ts";
 
 /** Refreshing and fanning out, against the Management API. */
 export function createRefresh(

@@ -1,8 +1,8 @@
 import type { Config } from "../config.ts";
 import { createAccessTokens } from "../kinde/access-token.ts";
 import { createManagementApi, type ManagementApi } from "../kinde/management-api.ts";
+import type { World } from "../world.ts";
 import type { Store } from "./open-store.ts";
-import type { World } from "./world.ts";
 
 /** The Management API as this deployment uses it. */
 export function openKinde(config: Config, { fetch, now }: World, { accessToken: store, budget }: Store): ManagementApi {

@@ -1,21 +1,22 @@
 import type { Redis } from "ioredis";
-import { createRedisTokenStore } from "../cache/access-token-store.ts";
-import { type CallBudget, createCallBudget } from "../cache/call-budget.ts";
-import { type Completeness, createCompleteness } from "../cache/completeness.ts";
-import { createKeys, type Keys } from "../cache/keys.ts";
-import { createRecords, type Records } from "../cache/records.ts";
-import { checkRedis, connectRedis } from "../cache/redis.ts";
-import { createSeenUsers, type SeenUsers } from "../cache/seen-users.ts";
+import { KindlingError } from "kindling";
+import { type AuditLog, createAuditLog } from "../audit/audit-log.ts";
 import type { Config } from "../config.ts";
-import { KindlingError, RedisError } from "../errors.ts";
+import { RedisError } from "../errors.ts";
 import { type AccessTokenStore, createMemoryTokenStore } from "../kinde/access-token.ts";
 import { errorFields, type Log } from "../log.ts";
-import { type AuditLog, createAuditLog } from "../queue/audit-log.ts";
-import { createLedger, type Ledger } from "../queue/ledger.ts";
-import { createPulse, type PulseStore } from "../queue/pulse.ts";
-import { createQueues, type Queues } from "../queue/queues.ts";
-import { createSweepLog, type SweepLog } from "../queue/sweep-log.ts";
-import type { World } from "./world.ts";
+import { createRedisTokenStore } from "../redis/access-token-store.ts";
+import { type CallBudget, createCallBudget } from "../redis/call-budget.ts";
+import { checkRedis, connectRedis } from "../redis/connection.ts";
+import { createKeys, type Keys } from "../redis/keys.ts";
+import { createLedger, type Ledger } from "../redis/ledger.ts";
+import { createQueues, type Queues } from "../redis/queues.ts";
+import { createRecords, type Records } from "../redis/records.ts";
+import { type Completeness, createCompleteness } from "../sweep/completeness.ts";
+import { createSeenUsers, type SeenUsers } from "../sweep/seen-users.ts";
+import { createSweepLog, type SweepLog } from "../sweep/sweep-log.ts";
+import { createPulse, type PulseStore } from "../webhook/silence.ts";
+import type { World } from "../world.ts";
 
 /** Everything that lives in Redis, over one connection; of the access token only where it is the fleet's. */
 export interface Store {

@@ -1,14 +1,14 @@
 import { setMaxListeners } from "node:events";
 import type { Config } from "../config.ts";
-import { loadFlags } from "../flags/load-flags.ts";
 import { createApp } from "../http/create-app.ts";
 import { type Server, serve } from "../http/serve.ts";
 import { createSigningKeys } from "../kinde/signing-keys.ts";
+import { loadDefinitions } from "../load-definitions.ts";
 import { errorFields, type Log } from "../log.ts";
-import { createAdmissions } from "../queue/admit-events.ts";
+import { createAdmissions } from "../webhook/admit.ts";
+import type { Running, World } from "../world.ts";
 import { createRefresh } from "./create-refresh.ts";
 import type { Store } from "./open-store.ts";
-import type { Running, World } from "./world.ts";
 
 /** The HTTP side: takes webhooks, and writes where a token for it is set. */
 export async function runServer(config: Config, world: World, log: Log, store: Store): Promise<Running & Server> {
@@ -58,7 +58,7 @@ export async function runServer(config: Config, world: World, log: Log, store: S
 async function openWrites(config: Config, world: World, log: Log, store: Store, signal: AbortSignal) {
   const { token, callsPerMinute } = config.writeApi;
   if (token === undefined) return undefined;
-  const { setProperties } = createRefresh(config, world, store, await loadFlags(config.flagsFile));
+  const { setProperties } = createRefresh(config, world, store, await loadDefinitions(config.flagsFile));
   const rate = { redis: store.redis, key: store.keys.apiCalls, perMinute: callsPerMinute, log };
   return { setProperties, token, rate, signal };
 }

@@ -1,18 +1,18 @@
 import { startWorkers } from "../../workers/start-workers.ts";
-import { connectRedis } from "../cache/redis.ts";
 import type { Config } from "../config.ts";
-import { loadFlags } from "../flags/load-flags.ts";
+import { loadDefinitions } from "../load-definitions.ts";
 import { errorFields, type Log } from "../log.ts";
-import { createAcknowledgeUsers } from "../queue/acknowledge-users.ts";
-import { grantWishes } from "../queue/grant-wishes.ts";
+import { connectRedis } from "../redis/connection.ts";
+import { createAcknowledgeUsers } from "../refresh/acknowledge-users.ts";
+import { drainRefreshRequests } from "../refresh/drain-refresh-requests.ts";
+import type { Running, World } from "../world.ts";
 import { createRefresh } from "./create-refresh.ts";
 import type { Store } from "./open-store.ts";
 import { startWatch } from "./start-watch.ts";
-import type { Running, World } from "./world.ts";
 
 /** The workers and the ledger's watch. */
 export async function runWorkers(config: Config, world: World, log: Log, store: Store): Promise<Running> {
-  const flags = await loadFlags(config.flagsFile);
+  const flags = await loadDefinitions(config.flagsFile);
   const onError = (error: unknown) => log.warn(errorFields(error), "redis error");
   const connection = connectRedis({ url: config.redisUrl, onError });
   const workers = startWorkers({
@@ -28,8 +28,8 @@ export async function runWorkers(config: Config, world: World, log: Log, store: 
     log,
   });
   const watch = startWatch(config, world, log, store);
-  const wishes = grantWishes({ ...store, redis: connectRedis({ url: config.redisUrl, onError }), onError });
-  log.info({ ...config.concurrency, flags: Object.keys(flags.definitions) }, "workers started");
+  const wishes = drainRefreshRequests({ ...store, redis: connectRedis({ url: config.redisUrl, onError }), onError });
+  log.info({ ...config.concurrency, flags: Object.keys(flags.flags) }, "workers started");
   return {
     async close() {
       // Less than the whole bound: aborted jobs must still be handed back within it.

@@ -1,10 +1,10 @@
 import type { Config } from "../config.ts";
 import { errorFields, type Log } from "../log.ts";
-import { scheduleSweeps } from "../queue/schedule-sweeps.ts";
-import { scheduleTick } from "../queue/schedule-tick.ts";
-import { watchLedger } from "../queue/watch-ledger.ts";
+import { scheduleTick } from "../redis/schedule-tick.ts";
+import { watchLedger } from "../refresh/watch-ledger.ts";
+import { scheduleSweeps } from "../sweep/schedule.ts";
+import type { Running, World } from "../world.ts";
 import type { Store } from "./open-store.ts";
-import type { Running, World } from "./world.ts";
 
 /** Looks after the ledger, the schedules and the pulse, now and at each interval. */
 export function startWatch(config: Config, { now }: World, log: Log, store: Store): Running {

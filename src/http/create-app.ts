@@ -2,9 +2,9 @@ import { Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import type { Redis } from "ioredis";
 import { errorCode } from "../errors.ts";
+import { type KindeWebhookOptions, kindeWebhook } from "../webhook/route.ts";
 import { failure } from "./failure.ts";
-import { type KindeWebhookOptions, kindeWebhook } from "./routes/kinde-webhook.ts";
-import { type SetPropertiesRouteOptions, setPropertiesRoute } from "./routes/set-properties.ts";
+import { type SetPropertiesRouteOptions, setPropertiesRoute } from "./set-properties-route.ts";
 
 /** What the HTTP side needs. */
 export interface AppOptions extends KindeWebhookOptions {

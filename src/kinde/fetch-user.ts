@@ -1,8 +1,8 @@
 import { setMaxListeners } from "node:events";
+import type { Agreement, ExtraPart, Grant, Membership, Profile } from "kindling/contract";
 import { z } from "zod";
 import { KindeError } from "../errors.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
-import type { Agreement, ExtraPart, Grant, Membership, Profile } from "./profile.ts";
 
 const text = z
   .string()

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import type { CallBudget, Priority } from "../cache/call-budget.ts";
 import { KindeError, ThrottledError } from "../errors.ts";
+import type { CallBudget, Priority } from "../redis/call-budget.ts";
 import type { AccessTokens } from "./access-token.ts";
 import { pauseOf } from "./rate-limit-reset.ts";
 import { withDeadline } from "./with-deadline.ts";

@@ -1,7 +1,7 @@
+import type { Profile } from "kindling/contract";
 import { z } from "zod";
 import { KindeError } from "../errors.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
-import type { Profile } from "./profile.ts";
 
 /** A user as Kinde's search index shows it: no phone, no billing, organizations by code alone; perhaps a little old. */
 export interface SearchedUser extends Omit<Profile, "phone" | "organizations" | "billing"> {

@@ -1,12 +1,11 @@
-import type { Records } from "../cache/records.ts";
+import type { Flags } from "kindling";
+import type { Profile, ProfilePart } from "kindling/contract";
 import { KindeError } from "../errors.ts";
-import type { Flags } from "../flags/define-flags.ts";
 import { type Listing, listMembers, listRoleHolders } from "../kinde/list-users.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
-import type { Profile } from "../kinde/profile.ts";
-import type { FanoutSubject } from "../kinde/route-event.ts";
-import type { ProfilePart } from "../profile-parts.ts";
-import type { FanoutProgress } from "../queue/queues.ts";
+import type { FanoutProgress } from "../redis/queues.ts";
+import type { Records } from "../redis/records.ts";
+import type { FanoutSubject } from "../webhook/route-event.ts";
 
 /** Users to refresh, and where to go on; `undefined` at the end. */
 export interface FanoutPage {

@@ -1,6 +1,6 @@
+import { KindlingError } from "kindling";
 import { z } from "zod";
-import { KindlingError } from "../errors.ts";
-import type { Written } from "../queue/ledger.ts";
+import type { Written } from "../redis/ledger.ts";
 
 /** What a property can be set to. Kinde keeps text: `true` becomes `"true"`. `null` removes the value. */
 export type PropertyValue = string | number | boolean | null;

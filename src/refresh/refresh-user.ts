@@ -1,11 +1,10 @@
-import type { Records } from "../cache/records.ts";
-import { isPartMissing } from "../flags/computed.ts";
-import type { Flags } from "../flags/define-flags.ts";
+import type { Flags } from "kindling";
+import { type ExtraPart, extraParts, isPartMissing, type Profile, type ProfilePart } from "kindling/contract";
 import { fetchUser } from "../kinde/fetch-user.ts";
+import { keepParts } from "../kinde/keep-parts.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
-import { type ExtraPart, extraParts, keepParts, type Profile } from "../kinde/profile.ts";
-import type { ProfilePart } from "../profile-parts.ts";
-import type { Ledger, Written } from "../queue/ledger.ts";
+import type { Ledger, Written } from "../redis/ledger.ts";
+import type { Records } from "../redis/records.ts";
 
 /** What a refresh did. `superseded`: a later ticket had committed already, which is as good. */
 export interface RefreshResult {

@@ -1,11 +1,12 @@
+import { KindlingError } from "kindling";
+import type { FlagsRecord } from "kindling/contract";
 import { z } from "zod";
-import type { FlagsRecord } from "../cache/record.ts";
-import type { Records } from "../cache/records.ts";
-import { KindeError, KindlingError, ThrottledError } from "../errors.ts";
+import { KindeError, ThrottledError } from "../errors.ts";
 import { isGone } from "../kinde/fetch-user.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
-import type { Ledger, Written } from "../queue/ledger.ts";
-import type { Queues } from "../queue/queues.ts";
+import type { Ledger, Written } from "../redis/ledger.ts";
+import type { Queues } from "../redis/queues.ts";
+import type { Records } from "../redis/records.ts";
 import type { RefreshUser } from "./refresh-user.ts";
 
 /** Writes properties to Kinde and makes them visible to every reader. */

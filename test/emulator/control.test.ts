@@ -1,5 +1,5 @@
+import { createEmulator, type Emulator } from "kinde-emulator";
 import { describe, expect, inject, it } from "vitest";
-import { createEmulator, type Emulator } from "../../src/emulator/index.ts";
 import { clientOf, useEmulator, useReceiver } from "./support.ts";
 
 const start = useEmulator();

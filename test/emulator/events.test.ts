@@ -1,5 +1,5 @@
+import type { Emulator } from "kinde-emulator";
 import { describe, expect, it } from "vitest";
-import type { Emulator } from "../../src/emulator/index.ts";
 import { clientOf, useEmulator, useReceiver } from "./support.ts";
 
 const start = useEmulator();

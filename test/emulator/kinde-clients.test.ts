@@ -1,6 +1,6 @@
 import { decodeWebhook } from "@kinde/webhooks";
+import type { Emulator } from "kinde-emulator";
 import { beforeEach, describe, expect, it } from "vitest";
-import type { Emulator } from "../../src/emulator/index.ts";
 import { useEmulator, useReceiver } from "./support.ts";
 
 type Calls<Names extends string> = Record<Names, (data?: object) => Promise<Answer>>;

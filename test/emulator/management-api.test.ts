@@ -1,5 +1,5 @@
+import { createEmulator } from "kinde-emulator";
 import { describe, expect, it } from "vitest";
-import { createEmulator } from "../../src/emulator/index.ts";
 import { clientOf, hangOn, useEmulator } from "./support.ts";
 
 const start = useEmulator();

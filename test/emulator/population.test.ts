@@ -1,6 +1,6 @@
 import fc from "fast-check";
+import type { Emulator } from "kinde-emulator";
 import { describe, expect, it } from "vitest";
-import type { Emulator } from "../../src/emulator/index.ts";
 import { clientOf, useEmulator } from "./support.ts";
 
 const start = useEmulator();

@@ -1,6 +1,6 @@
 import { createServer, type IncomingHttpHeaders } from "node:http";
+import type { Emulator, EmulatorOptions } from "kinde-emulator";
 import { afterEach, expect, vi } from "vitest";
-import type { Emulator, EmulatorOptions } from "../../src/emulator/index.ts";
 import { startEmulator } from "../support/emulator.ts";
 
 /** Ends, after each test, what the test began. */

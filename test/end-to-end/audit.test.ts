@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { type AuditState, beginAudit } from "../../src/refresh/audit.ts";
+import { type AuditState, beginAudit } from "../../src/audit/audit.ts";
 import { type Stack, type StackOptions, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 

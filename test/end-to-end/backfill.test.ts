@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { createRefresh } from "../../src/compose/create-refresh.ts";
-import { loadFlags } from "../../src/flags/load-flags.ts";
-import { scheduleSweeps } from "../../src/queue/schedule-sweeps.ts";
-import { envOf, kindling, pressCtrlC } from "../admin/command-line.ts";
+import { loadDefinitions } from "../../src/load-definitions.ts";
+import { scheduleSweeps } from "../../src/sweep/schedule.ts";
+import { envOf, kindling, pressCtrlC } from "../cli/command-line.ts";
 import { expected, held } from "../schedule/comparison.ts";
 import { dropKeys, type Stack, type StackOptions, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
@@ -213,7 +213,7 @@ describe("a backfill beside live traffic", () => {
     const [user] = emulator.kinde.importUsers([{ properties: { onboarded: "false" } }]);
     const id = String(user?.id);
     emulator.faults.set({ kind: "search_lag", ms: 100_000 });
-    const { setProperties } = createRefresh(config, world, store, await loadFlags(config.flagsFile));
+    const { setProperties } = createRefresh(config, world, store, await loadDefinitions(config.flagsFile));
     const call = { priority: "webhook", signal: new AbortController().signal } as const;
     await setProperties(id, { onboarded: "true" }, call);
     await backfill();

@@ -1,6 +1,6 @@
+import { createReader } from "kindling";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import flags from "../../kindling.flags.ts";
-import { createReader } from "../../src/reader/index.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
@@ -17,7 +17,7 @@ afterEach(() => stack.close());
 describe("from Kinde's event to the reader's answer", () => {
   it("a sign-up, a role, a suspension and a deletion each show in one key lookup", async () => {
     const { kinde } = stack.emulator;
-    const reader = createReader({ redis: stack.store.redis, flags, prefix: stack.config.prefix });
+    const reader = createReader({ redis: stack.store.redis, definitions: flags, prefix: stack.config.prefix });
     kinde.createRole("admin", ["admin:access"]);
     const organization = kinde.createOrganization();
     const { id } = kinde.createUser({ properties: { onboarded: "true", plan_tier: "pro", compliance_region: "eu" } });

@@ -1,7 +1,6 @@
 import { Redis } from "ioredis";
+import { createReader, defineFlags, fresh, property, type Reader } from "kindling";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { defineFlags, fresh, property } from "../../src/index.ts";
-import { createReader, type Reader } from "../../src/reader/index.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
@@ -21,7 +20,13 @@ beforeEach(async () => {
   stack = await startStack();
   redis = new Redis(stack.config.redisUrl);
   later = 0;
-  reader = createReader({ redis, flags, prefix: stack.config.prefix, now: () => Date.now() + later, timeoutMs: 5_000 });
+  reader = createReader({
+    redis,
+    definitions: flags,
+    prefix: stack.config.prefix,
+    now: () => Date.now() + later,
+    timeoutMs: 5_000,
+  });
 });
 
 afterEach(async () => {
@@ -42,12 +47,12 @@ async function changedByHand(): Promise<string> {
 
 const fetches = () => stack.emulator.stats.calls["GET /api/v1/user"] ?? 0;
 
-it("of what whoever may read may write, only ids of users make work", async () => {
-  const { wishes } = stack.store.keys;
+it("ignores malformed user ids in refresh requests", async () => {
+  const { refreshRequests } = stack.store.keys;
   const [user] = stack.emulator.kinde.importUsers([{}]);
-  await redis.zadd(wishes.now, 1, "nobody", 2, "kp_../x", 3, String(user?.id));
+  await redis.zadd(refreshRequests.now, 1, "nobody", 2, "kp_../x", 3, String(user?.id));
   await until(async () => expect(await stack.record(String(user?.id))).toMatchObject({ status: "present" }));
-  await until(async () => expect(await redis.exists(wishes.now)).toBe(0));
+  await until(async () => expect(await redis.exists(refreshRequests.now)).toBe(0));
   expect(await redis.keys(`${stack.config.prefix}:flags:{*`)).toHaveLength(1);
   expect(fetches()).toBe(1);
 });
@@ -63,7 +68,7 @@ describe("a read with maxAge and wait", () => {
     const id = await changedByHand();
     const before = fetches();
     expect(await reader.get(id, { maxAge: 60_000, wait: 10_000 })).toMatchObject({ flags: { tier: "free" } });
-    expect(await redis.exists(stack.store.keys.wishes.now, stack.store.keys.wishes.later)).toBe(0);
+    expect(await redis.exists(stack.store.keys.refreshRequests.now, stack.store.keys.refreshRequests.later)).toBe(0);
     expect(fetches()).toBe(before);
   });
 
@@ -107,7 +112,7 @@ describe("a record beyond the soft age", () => {
   it("is answered at once, and refreshed in the background", async () => {
     const id = await changedByHand();
     expect(await reader.get(id)).toMatchObject({ flags: { tier: "free" } });
-    expect(await redis.exists(stack.store.keys.wishes.later)).toBe(0);
+    expect(await redis.exists(stack.store.keys.refreshRequests.later)).toBe(0);
     later = 5 * 60_000 + 1_000;
     expect(await reader.get(id)).toMatchObject({ flags: { tier: "free" } });
     await until(async () => expect(await stack.record(id)).toMatchObject({ flags: { tier: "pro" } }));
@@ -132,7 +137,7 @@ describe("a record beyond the soft age", () => {
           return Promise.reject(new Error("NOPERM"));
         },
       },
-      flags,
+      definitions: flags,
       prefix: stack.config.prefix,
       now: () => Date.now() + 600_000,
     });
@@ -183,7 +188,7 @@ describe("the first call, before the webhook", () => {
   it("with claims that are older than the record has nothing refreshed", async () => {
     const id = await changedByHand();
     expect(await reader.get(id, { claims: claims(id, seconds() - 60) })).toMatchObject({ flags: { tier: "free" } });
-    expect(await redis.exists(stack.store.keys.wishes.now, stack.store.keys.wishes.later)).toBe(0);
+    expect(await redis.exists(stack.store.keys.refreshRequests.now, stack.store.keys.refreshRequests.later)).toBe(0);
   });
 });
 
@@ -201,7 +206,7 @@ describe("a flag with a maxAge of its own", () => {
   it("`serve` answers at once and refreshes in the background", async () => {
     const id = await changedByHand();
     const now = () => Date.now() + 2_000;
-    const serving = createReader({ ...options(), flags: strict, now });
+    const serving = createReader({ ...options(), definitions: strict, now });
     expect(await serving.get(id)).toMatchObject({ flags: { tier: "free" } });
     await until(async () => expect(await stack.record(id)).toMatchObject({ flags: { tier: "pro" } }));
   });
@@ -211,7 +216,7 @@ describe("a flag with a maxAge of its own", () => {
     const tier = property.oneOf("plan_tier", ["free", "pro"], { default: "free" });
     const waiting = createReader({
       ...options(),
-      flags: defineFlags({ tier: fresh(tier, { maxAge: 20, whenOlder: "refresh" }) }),
+      definitions: defineFlags({ tier: fresh(tier, { maxAge: 20, whenOlder: "refresh" }) }),
       wait: 10_000,
     });
     await until(async () => expect(Date.now() - Number((await stack.record(id))?.fetchedAt)).toBeGreaterThan(20));
@@ -223,7 +228,7 @@ describe("a flag with a maxAge of its own", () => {
     const id = await changedByHand();
     stack.emulator.faults.set({ kind: "hang" });
     const now = () => Date.now() + 61_000;
-    const denying = createReader({ ...options(), flags: denied, now, wait: 50 });
+    const denying = createReader({ ...options(), definitions: denied, now, wait: 50 });
     const expected = { flags: { tier: "free", suspended: true }, denied: ["suspended"] };
     expect(await denying.get(id)).toMatchObject({ status: "present", ...expected });
     expect(await denying.get("kp_nobody")).toMatchObject({ status: "missing", ...expected });
@@ -233,7 +238,7 @@ describe("a flag with a maxAge of its own", () => {
 
   it("`deny` lets a young record pass", async () => {
     const id = await changedByHand();
-    const denying = createReader({ ...options(), flags: denied });
+    const denying = createReader({ ...options(), definitions: denied });
     expect(await denying.get(id)).toMatchObject({ flags: { suspended: false }, denied: [] });
   });
 });

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { createLog, type Log } from "../../src/log.ts";
-import { scheduleSweeps } from "../../src/queue/schedule-sweeps.ts";
-import { beginSweep } from "../../src/refresh/sweep.ts";
+import { scheduleSweeps } from "../../src/sweep/schedule.ts";
+import { beginSweep } from "../../src/sweep/sweep.ts";
 import { dropKeys, type Stack, type StackOptions, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 

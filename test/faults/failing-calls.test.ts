@@ -1,5 +1,5 @@
+import type { Fault } from "kinde-emulator";
 import { afterEach, describe, expect, it } from "vitest";
-import type { Fault } from "../../src/emulator/index.ts";
 import { type Stack, type StackOptions, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 

@@ -1,8 +1,8 @@
 import { Redis } from "ioredis";
+import type { Emulator } from "kinde-emulator";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { type EmbeddedRedis, startEmbeddedRedis } from "../../src/admin/embedded-redis.ts";
-import type { Emulator } from "../../src/emulator/index.ts";
-import { envOf } from "../admin/command-line.ts";
+import { type EmbeddedRedis, startEmbeddedRedis } from "../../src/demo/embedded-redis.ts";
+import { envOf } from "../cli/command-line.ts";
 import { startEmulator } from "../support/emulator.ts";
 import { type Posted, postUpdate } from "../support/post-event.ts";
 import { useProcesses } from "../support/processes.ts";

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { envOf } from "../admin/command-line.ts";
+import { envOf } from "../cli/command-line.ts";
 import { sigkill, useProcesses } from "../support/processes.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { openStore, type Store } from "../../src/compose/open-store.ts";
 import { runWorkers } from "../../src/compose/run-workers.ts";
-import type { Running } from "../../src/compose/world.ts";
+import type { Running } from "../../src/world.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 

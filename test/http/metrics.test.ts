@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { runMetrics } from "../../src/admin/services/run-metrics.ts";
 import { createMetricsApp } from "../../src/http/metrics/create-metrics-app.ts";
 import { renderMetrics } from "../../src/http/metrics/render-metrics.ts";
+import { runMetrics } from "../../src/http/metrics/run-metrics.ts";
 import { createLog } from "../../src/log.ts";
-import { envOf, spawnKindling } from "../admin/command-line.ts";
+import { envOf, spawnKindling } from "../cli/command-line.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { createRefresh } from "../../src/compose/create-refresh.ts";
 import { runServer } from "../../src/compose/run-server.ts";
-import { loadFlags } from "../../src/flags/load-flags.ts";
+import { loadDefinitions } from "../../src/load-definitions.ts";
 import { testRedisUrl } from "../support/redis-url.ts";
 import { type Stack, type StackOptions, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
@@ -71,7 +71,7 @@ describe("POST /v1/users/{id}/properties", () => {
       stack.config,
       stack.world,
       stack.store,
-      await loadFlags(stack.config.flagsFile),
+      await loadDefinitions(stack.config.flagsFile),
     );
     const call = { priority: "webhook", signal: new AbortController().signal } as const;
     const remove = stack.emulator.faults.set({ kind: "latency", ms: [200, 900], when: "after", user: id, count: 8 });

@@ -1,12 +1,12 @@
+import type { Emulator } from "kinde-emulator";
+import { extraParts } from "kindling/contract";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
-import { createRedisTokenStore } from "../../src/cache/access-token-store.ts";
-import type { Emulator } from "../../src/emulator/index.ts";
 import { ThrottledError } from "../../src/errors.ts";
 import { type AccessTokenStore, createAccessTokens, createMemoryTokenStore } from "../../src/kinde/access-token.ts";
 import { fetchUser } from "../../src/kinde/fetch-user.ts";
 import { createManagementApi } from "../../src/kinde/management-api.ts";
-import { extraParts } from "../../src/kinde/profile.ts";
+import { createRedisTokenStore } from "../../src/redis/access-token-store.ts";
 import { startEmulator } from "../support/emulator.ts";
 import { useRedis } from "../support/redis.ts";
 

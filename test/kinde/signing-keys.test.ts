@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { createSigningKeys } from "../../src/kinde/signing-keys.ts";
-import { verifyWebhookToken } from "../../src/kinde/webhook-token.ts";
+import { verifyWebhookToken } from "../../src/webhook/verify.ts";
 import { createSigner, type Signer } from "../support/signer.ts";
 
 const cooldownMs = 30_000;

@@ -1,11 +1,11 @@
+import { defineFlags, property } from "kindling";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { connectRedis } from "../../src/cache/redis.ts";
 import { createRefresh } from "../../src/compose/create-refresh.ts";
-import { loadFlags } from "../../src/flags/load-flags.ts";
-import { defineFlags, property } from "../../src/index.ts";
-import type { FanoutSubject } from "../../src/kinde/route-event.ts";
-import { createAdmissions } from "../../src/queue/admit-events.ts";
-import type { FanoutProgress } from "../../src/queue/queues.ts";
+import { loadDefinitions } from "../../src/load-definitions.ts";
+import { connectRedis } from "../../src/redis/connection.ts";
+import type { FanoutProgress } from "../../src/redis/queues.ts";
+import { createAdmissions } from "../../src/webhook/admit.ts";
+import type { FanoutSubject } from "../../src/webhook/route-event.ts";
 import { startWorkers } from "../../workers/start-workers.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
@@ -22,7 +22,7 @@ afterEach(() => stack.close());
 async function walk(
   subject: FanoutSubject,
   env: Partial<Stack["config"]> = {},
-  flags = loadFlags(stack.config.flagsFile),
+  flags = loadDefinitions(stack.config.flagsFile),
 ) {
   const { fanOut } = createRefresh({ ...stack.config, ...env }, stack.world, stack.store, await flags);
   const found: string[] = [];

@@ -1,12 +1,12 @@
+import { defineFlags } from "kindling";
+import type { Profile } from "kindling/contract";
 import { beforeEach, describe, expect, it } from "vitest";
 import flags from "../../kindling.flags.ts";
-import { createRecords } from "../../src/cache/records.ts";
-import { defineFlags } from "../../src/index.ts";
 import type { Call, ManagementApi } from "../../src/kinde/management-api.ts";
-import type { Profile } from "../../src/kinde/profile.ts";
-import { createAdmissions } from "../../src/queue/admit-events.ts";
-import { createLedger } from "../../src/queue/ledger.ts";
+import { createLedger } from "../../src/redis/ledger.ts";
+import { createRecords } from "../../src/redis/records.ts";
 import { createRefreshUser } from "../../src/refresh/refresh-user.ts";
+import { createAdmissions } from "../../src/webhook/admit.ts";
 import { useRedis } from "../support/redis.ts";
 import { testUser } from "../support/signer.ts";
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createRefresh } from "../../src/compose/create-refresh.ts";
-import { loadFlags } from "../../src/flags/load-flags.ts";
+import { loadDefinitions } from "../../src/load-definitions.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
@@ -15,7 +15,8 @@ beforeEach(async () => {
 
 afterEach(() => stack.close());
 
-const open = async () => createRefresh(stack.config, stack.world, stack.store, await loadFlags(stack.config.flagsFile));
+const open = async () =>
+  createRefresh(stack.config, stack.world, stack.store, await loadDefinitions(stack.config.flagsFile));
 const tierOf = async () => (await stack.record(id))?.flags as { tier?: string; onboarded?: boolean } | undefined;
 
 describe("a write", () => {

@@ -1,5 +1,6 @@
-import type { TruthUser } from "../../src/emulator/truth-types.ts";
-import type { Profile } from "../../src/kinde/profile.ts";
+import type { Profile } from "kindling/contract";
+import type { TruthUser } from "../../packages/kinde-emulator/src/truth-types.ts";
+
 import type { Stack } from "../support/stack.ts";
 
 /** A user as compared: lists in a fixed order, grants by their keys. */

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { type EmbeddedRedis, startEmbeddedRedis } from "../../src/admin/embedded-redis.ts";
-import type { Running } from "../../src/compose/world.ts";
+import { type EmbeddedRedis, startEmbeddedRedis } from "../../src/demo/embedded-redis.ts";
+import type { Running } from "../../src/world.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { changes } from "./changes.ts";
 import { type DoomedWorkers, disasters, startDoomedWorkers, startStalledChecks } from "./disasters.ts";

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Worker } from "bullmq";
-import type { EmbeddedRedis } from "../../src/admin/embedded-redis.ts";
 import { openStore } from "../../src/compose/open-store.ts";
 import { runWorkers } from "../../src/compose/run-workers.ts";
-import type { Running } from "../../src/compose/world.ts";
+import type { EmbeddedRedis } from "../../src/demo/embedded-redis.ts";
+import type { Running } from "../../src/world.ts";
 import type { Stack } from "../support/stack.ts";
 import { startWire } from "../support/wire.ts";
 import type { Scene, Step } from "./scene.ts";

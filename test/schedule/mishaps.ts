@@ -1,4 +1,5 @@
-import type { Fault } from "../../src/emulator/fault-types.ts";
+import type { Fault } from "../../packages/kinde-emulator/src/fault-types.ts";
+
 import type { Scene, Step } from "./scene.ts";
 
 const times = (choice: number) => 1 + (choice % 3);

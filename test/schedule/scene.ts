@@ -1,5 +1,5 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { Emulator } from "../../src/emulator/index.ts";
+import type { Emulator } from "kinde-emulator";
 import type { Stack } from "../support/stack.ts";
 
 /** What one schedule plays with: users, organizations, roles and permissions of its own, on a stack it may share. */

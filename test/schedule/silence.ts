@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "vitest";
 import type { createRefresh } from "../../src/compose/create-refresh.ts";
-import { noteSweep } from "../../src/refresh/note-sweep.ts";
-import { beginSweep } from "../../src/refresh/sweep.ts";
+import { noteSweep } from "../../src/sweep/note-sweep.ts";
+import { beginSweep } from "../../src/sweep/sweep.ts";
 import { dropKeys, type Stack } from "../support/stack.ts";
 import { createScene, type Scene, type Step } from "./scene.ts";
 

@@ -1,4 +1,4 @@
-import type { Emulator, LogEntry } from "../../src/emulator/types.ts";
+import type { Emulator, LogEntry } from "../../packages/kinde-emulator/src/types.ts";
 
 /** Makes, at the instant a torn read strikes, the change that Kinde does tell of: it falls between the two calls. */
 export interface Tearing {

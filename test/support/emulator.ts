@@ -1,5 +1,5 @@
+import { createEmulator, type Emulator, type EmulatorOptions } from "kinde-emulator";
 import { inject } from "vitest";
-import { createEmulator, type Emulator, type EmulatorOptions } from "../../src/emulator/index.ts";
 
 /** An emulator with the key that all tests share. */
 export function startEmulator(options: EmulatorOptions = {}): Promise<Emulator> {

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { Emulator } from "../../src/emulator/index.ts";
+import type { Emulator } from "kinde-emulator";
 
 /** How a delivery by hand went: nobody repeats it. `0`: no answer at all. */
 export interface Posted {

@@ -1,5 +1,5 @@
 import { afterEach } from "vitest";
-import { type Spawned, spawnKindling } from "../admin/command-line.ts";
+import { type Spawned, spawnKindling } from "../cli/command-line.ts";
 
 /** Real `kindling` processes that end with their test, whatever became of it. */
 export function useProcesses() {

@@ -1,6 +1,6 @@
 import "vitest";
 import type { TestProject } from "vitest/node";
-import { startEmbeddedRedis } from "../../src/admin/embedded-redis.ts";
+import { startEmbeddedRedis } from "../../src/demo/embedded-redis.ts";
 
 declare module "vitest" {
   interface ProvidedContext {

@@ -1,6 +1,6 @@
 import { Redis } from "ioredis";
 import { afterAll, beforeAll } from "vitest";
-import { createKeys, type Keys } from "../../src/cache/keys.ts";
+import { createKeys, type Keys } from "../../src/redis/keys.ts";
 import { testRedisUrl } from "./redis-url.ts";
 import { uniquePrefix } from "./stack.ts";
 

@@ -1,13 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { Redis } from "ioredis";
+import type { Emulator, EmulatorOptions } from "kinde-emulator";
 import { openStore, type Store } from "../../src/compose/open-store.ts";
 import { runServer } from "../../src/compose/run-server.ts";
 import { runWorkers } from "../../src/compose/run-workers.ts";
-import type { Running, World } from "../../src/compose/world.ts";
 import { type Config, loadConfig } from "../../src/config.ts";
-import type { Emulator, EmulatorOptions } from "../../src/emulator/index.ts";
 import { createLog, type Log } from "../../src/log.ts";
+import type { Running, World } from "../../src/world.ts";
 import { startEmulator } from "./emulator.ts";
 import { testRedisUrl } from "./redis-url.ts";
 

@@ -1,0 +1,138 @@
+import { parseArgs } from "node:util";
+import { createEmulator } from "./create-emulator.ts";
+import type { Emulator, LogEntry } from "./types.ts";
+
+/** What the command line may touch of its process. */
+export interface CommandLine {
+  stdout: { write(text: string): unknown };
+  stderr: { write(text: string): unknown };
+  /** Aborted when the emulator is to stop. */
+  signal: AbortSignal;
+}
+
+const help = `Usage: kinde-emulator [options]
+
+Kinde on localhost: tokens, Management API, webhooks, faults on demand.
+Ctrl-C stops it; everything it holds is lost then.
+
+Options:
+  --users <count>    users to begin with (default: 100)
+  --seed <number>    another seed, another population (default: 1)
+  --port <port>      TCP port, 0 for any free one (default: 4000)
+  --host <address>   address to listen on (default: 127.0.0.1)
+  --webhook <url>    deliver every event to this URL
+  --verbose          write every call, event and delivery to standard error
+  --help             show this help
+
+Examples:
+  kinde-emulator --users 1000
+  kinde-emulator --port 0 --webhook http://localhost:3000/webhooks/kinde
+  curl -X POST http://127.0.0.1:4000/__emulator/kinde/createUser -d '[{"email": "a@example.com"}]'
+
+Exit codes:
+  0    stopped as asked
+  1    unexpected failure
+  2    bad arguments, or the port is taken
+`;
+
+const options = {
+  users: { type: "string", default: "100" },
+  seed: { type: "string", default: "1" },
+  port: { type: "string", default: "4000" },
+  host: { type: "string", default: "127.0.0.1" },
+  webhook: { type: "string" },
+  verbose: { type: "boolean", default: false },
+  help: { type: "boolean", short: "h", default: false },
+} as const;
+
+/**
+ * Runs `kinde-emulator` until its signal is aborted.
+ *
+ * @param args without the interpreter and the script
+ * @returns the exit code; whatever failed is on standard error in one line
+ */
+export async function runEmulator(args: readonly string[], { stdout, stderr, signal }: CommandLine): Promise<number> {
+  const refuse = (problem: string) => {
+    stderr.write(`error: ${problem}\n`);
+    return 2;
+  };
+  let values: ReturnType<typeof parse>;
+  try {
+    values = parse(args);
+  } catch (error) {
+    return refuse(`${error instanceof Error ? error.message.split("\n")[0] : error} See --help.`);
+  }
+  if (values.help) {
+    stdout.write(help);
+    return 0;
+  }
+  const { host, webhook, verbose } = values;
+  const users = wholeNumber(values.users, 10_000_000);
+  const seed = wholeNumber(values.seed, 2 ** 31);
+  const port = wholeNumber(values.port, 65_535);
+  if (users === undefined) return refuse("--users must be a whole number from 0 to 10000000.");
+  if (seed === undefined) return refuse(`--seed must be a whole number from 0 to ${2 ** 31}.`);
+  if (port === undefined) return refuse("--port must be a whole number from 0 to 65535.");
+  if (webhook !== undefined && !(/^https?:\/\//.test(webhook) && URL.canParse(webhook))) {
+    return refuse("--webhook must be a URL such as http://localhost:3000/webhooks/kinde.");
+  }
+  let emulator: Emulator;
+  try {
+    const onEvent = (entry: LogEntry) => stderr.write(`${JSON.stringify(entry)}\n`);
+    emulator = await createEmulator({ users, seed, port, host, ...(verbose && { onEvent }) });
+  } catch (error) {
+    const problem = addressProblem(error, host, port);
+    if (problem === undefined) throw error;
+    return refuse(problem);
+  }
+  try {
+    if (webhook !== undefined) emulator.webhooks.register({ url: webhook });
+    stdout.write(`${welcome(emulator, webhook)}\n`);
+    if (!signal.aborted) await new Promise((resolve) => signal.addEventListener("abort", resolve, { once: true }));
+    return 0;
+  } finally {
+    await emulator.close();
+  }
+}
+
+function parse(args: readonly string[]) {
+  return parseArgs({ args: [...args], options, strict: true }).values;
+}
+
+function wholeNumber(text: string, max: number): number | undefined {
+  return /^\d+$/.test(text) && Number(text) <= max ? Number(text) : undefined;
+}
+
+const addressProblems: Readonly<Record<string, string>> = {
+  EADDRINUSE: "is taken by another process: choose another port",
+  EACCES: "needs more rights than this process has: choose a port above 1023",
+  EADDRNOTAVAIL: "is not an address of this machine",
+  ENOTFOUND: "is not an address of this machine",
+};
+
+function addressProblem(error: unknown, host: string, port: number): string | undefined {
+  if (!(error instanceof Error) || !("code" in error)) return undefined;
+  const problem = addressProblems[String(error.code)];
+  return problem && `${host}:${port} ${problem}.`;
+}
+
+function welcome({ url, clientId, clientSecret, kinde }: Emulator, webhook: string | undefined): string {
+  const users = `${kinde.userCount.toLocaleString("en-US")} user${kinde.userCount === 1 ? "" : "s"}`;
+  return [
+    `Emulated Kinde listening on ${url} with ${users}.`,
+    "",
+    "Environment for Kindling:",
+    `  export KINDE_DOMAIN=${url}`,
+    `  export KINDE_MANAGEMENT_CLIENT_ID=${clientId}`,
+    `  export KINDE_MANAGEMENT_CLIENT_SECRET=${clientSecret}`,
+    "",
+    "Control:",
+    `  curl ${url}                                 every command, with examples`,
+    `  curl ${url}/__emulator                      the current state`,
+    `  curl '${url}/__emulator/users?limit=5'      some user ids`,
+    "",
+    webhook === undefined
+      ? `Webhooks: none. curl -X POST ${url}/__emulator/webhooks -d '{"url": "http://localhost:3000/webhooks/kinde"}'`
+      : `Webhooks: every event goes to ${webhook}`,
+  ].join("\n");
+}

@@ -1,0 +1,20 @@
+export type { UserClaims } from "./definitions/claims.ts";
+export { fresh } from "./definitions/computed.ts";
+export {
+  type Definitions as Flags,
+  defineFlags,
+  type FlagDeclarations,
+  type FlagValues,
+  type InferFlags,
+  type Misfit,
+} from "./definitions/define-flags.ts";
+export type { FlagDefinition, Freshness, Reading } from "./definitions/definition.ts";
+export { type GrantOptions, permission, plan, role } from "./definitions/grants.ts";
+export { property } from "./definitions/property.ts";
+export { KindlingError, type KindlingErrorCode } from "./errors.ts";
+export type { Agreement, ExtraPart, Grant, Membership, Profile } from "./profile.ts";
+export { createReader } from "./reader/create-reader.ts";
+export type { ReaderRedis, Subscriber } from "./reader/redis.ts";
+export type { Reader, ReaderOptions, ReadOptions, ReadResult, ReadStatus } from "./reader/types.ts";
+export { createWriter } from "./writer/create-writer.ts";
+export type { PropertyValue, SetOptions, SetResult, Writer, WriterOptions } from "./writer/types.ts";

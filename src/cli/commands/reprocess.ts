@@ -1,0 +1,124 @@
+import type { Command } from "commander";
+import { KindlingError } from "kindling";
+import { openKinde } from "../../compose/open-kinde.ts";
+import type { Store } from "../../compose/open-store.ts";
+import { KindeError } from "../../errors.ts";
+import { listEveryone, listMembers } from "../../kinde/list-users.ts";
+import type { ManagementApi } from "../../kinde/management-api.ts";
+import { createBookmark } from "../../refresh/bookmark.ts";
+import { reenqueue } from "../../refresh/reenqueue.ts";
+import { type WalkResult, walk } from "../../refresh/reprocess.ts";
+import { countWords, plural } from "../../words.ts";
+import { parseOrganizationCode, parseUserIds, wholeNumber } from "../arguments.ts";
+import { exitCodesHelp } from "../exit-codes.ts";
+import { jsonOption, type ReportOptions, report } from "../output/report.ts";
+import { createProgress } from "../progress.ts";
+import type { CommandContext, Terminal } from "../terminal.ts";
+import { withStore } from "../with-store.ts";
+
+interface ReprocessOptions extends ReportOptions {
+  org?: string;
+  failed?: boolean;
+  all?: boolean;
+  restart?: boolean;
+  backlog: number;
+}
+
+/** What the command answers. */
+interface Reprocessed extends Pick<WalkResult, "enqueued" | "complete"> {
+  /** `refresh`: at normal priority. `bulk`: when there is room. */
+  queue: "refresh" | "bulk";
+  /** With `--all`: users that an earlier, interrupted run had enqueued. */
+  resumedAt?: number;
+}
+
+const help = `
+User ids go to the refresh queue, at normal priority. --failed, --org and --all go to the bulk
+queue, behind everything that webhooks ask for; where it holds --backlog jobs --org and --all
+wait for workers. Where failures are of a missing scope or a refused token, --failed has the fleet
+begin with a new access token, since scopes are in the token; Kinde bills each that it issues.
+--all can be stopped with Ctrl-C: run it again, anywhere, and it goes on.
+
+Examples:
+  kindling reprocess kp_0123456789abcdef0123456789abcdef
+  kindling reprocess --org org_0123456789a
+  kindling reprocess --failed --json
+  kindling reprocess --all
+
+${exitCodesHelp("Kinde has no such organization, or rejects the call")}`;
+
+/** `kindling reprocess`: has users refreshed, whatever their records say. */
+export function addReprocess(program: Command, { terminal }: CommandContext): void {
+  program
+    .command("reprocess")
+    .description("refresh users again: some, an organization's, the failed ones, or all")
+    .argument("[userId...]", "ids of users", parseUserIds)
+    .option("--org <code>", "all members of an organization", parseOrganizationCode)
+    .option("--failed", "all users whose refresh gave up")
+    .option("--all", "all users Kinde has")
+    .option("--restart", "with --all: start anew, not where an interrupted run stopped")
+    .option("--backlog <jobs>", "jobs that may wait in the bulk queue", wholeNumber(1, 10_000_000), 20_000)
+    .option(...jsonOption)
+    .addHelpText("after", help)
+    .action(async (userIds: readonly string[], options: ReprocessOptions, command: Command) => {
+      checkChoice(userIds, options, command);
+      const result = await reprocess(terminal, userIds, options);
+      report(terminal, options, result, render);
+      if (result.complete) return;
+      terminal.stderr.write(options.all === true ? "Stopped: run it again to go on.\n" : "Stopped.\n");
+      terminal.stopSignal().throwIfAborted();
+    });
+}
+
+function checkChoice(userIds: readonly string[], { org, failed, all, restart }: ReprocessOptions, command: Command) {
+  const chosen = [userIds[0], org, failed, all].filter((choice) => choice !== undefined);
+  if (chosen.length !== 1)
+    command.error("error: reprocess takes user ids, --org, --failed or --all: exactly one of them");
+  if (restart === true && all !== true) command.error("error: --restart goes with --all only");
+}
+
+function reprocess(terminal: Terminal, userIds: readonly string[], options: ReprocessOptions): Promise<Reprocessed> {
+  return withStore(terminal, async (store, config) => {
+    if (userIds.length > 0) {
+      await store.queues.enqueueReprocess(userIds, "refresh");
+      return { enqueued: userIds.length, queue: "refresh", complete: true };
+    }
+    if (options.failed === true) return reprocessFailed(store);
+    const api = openKinde(config, terminal.world, store);
+    return walkListing(terminal, store, api, options);
+  });
+}
+
+async function reprocessFailed(store: Store): Promise<Reprocessed> {
+  const failures = await store.users.failures();
+  await reenqueue(
+    store,
+    failures.map(({ member, failure }) => ({ kind: "user", member, code: failure.code })),
+  );
+  return { enqueued: failures.length, queue: "bulk", complete: true };
+}
+
+async function walkListing(
+  { stderr, world, stopSignal }: Terminal,
+  { redis, keys, queues }: Store,
+  api: ManagementApi,
+  { org, restart = false, backlog }: ReprocessOptions,
+): Promise<Reprocessed> {
+  const shared = { queues, backlog, progress: createProgress(stderr, world.now), signal: stopSignal(), now: world.now };
+  if (org === undefined) {
+    const bookmark = createBookmark(redis, keys);
+    return { ...(await walk({ ...shared, listing: listEveryone(api), bookmark, restart })), queue: "bulk" };
+  }
+  try {
+    const { enqueued, complete } = await walk({ ...shared, listing: listMembers(api, org) });
+    return { enqueued, complete, queue: "bulk" };
+  } catch (error) {
+    if (!(error instanceof KindeError) || error.code !== "kinde_not_found") throw error;
+    throw new KindlingError("organization_not_found", `Kinde has no organization ${org}.`, { cause: error });
+  }
+}
+
+function render({ enqueued, queue, resumedAt = 0 }: Reprocessed): string {
+  const earlier = resumedAt > 0 ? `, ${countWords(resumedAt)} of them in an earlier run` : "";
+  return `Enqueued ${plural(enqueued, "user")}${queue === "bulk" ? " at low priority" : ""}${earlier}.`;
+}

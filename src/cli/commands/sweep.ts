@@ -1,0 +1,55 @@
+import type { Command } from "commander";
+import { currentSweep } from "../../sweep/current-sweep.ts";
+import { failedSweep } from "../../sweep/failed-sweep.ts";
+import { waitForSweep } from "../../sweep/wait-for-sweep.ts";
+import { countWords, plural } from "../../words.ts";
+import { exitCodesHelp } from "../exit-codes.ts";
+import { jsonOption, type ReportOptions, report } from "../output/report.ts";
+import { createProgress } from "../progress.ts";
+import type { CommandContext } from "../terminal.ts";
+import { withStore } from "../with-store.ts";
+
+const help = `
+A worker does it, page by page, behind what webhooks ask for; one sweep at a time in the fleet.
+The users it finds different are refreshed after it. Sweeps come by themselves every
+KINDLING_SWEEP_INTERVAL (15m); \`kindling status\` tells of the last one.
+
+Examples:
+  kindling sweep
+  kindling sweep --wait --json
+
+${exitCodesHelp("the sweep gave up, or an unexpected failure")}`;
+
+/** `kindling sweep`: compare all of Kinde's users with their records, now. */
+export function addSweep(program: Command, { terminal }: CommandContext): void {
+  program
+    .command("sweep")
+    .description("compare all users with Kinde now, and refresh those who differ")
+    .option("--wait", "wait until it is through, and show how far it is")
+    .option(...jsonOption)
+    .addHelpText("after", help)
+    .action(async (options: ReportOptions & { wait?: boolean }) => {
+      const result = await withStore(terminal, async ({ queues, sweeps }) => {
+        const [before, failedBefore] = await Promise.all([sweeps.last(), failedSweep(queues)]);
+        const underWay = (await currentSweep(queues)) !== undefined;
+        await queues.enqueueSweep();
+        if (options.wait !== true) return { started: !underWay };
+        const progress = createProgress(terminal.stderr, terminal.world.now);
+        const finished = await waitForSweep({
+          queues,
+          sweeps,
+          after: before?.mark.number ?? 0,
+          afterFailed: failedBefore?.id,
+          progress,
+          signal: terminal.stopSignal(),
+        });
+        return { started: !underWay, finished };
+      });
+      report(terminal, options, result, ({ started, finished }) => {
+        if (finished === undefined) return started ? "A sweep is under way." : "A sweep was under way already.";
+        const { users, different, missing, unlisted } = finished;
+        const found = [`${countWords(different)} different`, `${countWords(missing)} missing`];
+        return `${plural(users, "user")} compared: ${found.join(", ")}, ${countWords(unlisted)} gone or unlisted.`;
+      });
+    });
+}

@@ -1,0 +1,68 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { openStore, type Store } from "../compose/open-store.ts";
+import { runServer } from "../compose/run-server.ts";
+import { runWorkers } from "../compose/run-workers.ts";
+import { type Config, loadConfig } from "../config.ts";
+import { runMetrics } from "../http/metrics/run-metrics.ts";
+import { createLog, errorFields, type Log } from "../log.ts";
+import type { Running } from "../world.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** The long-running parts. */
+export type Service = "server" | "worker";
+
+/**
+ * Runs services until the terminal's stop signal, then lets them finish what is in hand, within
+ * `KINDLING_SHUTDOWN_TIMEOUT` even when Redis is gone: what could not be finished is taken over by another process.
+ *
+ * @throws {ConfigurationError} {RedisError} when they cannot start; nothing is left running then
+ */
+export async function runServices(terminal: Terminal, services: readonly Service[]): Promise<void> {
+  const config = loadConfig(terminal.env);
+  const log = createLog(config.logLevel);
+  const stop = terminal.stopSignal();
+  const store = await openStore(config, terminal.world, log);
+  const running: Running[] = [];
+  try {
+    // Workers first: they load the flags file, and what is wrong with it should show before a port is taken.
+    if (services.includes("worker")) running.push(await runWorkers(config, terminal.world, log, store));
+    if (services.includes("server")) {
+      running.push(await runServer(config, terminal.world, log, store));
+      const metrics = await runMetrics(config, terminal.world, log, store);
+      if (metrics !== undefined) running.push(metrics);
+    }
+  } catch (error) {
+    await shutDown(config, log, running, store);
+    throw error;
+  }
+  await aborted(stop);
+  log.info({ timeoutMs: config.shutdownTimeoutMs }, "stopping");
+  const finished = await shutDown(config, log, running, store);
+  if (finished) log.info({}, "stopped");
+  else log.warn({ timeoutMs: config.shutdownTimeoutMs }, "stopped with work in hand: others take it over");
+}
+
+async function shutDown(config: Config, log: Log, running: readonly Running[], store: Store): Promise<boolean> {
+  const bound = new AbortController();
+  const closed = closeAll(running, store).catch((error: unknown) => log.warn(errorFields(error), "not closed cleanly"));
+  const finished = await Promise.race([
+    closed.then(() => true),
+    delay(config.shutdownTimeoutMs, false, { signal: bound.signal }).catch(() => false),
+  ]);
+  bound.abort();
+  store.redis.disconnect();
+  return finished;
+}
+
+async function closeAll(running: readonly Running[], store: Store): Promise<void> {
+  const closed = await Promise.allSettled(running.map((service) => service.close()));
+  await store.close();
+  for (const result of closed) if (result.status === "rejected") throw result.reason;
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,132 @@
+import type { Store } from "../compose/open-store.ts";
+import type { Config } from "../config.ts";
+import type { Failure } from "../redis/ledger.ts";
+import type { Queues } from "../redis/queues.ts";
+import { listFailures } from "../refresh/failures.ts";
+import { currentSweep } from "../sweep/current-sweep.ts";
+import { failedSweep } from "../sweep/failed-sweep.ts";
+import type { SweepState } from "../sweep/sweep.ts";
+import type { FinishedSweep } from "../sweep/sweep-log.ts";
+import { countRecords, type RecordCount } from "./count-records.ts";
+import { findWarnings, type Warning } from "./find-warnings.ts";
+import { type Freshness, readFreshness } from "./read-freshness.ts";
+
+/** How a deployment stands, and who was left behind. */
+export interface Status extends Figures {
+  lastFailures: ({ kind: "user" | "fanout"; member: string } & Failure)[];
+}
+
+/** How a deployment stands. Times and durations in milliseconds. */
+export interface Figures {
+  prefix: string;
+  /** What an operator should look at. */
+  warnings: Warning[];
+  queues: Record<"refresh" | "bulk" | "fanout", QueueStatus>;
+  ledger: Record<"users" | "fanouts", { size: number; oldestAgeMs: number; failed: number }>;
+  calls: { pausedMs: number; inUse: number; available: number; perMinute: number; atOnce: number };
+  records: RecordCount;
+  sweep: SweepStatus;
+  /** By what became of them, then by type. */
+  events: { duplicate: number } & Record<string, number | Record<string, number>>;
+  /** How far the records are from the truth. */
+  freshness: Freshness;
+}
+
+/** Sweeps, and whether the store holds everybody; instants in milliseconds since the epoch. */
+export interface SweepStatus {
+  /** Since when everybody is held; `null` while the store is being filled. */
+  completeSince: number | null;
+  last: FinishedSweep | null;
+  /** The one under way. */
+  current: SweepState | null;
+  /** Why the last one gave up; `null` where one has gone through since. */
+  failed: { failedAt: number; reason: string } | null;
+  /** When the next one is due; `null` without a schedule. */
+  next: number | null;
+}
+
+/** One queue. `delayed` jobs wait for a retry or a burst's end, `failed` ones gave up. */
+export interface QueueStatus {
+  waiting: number;
+  active: number;
+  delayed: number;
+  failed: number;
+  paused: boolean;
+}
+
+const failuresShown = 5;
+
+/** The figures, and the last failures: for these all of them are read, which may be very many. */
+export async function readStatus(store: Store, config: Config, now: number): Promise<Status> {
+  const [figures, failures] = await Promise.all([readFigures(store, config, now), listFailures(store)]);
+  return { ...figures, lastFailures: failures.slice(0, failuresShown) };
+}
+
+/** Reads how a deployment stands, in a handful of round trips. */
+export async function readFigures(store: Store, { prefix, calls }: Config, now: number): Promise<Figures> {
+  const { queues, users, fanouts, budget, redis, keys } = store;
+  const [ofQueues, ofUsers, ofFanouts, budgetState, records, counts, sweep, freshness] = await Promise.all([
+    Promise.all([readQueue(queues.refresh), readQueue(queues.bulk), readQueue(queues.fanout)]),
+    users.size(),
+    fanouts.size(),
+    budget.state(),
+    countRecords(redis, keys),
+    redis.hgetall(keys.ledgerPart("counts")),
+    readSweep(store),
+    readFreshness(store, now),
+  ]);
+  const [refresh, bulk, fanout] = ofQueues;
+  return {
+    prefix,
+    warnings: findWarnings({ ...freshness, sweep }),
+    queues: { refresh, bulk, fanout },
+    ledger: { users: ofUsers, fanouts: ofFanouts },
+    calls: { ...budgetState, ...calls },
+    records,
+    sweep,
+    events: groupCounts(counts),
+    freshness,
+  };
+}
+
+async function readSweep({ completeness, sweeps, queues }: Store): Promise<SweepStatus> {
+  const [since, last, current, failed, schedule] = await Promise.all([
+    completeness.since(),
+    sweeps.last(),
+    currentSweep(queues),
+    failedSweep(queues),
+    queues.sweep.getJobScheduler("tick"),
+  ]);
+  return {
+    completeSince: since ?? null,
+    last: last ?? null,
+    current: current?.state ?? null,
+    failed:
+      failed !== undefined && failed.failedAt > (last?.finishedAt ?? 0)
+        ? { failedAt: failed.failedAt, reason: failed.reason }
+        : null,
+    next: schedule?.next ?? null,
+  };
+}
+
+async function readQueue(queue: Queues["refresh" | "bulk" | "fanout"]): Promise<QueueStatus> {
+  const [counts, paused] = await Promise.all([
+    queue.getJobCounts("waiting", "prioritized", "active", "delayed", "failed"),
+    queue.isPaused(),
+  ]);
+  const { waiting = 0, prioritized = 0, active = 0, delayed = 0, failed = 0 } = counts;
+  return { waiting: waiting + prioritized, active, delayed, failed, paused };
+}
+
+// Fields are `duplicate`, or what became of the event and its type: `accepted:user.created`.
+function groupCounts(fields: Readonly<Record<string, string>>): Figures["events"] {
+  const events: Figures["events"] = { duplicate: Number(fields.duplicate ?? 0) };
+  for (const [field, text] of Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const colon = field.indexOf(":");
+    if (colon === -1) continue;
+    const group = field.slice(0, colon);
+    const types = events[group];
+    events[group] = { ...(typeof types === "object" && types), [field.slice(colon + 1)]: Number(text) };
+  }
+  return events;
+}

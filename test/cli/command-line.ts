@@ -1,0 +1,129 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { PassThrough } from "node:stream";
+import { fileURLToPath } from "node:url";
+import { runKindling } from "../../src/cli/run-kindling.ts";
+import { Interrupted, type Terminal } from "../../src/cli/terminal.ts";
+import type { Config } from "../../src/config.ts";
+import { until } from "../support/until.ts";
+
+/** What a command line left behind. */
+export interface Ran {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+  /** Standard output read as the one JSON document it must be. */
+  json: unknown;
+}
+
+/** Settings of a configuration, by their environment names. */
+export function envOf(config: Config): Record<string, string> {
+  return {
+    KINDE_DOMAIN: config.domain,
+    KINDE_MANAGEMENT_CLIENT_ID: config.clientId,
+    KINDE_MANAGEMENT_CLIENT_SECRET: config.clientSecret,
+    REDIS_URL: config.redisUrl,
+    HOST: config.host,
+    PORT: "0",
+    KINDLING_PREFIX: config.prefix,
+    KINDLING_FLAGS: config.flagsFile,
+    KINDLING_SWEEP_INTERVAL: "0s",
+    KINDLING_AUDIT_INTERVAL: "0s",
+    KINDLING_CALLS_PER_MINUTE: String(config.calls.perMinute),
+    KINDLING_CALLS_AT_ONCE: String(config.calls.atOnce),
+  };
+}
+
+export interface InProcessOptions {
+  /** Both streams count as a terminal. */
+  isTTY?: boolean;
+  /** Pressed Ctrl-C. */
+  interrupt?: AbortController;
+  /** Sees standard error and output as they come. */
+  onOutput?: (text: string) => void;
+}
+
+/** Runs one command line within this process. */
+export async function kindling(
+  args: readonly string[],
+  env: Record<string, string>,
+  { isTTY = false, interrupt = new AbortController(), onOutput = () => undefined }: InProcessOptions = {},
+): Promise<Ran> {
+  const [stdout, stderr] = [collect(isTTY, onOutput), collect(isTTY, onOutput)];
+  const terminal: Terminal = {
+    env,
+    stdout: stdout.stream,
+    stderr: stderr.stream,
+    world: { fetch, now: Date.now },
+    stopSignal: () => interrupt.signal,
+  };
+  const code = await runKindling(args, terminal);
+  return ran(code, stdout.text(), stderr.text());
+}
+
+/** Presses Ctrl-C in a command that runs in-process. */
+export function pressCtrlC(interrupt: AbortController): void {
+  interrupt.abort(new Interrupted("SIGINT"));
+}
+
+function collect(isTTY: boolean, onOutput: (text: string) => void) {
+  let text = "";
+  const stream = Object.assign(new PassThrough(), { isTTY, columns: 120 });
+  stream.on("data", (chunk: Buffer) => {
+    text += chunk.toString();
+    onOutput(text);
+  });
+  return { stream, text: () => text + (stream.read()?.toString() ?? "") };
+}
+
+/** A `kindling` process. */
+export interface Spawned {
+  child: ChildProcess;
+  /** What it wrote so far. */
+  stdout(): string;
+  stderr(): string;
+  /** Resolves with the first match in what it writes. */
+  says(pattern: RegExp): Promise<RegExpExecArray>;
+  ended: Promise<Ran>;
+}
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+
+/** Starts a real process, which sees no setting but those given. */
+export function spawnKindling(args: readonly string[], env: Record<string, string>): Spawned {
+  const child = spawn(process.execPath, ["--import", "tsx", "src/cli/main.ts", ...args], {
+    cwd: root,
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let [stdout, stderr] = ["", ""];
+  child.stdout.on("data", (chunk: Buffer) => {
+    stdout += chunk.toString();
+  });
+  child.stderr.on("data", (chunk: Buffer) => {
+    stderr += chunk.toString();
+  });
+  const ended = new Promise<Ran>((resolve) => child.once("close", (code) => resolve(ran(code, stdout, stderr))));
+  return {
+    child,
+    stdout: () => stdout,
+    stderr: () => stderr,
+    says: (pattern) =>
+      until(() => {
+        const found = pattern.exec(stdout + stderr);
+        if (found === null) throw new Error(`Not said yet: ${pattern}. It says: ${stdout}${stderr}`);
+        return found;
+      }),
+    ended,
+  };
+}
+
+function ran(code: number | null, stdout: string, stderr: string): Ran {
+  return {
+    code,
+    stdout,
+    stderr,
+    get json() {
+      return JSON.parse(stdout) as unknown;
+    },
+  };
+}

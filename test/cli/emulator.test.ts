@@ -1,0 +1,95 @@
+import { createEmulator } from "kinde-emulator";
+import { afterEach, describe, expect, it } from "vitest";
+import { loadConfig } from "../../src/config.ts";
+import { testRedisUrl } from "../support/redis-url.ts";
+import { dropKeys, uniquePrefix } from "../support/stack.ts";
+import { kindling, type Spawned, spawnKindling } from "./command-line.ts";
+
+let process: Spawned | undefined;
+
+afterEach(async () => {
+  process?.child.kill("SIGKILL");
+  await process?.ended;
+  process = undefined;
+});
+
+const setting = async (name: string) => (await process?.says(new RegExp(`export ${name}=(\\S+)`)))?.[1] ?? "";
+
+describe("kindling emulator", () => {
+  it("prints settings that work, holds the users asked for, delivers to the webhook, and ends with 0", async () => {
+    const webhook = "http://127.0.0.1:1/webhooks/kinde";
+    process = spawnKindling(["emulator", "--users", "12", "--seed", "7", "--port", "0", "--webhook", webhook], {});
+    const domain = await setting("KINDE_DOMAIN");
+    const answer = await fetch(`${domain}/oauth2/token`, {
+      method: "POST",
+      body: new URLSearchParams({
+        grant_type: "client_credentials",
+        client_id: await setting("KINDE_MANAGEMENT_CLIENT_ID"),
+        client_secret: await setting("KINDE_MANAGEMENT_CLIENT_SECRET"),
+        audience: `${domain}/api`,
+      }),
+    });
+    expect(answer.status).toBe(200);
+    await process.says(/Webhooks: every event goes to http:\/\/127\.0\.0\.1:1\//);
+    const control = /curl (\S+\/__emulator) /.exec(process.stdout())?.[1] ?? "";
+    const state = (await (await fetch(control)).json()) as { users: number; webhooks: { endpoint: string }[] };
+    expect(state.users).toBe(12);
+    expect(state.webhooks.map(({ endpoint }) => endpoint)).toEqual([webhook]);
+    process.child.kill("SIGINT");
+    expect(await process.ended).toMatchObject({ code: 0, stderr: "" });
+  });
+
+  it("prints settings that work where it listens on every address, too", async () => {
+    process = spawnKindling(["emulator", "--host", "0.0.0.0", "--port", "0"], {});
+    const domain = await setting("KINDE_DOMAIN");
+    const configuration = await fetch(`${domain}/.well-known/openid-configuration`);
+    expect(await configuration.json()).toMatchObject({ issuer: domain });
+    const env = {
+      KINDE_DOMAIN: domain,
+      KINDE_MANAGEMENT_CLIENT_ID: await setting("KINDE_MANAGEMENT_CLIENT_ID"),
+      KINDE_MANAGEMENT_CLIENT_SECRET: await setting("KINDE_MANAGEMENT_CLIENT_SECRET"),
+      REDIS_URL: testRedisUrl(),
+      KINDLING_PREFIX: uniquePrefix(),
+    };
+    const { ids } = (await (await fetch(`${domain}/__emulator/users?limit=1`)).json()) as { ids: string[] };
+    const { json, stderr } = await kindling(["inspect", String(ids[0]), "--live", "--json"], env);
+    expect(stderr).toBe("");
+    expect(json).toMatchObject({ live: { exists: true } });
+    await dropKeys(loadConfig(env));
+  });
+
+  it("the seed decides who the users are", async () => {
+    const idsOf = async (seed: string) => {
+      process = spawnKindling(["emulator", "--users", "2", "--seed", seed, "--port", "0"], {});
+      const domain = await setting("KINDE_DOMAIN");
+      const { ids } = (await (await fetch(`${domain}/__emulator/users`)).json()) as { ids: string[] };
+      process.child.kill("SIGTERM");
+      expect((await process.ended).code).toBe(0);
+      return ids;
+    };
+    const first = await idsOf("1");
+    expect(await idsOf("1")).toEqual(first);
+    expect(await idsOf("2")).not.toEqual(first);
+  });
+
+  it("says in one line that its port is taken, and exits with 2", async () => {
+    const emulator = await createEmulator();
+    try {
+      const port = new URL(emulator.url).port;
+      expect(await kindling(["emulator", "--port", port], {})).toMatchObject({
+        code: 2,
+        stdout: "",
+        stderr: `error: 127.0.0.1:${port} is taken by another process: choose another port.\n`,
+      });
+    } finally {
+      await emulator.close();
+    }
+  });
+
+  it("--verbose tells calls on standard error", async () => {
+    process = spawnKindling(["emulator", "--port", "0", "--verbose"], {});
+    await fetch(`${await setting("KINDE_DOMAIN")}/.well-known/jwks`);
+    await process.says(/"type":"call","method":"GET"/);
+    expect(process.stdout()).not.toContain('"type":"call"');
+  });
+});

@@ -1,0 +1,188 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { beginAudit, noteVerdict } from "../../src/audit/audit.ts";
+import { beginSweep } from "../../src/sweep/sweep.ts";
+import { type Stack, startStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+import { envOf, kindling } from "./command-line.ts";
+
+let stack: Stack;
+let env: Record<string, string>;
+
+beforeEach(async () => {
+  stack = await startStack({ workers: false });
+  env = envOf(stack.config);
+});
+
+afterEach(() => stack.close());
+
+const failure = {
+  code: "kinde_forbidden",
+  message: "Give it the scope.",
+  failedAt: Date.now() - 60_000,
+  attempts: 1,
+  final: true,
+};
+
+async function commitRecords(count: number) {
+  const record = { flags: {}, status: "present", fetchedAt: 1, ticket: 1, schema: "s" } as const;
+  const pipeline = stack.store.redis.pipeline();
+  for (let index = 0; index < count; index += 1) {
+    pipeline.set(stack.store.keys.flags(`kp_${index}`), JSON.stringify(record));
+    pipeline.set(stack.store.keys.profile(`kp_${index}`), "{}");
+  }
+  await pipeline.exec();
+}
+
+describe("kindling status", () => {
+  it("tells what webhooks left: events, ledger, queues", async () => {
+    stack.subscribe();
+    const { id } = stack.emulator.kinde.createUser();
+    stack.emulator.kinde.suspendUser(id);
+    stack.emulator.kinde.createOrganization();
+    stack.emulator.kinde.emit("subscriber.created", {});
+    await stack.emulator.deliveries.settled();
+    const [delivery] = stack.emulator.deliveries.list();
+    await stack.emulator.deliveries.redeliver(delivery?.eventId ?? "");
+    // The burst's second refresh waits for quiet, then counts as waiting too.
+    await until(async () => {
+      const { code, json } = await kindling(["status", "--json"], env);
+      expect(code).toBe(0);
+      expect(json).toMatchObject({
+        prefix: stack.config.prefix,
+        queues: { refresh: { active: 0, failed: 0 }, bulk: { waiting: 0 }, fanout: { waiting: 1 } },
+        ledger: { users: { size: 1, failed: 0 }, fanouts: { size: 1, failed: 0 } },
+        events: {
+          duplicate: 1,
+          accepted: { "user.created": 1, "user.updated": 1, "organization.created": 1 },
+          ignored: { "subscriber.created": 1 },
+        },
+        lastFailures: [],
+      });
+    });
+    const { stdout } = await kindling(["status"], env);
+    expect(stdout).toMatch(/users +1 outstanding +oldest /);
+    expect(stdout).toMatch(/accepted +user\.created +1/);
+    expect(stdout).toMatch(/duplicate +1/);
+  });
+
+  it("tells a pause of calls to Kinde, and what the budget is", async () => {
+    await stack.store.budget.pause(60_000);
+    const { json } = await kindling(["status", "--json"], env);
+    expect(json).toMatchObject({ calls: { inUse: 0, available: 100, perMinute: 100_000, atOnce: 100 } });
+    const { stdout } = await kindling(["status"], env);
+    expect(stdout).toMatch(/now +paused for (1 m|59 s)/);
+  });
+
+  it("shows the last failures of users and fan-outs, and still exits with 0", async () => {
+    await stack.store.users.fail("kp_1", { ...failure, failedAt: failure.failedAt - 60_000 });
+    await stack.store.fanouts.fail("role:r1", failure);
+    const { code, json, stdout } = await kindling(["status", "--json"], env);
+    expect(code).toBe(0);
+    expect(json).toMatchObject({
+      ledger: { users: { failed: 1 }, fanouts: { failed: 1 } },
+      lastFailures: [
+        { kind: "fanout", member: "role:r1", code: "kinde_forbidden" },
+        { kind: "user", member: "kp_1", attempts: 1, final: true },
+      ],
+    });
+    expect(stdout).not.toContain(stack.config.clientSecret);
+    expect((await kindling(["status"], env)).stdout).toMatch(/role:r1 +kinde_forbidden +1 m( \d+ s)? ago/);
+  });
+
+  it("counts records and tombstones", async () => {
+    await commitRecords(30);
+    await stack.store.records.bury("kp_7", { flags: {}, status: "deleted", fetchedAt: 1, ticket: 2, schema: "s" });
+    const { json } = await kindling(["status", "--json"], env);
+    const { records } = json as { records: { present: number; deleted: number } };
+    expect(records.present).toBeGreaterThanOrEqual(29);
+    expect(records).toMatchObject({ present: 29, deleted: 1, exact: true });
+  });
+
+  it("estimates the records of many users from a sample, and says so", async () => {
+    await commitRecords(40_000);
+    const { json } = await kindling(["status", "--json"], env);
+    const { records } = json as { records: { present: number; deleted: number; exact: boolean } };
+    expect(records.exact).toBe(false);
+    expect(records.present).toBeGreaterThan(36_000);
+    expect(records.present).toBeLessThan(44_000);
+    expect(records.deleted).toBeLessThan(100);
+    expect((await kindling(["status"], env)).stdout).toMatch(/users +about \d+,\d{3}\n.*estimated from a sample/);
+  });
+
+  it("uses colours on a terminal only, and none where NO_COLOR is set", async () => {
+    const sequence = "\u001b[";
+    expect((await kindling(["status"], env, { isTTY: true })).stdout).toContain(sequence);
+    expect((await kindling(["status"], { ...env, NO_COLOR: "1" }, { isTTY: true })).stdout).not.toContain(sequence);
+    expect((await kindling(["status"], env)).stdout).not.toContain(sequence);
+  });
+
+  it("tells how soon events were readable, and what sweep and audit last found", async () => {
+    const { store } = stack;
+    const id = "kp_1";
+    await store.redis.zadd(store.keys.ledger, (Date.now() - 20_000) * 1000, id);
+    await store.redis.hset(store.keys.ledgerPart("latest"), id, String((Date.now() - 20_000) * 1000));
+    const { ticket, events } = await store.users.begin(id);
+    await store.users.settle(id, ticket, events);
+    const verdict = { verdict: "drift", looks: 2, cause: "property_change", fields: ["flags.tier"] } as const;
+    const drifted = noteVerdict(beginAudit([], Date.now()), id, verdict);
+    await store.audits.finish(noteVerdict(drifted, "kp_2", { verdict: "failed" }), Date.now());
+    const { json } = await kindling(["status", "--json"], env);
+    expect(json).toMatchObject({
+      warnings: [{ code: "drift", message: "The last audit found 1 record of 1 to differ from Kinde, 100 %." }],
+      freshness: {
+        readable: { lastDay: { events: 1, within10s: 0, within60s: 1 }, ever: { events: 1, within1s: 0, within5m: 1 } },
+        audit: { checked: 1, drifted: 1, failed: 1, rate: 1, atMost: 1 },
+        audits: { checked: 1, failed: 1, drift: { property_change: 1, missed_event: 0 } },
+        silence: null,
+        webhook: null,
+      },
+    });
+    const { stdout } = await kindling(["status"], env);
+    expect(stdout).toMatch(
+      /readable, ever +1 event: 0 % within 1 s, 0 % within 10 s, 100 % within 60 s, 100 % within 5 min/,
+    );
+    expect(stdout).toMatch(/last audit +\d+ (ms|s) ago: 1 of 1 differed, 100 % property_change 1 no answer about 1 /);
+  });
+
+  it("names the fields that a sweep found different, the most frequent ones, of an older version's none", async () => {
+    const { store } = stack;
+    const fields = { picture: 2, email: 1, properties: 1_500, organizations: 30 };
+    const state = { ...beginSweep({ number: 1, previous: undefined, now: Date.now(), fill: false }), different: 1_533 };
+    await store.sweeps.finish({ ...state, fields }, Date.now());
+    expect(await kindling(["status", "--json"], env)).toMatchObject({ json: { sweep: { last: { fields } } } });
+    const { stdout } = await kindling(["status"], env);
+    expect(stdout).toContain("1,533 different (properties 1,500, organizations 30, picture 2, …), 0 missing");
+    const { fields: _none, ...older } = state;
+    await store.sweeps.finish(older, Date.now());
+    const { code, stdout: before } = await kindling(["status"], env);
+    expect({ code, before }).toEqual({ code: 0, before: expect.stringContaining("1,533 different, 0 missing") });
+  });
+
+  it("warns of silence and of a webhook that is not as it should be, with no call to Kinde", async () => {
+    const { store, emulator } = stack;
+    const day = 86_400_000;
+    const longAgo = Date.now() - 30 * day;
+    const pulse = { total: 0, heardAt: longAgo, lookedAt: longAgo, since: longAgo, silences: {} };
+    await store.redis.set(store.keys.ledgerPart("pulse"), JSON.stringify(pulse));
+    await store.audits.noteWebhook({ state: "missing", checkedAt: Date.now() });
+    emulator.stats.reset();
+    const { code, json } = await kindling(["status", "--json"], env);
+    expect(code).toBe(0);
+    expect((json as { warnings: { code: string }[] }).warnings.map((warning) => warning.code)).toEqual([
+      "webhook_missing",
+      "silence",
+    ]);
+    const { stdout } = await kindling(["status"], env);
+    expect(stdout).toMatch(
+      /^! Kinde has no webhook of ours: `kindling webhook register <url>` creates it\.\n! No event/,
+    );
+    await store.audits.noteWebhook({ state: "ok", endpoint: "https://x.example/", checkedAt: Date.now() });
+    expect((await kindling(["status"], env)).stdout).toContain("Kinde may have switched it off");
+    const reason = "give the application the scope read:webhooks";
+    await store.audits.noteWebhook({ state: "unknown", reason, checkedAt: Date.now() });
+    expect((await kindling(["status"], env)).stdout).toMatch(
+      /webhook at Kinde +unknown: give the application the scope/,
+    );
+    expect(emulator.stats.total).toBe(0);
+  });
+});

@@ -1,0 +1,197 @@
+import { mkdtemp, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { defineFlags, permission, plan, property, role } from "kindling";
+import { blankProfile, isPartMissing, PartMissing, type Profile } from "kindling/contract";
+import { describe, expect, expectTypeOf, it } from "vitest";
+import { keepParts } from "../../src/kinde/keep-parts.ts";
+import { loadDefinitions } from "../../src/load-definitions.ts";
+
+const profile = (properties: Record<string, string | null>, rest: Partial<Profile> = {}): Profile => ({
+  ...blankProfile("kp_1"),
+  properties,
+  ...rest,
+});
+
+describe("a property flag", () => {
+  const flags = defineFlags({
+    onboarded: property.boolean("onboarded", { default: false }),
+    seats: property.number("seats", { default: 1 }),
+    region: property.string("region", { default: null }),
+    tier: property.oneOf("plan_tier", ["free", "pro"], { default: "free" }),
+  });
+
+  it.each<[Record<string, string | null>, object]>([
+    [{}, {}],
+    [{ onboarded: null, seats: null, region: null, plan_tier: null }, {}],
+    [{ onboarded: "", seats: " ", region: "", plan_tier: "" }, { region: "" }],
+    [
+      { onboarded: "true", seats: "12", region: "eu", plan_tier: "pro" },
+      { onboarded: true, seats: 12, region: "eu", tier: "pro" },
+    ],
+    [
+      { onboarded: " TRUE ", seats: "-1.5e3" },
+      { onboarded: true, seats: -1500 },
+    ],
+  ])("of %j", (properties, expected) => {
+    expect(flags.derive(profile(properties))).toEqual({ flags: { ...flags.defaults, ...expected }, misfits: [] });
+  });
+
+  it.each<[Record<string, string>, string, string]>([
+    [{ plan_tier: "gold" }, "tier", '"gold" is not one of free, pro'],
+    [{ onboarded: "yes" }, "onboarded", '"yes" is not true or false'],
+    [{ onboarded: "constructor" }, "onboarded", '"constructor" is not true or false'],
+    [{ seats: "many" }, "seats", '"many" is not a number'],
+    [{ seats: "Infinity" }, "seats", '"Infinity" is not a number'],
+  ])("that does not fit (%j) gives the default and shows", (properties, flag, reason) => {
+    expect(flags.derive(profile(properties))).toEqual({ flags: flags.defaults, misfits: [{ flag, reason }] });
+  });
+
+  it("has its type inferred", () => {
+    expectTypeOf(flags.defaults).toEqualTypeOf<
+      Readonly<{ onboarded: boolean; seats: number; region: string | null; tier: "free" | "pro" }>
+    >();
+  });
+});
+
+describe("permission, role and plan", () => {
+  const held = profile(
+    {},
+    {
+      organizations: [
+        { code: "org_1", roles: [{ id: "1", key: "owner" }], permissions: [{ id: "2", key: "admin:access" }] },
+        { code: "org_2", roles: [], permissions: [] },
+      ],
+      billing: { customerId: "c", agreements: [{ id: "a", planCode: "pro" }] },
+    },
+  );
+
+  it("look in any organization, or in the one named", () => {
+    const { flags } = defineFlags({
+      admin: permission("admin:access"),
+      here: permission("admin:access", { organization: "org_1" }),
+      there: permission("admin:access", { organization: "org_2" }),
+      owner: role("owner"),
+      guest: role("guest"),
+      pro: plan("pro"),
+      team: plan("team"),
+    }).derive(held);
+    expect(flags).toEqual({ admin: true, here: true, there: false, owner: true, guest: false, pro: true, team: false });
+  });
+
+  it("say which parts of a profile they need", () => {
+    expect([...defineFlags({ a: permission("x"), b: plan("y") }).needs].sort()).toEqual(["billing", "permissions"]);
+    expect([...defineFlags({ a: property.string("x", { default: null }) }).needs]).toEqual([]);
+  });
+});
+
+describe("a function flag", () => {
+  it("may be any pure function; its default is its answer for an unknown user", () => {
+    const flags = defineFlags({
+      suspended: (user: Profile) => user.isSuspended,
+      size: (user) => user.organizations.length,
+    });
+    expect(flags.defaults).toEqual({ suspended: false, size: 0 });
+    expect(flags.derive(profile({}, { isSuspended: true })).flags).toEqual({ suspended: true, size: 0 });
+    expectTypeOf(flags.defaults.suspended).toEqualTypeOf<boolean>();
+  });
+
+  it("that throws for an unknown user is refused when it is defined", () => {
+    const bad = () => defineFlags({ city: (user: Profile) => (user.properties.address as string).length });
+    expect(bad).toThrow(/"city"/);
+  });
+
+  it("that throws for one user gives the default and shows", () => {
+    const flags = defineFlags({ city: (user: Profile) => JSON.parse(user.properties.address ?? '"none"') as string });
+    expect(flags.derive(profile({ address: "{" }))).toEqual({
+      flags: { city: "none" },
+      misfits: [{ flag: "city", reason: "the function threw" }],
+    });
+  });
+
+  it("never takes what was not fetched for what is not there", () => {
+    const flags = defineFlags({ roles: (user: Profile) => user.organizations.flatMap((o) => o.roles).length });
+    const user = profile({}, { organizations: [{ code: "org_1", roles: [], permissions: [] }] });
+    expect(() => flags.derive(user, new Set())).toThrow(PartMissing);
+    expect(flags.derive(user, new Set(["roles"])).flags).toEqual({ roles: 0 });
+    expect(flags.mayNeed("billing")).toBe(true);
+  });
+});
+
+describe("the fingerprint", () => {
+  it("tells other definitions, and nothing else", () => {
+    const one = () => defineFlags({ a: property.boolean("a", { default: false }) });
+    expect(one().schema).toBe(one().schema);
+    expect(one().schema).toMatch(/^[0-9a-f]{12}$/);
+    expect(defineFlags({ a: property.boolean("a", { default: true }) }).schema).not.toBe(one().schema);
+    expect(defineFlags({ b: property.boolean("a", { default: false }) }).schema).not.toBe(one().schema);
+  });
+});
+
+describe("what is kept of a profile", () => {
+  it("leaves out parts by setting, identities' details first of all", () => {
+    const user = profile(
+      { a: "1" },
+      { email: "ada@example.com", isSuspended: true, identities: [{ type: "email", identity: "ada@example.com" }] },
+    );
+    const usual = new Set(["account", "properties", "organizations", "roles", "permissions", "billing"] as const);
+    expect(keepParts(user, usual).identities).toEqual([{ type: "email" }]);
+    expect(keepParts(user, new Set(["identities"] as const)).identities).toEqual(user.identities);
+    expect(keepParts(user, new Set())).toEqual({
+      ...blankProfile("kp_1"),
+      isSuspended: true,
+      identities: [{ type: "email" }],
+    });
+  });
+});
+
+describe("the flags file", () => {
+  const file = async (text: string) => {
+    const path = join(await mkdtemp(join(tmpdir(), "kindling-flags-")), "kindling.flags.ts");
+    await writeFile(path, text);
+    return path;
+  };
+
+  it("at the root loads as TypeScript, with no build", async () => {
+    const flags = await loadDefinitions("kindling.flags.ts");
+    expect(flags.defaults).toEqual({ onboarded: false, tier: "free", region: null, admin: false, suspended: false });
+  });
+
+  it("may import kindling from anywhere", async () => {
+    const path = await file(
+      'import { defineFlags, role } from "kindling";\nexport default defineFlags({ owner: role("owner") as never });',
+    );
+    expect((await loadDefinitions(path)).defaults).toEqual({ owner: false });
+  });
+
+  it.each([
+    ["const x: = 1", /does not load/],
+    ["export default {}", /must export by default/],
+    ["throw new Error('boom')", /boom/],
+  ])("that holds %j is refused, with its path", async (text, message) => {
+    const path = await file(text);
+    await expect(loadDefinitions(path)).rejects.toThrow(message);
+    await expect(loadDefinitions(path)).rejects.toThrow(path);
+  });
+
+  it("that is missing is refused with what to do", async () => {
+    await expect(loadDefinitions("/nowhere/kindling.flags.ts")).rejects.toThrow(/there is no file .*KINDLING_FLAGS/);
+  });
+});
+
+describe("a flags file that turns out to need a part", () => {
+  it("says so in a way that holds across copies of the module", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "kindling-flags-"));
+    const path = join(folder, "kindling.flags.ts");
+    await writeFile(
+      path,
+      'import { defineFlags } from "kindling";\nexport default defineFlags({ roles: (user) => user.organizations.flatMap((o) => o.roles).length });',
+    );
+    const flags = await loadDefinitions(path);
+    const user = profile({}, { organizations: [{ code: "org_1", roles: [], permissions: [] }] });
+    const error = await Promise.resolve()
+      .then(() => flags.derive(user, new Set()))
+      .catch((reason: unknown) => reason);
+    expect(isPartMissing(error)).toBe(true);
+  });
+});

@@ -1,0 +1,103 @@
+import { createReader, defineFlags, property } from "kindling";
+import { afterEach, beforeEach, describe, expect, expectTypeOf, it } from "vitest";
+import { createRefresh } from "../src/compose/create-refresh.ts";
+import { createWriter, type InProcessWriter } from "../src/index.ts";
+import { envOf } from "./cli/command-line.ts";
+import { testRedisUrl } from "./support/redis-url.ts";
+import { type Stack, startStack } from "./support/stack.ts";
+import { until } from "./support/until.ts";
+import { startWire } from "./support/wire.ts";
+
+const flags = defineFlags({
+  onboarded: property.boolean("onboarded", { default: false }),
+  tier: property.oneOf("plan_tier", ["free", "pro"], { default: "free" }),
+});
+type Values = (typeof flags)["defaults"];
+
+let stack: Stack;
+let writer: InProcessWriter<Values>;
+let id: string;
+
+beforeEach(async () => {
+  stack = await startStack();
+  writer = createWriter({ definitions: flags, env: envOf(stack.config) });
+  id = stack.emulator.kinde.createUser().id;
+});
+
+afterEach(async () => {
+  await writer.close();
+  await stack.close();
+});
+
+describe("createWriter", () => {
+  it("sets properties, and answers typed flags that every reader sees by now", async () => {
+    const { flags: user, ticket, fetchedAt } = await writer.setProperties(id, { onboarded: true, plan_tier: "pro" });
+    expectTypeOf(user.tier).toEqualTypeOf<"free" | "pro">();
+    expectTypeOf(user.onboarded).toEqualTypeOf<boolean>();
+    expect(user).toEqual({ onboarded: true, tier: "pro" });
+    const reader = createReader({ redis: stack.store.redis, definitions: flags, prefix: stack.config.prefix });
+    expect(await reader.get(id)).toMatchObject({ flags: user, fetchedAt });
+    expect((await stack.record(id))?.ticket).toBe(ticket);
+    expect(stack.emulator.kinde.user(id)?.properties).toEqual({ onboarded: "true", plan_tier: "pro" });
+  });
+
+  it("is never read back old, however many refreshes of workers are under way", async () => {
+    const { refreshUser } = createRefresh(stack.config, stack.world, stack.store, flags);
+    const call = { priority: "webhook", signal: new AbortController().signal } as const;
+    const remove = stack.emulator.faults.set({ kind: "latency", ms: 400, when: "after", user: id, count: 4 });
+    const slow = [refreshUser(id, call), refreshUser(id, call)];
+    await until(() => expect(stack.emulator.faults.list()[0]?.struck ?? 4).toBe(4));
+    remove();
+    expect((await writer.setProperties(id, { plan_tier: "pro" })).flags.tier).toBe("pro");
+    expect((await Promise.all(slow)).map(({ outcome }) => outcome)).toEqual(["superseded", "superseded"]);
+    expect((await stack.record(id))?.flags).toMatchObject({ tier: "pro" });
+  });
+
+  it.each([
+    ["an unknown property", { no_such: 1 }, "kinde_rejected"],
+    ["no property", {}, "request_malformed"],
+  ])("says what is wrong by a code: %s", async (_what, properties, code) => {
+    await expect(writer.setProperties(id, properties)).rejects.toMatchObject({ code });
+  });
+
+  it("knows users that are none from users that do not exist", async () => {
+    const set = (userId: string) => writer.setProperties(userId, { onboarded: true });
+    await expect(set("kp_../kp_1")).rejects.toMatchObject({ code: "request_malformed" });
+    await expect(set("kp_0123456789abcdef")).rejects.toMatchObject({ code: "user_not_found" });
+  });
+
+  it("says which settings do not fit, when it is first used", async () => {
+    const unset = createWriter({ definitions: flags, env: {} });
+    await expect(unset.setProperties(id, { onboarded: true })).rejects.toMatchObject({ code: "configuration_invalid" });
+    await unset.close();
+  });
+
+  it("gets by with a Redis that was away at first, and says when it is away", async () => {
+    const wire = await startWire(testRedisUrl());
+    const env = { ...envOf(stack.config), REDIS_URL: wire.url, KINDLING_REDIS_TIMEOUT: "300ms" };
+    const wired = createWriter({ definitions: flags, env });
+    const set = () => wired.setProperties(id, { onboarded: true });
+    wire.cut();
+    await expect(set()).rejects.toMatchObject({ code: "redis_unavailable" });
+    wire.mend();
+    await until(async () => expect((await set()).flags.onboarded).toBe(true));
+    wire.cut();
+    await expect(set()).rejects.toMatchObject({ code: "redis_unavailable" });
+    await wired.close();
+    await wire.close();
+  });
+
+  it("gives up when told to", async () => {
+    stack.emulator.faults.set({ kind: "hang", method: "PATCH" });
+    const stop = new AbortController();
+    const setting = writer.setProperties(id, { onboarded: true }, { signal: stop.signal });
+    await until(() => expect(stack.emulator.faults.list()[0]?.struck).toBe(1));
+    stop.abort(new Error("the visitor left"));
+    await expect(setting).rejects.toThrow("the visitor left");
+  });
+
+  it("is closed for good, used or not", async () => {
+    await writer.close();
+    await expect(writer.setProperties(id, { onboarded: true })).rejects.toMatchObject({ code: "closed" });
+  });
+});

@@ -1,0 +1,43 @@
+import { Redis } from "ioredis";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { createRedisTokenStore } from "../../src/redis/access-token-store.ts";
+import { createKeys } from "../../src/redis/keys.ts";
+import { testRedisUrl } from "../support/redis-url.ts";
+import { uniquePrefix } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+let redis: Redis;
+beforeEach(() => {
+  redis = new Redis(testRedisUrl());
+});
+afterEach(() => redis.quit());
+
+const application = { domain: "https://acme.kinde.com", clientId: "one", audience: "https://acme.kinde.com/api" };
+
+it("leaves no lock behind that Redis grants after the wait for it was given up", async () => {
+  const options = { ...application, keys: createKeys(uniquePrefix()), now: Date.now, lockMs: 60_000 };
+  const late = Object.assign(Object.create(redis) as Redis, {
+    async set(key: string, value: string) {
+      await redis.set(key, value);
+      throw new Error("Command timed out");
+    },
+  });
+  const task = async () => undefined;
+  await expect(createRedisTokenStore({ ...options, redis: late }).exclusively(task)).rejects.toThrow("timed out");
+  const store = createRedisTokenStore({ ...options, redis });
+  await until(async () => expect(await store.exclusively(task)).toBe(true));
+});
+
+it.each([
+  ["tenant", { domain: "https://other.kinde.com" }],
+  ["application", { clientId: "two" }],
+  ["audience", { audience: "https://other.kinde.com/api" }],
+])("gives no %s the token of another", async (_name, other) => {
+  const options = { redis, keys: createKeys(uniquePrefix()), now: Date.now, lockMs: 60_000 };
+  const token = { token: "of-acme", issuedAt: Date.now(), expiresAt: Date.now() + 5_000 };
+  await createRedisTokenStore({ ...options, ...application }).write(token);
+  const others = createRedisTokenStore({ ...options, ...application, ...other });
+  expect(await others.read()).toBeUndefined();
+  await others.forget("of-acme");
+  expect(await createRedisTokenStore({ ...options, ...application }).read()).toEqual(token);
+});

@@ -1,0 +1,182 @@
+import { getEventListeners, setMaxListeners } from "node:events";
+import { describe, expect, it } from "vitest";
+import { ThrottledError } from "../../src/errors.ts";
+import { createCallBudget } from "../../src/redis/call-budget.ts";
+import { createKeys } from "../../src/redis/keys.ts";
+import { useRedis } from "../support/redis.ts";
+import { uniquePrefix } from "../support/stack.ts";
+
+const context = useRedis();
+
+function budgets(perMinute: number, atOnce: number, processes = 2, leaseMs = 60_000) {
+  const keys = createKeys(`${context.keys.prefix}:${uniquePrefix()}`);
+  return Array.from({ length: processes }, () =>
+    createCallBudget({ redis: context.redis, keys, perMinute, atOnce, leaseMs }),
+  );
+}
+
+/** A call that ends when told to. */
+function openCall() {
+  let end = () => {};
+  const ended = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  let begin = () => {};
+  const begun = new Promise<void>((resolve) => {
+    begin = resolve;
+  });
+  return {
+    begun,
+    end,
+    call: () => {
+      begin();
+      return ended;
+    },
+  };
+}
+
+describe("the call budget", () => {
+  it("lets no more than so many calls run at once, over all processes", async () => {
+    const processes = budgets(1_000_000, 3);
+    let running = 0;
+    let most = 0;
+    const call = async () => {
+      running += 1;
+      most = Math.max(most, running);
+      await new Promise(setImmediate);
+      running -= 1;
+    };
+    await Promise.all(Array.from({ length: 40 }, (_, n) => processes[n % 2]?.run("webhook", call)));
+    expect(most).toBeLessThanOrEqual(3);
+    expect(most).toBeGreaterThan(1);
+    expect((await processes[0]?.state())?.inUse).toBeLessThanOrEqual(1);
+  });
+
+  it("refuses calls beyond so many a minute, and says when to ask again", async () => {
+    const [budget] = budgets(6, 4, 1);
+    const made: number[] = [];
+    const results = await Promise.allSettled(
+      Array.from({ length: 6 }, (_, n) => budget?.run("webhook", async () => made.push(n), { patienceMs: 0 })),
+    );
+    expect(made).toHaveLength(3);
+    const refused = results.flatMap((result) =>
+      result.status === "rejected" ? [result.reason as ThrottledError] : [],
+    );
+    expect(refused).toHaveLength(3);
+    for (const error of refused) {
+      expect(error).toBeInstanceOf(ThrottledError);
+      expect(error.retryAfterMs).toBeGreaterThan(18_000);
+      expect(error.retryAfterMs).toBeLessThanOrEqual(20_000);
+    }
+  });
+
+  it("keeps a quarter of the calls at once from bulk work", async () => {
+    const [budget] = budgets(1_000_000, 4, 1);
+    const calls = Array.from({ length: 5 }, openCall);
+    const bulk = calls.slice(0, 4).map(({ call }) => budget?.run("bulk", call).catch((error: unknown) => error));
+    await Promise.all(calls.slice(0, 3).map(({ begun }) => begun));
+    const webhook = budget?.run("webhook", calls[4]?.call ?? (async () => {}));
+    await calls[4]?.begun;
+    expect((await budget?.state())?.inUse).toBe(4);
+    for (const { end } of calls) end();
+    await Promise.all([...bulk, webhook]);
+  });
+
+  it("keeps a quarter of the calls a minute from bulk work", async () => {
+    const [budget] = budgets(6, 8, 1);
+    const outcomes = async (priority: "webhook" | "bulk", n: number) =>
+      (
+        await Promise.allSettled(
+          Array.from({ length: n }, () => budget?.run(priority, async () => 1, { patienceMs: 0 })),
+        )
+      ).filter(({ status }) => status === "fulfilled").length;
+    expect(await outcomes("bulk", 8)).toBe(2);
+    expect(await outcomes("webhook", 8)).toBe(1);
+  });
+
+  it("pauses all processes, and of two pauses the later end counts", async () => {
+    const [one, other] = budgets(1_000_000, 10);
+    await one?.pause(60_000);
+    await other?.pause(1_000);
+    for (const budget of [one, other]) {
+      const error: unknown = await budget?.run("webhook", async () => 1).catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(ThrottledError);
+      expect((error as ThrottledError).retryAfterMs).toBeGreaterThan(55_000);
+    }
+    expect((await one?.state())?.pausedMs).toBeGreaterThan(55_000);
+  });
+
+  it("gets back the places of a process that died", async () => {
+    const [budget] = budgets(1_000_000, 1, 1, 200);
+    const never = openCall();
+    void budget?.run("webhook", never.call);
+    await never.begun;
+    expect(await budget?.run("webhook", async () => "in")).toBe("in");
+  });
+
+  it("gives up waiting at shutdown", async () => {
+    const [budget] = budgets(1_000_000, 1, 1);
+    const first = openCall();
+    const running = budget?.run("webhook", first.call);
+    await first.begun;
+    const stopping = new AbortController();
+    const waiting = budget?.run("webhook", async () => 1, { signal: stopping.signal });
+    stopping.abort(new Error("shutting down"));
+    await expect(waiting).rejects.toThrow("shutting down");
+    first.end();
+    await running;
+  });
+
+  it("keeps nobody longer than their patience, however patient those in front are", async () => {
+    const [budget] = budgets(1_000_000, 10, 1);
+    await budget?.pause(60_000);
+    const stopping = new AbortController();
+    const patient = Array.from({ length: 5 }, () =>
+      budget?.run("webhook", async () => 1, { patienceMs: 120_000, signal: stopping.signal }),
+    );
+    const error: unknown = await budget
+      ?.run("webhook", async () => 1, { patienceMs: 50 })
+      .catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(ThrottledError);
+    // What Redis says, not a guess from the queue in front.
+    expect((error as ThrottledError).retryAfterMs).toBeGreaterThan(50_000);
+    expect((error as ThrottledError).retryAfterMs).toBeLessThanOrEqual(60_000);
+    stopping.abort(new Error("shutting down"));
+    const ends = await Promise.allSettled(patient);
+    expect(ends.map(({ status }) => status)).toEqual(Array(5).fill("rejected"));
+  }, 10_000);
+
+  it("lets those who leave the queue go at once, and keeps the others in their order", async () => {
+    const [budget] = budgets(1_000_000, 1, 1);
+    const first = openCall();
+    const running = budget?.run("webhook", first.call);
+    await first.begun;
+    const stopping = new AbortController();
+    const made: string[] = [];
+    const wait = (name: string, patienceMs: number, signal = new AbortController().signal) =>
+      budget?.run("webhook", async () => made.push(name), { patienceMs, signal });
+    const front = wait("front", 60_000);
+    const aborted = wait("aborted", 60_000, stopping.signal);
+    const second = wait("second", 60_000);
+    const impatient = wait("impatient", 50);
+    const third = wait("third", 60_000);
+    stopping.abort(new Error("shutting down"));
+    await expect(aborted).rejects.toThrow("shutting down");
+    await expect(wait("too late", 60_000, stopping.signal)).rejects.toThrow("shutting down");
+    await expect(impatient).rejects.toBeInstanceOf(ThrottledError);
+    expect(made).toEqual([]);
+    first.end();
+    await Promise.all([running, front, second, third]);
+    expect(made).toEqual(["front", "second", "third"]);
+  }, 10_000);
+
+  it("leaves nothing of a wait behind: no listener, no timer", async () => {
+    const [budget] = budgets(1_000_000, 1, 1);
+    const { signal } = new AbortController();
+    setMaxListeners(0, signal);
+    const wait = { signal, patienceMs: 3_600_000 };
+    await Promise.all(Array.from({ length: 200 }, () => budget?.run("webhook", async () => 1, wait)));
+    expect(getEventListeners(signal, "abort")).toEqual([]);
+    expect(process.getActiveResourcesInfo().filter((resource) => resource === "Timeout").length).toBeLessThan(100);
+  });
+});

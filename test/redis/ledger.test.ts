@@ -1,0 +1,224 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { createLedger, type Ledger, type LedgerPlace } from "../../src/redis/ledger.ts";
+import { createAcknowledgeUsers } from "../../src/refresh/acknowledge-users.ts";
+import { createAdmissions, type RoutedEvent } from "../../src/webhook/admit.ts";
+import { useRedis } from "../support/redis.ts";
+import { testUser } from "../support/signer.ts";
+
+const context = useRedis();
+const hour = 3_600_000;
+let ledger: Ledger;
+let fanouts: Ledger;
+let enqueued: { userId: string; delayMs: number }[];
+let fannedOut: string[];
+let failing: Error | undefined;
+let serial = 0;
+
+beforeEach(async () => {
+  const left = await context.redis.keys(`*${context.keys.prefix}*`);
+  if (left.length > 0) await context.redis.del(left);
+  ledger = createLedger(context.redis, context.keys, "users", Date.now);
+  fanouts = createLedger(context.redis, context.keys, "fanouts", Date.now);
+  enqueued = [];
+  fannedOut = [];
+  failing = undefined;
+});
+
+const admissions = (now: () => number = Date.now) =>
+  createAdmissions({
+    ...context,
+    queues: {
+      async enqueueRefreshes(refreshes) {
+        if (failing !== undefined) throw failing;
+        enqueued.push(...refreshes);
+      },
+      async enqueueFanouts(subjects) {
+        if (failing !== undefined) throw failing;
+        fannedOut.push(...subjects);
+      },
+    },
+    now,
+    rememberMs: 48 * hour,
+    burst: { quietMs: 250, maxMs: 2_000 },
+    onError: (error) => {
+      throw error;
+    },
+  });
+
+function routed(userId: string, rest: Partial<RoutedEvent> & { deleted?: boolean } = {}): RoutedEvent {
+  serial += 1;
+  const { deleted = false, ...fields } = rest;
+  return { id: `event_${serial}`, type: "user.updated", route: { to: "user", userId, deleted }, ...fields };
+}
+
+describe("a ticket", () => {
+  it("grows with every taking, whoever takes it", async () => {
+    const tickets: number[] = [];
+    for (let n = 0; n < 50; n += 1) tickets.push((await ledger.begin(testUser(n))).ticket);
+    expect(tickets).toEqual([...new Set(tickets)].sort((a, b) => a - b));
+  });
+
+  it("is microseconds since the epoch, so that it survives a counter that was lost", async () => {
+    const before = (await ledger.begin("x")).ticket;
+    expect(Math.abs(before / 1000 - Date.now())).toBeLessThan(5_000);
+    await context.redis.del(context.keys.ledgerPart("ticket"));
+    expect((await ledger.begin("x")).ticket).toBeGreaterThan(before);
+  });
+
+  it("goes on past a counter that is ahead of the clock", async () => {
+    const ahead = 9_000_000_000_000_000;
+    await context.redis.set(context.keys.ledgerPart("ticket"), String(ahead));
+    expect((await ledger.begin("x")).ticket).toBe(ahead + 1);
+  });
+});
+
+describe("the ledger", () => {
+  it("holds a user from the acknowledgement to the commit", async () => {
+    const id = testUser(1);
+    expect(await admissions().admit(routed(id))).toBe("accepted");
+    expect(await context.redis.zrange(context.keys.ledger, 0, -1)).toEqual([id]);
+    expect(enqueued).toEqual([{ userId: id, owed: true, delayMs: 0 }]);
+    const { ticket } = await ledger.begin(id);
+    expect(await ledger.settle(id, ticket)).toBe("settled");
+    expect(await ledger.size()).toEqual({ size: 0, oldestAgeMs: 0, failed: 0 });
+    expect(await ledger.entry(id)).toBeUndefined();
+  });
+
+  it("goes on holding a user whose event was acknowledged after the ticket was taken", async () => {
+    const id = testUser(2);
+    await admissions().admit(routed(id));
+    const { ticket } = await ledger.begin(id);
+    await admissions().admit(routed(id));
+    expect(await ledger.settle(id, ticket, 1)).toBe("pending");
+    expect((await ledger.entry(id))?.since).toBe(ticket);
+    const later = await ledger.begin(id);
+    expect(await ledger.settle(id, later.ticket)).toBe("settled");
+    expect((await ledger.size()).size).toBe(0);
+  });
+
+  it("remembers a deletion past a later event, and for a while after it is settled", async () => {
+    const id = testUser(3);
+    await admissions().admit(routed(id, { deleted: true }));
+    await admissions().admit(routed(id));
+    const { ticket, deleted } = await ledger.begin(id);
+    expect(deleted).toBe(true);
+    await ledger.settle(id, ticket);
+    // A fan-out that meets the user now must not ask a copy of Kinde's that lags.
+    expect((await ledger.begin(id)).deleted).toBe(true);
+    expect((await ledger.begin("another")).deleted).toBe(false);
+  });
+
+  it("keeps a failure until the user is refreshed or discarded", async () => {
+    const failure = { code: "kinde_forbidden", message: "no", failedAt: 1, attempts: 3, final: true };
+    await ledger.fail(testUser(4), failure);
+    await ledger.fail(testUser(5), failure);
+    expect((await ledger.failures()).map(({ member }) => member).sort()).toEqual([testUser(4), testUser(5)]);
+    expect(await ledger.size()).toMatchObject({ size: 2, failed: 2 });
+    await ledger.settle(testUser(4), (await ledger.begin(testUser(4))).ticket);
+    expect(await ledger.discard(testUser(5))).toBe(true);
+    expect(await ledger.discard(testUser(5))).toBe(false);
+    expect(await ledger.size()).toMatchObject({ size: 0, failed: 0 });
+  });
+
+  it("pages through its members from the oldest", async () => {
+    const ids = Array.from({ length: 5 }, (_, n) => testUser(20 + n));
+    for (const id of ids) await admissions().admit(routed(id));
+    const page = await ledger.page({ olderThanMs: -1000, limit: 3 });
+    expect(page.entries.map(({ member }) => member)).toEqual(ids.slice(0, 3));
+    const rest = await ledger.page({ ...(page.next && { from: page.next }), olderThanMs: -1000, limit: 3 });
+    expect(rest.entries.map(({ member }) => member)).toEqual(ids.slice(3));
+    expect(rest.next).toBeUndefined();
+    expect((await ledger.page({ olderThanMs: 60_000, limit: 3 })).entries).toEqual([]);
+  });
+
+  it("pages through users who stand at one position, as those of a fan-out do", async () => {
+    const ids = Array.from({ length: 8 }, (_, n) => testUser(30 + n));
+    const acknowledge = createAcknowledgeUsers({ ...context, queues: { enqueueBulk: async () => undefined } });
+    await admissions().admit(routed(testUser(29)));
+    await acknowledge(ids, await ledger.draw());
+    await admissions().admit(routed(testUser(39)));
+    const found: string[] = [];
+    let from: LedgerPlace | undefined;
+    do {
+      const { entries, next } = await ledger.page({ ...(from && { from }), olderThanMs: -1000, limit: 3 });
+      found.push(...entries.map(({ member }) => member));
+      from = next;
+    } while (from !== undefined);
+    expect(found).toEqual([testUser(29), ...ids, testUser(39)]);
+  });
+});
+
+describe("admission", () => {
+  it("takes an event once, in one batch or in two", async () => {
+    const event = routed(testUser(1));
+    const way = admissions();
+    const other = routed(testUser(9));
+    // The first goes at once; the others make up the next batch together.
+    const admissionsOf = await Promise.all([other, event, event].map((each) => way.admit(each)));
+    expect(admissionsOf).toEqual(["accepted", "accepted", "duplicate"]);
+    expect(await way.admit(event)).toBe("duplicate");
+    expect(enqueued.map(({ userId }) => userId)).toEqual([testUser(9), testUser(1)]);
+  });
+
+  it("does not remember an event whose work could not be held", async () => {
+    const event = routed(testUser(2));
+    const way = admissions();
+    failing = new Error("OOM");
+    await expect(way.admit(event)).rejects.toThrow("OOM");
+    failing = undefined;
+    expect(await way.admit(event)).toBe("accepted");
+    expect(enqueued).toHaveLength(1);
+  });
+
+  it("remembers ids as long as events may be old, and then forgets them", async () => {
+    let clock = 1_800_000_000_000;
+    const way = admissions(() => clock);
+    const event = routed(testUser(3));
+    await way.admit(event);
+    clock += 48 * hour;
+    expect(await way.admit(event)).toBe("duplicate");
+    const seen = await context.redis.keys(`*${context.keys.prefix}*seen*`);
+    expect(seen).toHaveLength(1);
+    expect(await context.redis.pttl(seen[0] ?? "")).toBeLessThanOrEqual(96 * hour);
+    clock += 48 * hour;
+    expect(await way.admit(event)).toBe("accepted");
+  });
+
+  it("lets the first event through at once and has the rest of a burst wait, within bounds", async () => {
+    const way = admissions();
+    const id = testUser(4);
+    await way.admit(routed(id));
+    await way.admit(routed(id));
+    expect(enqueued.map(({ delayMs }) => delayMs)).toEqual([0, 250]);
+    // Outstanding for two seconds already: no further waiting.
+    const since = (await ledger.begin(id)).ticket - 2_000_000;
+    await context.redis.zadd(context.keys.ledger, since, id);
+    await way.admit(routed(id));
+    await way.admit(routed(id, { deleted: true }));
+    expect(enqueued.slice(2).map(({ delayMs }) => delayMs)).toEqual([0, 0]);
+  });
+
+  it("sends what concerns many to a fan-out, which has a ledger of its own", async () => {
+    const event = routed("", { type: "role.updated", route: { to: "fanout", subject: "role:1" } });
+    expect(await admissions().admit(event)).toBe("accepted");
+    expect(fannedOut).toEqual(["role:1"]);
+    expect((await fanouts.size()).size).toBe(1);
+    expect((await ledger.size()).size).toBe(0);
+  });
+
+  it("counts what needs no work, and makes none", async () => {
+    const event = routed("", { type: "customer.plan_changed", route: { to: "none", reason: "unroutable" } });
+    expect(await admissions().admit(event)).toBe("unroutable");
+    expect(await context.redis.hgetall(context.keys.ledgerPart("counts"))).toEqual({
+      "unroutable:customer.plan_changed": "1",
+    });
+    expect(enqueued).toEqual([]);
+  });
+
+  it("takes two round trips for a batch, however large", async () => {
+    const way = admissions();
+    await Promise.all(Array.from({ length: 500 }, (_, n) => way.admit(routed(testUser(100 + n)))));
+    expect(enqueued).toHaveLength(500);
+    expect((await ledger.size()).size).toBe(500);
+  });
+});

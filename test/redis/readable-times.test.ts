@@ -1,0 +1,162 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { createLedger, type Ledger } from "../../src/redis/ledger.ts";
+import { readableBoundsMs, readReadableTimes, shareWithin } from "../../src/redis/readable-times.ts";
+import { createAcknowledgeUsers } from "../../src/refresh/acknowledge-users.ts";
+import { createAdmissions } from "../../src/webhook/admit.ts";
+import { useRedis } from "../support/redis.ts";
+import { testUser } from "../support/signer.ts";
+
+const context = useRedis();
+const id = testUser(1);
+let ledger: Ledger;
+let serial = 0;
+
+beforeEach(async () => {
+  const left = await context.redis.keys(`*${context.keys.prefix}*`);
+  if (left.length > 0) await context.redis.del(left);
+  ledger = createLedger(context.redis, context.keys, "users", Date.now);
+});
+
+const queues = {
+  enqueueRefreshes: async () => undefined,
+  enqueueFanouts: async () => undefined,
+  enqueueBulk: async () => undefined,
+};
+
+const times = (now = Date.now()) => readReadableTimes(context.redis, context.keys, now);
+const counted = async () => (await times()).ever.events;
+
+async function admit(count = 1) {
+  const admissions = createAdmissions({
+    ...context,
+    queues,
+    now: Date.now,
+    rememberMs: 3_600_000,
+    burst: { quietMs: 0, maxMs: 0 },
+    onError: (error) => {
+      throw error;
+    },
+  });
+  for (let n = 0; n < count; n += 1) {
+    serial += 1;
+    const route = { to: "user", userId: id, deleted: false } as const;
+    await admissions.admit({ id: `event_${serial}`, type: "user.updated", route });
+  }
+}
+
+/** As if the oldest outstanding event had come so long ago. */
+async function age(ms: number) {
+  await context.redis.zincrby(context.keys.ledger, -ms * 1000, id);
+}
+
+const settle = ({ ticket, events }: { ticket: number; events: number }) => ledger.settle(id, ticket, events);
+
+describe("the time to being readable", () => {
+  it("counts every event of a burst, with the time of the oldest", async () => {
+    await admit(3);
+    await age(7_000);
+    expect(await settle(await ledger.begin(id))).toBe("settled");
+    const { ever, lastDay } = await times();
+    expect(ever.events).toBe(3);
+    expect(ever.sumMs / 3).toBeGreaterThanOrEqual(7_000);
+    expect([shareWithin(ever, 5_000), shareWithin(ever, 10_000)]).toEqual([0, 1]);
+    expect(lastDay).toEqual(ever);
+  });
+
+  it("is one time after the other, whatever is in which bucket", async () => {
+    for (const seconds of [0, 3, 40, 100_000]) {
+      await admit();
+      await age(seconds * 1000);
+      await settle(await ledger.begin(id));
+    }
+    const { ever } = await times();
+    expect(ever.events).toBe(4);
+    const shares = ([1_000, 10_000, 60_000, 300_000] as const).map((bound) => shareWithin(ever, bound));
+    expect(shares).toEqual([0.25, 0.5, 0.75, 0.75]);
+    expect(ever.within.at(-1)).toBe(3);
+  });
+
+  it("leaves out what came during the fetch until that is reflected too", async () => {
+    await admit(2);
+    const first = await ledger.begin(id);
+    await admit(3);
+    expect(await settle(first)).toBe("pending");
+    expect(await counted()).toBe(2);
+    expect(await settle(await ledger.begin(id))).toBe("settled");
+    expect(await counted()).toBe(5);
+  });
+
+  it("counts none twice and none too soon where refreshes overlap", async () => {
+    await admit();
+    const first = await ledger.begin(id);
+    await admit();
+    const second = await ledger.begin(id);
+    await admit();
+    await settle(second);
+    expect(await counted()).toBe(2);
+    await admit();
+    await settle(first);
+    expect(await counted()).toBe(2);
+    await settle(await ledger.begin(id));
+    expect(await counted()).toBe(4);
+    // One that began before the user was struck out has nothing to say about events since.
+    await admit();
+    await settle(first);
+    expect(await counted()).toBe(4);
+  });
+
+  it("counts each once where one refresh after the other is overtaken by another event", async () => {
+    await admit();
+    const first = await ledger.begin(id);
+    await admit();
+    const second = await ledger.begin(id);
+    await admit();
+    await settle(first);
+    expect(await counted()).toBe(1);
+    await settle(second);
+    expect(await counted()).toBe(2);
+    await settle(await ledger.begin(id));
+    expect(await counted()).toBe(3);
+  });
+
+  it("waits for whoever knows how many are reflected", async () => {
+    await admit();
+    await age(60_000);
+    const { ticket } = await ledger.begin(id);
+    await admit();
+    expect(await ledger.settle(id, ticket)).toBe("pending");
+    expect(await counted()).toBe(0);
+    await settle(await ledger.begin(id));
+    const { ever } = await times();
+    expect([ever.events, shareWithin(ever, 30_000)]).toEqual([2, 0]);
+  });
+
+  it("of a fan-out's users runs from the event, not from when they were found", async () => {
+    const acknowledge = createAcknowledgeUsers({ ...context, queues });
+    await acknowledge([id], (await ledger.begin("x")).ticket - 20_000_000);
+    await acknowledge([id]);
+    await settle(await ledger.begin(id));
+    const { ever } = await times();
+    expect([ever.events, shareWithin(ever, 10_000), shareWithin(ever, 60_000)]).toEqual([2, 0, 1]);
+  });
+
+  it("is not that of events which nobody will read", async () => {
+    await admit(2);
+    await ledger.discard(id);
+    const fanouts = createLedger(context.redis, context.keys, "fanouts", Date.now);
+    await context.redis.zadd(context.keys.ledgerPart("fanouts"), 1, "role:1");
+    await fanouts.settle("role:1", (await fanouts.begin("role:1")).ticket);
+    await ledger.settle(testUser(2), (await ledger.begin(testUser(2))).ticket, 0);
+    expect(await times()).toMatchObject({ ever: { events: 0 }, lastDay: { events: 0 } });
+    expect(shareWithin((await times()).ever, readableBoundsMs[0])).toBeNull();
+  });
+
+  it("leaves the last day after a day, and never the total", async () => {
+    await admit();
+    await settle(await ledger.begin(id));
+    expect(await times(Date.now() + 23 * 3_600_000)).toMatchObject({ lastDay: { events: 1 } });
+    expect(await times(Date.now() + 25 * 3_600_000)).toMatchObject({ ever: { events: 1 }, lastDay: { events: 0 } });
+    const [hour = ""] = await context.redis.keys(`*${context.keys.prefix}*readable:*`);
+    expect(await context.redis.pttl(hour)).toBeGreaterThan(24 * 3_600_000);
+  });
+});

@@ -1,0 +1,116 @@
+import { blankProfile, type FlagsRecord } from "kindling/contract";
+import { describe, expect, it } from "vitest";
+import { createRecords } from "../../src/redis/records.ts";
+import { useRedis } from "../support/redis.ts";
+import { testUser } from "../support/signer.ts";
+
+const context = useRedis();
+const records = () => createRecords({ ...context, tombstoneTtlMs: 60_000 });
+const record = (ticket: number, flags: Record<string, unknown> = { ticket }): FlagsRecord => ({
+  flags,
+  status: "present",
+  fetchedAt: 1_700_000_000_000,
+  ticket,
+  schema: "abc",
+});
+// As large as real ones, which are microseconds since the epoch.
+const first = 1_795_000_000_000_001;
+
+describe("a record", () => {
+  it("stands in the two keys of the contract, in one cluster slot", async () => {
+    const id = testUser(1);
+    await records().commit(record(first), { ...blankProfile(id), email: "ada@example.com" });
+    const { redis, keys } = context;
+    expect(keys.flags(id)).toBe(`${keys.prefix}:flags:{${id}}`);
+    expect(JSON.parse((await redis.get(`${keys.prefix}:flags:{${id}}`)) ?? "")).toEqual(record(first));
+    expect(JSON.parse((await redis.get(`${keys.prefix}:profile:{${id}}`)) ?? "")).toMatchObject({
+      id,
+      email: "ada@example.com",
+    });
+  });
+
+  it("is never overwritten by an older ticket, and is by a later one", async () => {
+    const profile = blankProfile(testUser(2));
+    expect(await records().commit(record(first + 1), profile)).toBe("committed");
+    expect(await records().commit(record(first), profile)).toBe("superseded");
+    expect((await records().read(profile.id)).flags?.ticket).toBe(first + 1);
+    expect(await records().commit(record(first + 2), profile)).toBe("committed");
+    expect((await records().read(profile.id)).flags?.ticket).toBe(first + 2);
+  });
+
+  it("may be committed again by the same refresh, whose answer was lost", async () => {
+    const profile = blankProfile(testUser(3));
+    await records().commit(record(first), profile);
+    expect(await records().commit(record(first), profile)).toBe("committed");
+  });
+
+  it("is not revived after deletion by a refresh that began earlier", async () => {
+    const profile = blankProfile(testUser(4));
+    await records().commit(record(first), profile);
+    expect(await records().bury(profile.id, { ...record(first + 2), status: "deleted" })).toBe("committed");
+    expect(await records().commit(record(first + 1), profile)).toBe("superseded");
+    const { flags, profile: kept } = await records().read(profile.id);
+    expect(flags?.status).toBe("deleted");
+    expect(kept).toBeUndefined();
+    expect(await context.redis.pttl(context.keys.flags(profile.id))).toBeGreaterThan(0);
+  });
+
+  it("comes back for good when the user does", async () => {
+    const profile = blankProfile(testUser(5));
+    await records().bury(profile.id, { ...record(first), status: "deleted" });
+    await records().commit(record(first + 1), profile);
+    expect(await context.redis.pttl(context.keys.flags(profile.id))).toBe(-1);
+  });
+
+  it.each(["", "{", "[]", "null", '{"ticket":"x"}', "\u0000"])(
+    "that reads %j is repaired by any refresh",
+    async (junk) => {
+      const profile = blankProfile(testUser(6));
+      await context.redis.set(context.keys.flags(profile.id), junk);
+      expect((await records().read(profile.id)).flags).toBeUndefined();
+      expect(await records().commit(record(1), profile)).toBe("committed");
+      expect((await records().read(profile.id)).flags?.ticket).toBe(1);
+      await context.redis.del(context.keys.flags(profile.id));
+    },
+  );
+
+  it("survives a restart that makes Redis forget its scripts", async () => {
+    await context.redis.script("FLUSH");
+    expect(await records().commit(record(first), blankProfile(testUser(7)))).toBe("committed");
+  });
+});
+
+describe("records of many who have none", () => {
+  it("are written in one go, only where nothing stands, even after Redis forgot its scripts", async () => {
+    const [held, buried, ...fresh] = [20, 21, 22, 23].map((number) => blankProfile(testUser(number)));
+    if (held === undefined || buried === undefined) throw new Error("Two are there.");
+    await records().commit(record(first), held);
+    await records().bury(buried.id, { ...record(first), status: "deleted" });
+    await context.redis.script("FLUSH");
+    const entries = [held, buried, ...fresh].map((profile) => ({ record: record(first + 9), profile }));
+    expect(await records().commitMissing(entries)).toBe(2);
+    expect(await records().tickets(entries.map(({ profile }) => profile.id))).toEqual([
+      first,
+      first,
+      first + 9,
+      first + 9,
+    ]);
+    expect(await records().commitMissing(entries)).toBe(0);
+    expect(await records().commitMissing([])).toBe(0);
+  });
+});
+
+describe("a walk over all profiles", () => {
+  it("finds each", async () => {
+    const ids = Array.from({ length: 300 }, (_, n) => testUser(1000 + n));
+    for (const id of ids) await records().commit(record(first), blankProfile(id));
+    const found = new Set<string>();
+    let cursor = "0";
+    do {
+      const page = await records().scan(cursor, 50);
+      for (const { id } of page.profiles) found.add(id);
+      cursor = page.cursor;
+    } while (cursor !== "0");
+    expect([...found]).toEqual(expect.arrayContaining(ids));
+  });
+});

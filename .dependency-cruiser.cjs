@@ -1,24 +1,30 @@
 /**
  * Imports run one way, types included:
- *   cli, demo -> service -> workers, http -> webhook, sweep, audit, status -> refresh -> redis, kinde -> the client
- *   package's contract -> config, errors.
+ *   demo -> cli -> service -> workers, status -> store -> webhook, sweep, audit -> refresh -> redis -> kinde, http ->
+ *   the client package's contract -> config, errors.
  * Packages never import the service.
  */
-const ground = "^src/(config|errors|log|words|world|load-definitions)\\.ts$";
-const above = (...folders) => `^(${folders.map((folder) => (folder === "workers" ? "workers" : `src/${folder}`)).join("|")})/`;
+const ground = "^src/(config|errors|log|words|world|progress|load-definitions)\\.ts$";
+const above = (...folders) =>
+  `^(${folders.map((folder) => (folder === "workers" ? "workers" : `src/${folder}`)).join("|")})/`;
 
 /** @type {import("dependency-cruiser").IConfiguration} */
 module.exports = {
   forbidden: [
     { name: "no-circular", severity: "error", from: {}, to: { circular: true } },
     {
-      name: "no-circular-folders",
-      comment: "Two folders that import each other are one folder.",
+      name: "webhook-knows-no-other-flow-but-refresh",
       severity: "error",
-      scope: "folder",
-      from: { path: "^(src|workers)" },
-      to: { circular: true },
+      from: { path: "^src/webhook/" },
+      to: { path: "^src/(sweep|audit)/" },
     },
+    {
+      name: "sweep-knows-no-other-flow-but-refresh",
+      severity: "error",
+      from: { path: "^src/sweep/" },
+      to: { path: "^src/(webhook|audit)/" },
+    },
+    { name: "audit-knows-no-sweep", severity: "error", from: { path: "^src/audit/" }, to: { path: "^src/sweep/" } },
     { name: "no-orphans", severity: "error", from: { orphan: true, path: "^(src|workers|packages)/" }, to: {} },
     {
       name: "ground",
@@ -28,35 +34,50 @@ module.exports = {
       to: { path: "^(src|workers)/", pathNot: ground },
     },
     {
-      name: "kinde-and-redis-know-no-flow",
+      name: "kinde-redis-and-http-know-no-flow",
       severity: "error",
-      from: { path: "^src/(kinde|redis)/" },
-      to: { path: `${above("webhook", "refresh", "sweep", "audit", "status", "http", "cli", "demo", "workers")}|^src/(service|index|create-writer)\\.ts$` },
+      from: { path: "^src/(kinde|redis|http)/" },
+      to: {
+        path: `${above("webhook", "refresh", "sweep", "audit", "status", "service", "cli", "demo", "workers")}|^src/(store|index)\\.ts$`,
+      },
     },
-    { name: "kinde-knows-no-redis", severity: "error", from: { path: "^src/kinde/" }, to: { path: "^src/redis/" } },
+    {
+      name: "kinde-stands-alone",
+      severity: "error",
+      from: { path: "^src/kinde/" },
+      to: { path: "^src/(redis|http)/" },
+    },
+    { name: "http-stands-alone", severity: "error", from: { path: "^src/http/" }, to: { path: "^src/(redis|kinde)/" } },
     {
       name: "refresh-is-the-lowest-flow",
       severity: "error",
       from: { path: "^src/refresh/" },
-      to: { path: above("webhook", "sweep", "audit", "status", "http", "cli", "demo", "workers") },
+      to: { path: above("webhook", "sweep", "audit", "status", "service", "cli", "demo", "workers") },
     },
     {
-      name: "flows-know-no-delivery",
+      name: "flows-know-no-store",
+      comment: "A flow names the few things it needs; the store that holds them all is composed above.",
       severity: "error",
-      from: { path: "^src/(webhook|sweep|audit|status)/" },
-      to: { path: above("cli", "demo", "workers") },
+      from: { path: "^src/(webhook|refresh|sweep|audit)/" },
+      to: { path: `${above("status", "service", "cli", "demo", "workers")}|^src/store\\.ts$` },
     },
     {
-      name: "http-and-workers-know-no-composition",
+      name: "store-and-status-know-no-delivery",
       severity: "error",
-      from: { path: "^(workers|src/http)/" },
-      to: { path: `${above("cli", "demo")}|^src/(service|index|create-writer)\\.ts$` },
+      from: { path: "^src/(store\\.ts|status/)" },
+      to: { path: above("service", "cli", "demo", "workers") },
     },
-    { name: "http-starts-no-worker", severity: "error", from: { path: "^src/http/" }, to: { path: "^workers/" } },
+    {
+      name: "workers-are-thin",
+      comment: "Job in, flow called, error turned into retry or failure.",
+      severity: "error",
+      from: { path: "^workers/" },
+      to: { path: `${above("http", "status", "service", "cli", "demo")}|^src/(store|index)\\.ts$` },
+    },
     {
       name: "service-knows-no-command",
       severity: "error",
-      from: { path: "^src/(service|index|create-writer)\\.ts$" },
+      from: { path: "^src/(service/|index\\.ts)" },
       to: { path: above("cli", "demo") },
     },
     {
@@ -85,7 +106,12 @@ module.exports = {
       from: { path: "^packages/kinde-emulator/" },
       to: { path: "^packages/kindling/" },
     },
-    { name: "src-knows-no-test", severity: "error", from: { path: "^(src|workers|packages)/" }, to: { path: "^(test|bench)/" } },
+    {
+      name: "src-knows-no-test",
+      severity: "error",
+      from: { path: "^(src|workers|packages)/" },
+      to: { path: "^(test|bench)/" },
+    },
     {
       name: "no-dev-dependency-in-product",
       comment: "The demo does not ship; the emulator is an optional peer, loaded by its command.",

@@ -1,13 +1,13 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { createEmulator, type Emulator } from "kinde-emulator";
-import { openStore } from "../src/compose/open-store.ts";
-import { runServer } from "../src/compose/run-server.ts";
-import { runWorkers } from "../src/compose/run-workers.ts";
 import type { Config } from "../src/config.ts";
 import { startEmbeddedRedis } from "../src/demo/embedded-redis.ts";
 import { createLog } from "../src/log.ts";
 import { createKeys } from "../src/redis/keys.ts";
+import { runServer } from "../src/service/run-server.ts";
+import { runWorkers } from "../src/service/run-workers.ts";
+import { openStore } from "../src/store.ts";
 import type { Running } from "../src/world.ts";
 import type { Benchmark, BenchOptions, Outcome } from "./support/benchmark.ts";
 import { benchConfig } from "./support/config.ts";
@@ -53,7 +53,7 @@ async function serveAll(config: Config, emulator: Emulator) {
   const workers: Running = await runWorkers(config, world, log, store);
   emulator.webhooks.register({ url: `http://127.0.0.1:${server.port}/webhooks/kinde` });
   return {
-    users: store.users,
+    users: store.ledger,
     async close() {
       await server.close();
       await workers.close();

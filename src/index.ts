@@ -1,2 +1,3 @@
 /** Kindling's service as a library: run it in a process of your own, or write properties without HTTP. */
-export { createWriter, type InProcessWriter, type InProcessWriterOptions } from "./create-writer.ts";
+export { createService, type Service, type ServiceOptions } from "./service/create-service.ts";
+export { createWriter, type InProcessWriter, type InProcessWriterOptions } from "./service/create-writer.ts";

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { createJiti } from "jiti";
-import type { Flags } from "kindling";
+import type { Definitions } from "kindling";
 import { ConfigurationError } from "./errors.ts";
 
 /**
@@ -11,7 +11,7 @@ import { ConfigurationError } from "./errors.ts";
  * @param file path, relative to the working directory
  * @throws {ConfigurationError} when the file is missing, does not load, or exports no flags by default
  */
-export async function loadDefinitions(file: string): Promise<Flags> {
+export async function loadDefinitions(file: string): Promise<Definitions> {
   const path = resolve(file);
   if (!existsSync(path)) {
     throw new ConfigurationError([
@@ -41,6 +41,6 @@ async function importDefault(path: string): Promise<unknown> {
 }
 
 // Recognized by its mark, not by `instanceof`: the file may have imported another copy of the client.
-function isDefinitions(value: unknown): value is Flags {
+function isDefinitions(value: unknown): value is Definitions {
   return typeof value === "object" && value !== null && "kindling" in value && value.kindling === "flags";
 }

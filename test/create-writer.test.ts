@@ -1,7 +1,7 @@
 import { createReader, defineFlags, property } from "kindling";
 import { afterEach, beforeEach, describe, expect, expectTypeOf, it } from "vitest";
-import { createRefresh } from "../src/compose/create-refresh.ts";
 import { createWriter, type InProcessWriter } from "../src/index.ts";
+import { createFlows } from "../src/service/create-flows.ts";
 import { envOf } from "./cli/command-line.ts";
 import { testRedisUrl } from "./support/redis-url.ts";
 import { type Stack, startStack } from "./support/stack.ts";
@@ -42,7 +42,12 @@ describe("createWriter", () => {
   });
 
   it("is never read back old, however many refreshes of workers are under way", async () => {
-    const { refreshUser } = createRefresh(stack.config, stack.world, stack.store, flags);
+    const { refreshUser } = createFlows({
+      config: stack.config,
+      world: stack.world,
+      store: stack.store,
+      definitions: flags,
+    });
     const call = { priority: "webhook", signal: new AbortController().signal } as const;
     const remove = stack.emulator.faults.set({ kind: "latency", ms: 400, when: "after", user: id, count: 4 });
     const slow = [refreshUser(id, call), refreshUser(id, call)];

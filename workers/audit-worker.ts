@@ -1,15 +1,15 @@
 import type { Job } from "bullmq";
 import { type AuditState, auditStep, beginAudit } from "../src/audit/audit.ts";
-import type { AuditLog } from "../src/audit/audit-log.ts";
+import type { AuditJob, AuditLog, AuditQueue } from "../src/audit/audit-log.ts";
 import type { AuditVerdict } from "../src/audit/audit-user.ts";
 import type { CallOptions } from "../src/kinde/management-api.ts";
-import type { AuditJob, Queues } from "../src/redis/queues.ts";
+import type { RefreshQueues } from "../src/refresh/queues.ts";
 import type { WebhookCheck } from "../src/webhook/check-registration.ts";
 import { createWorker, handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
 
 /** What the audit's worker needs. */
 export interface AuditWorkerOptions {
-  queues: Queues;
+  queues: Pick<RefreshQueues, "enqueueReprocess"> & AuditQueue;
   audits: AuditLog;
   /** Users drawn at random, as many as an audit looks at. */
   drawSample: () => Promise<string[]>;

@@ -2,7 +2,7 @@ import { DelayedError, type Job, type Queue, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 import { errorFields, type Log } from "../src/log.ts";
 import type { Ledger } from "../src/redis/ledger.ts";
-import type { LongJob } from "../src/redis/queues.ts";
+import type { LongJob } from "../src/redis/queue.ts";
 import { jobError, RetryError } from "./job-errors.ts";
 
 /** What every worker of a process shares. */

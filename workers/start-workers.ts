@@ -1,10 +1,12 @@
 import { setMaxListeners } from "node:events";
+import type { AuditQueue } from "../src/audit/audit-log.ts";
 import type { Ledger } from "../src/redis/ledger.ts";
-import type { Queues } from "../src/redis/queues.ts";
 import type { Records } from "../src/redis/records.ts";
 import type { AcknowledgeUsers } from "../src/refresh/acknowledge-users.ts";
 import type { FanOut } from "../src/refresh/fan-out.ts";
+import type { RefreshQueues } from "../src/refresh/queues.ts";
 import type { RefreshUser } from "../src/refresh/refresh-user.ts";
+import type { SweepQueue } from "../src/sweep/queue.ts";
 import { type AuditWorkerOptions, createAuditWorker } from "./audit-worker.ts";
 import { createWorker, handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
 import { createSweepWorker, type SweepWorkerOptions } from "./sweep-worker.ts";
@@ -14,9 +16,9 @@ export interface StartWorkersOptions
   extends Omit<WorkerDeps, "signal" | "closing">,
     Omit<SweepWorkerOptions, "queues">,
     Omit<AuditWorkerOptions, "queues"> {
-  queues: Queues;
-  users: Ledger;
-  fanouts: Ledger;
+  queues: RefreshQueues & SweepQueue & AuditQueue;
+  ledger: Ledger;
+  fanoutLedger: Ledger;
   records: Pick<Records, "tickets" | "read">;
   refreshUser: RefreshUser;
   fanOut: FanOut;
@@ -54,7 +56,10 @@ export function startWorkers(options: StartWorkersOptions): Workers {
   };
 }
 
-function refreshWorker({ queues, users, records, refreshUser, concurrency }: StartWorkersOptions, deps: WorkerDeps) {
+function refreshWorker(
+  { queues, ledger: users, records, refreshUser, concurrency }: StartWorkersOptions,
+  deps: WorkerDeps,
+) {
   return createWorker(deps, {
     queue: queues.refresh,
     concurrency: concurrency.refresh,
@@ -69,7 +74,10 @@ function refreshWorker({ queues, users, records, refreshUser, concurrency }: Sta
   });
 }
 
-function bulkWorker({ queues, users, records, refreshUser, concurrency }: StartWorkersOptions, deps: WorkerDeps) {
+function bulkWorker(
+  { queues, ledger: users, records, refreshUser, concurrency }: StartWorkersOptions,
+  deps: WorkerDeps,
+) {
   return createWorker(deps, {
     queue: queues.bulk,
     concurrency: concurrency.bulk,
@@ -96,7 +104,7 @@ async function isFresh(
   return flags !== undefined && (flags.status === "deleted" || flags.fetchedAt >= freshSince);
 }
 
-function fanoutWorker({ queues, fanouts, fanOut, acknowledge }: StartWorkersOptions, deps: WorkerDeps) {
+function fanoutWorker({ queues, fanoutLedger: fanouts, fanOut, acknowledge }: StartWorkersOptions, deps: WorkerDeps) {
   return createWorker(deps, {
     queue: queues.fanout,
     concurrency: 1,

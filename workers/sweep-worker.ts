@@ -1,17 +1,17 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { DelayedError, type Job } from "bullmq";
 import type { CallOptions } from "../src/kinde/management-api.ts";
-import type { Queues, SweepJob } from "../src/redis/queues.ts";
-import type { Completeness } from "../src/sweep/completeness.ts";
-import { noteSweep } from "../src/sweep/note-sweep.ts";
+import type { RefreshQueues } from "../src/refresh/queues.ts";
+import type { SweepJob, SweepQueue } from "../src/sweep/queue.ts";
 import type { SeenUsers } from "../src/sweep/seen-users.ts";
 import { beginSweep, type SweepState, type SweepStep } from "../src/sweep/sweep.ts";
-import type { SweepLog } from "../src/sweep/sweep-log.ts";
+import type { Completeness, SweepLog } from "../src/sweep/sweep-log.ts";
+import { noteSweep } from "../src/sweep/sweep-log.ts";
 import { createWorker, handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
 
 /** What the sweep's worker needs. */
 export interface SweepWorkerOptions {
-  queues: Queues;
+  queues: Pick<RefreshQueues, "bulk" | "enqueueReprocess"> & SweepQueue;
   sweeps: SweepLog;
   seen: Pick<SeenUsers, "forget">;
   completeness: Completeness;

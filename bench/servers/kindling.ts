@@ -1,6 +1,6 @@
-import { openStore } from "../../src/compose/open-store.ts";
-import { runServer } from "../../src/compose/run-server.ts";
 import { createLog } from "../../src/log.ts";
+import { runServer } from "../../src/service/run-server.ts";
+import { openStore } from "../../src/store.ts";
 import { benchConfig } from "../support/config.ts";
 import { serveParent, setting } from "./parent.ts";
 

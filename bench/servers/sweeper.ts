@@ -1,11 +1,11 @@
-import { createRefresh } from "../../src/compose/create-refresh.ts";
-import { openKinde } from "../../src/compose/open-kinde.ts";
-import { openStore } from "../../src/compose/open-store.ts";
 import { loadDefinitions } from "../../src/load-definitions.ts";
 import { createLog } from "../../src/log.ts";
-import { countCalls } from "../../src/sweep/count-calls.ts";
-import { noteSweep } from "../../src/sweep/note-sweep.ts";
+import { createFlows } from "../../src/service/create-flows.ts";
+import { openKinde } from "../../src/service/open-kinde.ts";
+import { openStore } from "../../src/store.ts";
+import { countCalls } from "../../src/sweep/backfill.ts";
 import { beginSweep, type SweepState } from "../../src/sweep/sweep.ts";
+import { noteSweep } from "../../src/sweep/sweep-log.ts";
 import { benchConfig } from "../support/config.ts";
 import type { WalkFigures } from "../sweep.ts";
 import { setting } from "./parent.ts";
@@ -25,7 +25,13 @@ const config = benchConfig({
 const world = { fetch, now: Date.now };
 const store = await openStore(config, world, createLog(config.logLevel));
 const counted = countCalls(openKinde(config, world, store));
-const { sweepStep } = createRefresh(config, world, store, await loadDefinitions(config.flagsFile), counted.api);
+const { sweepStep } = createFlows({
+  config,
+  world,
+  store,
+  definitions: await loadDefinitions(config.flagsFile),
+  kinde: counted.api,
+});
 const call = { priority: "bulk", signal: new AbortController().signal } as const;
 
 async function walk(fill: boolean): Promise<WalkFigures> {

@@ -1,5 +1,7 @@
+import type { Queue } from "bullmq";
 import type { Redis } from "ioredis";
 import type { Keys } from "../redis/keys.ts";
+import { type LongJob, openQueue, type QueueOptions } from "../redis/queue.ts";
 import type { WebhookCheck } from "../webhook/check-registration.ts";
 import type { AuditState } from "./audit.ts";
 import { type DriftCause, driftCauses } from "./find-cause.ts";
@@ -59,6 +61,29 @@ export function createAuditLog({ redis, keys }: { redis: Redis; keys: Keys }): A
     webhook: () => read<WebhookCheck>(webhookKey),
     async noteWebhook(check) {
       await redis.set(webhookKey, JSON.stringify(check));
+    },
+  };
+}
+
+/** `tick`: it is time for an audit. `audit`: one audit, with how far it has come. */
+export interface AuditJob extends LongJob {
+  state?: AuditState;
+}
+
+/** The queue of audits. */
+export interface AuditQueue {
+  audit: Queue<AuditJob>;
+  /** Enqueues an audit, unless one is waiting or running: the fleet runs one at a time. */
+  enqueueAudit(): Promise<void>;
+}
+
+/** Opens the queue of audits. */
+export function createAuditQueue(options: QueueOptions): AuditQueue {
+  const audit = openQueue<AuditJob>("audit", options);
+  return {
+    audit,
+    async enqueueAudit() {
+      await audit.add("audit", {}, { deduplication: { id: "audit" } });
     },
   };
 }

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
-import type { Flags } from "kindling";
+import type { Definitions } from "kindling";
 import type { ProfilePart } from "kindling/contract";
 import { KindeError } from "../errors.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
@@ -24,7 +24,7 @@ export interface AuditUserOptions {
   api: ManagementApi;
   ledger: Pick<Ledger, "begin" | "entry">;
   records: Pick<Records, "read">;
-  flags: Flags;
+  flags: Definitions;
   /** Parts of the profile that records keep. */
   keep: ReadonlySet<ProfilePart>;
   /** Whether sign-ins refresh their users: else their figures are not held to be current. */

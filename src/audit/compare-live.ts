@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import type { Flags } from "kindling";
+import type { Definitions } from "kindling";
 import { extraParts, type Profile, type ProfilePart } from "kindling/contract";
 import { keepParts } from "../kinde/keep-parts.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
@@ -30,7 +30,7 @@ export type LiveUser = { profile: Profile; flags: Record<string, unknown> } | un
 /** What fetching for a comparison needs. */
 export interface FetchLiveOptions {
   api: ManagementApi;
-  flags: Flags;
+  flags: Definitions;
   keep: ReadonlySet<ProfilePart>;
   call: CallOptions;
   /** Values to take before Kinde's answer, as a refresh does. */

@@ -1,4 +1,4 @@
-import type { Flags } from "kindling";
+import type { Definitions } from "kindling";
 import type { ProfilePart } from "kindling/contract";
 import type { StoredRecord } from "../redis/records.ts";
 import type { Difference } from "./compare-live.ts";
@@ -35,7 +35,7 @@ export interface FindCauseOptions {
   look: Look;
   /** What both found. */
   confirmed: readonly Difference[];
-  flags: Pick<Flags, "schema">;
+  flags: Pick<Definitions, "schema">;
   keep: ReadonlySet<ProfilePart>;
 }
 

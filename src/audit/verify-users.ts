@@ -1,10 +1,12 @@
 import { setMaxListeners } from "node:events";
-import type { Progress } from "../cli/progress.ts";
-import type { Store } from "../compose/open-store.ts";
+import type { Redis } from "ioredis";
 import { estimateTotal } from "../kinde/estimate-total.ts";
 import { type ListingPage, listEveryone } from "../kinde/list-users.ts";
 import type { ManagementApi } from "../kinde/management-api.ts";
 import { type Patience, patiently } from "../kinde/patiently.ts";
+import type { ReportProgress } from "../progress.ts";
+import type { Keys } from "../redis/keys.ts";
+import type { Records } from "../redis/records.ts";
 import { sampleUsers } from "../redis/sample-users.ts";
 import { type AuditState, beginAudit, noteVerdict } from "./audit.ts";
 import { type AuditVerdict, verdictOn } from "./audit-user.ts";
@@ -16,14 +18,14 @@ export interface Verified extends Omit<AuditState, "rest" | "startedAt"> {
 
 /** What verifying needs. */
 export interface VerifyOptions {
-  store: Pick<Store, "redis" | "keys" | "records">;
+  store: { redis: Redis; keys: Keys; records: Pick<Records, "scanIds"> };
   api: ManagementApi;
   audit: (userId: string) => Promise<AuditVerdict>;
   /** So many records at random, or everybody: of Kinde's users and of our records. */
   scope: { sample: number } | "all";
   /** Given each user who differs, as soon as found. */
   onDrift: (userId: string) => Promise<void>;
-  progress: Progress;
+  onProgress: ReportProgress;
   signal: AbortSignal;
 }
 
@@ -40,10 +42,10 @@ const mostInARow = 20;
  * @throws {KindeError}
  */
 export async function verifyUsers(options: VerifyOptions): Promise<Verified> {
-  const { audit, scope, onDrift, progress, signal } = options;
+  const { audit, scope, onDrift, onProgress, signal } = options;
   // Every call under way listens to it: many at once are no leak.
   setMaxListeners(0, signal);
-  const patience: Patience = { signal, retries, onWait: (ms) => progress.waiting("Kinde", ms) };
+  const patience: Patience = { signal, retries, onWait: (ms) => onProgress({ type: "waiting", for: "Kinde", ms }) };
   let state = beginAudit([], 0);
   let total: number | undefined;
   const users = scope === "all" ? everybody : sample;
@@ -73,14 +75,13 @@ export async function verifyUsers(options: VerifyOptions): Promise<Verified> {
       state = noteVerdict(state, userId, verdict);
       if (verdict.verdict === "drift") await onDrift(userId);
       const done = state.checked + state.failed;
-      progress.update(done, total === undefined ? undefined : Math.max(total, done));
+      onProgress({ type: "advanced", done, total: total === undefined ? undefined : Math.max(total, done) });
     }
   };
   const fail = (error: unknown) => {
     failed = true;
     throw error;
   };
-  progress.start(undefined);
   let complete = true;
   try {
     // All of them must have ended before the caller closes what they use.
@@ -90,8 +91,6 @@ export async function verifyUsers(options: VerifyOptions): Promise<Verified> {
   } catch (error) {
     if (!signal.aborted) throw error;
     complete = false;
-  } finally {
-    progress.stop();
   }
   const { rest: _none, startedAt: _never, ...figures } = state;
   return { ...figures, complete };

@@ -1,15 +1,12 @@
 import cliProgress, { type Params } from "cli-progress";
-import type { Place } from "../refresh/bookmark.ts";
+import type { ProgressEvent, ReportProgress } from "../progress.ts";
 import { countWords, durationWords, instantWords, plural } from "../words.ts";
-import type { Output } from "./terminal.ts";
+import type { Output, Terminal } from "./terminal.ts";
 
-/** Shows how a walk goes on. */
-export interface Progress {
-  /** @param from where an earlier walk left off */
-  start(from: Place | undefined): void;
-  update(done: number, total: number | undefined, calls?: number): void;
-  /** The walk waits for workers, or for Kinde. */
-  waiting(what: "workers" | "Kinde", ms: number): void;
+/** Shows the progress of one long operation. */
+export interface ProgressDisplay {
+  report: ReportProgress;
+  /** Leaves the terminal as it was. */
   stop(): void;
 }
 
@@ -25,29 +22,49 @@ interface State {
   startedWith: number;
 }
 
-/** A bar on a terminal; elsewhere a line now and then. */
-export function createProgress(output: Output, now: () => number): Progress {
+/** Shows progress as a bar on a terminal, elsewhere as a line now and then. */
+export function createProgress(output: Output, now: () => number): ProgressDisplay {
   const state: State = { done: 0, total: undefined, calls: undefined, waiting: "", startedAt: now(), startedWith: 0 };
   const view = output.isTTY === true ? createBar(output, state, now) : createLines(output, state, now);
-  return {
-    start(from) {
-      Object.assign(state, { done: from?.enqueued ?? 0, startedWith: from?.enqueued ?? 0, startedAt: now() });
-      if (from !== undefined) {
-        const since = instantWords(from.startedAt);
-        output.write(`Going on after ${countWords(from.enqueued)} users of ${since} (--restart starts anew).\n`);
-      }
-      view.start();
-    },
-    update(done, total, calls) {
-      Object.assign(state, { done, total, calls, waiting: "" });
-      view.show();
-    },
-    waiting(what, ms) {
-      state.waiting = what === "workers" ? "waiting for workers" : `waiting ${durationWords(ms)} for Kinde`;
-      view.show();
-    },
-    stop: () => view.stop(),
+  let started = false;
+  const start = (event: ProgressEvent) => {
+    started = true;
+    if (event.type === "resumed") {
+      Object.assign(state, { done: event.done, startedWith: event.done });
+      const since = instantWords(event.startedAt);
+      output.write(`Resuming after ${countWords(event.done)} users, run of ${since} (--restart starts over).\n`);
+    }
+    view.start();
   };
+  return {
+    report(event) {
+      if (!started) start(event);
+      if (event.type === "resumed") return;
+      if (event.type === "waiting") {
+        state.waiting =
+          event.for === "workers" ? "waiting for workers" : `waiting ${durationWords(event.ms)} for Kinde`;
+      } else {
+        Object.assign(state, { done: event.done, total: event.total, calls: event.calls, waiting: "" });
+      }
+      view.show();
+    },
+    stop() {
+      if (started) view.stop();
+    },
+  };
+}
+
+/** Runs an operation and shows its progress on standard error. */
+export async function withProgress<T>(
+  { stderr, world }: Terminal,
+  run: (onProgress: ReportProgress) => Promise<T>,
+): Promise<T> {
+  const display = createProgress(stderr, world.now);
+  try {
+    return await run(display.report);
+  } finally {
+    display.stop();
+  }
 }
 
 interface View {

@@ -1,7 +1,6 @@
 import { CommanderError } from "commander";
 import { type AddCommand, createProgram } from "./create-program.ts";
-import { type ExitCode, exitCodes } from "./exit-codes.ts";
-import { explainError } from "./explain-error.ts";
+import { type ExitCode, exitCodes, explainError } from "./exit-codes.ts";
 import { Interrupted, type Terminal } from "./terminal.ts";
 
 /**

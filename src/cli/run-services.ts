@@ -1,10 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { openStore, type Store } from "../compose/open-store.ts";
-import { runServer } from "../compose/run-server.ts";
-import { runWorkers } from "../compose/run-workers.ts";
 import { type Config, loadConfig } from "../config.ts";
-import { runMetrics } from "../http/metrics/run-metrics.ts";
 import { createLog, errorFields, type Log } from "../log.ts";
+import { runMetrics } from "../service/run-metrics.ts";
+import { runServer } from "../service/run-server.ts";
+import { runWorkers } from "../service/run-workers.ts";
+import { openStore, type Store } from "../store.ts";
 import type { Running } from "../world.ts";
 import type { Terminal } from "./terminal.ts";
 

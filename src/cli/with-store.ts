@@ -1,9 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { KindlingError } from "kindling";
-import { openStore, type Store } from "../compose/open-store.ts";
 import { type Config, loadConfig } from "../config.ts";
 import { errorCode, RedisError } from "../errors.ts";
 import { createLog } from "../log.ts";
+import { openStore, type Store } from "../store.ts";
 import type { Terminal } from "./terminal.ts";
 
 /**

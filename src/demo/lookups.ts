@@ -1,6 +1,8 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import type { DemoFlags } from "./demo-flags.ts";
+import { inWords, Mismatch } from "./mismatch.ts";
 import type { Stage } from "./step.ts";
-import { waitFor } from "./wait-for.ts";
 
 /** Waits until the reader answers these flags for a user. */
 export function waitForFlags(
@@ -33,4 +35,34 @@ export async function showFlags({ redis, keys, narrator }: Stage, userId: string
 export async function showReader({ reader, narrator }: Stage, userId: string): Promise<void> {
   const { flags, status } = await reader.get(userId);
   narrator.show(`reader.get("${userId}")`, JSON.stringify({ flags, status }));
+}
+
+const pauseMs = 5;
+
+/** What is waited for, and how long at most. */
+export interface WaitForOptions {
+  what: string;
+  signal: AbortSignal;
+  /** Milliseconds. Default 20 000. */
+  timeoutMs?: number;
+}
+
+/**
+ * Asks again and again until the answer is the expected one.
+ *
+ * @throws {Mismatch} with the last answer, when the time is over
+ */
+export async function waitFor<T>(
+  ask: () => Promise<T>,
+  expected: T,
+  { what, signal, timeoutMs = 20_000 }: WaitForOptions,
+): Promise<void> {
+  const end = performance.now() + timeoutMs;
+  for (;;) {
+    signal.throwIfAborted();
+    const found = await ask();
+    if (isDeepStrictEqual(found, expected)) return;
+    if (performance.now() > end) throw new Mismatch(what, inWords(expected), inWords(found));
+    await delay(pauseMs);
+  }
 }

@@ -1,7 +1,6 @@
-import { createPaint } from "../cli/output/paint.ts";
+import { createPaint } from "../cli/output.ts";
 import type { Terminal } from "../cli/terminal.ts";
 import type { Mismatch } from "./mismatch.ts";
-import { spent } from "./spent.ts";
 
 /** Tells the story on standard output. */
 export interface Narrator {
@@ -36,4 +35,9 @@ export function createNarrator(terminal: Terminal): Narrator {
       indented(`  found    ${found}`);
     },
   };
+}
+
+/** Time that something took: `134 ms`, `1.3 s`. */
+export function spent(ms: number): string {
+  return ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;
 }

@@ -3,14 +3,14 @@ import { fileURLToPath } from "node:url";
 import { createEmulator, type Emulator } from "kinde-emulator";
 import { createReader } from "kindling";
 import type { Terminal } from "../cli/terminal.ts";
-import { openStore } from "../compose/open-store.ts";
-import { runServer } from "../compose/run-server.ts";
-import { runWorkers } from "../compose/run-workers.ts";
 import { loadConfig } from "../config.ts";
 import { createWriter } from "../index.ts";
 import { createLog } from "../log.ts";
 import { connectRedis } from "../redis/connection.ts";
 import { createKeys } from "../redis/keys.ts";
+import { runServer } from "../service/run-server.ts";
+import { runWorkers } from "../service/run-workers.ts";
+import { openStore } from "../store.ts";
 import { createClosers } from "./closers.ts";
 import flags from "./demo-flags.ts";
 import { type DemoRedis, openDemoRedis } from "./demo-redis.ts";
@@ -58,7 +58,7 @@ export async function openStage({ env, world, stopSignal }: Terminal, narrator: 
       reader: createReader({ redis, definitions: flags, prefix: config.prefix }),
       writer,
       keys: createKeys(config.prefix),
-      ledger: store.users,
+      ledger: store.ledger,
       queues: store.queues,
       sweeps: store.sweeps,
       narrator,

@@ -1,12 +1,12 @@
 import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
+import { align } from "../cli/output.ts";
 import type { Terminal } from "../cli/terminal.ts";
-import { invitation } from "./invite.ts";
-import { createNarrator } from "./narrator.ts";
-import { openStage } from "./open-stage.ts";
-import { spent } from "./spent.ts";
+import { bob } from "./cast.ts";
+import { createNarrator, spent } from "./narrator.ts";
+import { type OpenStage, openStage } from "./open-stage.ts";
 import type { Step } from "./step.ts";
-import { tellStory } from "./tell-story.ts";
+import { tellStory } from "./story.ts";
 
 const closeWithinMs = 5_000;
 
@@ -40,4 +40,25 @@ export async function runDemo(terminal: Terminal, { steps, exit }: DemoOptions):
     // A Redis that went away meanwhile must not hold the demo for ever.
     await Promise.race([stage.close(), delay(closeWithinMs, undefined, { ref: false })]);
   }
+}
+
+/** What can be played with once the story is told. */
+export function invitation({ kinde, keys, serverUrl, redisCli, apiToken }: OpenStage): string {
+  return [
+    "",
+    "Kindling keeps running. Play with it:",
+    align([
+      ["webhook endpoint", `POST ${serverUrl}/webhooks/kinde`],
+      ["ready?", `curl ${serverUrl}/readyz`],
+      ["the emulated Kinde", `curl ${kinde.url}/`],
+      ["Bob's flags", `${redisCli} GET '${keys.flags(bob.id)}'`],
+      [
+        "set Bob's tier",
+        `curl ${serverUrl}/v1/users/${bob.id}/properties -H 'authorization: Bearer ${apiToken}' -d '{"properties": {"plan_tier": "free"}}'`,
+      ],
+      ["let Bob in again", `curl -X POST ${kinde.url}/__emulator/kinde/suspendUser -d '["${bob.id}", false]'`],
+    ]),
+    "",
+    "Ctrl-C stops everything.",
+  ].join("\n");
 }

@@ -3,7 +3,7 @@ import type { Emulator } from "kinde-emulator";
 import type { Reader, Writer } from "kindling";
 import type { Keys } from "../redis/keys.ts";
 import type { Ledger } from "../redis/ledger.ts";
-import type { Queues } from "../redis/queues.ts";
+import type { Queues } from "../store.ts";
 import type { SweepLog } from "../sweep/sweep-log.ts";
 import type { DemoFlags } from "./demo-flags.ts";
 import type { Narrator } from "./narrator.ts";

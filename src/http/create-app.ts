@@ -1,45 +1,32 @@
 import { Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
-import type { Redis } from "ioredis";
 import { errorCode } from "../errors.ts";
-import { type KindeWebhookOptions, kindeWebhook } from "../webhook/route.ts";
+import type { Log } from "../log.ts";
 import { failure } from "./failure.ts";
-import { type SetPropertiesRouteOptions, setPropertiesRoute } from "./set-properties-route.ts";
 
-/** What the HTTP side needs. */
-export interface AppOptions extends KindeWebhookOptions {
-  redis: Pick<Redis, "ping">;
-  /** Writing properties through; absent: the route does not exist. */
-  writes?: Omit<SetPropertiesRouteOptions, "maxBodyBytes" | "log">;
+/** Options for {@link createApp}. */
+export interface AppOptions {
+  /** Apps to mount at the root. */
+  routes: readonly Hono[];
+  /** What `GET /readyz` reports: ready once every part is. */
+  readiness: () => Promise<Readonly<Record<string, boolean>>>;
+  log: Pick<Log, "error">;
 }
 
 /**
- * The Hono app: `POST /webhooks/kinde`, `GET /healthz`, `GET /readyz`, and where it is set up
- * `POST /v1/users/{id}/properties`. Answers are JSON: what was asked for, or `{ "error": { "code", "message" } }` with a
- * stable code.
+ * Creates the Hono app: the routes, `GET /healthz` and `GET /readyz`. Answers are JSON: what was asked for, or
+ * `{ "error": { "code", "message" } }` with a stable code.
  */
-export function createApp(options: AppOptions): Hono {
-  const { keys, redis, writes, log } = options;
+export function createApp({ routes, readiness, log }: AppOptions): Hono {
   const app = new Hono();
-
-  app.route("/", kindeWebhook(options));
-  if (writes !== undefined) app.route("/", setPropertiesRoute({ ...options, ...writes }));
+  for (const route of routes) app.route("/", route);
 
   app.get("/healthz", (context) => context.json({ status: "alive" }));
 
   app.get("/readyz", async (context) => {
-    const [redisReady, keysReady] = await Promise.all([
-      redis.ping().then(
-        () => true,
-        () => false,
-      ),
-      keys.ready(),
-    ]);
-    const ready = redisReady && keysReady;
-    return context.json(
-      { status: ready ? "ready" : "not_ready", redis: redisReady, keys: keysReady },
-      ready ? 200 : 503,
-    );
+    const parts = await readiness();
+    const ready = Object.values(parts).every(Boolean);
+    return context.json({ status: ready ? "ready" : "not_ready", ...parts }, ready ? 200 : 503);
   });
 
   app.notFound((context) => context.json(failure("not_found", "There is nothing here."), 404));

@@ -1,8 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
 import { KindeError, ThrottledError } from "../errors.ts";
-import { pauseOf } from "./rate-limit-reset.ts";
-import { withDeadline } from "./with-deadline.ts";
+import { pauseOf, withDeadline } from "./request.ts";
 
 /** An access token for the Management API; times in milliseconds since the epoch. */
 export interface AccessToken {

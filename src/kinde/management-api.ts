@@ -1,9 +1,8 @@
 import { z } from "zod";
 import { KindeError, ThrottledError } from "../errors.ts";
-import type { CallBudget, Priority } from "../redis/call-budget.ts";
 import type { AccessTokens } from "./access-token.ts";
-import { pauseOf } from "./rate-limit-reset.ts";
-import { withDeadline } from "./with-deadline.ts";
+import type { CallBudget, Priority } from "./call-budget.ts";
+import { pauseOf, withDeadline } from "./request.ts";
 
 /** One call to the Management API. */
 export interface Call<T> {

@@ -1,8 +1,8 @@
 import type { Redis } from "ioredis";
 import type { Keys } from "../redis/keys.ts";
 import { drawTicketLua, latestLua, ledgerKeys } from "../redis/ledger.ts";
-import type { Queues } from "../redis/queues.ts";
 import { defineScript } from "../redis/script.ts";
+import type { RefreshQueues } from "./queues.ts";
 
 /**
  * Takes down that an event concerns these users, and has them refreshed when there is room.
@@ -15,7 +15,7 @@ export type AcknowledgeUsers = (userIds: readonly string[], since?: number) => P
 export interface AcknowledgeUsersOptions {
   redis: Redis;
   keys: Keys;
-  queues: Pick<Queues, "enqueueBulk">;
+  queues: Pick<RefreshQueues, "enqueueBulk">;
 }
 
 const ledgerScript = defineScript(`${drawTicketLua}${latestLua}

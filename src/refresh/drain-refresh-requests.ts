@@ -2,14 +2,14 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Redis } from "ioredis";
 import { userId as userIdSchema } from "../kinde/ids.ts";
 import type { Keys } from "../redis/keys.ts";
-import type { Queues } from "../redis/queues.ts";
+import type { RefreshQueues } from "./queues.ts";
 
 /** What granting wishes needs. */
 export interface DrainOptions {
   /** A connection to block on; ended by `close`. */
   redis: Redis;
   keys: Pick<Keys, "refreshRequests">;
-  queues: Pick<Queues, "bulk" | "enqueueRefreshRequests">;
+  queues: Pick<RefreshQueues, "bulk" | "enqueueRefreshRequests">;
   onError: (error: unknown) => void;
 }
 

@@ -1,11 +1,10 @@
-import type { Flags } from "kindling";
+import type { Definitions } from "kindling";
 import type { Profile, ProfilePart } from "kindling/contract";
 import { KindeError } from "../errors.ts";
 import { type Listing, listMembers, listRoleHolders } from "../kinde/list-users.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
-import type { FanoutProgress } from "../redis/queues.ts";
 import type { Records } from "../redis/records.ts";
-import type { FanoutSubject } from "../webhook/route-event.ts";
+import type { FanoutProgress, FanoutSubject } from "./queues.ts";
 
 /** Users to refresh, and where to go on; `undefined` at the end. */
 export interface FanoutPage {
@@ -24,7 +23,7 @@ export type FanOut = (
 export interface FanOutOptions {
   api: ManagementApi;
   records: Pick<Records, "scan">;
-  flags: Pick<Flags, "mayNeed">;
+  flags: Pick<Definitions, "mayNeed">;
   /** Parts of the profile that records keep. */
   keep: ReadonlySet<ProfilePart>;
   /** Users who are being fetched now. */

@@ -1,4 +1,4 @@
-import type { Flags } from "kindling";
+import type { Definitions } from "kindling";
 import { type ExtraPart, extraParts, isPartMissing, type Profile, type ProfilePart } from "kindling/contract";
 import { fetchUser } from "../kinde/fetch-user.ts";
 import { keepParts } from "../kinde/keep-parts.ts";
@@ -22,7 +22,7 @@ export interface RefreshUserOptions {
   ledger: Pick<Ledger, "begin" | "settle">;
   records: Pick<Records, "commit" | "bury">;
   api: ManagementApi;
-  flags: Flags;
+  flags: Definitions;
   /** Parts of the profile to keep. */
   keep: ReadonlySet<ProfilePart>;
   now: () => number;

@@ -1,23 +1,23 @@
-import type { Progress } from "../cli/progress.ts";
+import type { Redis } from "ioredis";
 import { KindeError } from "../errors.ts";
 import { estimateTotal } from "../kinde/estimate-total.ts";
 import type { Listing, ListingPage } from "../kinde/list-users.ts";
 import { patiently } from "../kinde/patiently.ts";
-import type { Queues } from "../redis/queues.ts";
-import { roomInQueue } from "../redis/room-in-queue.ts";
-import type { Bookmark } from "./bookmark.ts";
+import type { ReportProgress } from "../progress.ts";
+import type { Keys } from "../redis/keys.ts";
+import { type RefreshQueues, roomInQueue } from "./queues.ts";
 
 /** What a walk over a listing needs. */
 export interface WalkOptions {
   listing: Listing;
-  queues: Pick<Queues, "bulk" | "enqueueReprocess">;
+  queues: Pick<RefreshQueues, "bulk" | "enqueueReprocess">;
   /** Jobs that may wait in the bulk queue before the walk waits too: Redis need not hold a job for every user. */
   backlog: number;
   /** Where the walk's place is kept; left out, it cannot be resumed. */
   bookmark?: Bookmark;
   /** Forget the place of an earlier walk. */
   restart?: boolean;
-  progress: Progress;
+  onProgress: ReportProgress;
   signal: AbortSignal;
   now: () => number;
 }
@@ -39,14 +39,14 @@ const retries = 3;
  * walk ends, going on repeats a page at most and skips none.
  */
 export async function walk(options: WalkOptions): Promise<WalkResult> {
-  const { bookmark, progress, queues, signal, now } = options;
+  const { bookmark, onProgress, queues, signal, now } = options;
   const place = options.restart === true ? undefined : await bookmark?.read();
   const startedAt = place?.startedAt ?? now();
   const resumedAt = place?.enqueued ?? 0;
   let enqueued = resumedAt;
   let cursor = place?.cursor ?? null;
   let total: number | undefined;
-  progress.start(place);
+  if (place !== undefined) onProgress({ type: "resumed", done: place.enqueued, startedAt: place.startedAt });
   try {
     do {
       await roomInQueue(options);
@@ -56,19 +56,17 @@ export async function walk(options: WalkOptions): Promise<WalkResult> {
       cursor = page.next;
       if (cursor !== null) await bookmark?.write({ cursor, enqueued, startedAt });
       total = cursor === null ? enqueued : estimateTotal(page.userIds, enqueued);
-      progress.update(enqueued, total);
+      onProgress({ type: "advanced", done: enqueued, total });
     } while (cursor !== null);
     await bookmark?.remove();
     return { enqueued, resumedAt, complete: true };
   } catch (error) {
     if (!signal.aborted) throw error;
     return { enqueued, resumedAt, complete: false };
-  } finally {
-    progress.stop();
   }
 }
 
-function readPage({ listing, signal, progress }: WalkOptions, cursor: string | null): Promise<ListingPage> {
+function readPage({ listing, signal, onProgress }: WalkOptions, cursor: string | null): Promise<ListingPage> {
   return patiently(
     async () => {
       try {
@@ -83,6 +81,41 @@ function readPage({ listing, signal, progress }: WalkOptions, cursor: string | n
         );
       }
     },
-    { signal, retries, onWait: (ms) => progress.waiting("Kinde", ms) },
+    { signal, retries, onWait: (ms) => onProgress({ type: "waiting", for: "Kinde", ms }) },
   );
+}
+
+/** Where a walk over all users stands. */
+export interface Place {
+  /** Of the page to read next. */
+  cursor: string;
+  /** Users enqueued before it. */
+  enqueued: number;
+  /** Milliseconds since the epoch. */
+  startedAt: number;
+}
+
+/** Keeps the place of the walk over all users, in Redis, so that any machine can go on. */
+export interface Bookmark {
+  read(): Promise<Place | undefined>;
+  write(place: Place): Promise<void>;
+  remove(): Promise<void>;
+}
+
+/** The one bookmark of a deployment. */
+export function createBookmark(redis: Redis, keys: Keys): Bookmark {
+  const key = keys.ledgerPart("reprocess");
+  return {
+    async read() {
+      const { cursor, enqueued, startedAt } = await redis.hgetall(key);
+      if (cursor === undefined) return undefined;
+      return { cursor, enqueued: Number(enqueued ?? 0), startedAt: Number(startedAt ?? 0) };
+    },
+    async write(place) {
+      await redis.hset(key, place);
+    },
+    async remove() {
+      await redis.del(key);
+    },
+  };
 }

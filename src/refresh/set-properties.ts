@@ -5,8 +5,8 @@ import { KindeError, ThrottledError } from "../errors.ts";
 import { isGone } from "../kinde/fetch-user.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Ledger, Written } from "../redis/ledger.ts";
-import type { Queues } from "../redis/queues.ts";
 import type { Records } from "../redis/records.ts";
+import type { RefreshQueues } from "./queues.ts";
 import type { RefreshUser } from "./refresh-user.ts";
 
 /** Writes properties to Kinde and makes them visible to every reader. */
@@ -27,7 +27,7 @@ export interface SetPropertiesDeps {
   api: ManagementApi;
   ledger: Pick<Ledger, "noteWrite">;
   records: Pick<Records, "read">;
-  queues: Pick<Queues, "enqueueReprocess" | "enqueueSettled">;
+  queues: Pick<RefreshQueues, "enqueueReprocess" | "enqueueSettled">;
   refreshUser: RefreshUser;
   /** How long an answer of Kinde's may be older than the write, in milliseconds. */
   settleMs: number;

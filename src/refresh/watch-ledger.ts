@@ -2,16 +2,15 @@ import type { Queue } from "bullmq";
 import type { Redis } from "ioredis";
 import type { Keys } from "../redis/keys.ts";
 import type { Ledger, LedgerEntry, LedgerPlace } from "../redis/ledger.ts";
-import { type Queues, reprocessId } from "../redis/queues.ts";
-import type { FanoutSubject } from "../webhook/route-event.ts";
+import { type FanoutSubject, type RefreshQueues, reprocessId } from "./queues.ts";
 
 /** What a watch over the ledgers needs. */
 export interface WatchLedgerOptions {
   redis: Redis;
   keys: Keys;
-  queues: Queues;
-  users: Ledger;
-  fanouts: Ledger;
+  queues: RefreshQueues;
+  ledger: Ledger;
+  fanoutLedger: Ledger;
   now: () => number;
   /** Time between two watches of the whole fleet; a member younger than that is left alone. Milliseconds. */
   intervalMs: number;
@@ -30,7 +29,7 @@ const pageSize = 500;
  * @returns how many were enqueued; 0 too when another process watched within the interval
  */
 export async function watchLedger(options: WatchLedgerOptions): Promise<number> {
-  const { redis, keys, queues, users, fanouts, intervalMs } = options;
+  const { redis, keys, queues, ledger: users, fanoutLedger: fanouts, intervalMs } = options;
   // A little less than the interval, so that a process that comes round just on time is not a whole one late.
   const free = await redis.set(keys.ledgerPart("watch"), "1", "PX", Math.ceil(intervalMs * 0.9), "NX");
   if (free === null) return 0;

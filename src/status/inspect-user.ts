@@ -1,9 +1,17 @@
-import type { Flags } from "kindling";
-import type { FlagsRecord, Profile, ProfilePart } from "kindling/contract";
-import type { Store } from "../compose/open-store.ts";
+import type { Definitions } from "kindling";
+import {
+  extraParts,
+  type FlagDefinition,
+  type FlagsRecord,
+  PartMissing,
+  type Profile,
+  type ProfilePart,
+  withholdParts,
+} from "kindling/contract";
 import type { LedgerEntry } from "../redis/ledger.ts";
-import { refreshRequestId, reprocessId, settledId } from "../redis/queues.ts";
-import { type FlagView, viewFlags } from "./view-flags.ts";
+import type { StoredRecord } from "../redis/records.ts";
+import { refreshRequestId, reprocessId, settledId } from "../refresh/queues.ts";
+import type { Store } from "../store.ts";
 
 /** Everything Kindling knows about a user. Times in milliseconds. */
 export interface Inspection {
@@ -36,7 +44,7 @@ export interface JobView {
 /** What inspecting needs. */
 export interface InspectOptions {
   store: Store;
-  flags: Flags;
+  flags: Definitions;
   /** Parts of the profile that records keep. */
   keep: ReadonlySet<ProfilePart>;
   now: number;
@@ -46,7 +54,7 @@ export interface InspectOptions {
 export async function inspectUser(userId: string, { store, flags, keep, now }: InspectOptions): Promise<Inspection> {
   const [stored, entry, jobs] = await Promise.all([
     store.records.read(userId),
-    store.users.entry(userId),
+    store.ledger.entry(userId),
     findJobs(store, userId),
   ]);
   return {
@@ -59,7 +67,7 @@ export async function inspectUser(userId: string, { store, flags, keep, now }: I
   };
 }
 
-function viewRecord({ flags: _values, ...record }: FlagsRecord, flags: Flags, now: number): RecordView {
+function viewRecord({ flags: _values, ...record }: FlagsRecord, flags: Definitions, now: number): RecordView {
   return { ...record, ageMs: now - record.fetchedAt, schemaMatches: record.schema === flags.schema };
 }
 
@@ -83,4 +91,48 @@ async function findJobs({ queues }: Store, userId: string): Promise<JobView[]> {
     }),
   );
   return jobs.flat();
+}
+
+/** One flag of a user. */
+export interface FlagView {
+  name: string;
+  /** In the record; absent when the record does not have it. */
+  value?: unknown;
+  /** Where it comes from; `null` for one that is not declared any more. */
+  source: string | null;
+  /** What was found instead of a fitting value, so that the default stands in. */
+  misfit: string | null;
+}
+
+/** The flags of a record beside their definitions. Misfits come from deriving again from the stored profile. */
+export function viewFlags(
+  { flags: record, profile }: StoredRecord,
+  flags: Definitions,
+  keep: ReadonlySet<ProfilePart>,
+) {
+  const values = record?.flags ?? {};
+  const seen =
+    profile === undefined ? undefined : withholdParts(profile, new Set(extraParts.filter((p) => keep.has(p))));
+  const declared = Object.entries(flags.flags).map(
+    ([name, definition]): FlagView => ({
+      name,
+      ...(name in values && { value: values[name] }),
+      source: definition.source.replace(/\s+/g, " "),
+      misfit: seen === undefined ? null : misfitOf(definition, seen),
+    }),
+  );
+  const undeclared = Object.entries(values)
+    .filter(([name]) => !(name in flags.flags))
+    .map(([name, value]): FlagView => ({ name, value, source: null, misfit: null }));
+  return [...declared, ...undeclared];
+}
+
+function misfitOf(definition: FlagDefinition<unknown>, profile: Profile): string | null {
+  try {
+    return definition.read(profile).misfit ?? null;
+  } catch (error) {
+    // The settings do not keep what this flag is derived from, so nothing can be said.
+    if (error instanceof PartMissing) return null;
+    throw error;
+  }
 }

@@ -1,7 +1,7 @@
 import { driftRate } from "../audit/audit.ts";
 import type { AuditTotals, FinishedAudit } from "../audit/audit-log.ts";
-import type { Store } from "../compose/open-store.ts";
 import { type ReadableTimes, readReadableTimes, shareWithin } from "../redis/readable-times.ts";
+import type { Store } from "../store.ts";
 import type { WebhookCheck } from "../webhook/check-registration.ts";
 import type { Silence } from "../webhook/silence.ts";
 

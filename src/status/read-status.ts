@@ -1,10 +1,8 @@
-import type { Store } from "../compose/open-store.ts";
 import type { Config } from "../config.ts";
 import type { Failure } from "../redis/ledger.ts";
-import type { Queues } from "../redis/queues.ts";
 import { listFailures } from "../refresh/failures.ts";
-import { currentSweep } from "../sweep/current-sweep.ts";
-import { failedSweep } from "../sweep/failed-sweep.ts";
+import type { Queues, Store } from "../store.ts";
+import { currentSweep, failedSweep } from "../sweep/queue.ts";
 import type { SweepState } from "../sweep/sweep.ts";
 import type { FinishedSweep } from "../sweep/sweep-log.ts";
 import { countRecords, type RecordCount } from "./count-records.ts";
@@ -64,7 +62,7 @@ export async function readStatus(store: Store, config: Config, now: number): Pro
 
 /** Reads how a deployment stands, in a handful of round trips. */
 export async function readFigures(store: Store, { prefix, calls }: Config, now: number): Promise<Figures> {
-  const { queues, users, fanouts, budget, redis, keys } = store;
+  const { queues, ledger: users, fanoutLedger: fanouts, budget, redis, keys } = store;
   const [ofQueues, ofUsers, ofFanouts, budgetState, records, counts, sweep, freshness] = await Promise.all([
     Promise.all([readQueue(queues.refresh), readQueue(queues.bulk), readQueue(queues.fanout)]),
     users.size(),

@@ -1,18 +1,17 @@
+import type { Redis } from "ioredis";
 import { KindlingError } from "kindling";
-import type { Progress } from "../cli/progress.ts";
 import { estimateTotal } from "../kinde/estimate-total.ts";
-import type { CallOptions } from "../kinde/management-api.ts";
+import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import { patiently } from "../kinde/patiently.ts";
-import type { Queues } from "../redis/queues.ts";
-import { roomInQueue } from "../redis/room-in-queue.ts";
-import type { BackfillPlace, SweepBookmark } from "./backfill-place.ts";
-import { type NoteSweepOptions, noteSweep } from "./note-sweep.ts";
+import type { ReportProgress } from "../progress.ts";
+import type { Keys } from "../redis/keys.ts";
+import { type RefreshQueues, roomInQueue } from "../refresh/queues.ts";
 import { beginSweep, type SweepState, type SweepStep } from "./sweep.ts";
-import type { SweepLog } from "./sweep-log.ts";
+import { type NoteSweepOptions, noteSweep, type SweepLog } from "./sweep-log.ts";
 
 /** What a backfill needs. */
 export interface BackfillOptions extends Omit<NoteSweepOptions, "sweeps"> {
-  queues: Pick<Queues, "bulk" | "enqueueReprocess">;
+  queues: Pick<RefreshQueues, "bulk" | "enqueueReprocess">;
   sweeps: SweepLog;
   sweepStep: (state: SweepState, call: CallOptions) => Promise<SweepStep>;
   /** Calls to Kinde since it was last asked. */
@@ -22,7 +21,7 @@ export interface BackfillOptions extends Omit<NoteSweepOptions, "sweeps"> {
   restart: boolean;
   /** Jobs that may wait in the bulk queue before the walk waits too. */
   backlog: number;
-  progress: Progress;
+  onProgress: ReportProgress;
   signal: AbortSignal;
   now: () => number;
 }
@@ -47,7 +46,7 @@ const retries = 3;
 
 /** Walks over all of Kinde's users, and makes records of those who have none. */
 export async function backfill(options: BackfillOptions): Promise<BackfillResult> {
-  const { queues, sweepStep, takeCalls, bookmark, progress, signal, now } = options;
+  const { queues, sweepStep, takeCalls, bookmark, onProgress, signal, now } = options;
   const place = await resume(options);
   let state = place?.state ?? (await begin(options));
   const resumedAt = state.users;
@@ -60,7 +59,7 @@ export async function backfill(options: BackfillOptions): Promise<BackfillResult
     resumedAt,
     complete,
   });
-  progress.start(place && { cursor: state.cursor ?? "", enqueued: state.users, startedAt: state.startedAt });
+  if (place !== undefined) onProgress({ type: "resumed", done: state.users, startedAt: state.startedAt });
   try {
     while (state.phase === "listing") {
       await roomInQueue(options);
@@ -68,7 +67,7 @@ export async function backfill(options: BackfillOptions): Promise<BackfillResult
       const step = await patiently(() => sweepStep(state, { priority: "bulk", signal }), {
         signal,
         retries,
-        onWait: (ms) => progress.waiting("Kinde", ms),
+        onWait: (ms) => onProgress({ type: "waiting", for: "Kinde", ms }),
       });
       await queues.enqueueReprocess(step.refresh);
       state = step.state;
@@ -77,7 +76,8 @@ export async function backfill(options: BackfillOptions): Promise<BackfillResult
       if (begun) await checkPlace(options, state);
       await bookmark.write({ state, enqueued, calls });
       const listed = state.phase !== "listing";
-      progress.update(state.users, listed ? state.users : estimateTotal([state.cursor ?? ""], state.users), calls);
+      const total = listed ? state.users : estimateTotal([state.cursor ?? ""], state.users);
+      onProgress({ type: "advanced", done: state.users, total, calls });
     }
     await noteSweep(options, state, now());
     await bookmark.remove();
@@ -85,8 +85,6 @@ export async function backfill(options: BackfillOptions): Promise<BackfillResult
   } catch (error) {
     if (!signal.aborted) throw error;
     return result(false);
-  } finally {
-    progress.stop();
   }
 }
 
@@ -110,4 +108,57 @@ async function checkPlace({ bookmark }: BackfillOptions, { mark }: SweepState): 
 async function begin({ sweeps, now }: BackfillOptions): Promise<SweepState> {
   const [number, previous] = await Promise.all([sweeps.nextNumber(), sweeps.last()]);
   return beginSweep({ number, previous, now: now(), fill: true });
+}
+
+/** The same API, and how many calls were made since it was last asked. */
+export function countCalls(api: ManagementApi): { api: ManagementApi; take(): number } {
+  let calls = 0;
+  return {
+    api: {
+      get(call, options) {
+        calls += 1;
+        return api.get(call, options);
+      },
+      send(change, options) {
+        calls += 1;
+        return api.send(change, options);
+      },
+    },
+    take() {
+      const taken = calls;
+      calls = 0;
+      return taken;
+    },
+  };
+}
+
+/** Where a backfill stands. */
+export interface BackfillPlace {
+  state: SweepState;
+  enqueued: number;
+  calls: number;
+}
+
+/** Keeps the place of the backfill in Redis, so that any machine can go on. */
+export interface SweepBookmark {
+  read(): Promise<BackfillPlace | undefined>;
+  write(place: BackfillPlace): Promise<void>;
+  remove(): Promise<void>;
+}
+
+/** The one bookmark of a deployment. */
+export function createSweepBookmark(redis: Redis, keys: Keys): SweepBookmark {
+  const key = keys.ledgerPart("backfill");
+  return {
+    async read() {
+      const text = await redis.get(key);
+      return text === null ? undefined : (JSON.parse(text) as BackfillPlace);
+    },
+    async write(place) {
+      await redis.set(key, JSON.stringify(place));
+    },
+    async remove() {
+      await redis.del(key);
+    },
+  };
 }

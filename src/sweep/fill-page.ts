@@ -1,4 +1,4 @@
-import type { Flags } from "kindling";
+import type { Definitions } from "kindling";
 import {
   type ExtraPart,
   extraParts,
@@ -20,7 +20,7 @@ export interface FillPageOptions {
   api: ManagementApi;
   ledger: Pick<Ledger, "draw" | "deleted">;
   records: Pick<Records, "commitMissing">;
-  flags: Flags;
+  flags: Definitions;
   /** Parts of the profile to keep. */
   keep: ReadonlySet<ProfilePart>;
   now: () => number;

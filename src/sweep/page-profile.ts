@@ -1,4 +1,4 @@
-import type { Flags } from "kindling";
+import type { Definitions } from "kindling";
 import { type ExtraPart, PartMissing, type Profile, withholdParts } from "kindling/contract";
 import type { UserDetails } from "../kinde/list-details.ts";
 import type { SearchedUser } from "../kinde/search-users.ts";
@@ -37,7 +37,11 @@ export const detailsPart = "details";
  * @param detailed whether the details were asked for
  * @throws {PartMissing} when a flag looks at what the lists do not tell
  */
-export function derivePage(flags: Flags, { profile, known }: PageProfile, detailed: boolean): Record<string, unknown> {
+export function derivePage(
+  flags: Definitions,
+  { profile, known }: PageProfile,
+  detailed: boolean,
+): Record<string, unknown> {
   const seen = withholdParts(profile, known);
   return flags.derive(detailed ? seen : withholdDetails(seen)).flags;
 }

@@ -1,11 +1,11 @@
-import type { Queues } from "../redis/queues.ts";
-import { scheduleTick } from "../redis/schedule-tick.ts";
-import type { Completeness } from "./completeness.ts";
-import type { SweepLog } from "./sweep-log.ts";
+import { scheduleTick } from "../redis/queue.ts";
+import type { RefreshQueues } from "../refresh/queues.ts";
+import type { SweepQueue } from "./queue.ts";
+import type { Completeness, SweepLog } from "./sweep-log.ts";
 
 /** What scheduling needs. */
 export interface ScheduleSweepsOptions {
-  queues: Pick<Queues, "sweep" | "bulk" | "enqueueSweep">;
+  queues: Pick<RefreshQueues, "bulk"> & SweepQueue;
   sweeps: Pick<SweepLog, "last">;
   completeness: Pick<Completeness, "since">;
   /** Time between two sweeps of the fleet, in milliseconds; 0 for none. */

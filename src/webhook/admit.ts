@@ -1,9 +1,9 @@
 import type { Redis } from "ioredis";
 import type { Keys } from "../redis/keys.ts";
 import { drawTicketLua, latestLua, ledgerKeys } from "../redis/ledger.ts";
-import type { Queues } from "../redis/queues.ts";
 import { defineScript } from "../redis/script.ts";
-import type { FanoutSubject, Route } from "./route-event.ts";
+import type { FanoutSubject, RefreshQueues } from "../refresh/queues.ts";
+import type { Route } from "./route-event.ts";
 
 /** A verified event and where it goes. */
 export interface RoutedEvent {
@@ -25,7 +25,7 @@ export interface Admissions {
 export interface AdmissionsOptions {
   redis: Redis;
   keys: Keys;
-  queues: Pick<Queues, "enqueueRefreshes" | "enqueueFanouts">;
+  queues: Pick<RefreshQueues, "enqueueRefreshes" | "enqueueFanouts">;
   now: () => number;
   /** How long an event id is remembered, in milliseconds: as long as an event may be old. */
   rememberMs: number;

@@ -1,7 +1,8 @@
 import type { WebhookEvent } from "@kinde/webhooks/dist/types.js";
 import { z } from "zod";
 import { grantId, organizationCode, userId } from "../kinde/ids.ts";
-import { type KindeEvent, malformed } from "./event.ts";
+import type { FanoutSubject } from "../refresh/queues.ts";
+import { type KindeEvent, malformed } from "./verify.ts";
 
 /** What an event asks for. */
 export type Route =
@@ -9,9 +10,6 @@ export type Route =
   | { to: "fanout"; subject: FanoutSubject }
   /** Acknowledged and counted, no work. */
   | { to: "none"; reason: "ignored" | "unknown" | "unroutable" };
-
-/** What a fan-out looks up the users of: a kind and Kinde's id of it. */
-export type FanoutSubject = `${"organization" | "role" | "permission"}:${string}`;
 
 type Router = (data: Readonly<Record<string, unknown>>) => Route;
 

@@ -5,9 +5,8 @@ import { limitBody } from "../http/limit-body.ts";
 import type { SigningKeys } from "../kinde/signing-keys.ts";
 import { errorFields, type Log } from "../log.ts";
 import type { Admissions } from "./admit.ts";
-import { type EventWindow, parseEvent } from "./event.ts";
 import { routeEvent } from "./route-event.ts";
-import { verifyWebhookToken } from "./verify.ts";
+import { type EventWindow, parseEvent, verifyWebhookToken } from "./verify.ts";
 
 /** What taking webhooks needs. */
 export interface KindeWebhookOptions {

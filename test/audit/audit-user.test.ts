@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type AuditUserOptions, auditUser } from "../../src/audit/audit-user.ts";
-import { createRefresh } from "../../src/compose/create-refresh.ts";
 import { loadDefinitions } from "../../src/load-definitions.ts";
 import type { RefreshUser } from "../../src/refresh/refresh-user.ts";
+import { createFlows } from "../../src/service/create-flows.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 
 let stack: Stack;
@@ -16,13 +16,13 @@ beforeEach(async () => {
   stack = await startStack({ workers: false, emulator: { users: 1 } });
   const { config, world, store } = stack;
   const flags = await loadDefinitions(config.flagsFile);
-  const refresh = createRefresh(config, world, store, flags);
+  const refresh = createFlows({ config, world, store, definitions: flags });
   ({ refreshUser } = refresh);
   options = {
-    api: refresh.api,
+    api: refresh.kinde,
     flags,
     records: store.records,
-    ledger: store.users,
+    ledger: store.ledger,
     keep: config.profile,
     signIns: true,
     momentMs: 30,
@@ -200,7 +200,7 @@ describe("the cause of drift", () => {
     if (flags === undefined || profile === undefined) throw new Error("The user has no record.");
     stack.emulator.kinde.setProperties(id, { plan_tier: "enterprise" });
     afterFirstLook(async () => {
-      const { ticket } = await stack.store.users.begin(id);
+      const { ticket } = await stack.store.ledger.begin(id);
       await stack.store.records.commit({ ...flags, ticket }, profile);
     });
     expect(await audit()).toMatchObject({ verdict: "drift", cause: "lost_race" });

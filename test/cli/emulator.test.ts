@@ -16,7 +16,7 @@ afterEach(async () => {
 const setting = async (name: string) => (await process?.says(new RegExp(`export ${name}=(\\S+)`)))?.[1] ?? "";
 
 describe("kindling emulator", () => {
-  it("prints settings that work, holds the users asked for, delivers to the webhook, and ends with 0", async () => {
+  it("prints working settings, seeds users, registers the webhook and exits with 0", async () => {
     const webhook = "http://127.0.0.1:1/webhooks/kinde";
     process = spawnKindling(["emulator", "--users", "12", "--seed", "7", "--port", "0", "--webhook", webhook], {});
     const domain = await setting("KINDE_DOMAIN");
@@ -30,7 +30,7 @@ describe("kindling emulator", () => {
       }),
     });
     expect(answer.status).toBe(200);
-    await process.says(/Webhooks: every event goes to http:\/\/127\.0\.0\.1:1\//);
+    await process.says(/Webhooks: all events are delivered to http:\/\/127\.0\.0\.1:1\//);
     const control = /curl (\S+\/__emulator) /.exec(process.stdout())?.[1] ?? "";
     const state = (await (await fetch(control)).json()) as { users: number; webhooks: { endpoint: string }[] };
     expect(state.users).toBe(12);
@@ -39,7 +39,7 @@ describe("kindling emulator", () => {
     expect(await process.ended).toMatchObject({ code: 0, stderr: "" });
   });
 
-  it("prints settings that work where it listens on every address, too", async () => {
+  it("prints working settings when it listens on all addresses", async () => {
     process = spawnKindling(["emulator", "--host", "0.0.0.0", "--port", "0"], {});
     const domain = await setting("KINDE_DOMAIN");
     const configuration = await fetch(`${domain}/.well-known/openid-configuration`);
@@ -58,7 +58,7 @@ describe("kindling emulator", () => {
     await dropKeys(loadConfig(env));
   });
 
-  it("the seed decides who the users are", async () => {
+  it("generates the same users for the same seed", async () => {
     const idsOf = async (seed: string) => {
       process = spawnKindling(["emulator", "--users", "2", "--seed", seed, "--port", "0"], {});
       const domain = await setting("KINDE_DOMAIN");
@@ -72,7 +72,7 @@ describe("kindling emulator", () => {
     expect(await idsOf("2")).not.toEqual(first);
   });
 
-  it("says in one line that its port is taken, and exits with 2", async () => {
+  it("reports in one line that the port is taken, and exits with 2", async () => {
     const emulator = await createEmulator();
     try {
       const port = new URL(emulator.url).port;
@@ -86,7 +86,7 @@ describe("kindling emulator", () => {
     }
   });
 
-  it("--verbose tells calls on standard error", async () => {
+  it("logs calls to standard error with --verbose", async () => {
     process = spawnKindling(["emulator", "--port", "0", "--verbose"], {});
     await fetch(`${await setting("KINDE_DOMAIN")}/.well-known/jwks`);
     await process.says(/"type":"call","method":"GET"/);

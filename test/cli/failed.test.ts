@@ -28,9 +28,9 @@ const jobs = async () => ({
 
 async function failSome(): Promise<{ first: string; second: string }> {
   const [first = "", second = ""] = stack.emulator.kinde.userIds();
-  await stack.store.users.fail(first, failure("kinde_forbidden"));
-  await stack.store.users.fail(second, failure("kinde_unavailable"));
-  await stack.store.fanouts.fail("organization:org_1", failure("kinde_forbidden"));
+  await stack.store.ledger.fail(first, failure("kinde_forbidden"));
+  await stack.store.ledger.fail(second, failure("kinde_unavailable"));
+  await stack.store.fanoutLedger.fail("organization:org_1", failure("kinde_forbidden"));
   return { first, second };
 }
 
@@ -82,7 +82,7 @@ describe("kindling failed retry", () => {
     ["kinde_unavailable", true],
   ])("of a %s keeps the fleet's access token: %s", async (code, keeps) => {
     const [id = ""] = stack.emulator.kinde.userIds();
-    const { accessToken, users, fanouts } = stack.store;
+    const { accessToken, ledger: users, fanoutLedger: fanouts } = stack.store;
     const token = { token: "bought", issuedAt: Date.now(), expiresAt: Date.now() + 60_000 };
     await accessToken.write(token);
     await users.fail(id, failure(code));
@@ -106,8 +106,8 @@ describe("kindling failed discard", () => {
   it("strikes the named one out, of failures and ledger, and leaves its record", async () => {
     const { first, second } = await failSome();
     expect((await kindling(["failed", "discard", first], env)).code).toBe(0);
-    expect(await stack.store.users.entry(first)).toBeUndefined();
-    expect((await stack.store.users.entry(second))?.failure?.code).toBe("kinde_unavailable");
+    expect(await stack.store.ledger.entry(first)).toBeUndefined();
+    expect((await stack.store.ledger.entry(second))?.failure?.code).toBe("kinde_unavailable");
     expect(await jobs()).toEqual({ bulk: [], fanout: [] });
   });
 
@@ -116,14 +116,14 @@ describe("kindling failed discard", () => {
     const { id } = stack.emulator.kinde.createUser();
     await stack.emulator.deliveries.settled();
     expect((await kindling(["failed", "discard", id], env)).code).toBe(1);
-    expect(await stack.store.users.entry(id)).toBeDefined();
+    expect(await stack.store.ledger.entry(id)).toBeDefined();
   });
 
   it("--all strikes users and fan-outs out", async () => {
     await failSome();
     const { json } = await kindling(["failed", "discard", "--all", "--json"], env);
     expect((json as { discarded: string[] }).discarded).toHaveLength(3);
-    expect(await stack.store.users.size()).toMatchObject({ size: 0, failed: 0 });
-    expect(await stack.store.fanouts.size()).toMatchObject({ size: 0, failed: 0 });
+    expect(await stack.store.ledger.size()).toMatchObject({ size: 0, failed: 0 });
+    expect(await stack.store.fanoutLedger.size()).toMatchObject({ size: 0, failed: 0 });
   });
 });

@@ -2,8 +2,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { createRefresh } from "../../src/compose/create-refresh.ts";
 import { loadDefinitions } from "../../src/load-definitions.ts";
+import { createFlows } from "../../src/service/create-flows.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { envOf, kindling, pressCtrlC } from "./command-line.ts";
 
@@ -27,7 +27,7 @@ async function storedUser(properties: Record<string, string> = {}): Promise<stri
 
 async function refresh(id: string) {
   const { config, world, store } = stack;
-  const { refreshUser } = createRefresh(config, world, store, await loadDefinitions(config.flagsFile));
+  const { refreshUser } = createFlows({ config, world, store, definitions: await loadDefinitions(config.flagsFile) });
   await refreshUser(id, { priority: "webhook", signal: new AbortController().signal });
 }
 
@@ -82,7 +82,7 @@ describe("kindling inspect", () => {
 
   it("tells an outstanding event, its failure, and the jobs that wait", async () => {
     const id = await storedUser();
-    await stack.store.users.fail(id, {
+    await stack.store.ledger.fail(id, {
       code: "kinde_forbidden",
       message: "No scope.",
       failedAt: Date.now(),

@@ -48,8 +48,8 @@ describe("kindling reprocess <ids>, --failed, --org", () => {
   it("--failed enqueues the users that failed and no other, at low priority", async () => {
     const [first = "", second = "", third = ""] = stack.emulator.kinde.userIds();
     const failure = { code: "kinde_forbidden", message: "", failedAt: Date.now(), attempts: 1, final: true };
-    await stack.store.users.fail(first, failure);
-    await stack.store.users.fail(third, failure);
+    await stack.store.ledger.fail(first, failure);
+    await stack.store.ledger.fail(third, failure);
     expect((await kindling(["reprocess", "--failed", "--json"], env)).json).toMatchObject({ enqueued: 2 });
     expect(await waitingIn("bulk")).toEqual([first, third].sort());
     expect(await waitingIn("bulk")).not.toContain(second);

@@ -74,8 +74,8 @@ describe("kindling status", () => {
   });
 
   it("shows the last failures of users and fan-outs, and still exits with 0", async () => {
-    await stack.store.users.fail("kp_1", { ...failure, failedAt: failure.failedAt - 60_000 });
-    await stack.store.fanouts.fail("role:r1", failure);
+    await stack.store.ledger.fail("kp_1", { ...failure, failedAt: failure.failedAt - 60_000 });
+    await stack.store.fanoutLedger.fail("role:r1", failure);
     const { code, json, stdout } = await kindling(["status", "--json"], env);
     expect(code).toBe(0);
     expect(json).toMatchObject({
@@ -121,8 +121,8 @@ describe("kindling status", () => {
     const id = "kp_1";
     await store.redis.zadd(store.keys.ledger, (Date.now() - 20_000) * 1000, id);
     await store.redis.hset(store.keys.ledgerPart("latest"), id, String((Date.now() - 20_000) * 1000));
-    const { ticket, events } = await store.users.begin(id);
-    await store.users.settle(id, ticket, events);
+    const { ticket, events } = await store.ledger.begin(id);
+    await store.ledger.settle(id, ticket, events);
     const verdict = { verdict: "drift", looks: 2, cause: "property_change", fields: ["flags.tier"] } as const;
     const drifted = noteVerdict(beginAudit([], Date.now()), id, verdict);
     await store.audits.finish(noteVerdict(drifted, "kp_2", { verdict: "failed" }), Date.now());

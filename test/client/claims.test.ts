@@ -1,8 +1,9 @@
-import { defineFlags, fresh, permission, plan, property, role } from "kindling";
+import type { JWTPayload } from "jose";
+import { createReader, defineFlags, fresh, permission, plan, property, type ReaderRedis, role } from "kindling";
 import { describe, expect, it } from "vitest";
-import { flagsOfClaims } from "../../packages/kindling/src/definitions/claims.ts";
+import { deriveFromClaims, issuedAt } from "../../packages/kindling/src/definitions/claims.ts";
 
-const flags = defineFlags({
+const definitions = defineFlags({
   onboarded: property.boolean("onboarded", { default: false }),
   tier: property.oneOf("plan_tier", ["free", "pro"], { default: "free" }),
   region: property.string("compliance_region", { default: null }),
@@ -15,8 +16,8 @@ const flags = defineFlags({
   named: (profile) => profile.firstName !== null,
 });
 
-describe("flags of claims", () => {
-  it("are those alone that the token determines", () => {
+describe("flags derived from claims", () => {
+  it("include only those that the token determines", () => {
     const claims = {
       sub: "kp_1",
       org_code: "org_a",
@@ -24,7 +25,7 @@ describe("flags of claims", () => {
       roles: [{ id: "1", key: "editor", name: "Editor" }],
       user_properties: { onboarded: { v: true }, plan_tier: { v: "pro" } },
     };
-    expect(flagsOfClaims(flags, claims)).toEqual({
+    expect(deriveFromClaims(definitions, claims)).toEqual({
       onboarded: true,
       tier: "pro",
       admin: true,
@@ -34,18 +35,164 @@ describe("flags of claims", () => {
     });
   });
 
-  it("take a permission held in the token's organization for known, and one held nowhere in it for unknown while there are others", () => {
+  it("leave out a permission that another organization of the user could grant", () => {
     const claims = { sub: "kp_1", org_code: "org_a", org_codes: ["org_a", "org_b"], permissions: ["admin:access"] };
-    expect(flagsOfClaims(flags, claims)).toEqual({ admin: true });
-    expect(flagsOfClaims(flags, { ...claims, permissions: [] })).toEqual({});
+    expect(deriveFromClaims(definitions, claims)).toEqual({ admin: true });
+    expect(deriveFromClaims(definitions, { ...claims, permissions: [] })).toEqual({});
   });
 
-  it("take a property that is null for unset, and one of another kind for its misfit", () => {
+  it("use the default for a property that is null or does not fit", () => {
     const claims = { sub: "kp_1", user_properties: { onboarded: { v: null }, plan_tier: { v: "platinum" } } };
-    expect(flagsOfClaims(flags, claims)).toEqual({ onboarded: false, tier: "free", tierOrFree: "platinum" });
+    expect(deriveFromClaims(definitions, claims)).toEqual({ onboarded: false, tier: "free", tierOrFree: "platinum" });
   });
 
-  it("are none for a token that carries nothing", () => {
-    expect(flagsOfClaims(flags, { sub: "kp_1", iat: 1 })).toEqual({});
+  it("are empty for a token that carries nothing", () => {
+    expect(deriveFromClaims(definitions, { sub: "kp_1", iat: 1 })).toEqual({});
+  });
+
+  it("leave out functions that list keys or return parts of the profile, as the token carries only some", () => {
+    const functions = defineFlags({
+      count: (profile) => Object.keys(profile.properties).length,
+      properties: (profile) => profile.properties,
+      memberships: (profile) => profile.organizations,
+      codes: (profile) => profile.organizations.map(({ code }) => code),
+    });
+    const claims = { sub: "kp_1", org_code: "org_a", user_properties: { onboarded: { v: true } } };
+    expect(deriveFromClaims(functions, claims)).toEqual({ codes: ["org_a"] });
+  });
+});
+
+describe("a malformed claim counts as absent", () => {
+  const complete: Record<string, unknown> = {
+    sub: "kp_1",
+    iat: 100,
+    org_code: "org_a",
+    org_codes: ["org_a"],
+    permissions: ["admin:access"],
+    roles: ["editor"],
+    user_properties: { onboarded: { v: true } },
+  };
+  const whole = { onboarded: true, admin: true, adminElsewhere: false, editor: true };
+  const without = (...names: (keyof typeof whole)[]) =>
+    Object.fromEntries(Object.entries(whole).filter(([name]) => !names.includes(name as keyof typeof whole)));
+
+  it("unlike well-formed ones", () => {
+    expect(deriveFromClaims(definitions, complete)).toEqual(whole);
+  });
+
+  it.each<[string, unknown, Record<string, unknown>]>([
+    ["permissions", "admin:access", without("admin")],
+    ["permissions", null, without("admin")],
+    ["permissions", { 0: "admin:access", length: 1 }, without("admin")],
+    ["permissions", ["admin:access", 7], without("admin")],
+    ["permissions", [{ key: "admin:access" }], without("admin")],
+    ["permissions", [null], without("admin")],
+    ["roles", 7, without("editor")],
+    ["roles", null, without("editor")],
+    ["roles", "editor", without("editor")],
+    ["roles", ["editor", 7], without("editor")],
+    ["roles", [null], without("editor")],
+    ["roles", [["editor"]], without("editor")],
+    ["roles", [{ id: "1" }], without("editor")],
+    ["roles", [{ id: "1", key: 7 }], without("editor")],
+    ["roles", [{ id: 1, key: "editor" }], without("editor")],
+    ["org_code", 7, without("admin", "editor")],
+    ["org_code", "", without("admin", "editor")],
+    ["org_code", null, without("admin", "editor")],
+    ["org_code", ["org_a"], without("admin", "editor")],
+    ["org_codes", "org_b", whole],
+    ["org_codes", [7], whole],
+    ["org_codes", null, whole],
+    ["org_codes", { org_b: true }, whole],
+    ["user_properties", null, without("onboarded")],
+    ["user_properties", "onboarded", without("onboarded")],
+    ["user_properties", [{ v: true }], without("onboarded")],
+    ["user_properties", { onboarded: null }, without("onboarded")],
+    ["user_properties", { onboarded: true }, without("onboarded")],
+    ["user_properties", { onboarded: {} }, without("onboarded")],
+    ["user_properties", { onboarded: [true] }, without("onboarded")],
+    ["user_properties", { onboarded: { v: {} } }, without("onboarded")],
+    ["user_properties", { onboarded: { v: [true] } }, without("onboarded")],
+    ["user_properties", { onboarded: { v: Number.NaN } }, without("onboarded")],
+    ["sub", 7, whole],
+  ])("%s: %j", (name, value, expected) => {
+    expect(deriveFromClaims(definitions, { ...complete, [name]: value })).toEqual(expected);
+  });
+
+  it("does not spoil the other properties when one property is malformed", () => {
+    const claims = { sub: "kp_1", user_properties: { onboarded: { v: {} }, plan_tier: { v: "pro" } } };
+    expect(deriveFromClaims(definitions, claims)).toEqual({ tier: "pro", tierOrFree: "pro" });
+  });
+
+  it.each(["100", null, Number.NaN, Number.POSITIVE_INFINITY, {}, [100], true])("iat: %s", (iat) => {
+    expect(issuedAt({ sub: "kp_1", iat: iat as number })).toBe(Number.NEGATIVE_INFINITY);
+  });
+});
+
+describe("a reader with claims", () => {
+  const record = { flags: { tier: "free" }, status: "present", fetchedAt: 1_000, ticket: 1, schema: "" };
+  const scores: unknown[] = [];
+  const holding = (text: string | null): ReaderRedis => ({
+    get: async () => text,
+    mget: async () => [],
+    zadd: async (_key, _greater, ...scoresAndMembers) => scores.push(...scoresAndMembers),
+  });
+  const reader = (text: string | null) => createReader({ redis: holding(text), definitions, now: () => 2_000 });
+
+  it("accepts the payload that jose returns", async () => {
+    const payload: JWTPayload = { sub: "kp_1", iat: 1, user_properties: { plan_tier: { v: "pro" } } };
+    expect(await reader(null).get("kp_1", { claims: payload })).toMatchObject({
+      flags: { tier: "pro" },
+      source: "claims",
+    });
+  });
+
+  it("accepts claims that an SDK types more closely", async () => {
+    interface KindeToken {
+      sub: string;
+      org_code: string | null;
+      permissions: readonly string[];
+    }
+    const token: KindeToken = { sub: "kp_1", org_code: "org_a", permissions: ["admin:access"] };
+    expect((await reader(null).get("kp_1", { claims: token })).flags.admin).toBe(true);
+  });
+
+  it("ignores claims without a subject", async () => {
+    const payload: JWTPayload = { user_properties: { plan_tier: { v: "pro" } } };
+    expect(await reader(null).get("kp_1", { claims: payload })).toMatchObject({
+      flags: { tier: "free" },
+      source: "defaults",
+    });
+  });
+
+  it.each([
+    { permissions: "x", roles: [7], org_code: 7, org_codes: 7, user_properties: null },
+    { permissions: [{}], roles: null, org_code: "org_a", org_codes: [null], user_properties: { plan_tier: null } },
+    { user_properties: 7, iat: "soon" },
+  ])("answers without throwing for malformed claims %j", async (malformed) => {
+    const payload = { sub: "kp_1", iat: 9, ...malformed } as JWTPayload;
+    expect((await reader(null).get("kp_1", { claims: payload })).flags).toEqual(definitions.defaults);
+    expect(await reader(JSON.stringify(record)).get("kp_1", { claims: payload })).toMatchObject({ source: "record" });
+  });
+
+  it("answers without throwing when a flag returns a part of the profile", async () => {
+    const functions = defineFlags({ properties: (profile) => profile.properties });
+    const text = JSON.stringify({ ...record, flags: { properties: {} } });
+    const claims = { sub: "kp_1", iat: 9, user_properties: { plan_tier: { v: "pro" } } };
+    const read = (redis: ReaderRedis) => createReader({ redis, definitions: functions }).get("kp_1", { claims });
+    expect((await read(holding(null))).flags).toEqual({ properties: {} });
+    expect((await read(holding(text))).flags).toEqual({ properties: {} });
+  });
+
+  it("never requests a refresh for a time that is not a number", async () => {
+    scores.length = 0;
+    const user_properties = { plan_tier: { v: "pro" } };
+    for (const iat of ["9", Number.NaN, Number.POSITIVE_INFINITY]) {
+      const claims = { sub: "kp_1", iat: iat as number, user_properties };
+      await reader(JSON.stringify(record)).get("kp_1", { claims });
+    }
+    expect(scores).toEqual([]);
+    await reader(JSON.stringify(record)).get("kp_1", { claims: { sub: "kp_1", iat: 9, user_properties } });
+    expect(scores).toEqual([9_000, "kp_1"]);
   });
 });

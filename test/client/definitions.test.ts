@@ -33,7 +33,7 @@ describe("a property flag", () => {
       { onboarded: " TRUE ", seats: "-1.5e3" },
       { onboarded: true, seats: -1500 },
     ],
-  ])("of %j", (properties, expected) => {
+  ])("derives its value from the properties %j", (properties, expected) => {
     expect(flags.derive(profile(properties))).toEqual({ flags: { ...flags.defaults, ...expected }, misfits: [] });
   });
 
@@ -43,18 +43,18 @@ describe("a property flag", () => {
     [{ onboarded: "constructor" }, "onboarded", '"constructor" is not true or false'],
     [{ seats: "many" }, "seats", '"many" is not a number'],
     [{ seats: "Infinity" }, "seats", '"Infinity" is not a number'],
-  ])("that does not fit (%j) gives the default and shows", (properties, flag, reason) => {
+  ])("uses the default for a value that does not fit and reports the misfit: %j", (properties, flag, reason) => {
     expect(flags.derive(profile(properties))).toEqual({ flags: flags.defaults, misfits: [{ flag, reason }] });
   });
 
-  it("has its type inferred", () => {
+  it("infers its type from the builder and the default", () => {
     expectTypeOf(flags.defaults).toEqualTypeOf<
       Readonly<{ onboarded: boolean; seats: number; region: string | null; tier: "free" | "pro" }>
     >();
   });
 });
 
-describe("permission, role and plan", () => {
+describe("permission, role and plan flags", () => {
   const held = profile(
     {},
     {
@@ -66,7 +66,7 @@ describe("permission, role and plan", () => {
     },
   );
 
-  it("look in any organization, or in the one named", () => {
+  it("apply to any organization, or to the one named", () => {
     const { flags } = defineFlags({
       admin: permission("admin:access"),
       here: permission("admin:access", { organization: "org_1" }),
@@ -79,14 +79,14 @@ describe("permission, role and plan", () => {
     expect(flags).toEqual({ admin: true, here: true, there: false, owner: true, guest: false, pro: true, team: false });
   });
 
-  it("say which parts of a profile they need", () => {
+  it("declare the parts of the profile they need", () => {
     expect([...defineFlags({ a: permission("x"), b: plan("y") }).needs].sort()).toEqual(["billing", "permissions"]);
     expect([...defineFlags({ a: property.string("x", { default: null }) }).needs]).toEqual([]);
   });
 });
 
 describe("a function flag", () => {
-  it("may be any pure function; its default is its answer for an unknown user", () => {
+  it("takes its default from the function's answer for an unknown user", () => {
     const flags = defineFlags({
       suspended: (user: Profile) => user.isSuspended,
       size: (user) => user.organizations.length,
@@ -96,12 +96,12 @@ describe("a function flag", () => {
     expectTypeOf(flags.defaults.suspended).toEqualTypeOf<boolean>();
   });
 
-  it("that throws for an unknown user is refused when it is defined", () => {
+  it("is rejected by defineFlags if it throws for an unknown user", () => {
     const bad = () => defineFlags({ city: (user: Profile) => (user.properties.address as string).length });
     expect(bad).toThrow(/"city"/);
   });
 
-  it("that throws for one user gives the default and shows", () => {
+  it("uses its default for a user for whom it throws and reports the misfit", () => {
     const flags = defineFlags({ city: (user: Profile) => JSON.parse(user.properties.address ?? '"none"') as string });
     expect(flags.derive(profile({ address: "{" }))).toEqual({
       flags: { city: "none" },
@@ -109,7 +109,7 @@ describe("a function flag", () => {
     });
   });
 
-  it("never takes what was not fetched for what is not there", () => {
+  it("throws PartMissing when it reads a part that was not fetched", () => {
     const flags = defineFlags({ roles: (user: Profile) => user.organizations.flatMap((o) => o.roles).length });
     const user = profile({}, { organizations: [{ code: "org_1", roles: [], permissions: [] }] });
     expect(() => flags.derive(user, new Set())).toThrow(PartMissing);
@@ -118,8 +118,8 @@ describe("a function flag", () => {
   });
 });
 
-describe("the fingerprint", () => {
-  it("tells other definitions, and nothing else", () => {
+describe("the fingerprint of definitions", () => {
+  it("is stable for equal definitions and differs for changed ones", () => {
     const one = () => defineFlags({ a: property.boolean("a", { default: false }) });
     expect(one().schema).toBe(one().schema);
     expect(one().schema).toMatch(/^[0-9a-f]{12}$/);
@@ -128,8 +128,8 @@ describe("the fingerprint", () => {
   });
 });
 
-describe("what is kept of a profile", () => {
-  it("leaves out parts by setting, identities' details first of all", () => {
+describe("keepParts", () => {
+  it("drops the parts that the setting leaves out, and details of identities by default", () => {
     const user = profile(
       { a: "1" },
       { email: "ada@example.com", isSuspended: true, identities: [{ type: "email", identity: "ada@example.com" }] },
@@ -152,12 +152,12 @@ describe("the flags file", () => {
     return path;
   };
 
-  it("at the root loads as TypeScript, with no build", async () => {
+  it("loads as TypeScript without a build step", async () => {
     const flags = await loadDefinitions("kindling.flags.ts");
     expect(flags.defaults).toEqual({ onboarded: false, tier: "free", region: null, admin: false, suspended: false });
   });
 
-  it("may import kindling from anywhere", async () => {
+  it("can import kindling from any folder", async () => {
     const path = await file(
       'import { defineFlags, role } from "kindling";\nexport default defineFlags({ owner: role("owner") as never });',
     );
@@ -168,19 +168,19 @@ describe("the flags file", () => {
     ["const x: = 1", /does not load/],
     ["export default {}", /must export by default/],
     ["throw new Error('boom')", /boom/],
-  ])("that holds %j is refused, with its path", async (text, message) => {
+  ])("is rejected with its path if it contains %j", async (text, message) => {
     const path = await file(text);
     await expect(loadDefinitions(path)).rejects.toThrow(message);
     await expect(loadDefinitions(path)).rejects.toThrow(path);
   });
 
-  it("that is missing is refused with what to do", async () => {
+  it("is rejected with instructions if it does not exist", async () => {
     await expect(loadDefinitions("/nowhere/kindling.flags.ts")).rejects.toThrow(/there is no file .*KINDLING_FLAGS/);
   });
 });
 
-describe("a flags file that turns out to need a part", () => {
-  it("says so in a way that holds across copies of the module", async () => {
+describe("a flags file with its own copy of the package", () => {
+  it("throws a PartMissing that isPartMissing recognizes", async () => {
     const folder = await mkdtemp(join(tmpdir(), "kindling-flags-"));
     const path = join(folder, "kindling.flags.ts");
     await writeFile(

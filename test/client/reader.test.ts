@@ -2,27 +2,27 @@ import { Redis } from "ioredis";
 import { createReader, type ReaderRedis } from "kindling";
 import { blankProfile } from "kindling/contract";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import flags from "../../kindling.flags.ts";
+import definitions from "../../kindling.flags.ts";
 import { createRecords } from "../../src/redis/records.ts";
 import { useRedis } from "../support/redis.ts";
 import { testUser } from "../support/signer.ts";
 
-// The default one: the read-only user may select no other.
+// Database 0: the read-only user is not allowed to SELECT another.
 const context = useRedis(0);
 const now = () => 10_000;
 const reader = (redis: ReaderRedis = context.redis, timeoutMs = 250) =>
-  createReader({ redis, definitions: flags, prefix: context.keys.prefix, now, timeoutMs, wait: 0 });
-const stamp = { fetchedAt: 4_000, ticket: 7, schema: flags.schema };
+  createReader({ redis, definitions, prefix: context.keys.prefix, now, timeoutMs, wait: 0 });
+const stamp = { fetchedAt: 4_000, ticket: 7, schema: definitions.schema };
 const pro = { onboarded: true, tier: "pro", region: "eu", admin: false, suspended: true };
 
 beforeAll(async () => {
   const records = createRecords({ ...context, tombstoneTtlMs: 60_000 });
   await records.commit({ flags: pro, status: "present", ...stamp }, blankProfile(testUser(1)));
-  await records.bury(testUser(2), { flags: flags.defaults, status: "deleted", ...stamp });
+  await records.bury(testUser(2), { flags: definitions.defaults, status: "deleted", ...stamp });
 });
 
-describe("a lookup", () => {
-  it("answers the flags of a user with their age", async () => {
+describe("createReader", () => {
+  it("returns a user's flags and their age", async () => {
     expect(await reader().get(testUser(1))).toEqual({
       flags: pro,
       status: "present",
@@ -33,9 +33,9 @@ describe("a lookup", () => {
     });
   });
 
-  it("answers defaults for a deleted user, and says so", async () => {
+  it("returns defaults and the status deleted for a tombstone", async () => {
     expect(await reader().get(testUser(2))).toEqual({
-      flags: flags.defaults,
+      flags: definitions.defaults,
       status: "deleted",
       source: "defaults",
       fetchedAt: 4_000,
@@ -44,9 +44,9 @@ describe("a lookup", () => {
     });
   });
 
-  it("answers defaults where there is no record", async () => {
+  it("returns defaults and the status missing without a record", async () => {
     const missing = {
-      flags: flags.defaults,
+      flags: definitions.defaults,
       status: "missing",
       source: "defaults",
       fetchedAt: null,
@@ -58,7 +58,7 @@ describe("a lookup", () => {
     expect(await reader().get("no such id {}\n")).toEqual(missing);
   });
 
-  it("tells a user nobody knows from a store that is not filled yet", async () => {
+  it("reports with a miss whether the store is complete", async () => {
     await context.redis.set(context.keys.complete, JSON.stringify({ since: 1 }));
     expect(await reader().get(testUser(3))).toMatchObject({ status: "missing", complete: true });
     await context.redis.del(context.keys.complete);
@@ -72,19 +72,21 @@ describe("a lookup", () => {
     "{}",
     '{"flags":[1],"status":"present"}',
     '{"flags":{},"status":"odd","fetchedAt":1,"ticket":1}',
-  ])("answers defaults for the corrupt record %s", async (text) => {
+    '{"flags":[],"status":"present","fetchedAt":1,"ticket":1}',
+    '{"flags":{},"status":"present","fetchedAt":1e999,"ticket":1}',
+  ])("returns defaults and the status invalid for the corrupt record %s", async (text) => {
     await context.redis.set(context.keys.flags(testUser(4)), text);
-    expect(await reader().get(testUser(4))).toMatchObject({ flags: flags.defaults, status: "invalid" });
+    expect(await reader().get(testUser(4))).toMatchObject({ flags: definitions.defaults, status: "invalid" });
   });
 
-  it("takes only values that fit, so that a record by older definitions does no harm", async () => {
+  it("replaces values that do not fit the definitions by their defaults", async () => {
     const text = JSON.stringify({
       flags: { tier: "gold", onboarded: "true", region: "eu", old: 1 },
       status: "present",
       ...stamp,
     });
     await context.redis.set(context.keys.flags(testUser(5)), text);
-    expect((await reader().get(testUser(5))).flags).toEqual({ ...flags.defaults, region: "eu" });
+    expect((await reader().get(testUser(5))).flags).toEqual({ ...definitions.defaults, region: "eu" });
   });
 
   it("infers the types of the flags", async () => {
@@ -94,7 +96,7 @@ describe("a lookup", () => {
     expect([tier, typed.onboarded]).toEqual(["pro", true]);
   });
 
-  it("of many users is one command, in the order asked", async () => {
+  it("reads many users with one MGET and keeps their order", async () => {
     const before = await calls("mget");
     const answers = await reader().getMany([testUser(2), testUser(1), testUser(3)]);
     expect(answers.map(({ status }) => status)).toEqual(["deleted", "present", "missing"]);
@@ -102,10 +104,10 @@ describe("a lookup", () => {
     expect(await reader().getMany([])).toEqual([]);
   });
 
-  it("never throws and never hangs when Redis is away", async () => {
+  it("returns the status unavailable when Redis is down, silent or throws", async () => {
     const gone = new Redis({ port: 1, lazyConnect: true, maxRetriesPerRequest: 0, retryStrategy: () => null });
     gone.on("error", () => undefined);
-    expect(await reader(gone).get(testUser(1))).toMatchObject({ flags: flags.defaults, status: "unavailable" });
+    expect(await reader(gone).get(testUser(1))).toMatchObject({ flags: definitions.defaults, status: "unavailable" });
     const silent: ReaderRedis = { get: () => new Promise(() => undefined), mget: () => new Promise(() => undefined) };
     expect(await reader(silent, 20).get(testUser(1))).toMatchObject({ status: "unavailable" });
     expect(await reader(silent, 20).getMany([testUser(1)])).toMatchObject([{ status: "unavailable" }]);
@@ -126,7 +128,7 @@ async function calls(command: string): Promise<number> {
   return Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(stats)?.[1] ?? 0);
 }
 
-describe("the read-only user of the contract", () => {
+describe("a Redis user that can only GET flags", () => {
   const user = "app";
   let app: Redis;
 
@@ -148,11 +150,11 @@ describe("the read-only user of the contract", () => {
     await context.redis.call("ACL", "DELUSER", user);
   });
 
-  it("is enough for the plain lookup", async () => {
+  it("can read flags through createReader", async () => {
     expect(await reader(app).get(testUser(1))).toMatchObject({ status: "present", flags: pro });
   });
 
-  it("can do nothing more", async () => {
+  it("is denied every other command and key", async () => {
     const { keys } = context;
     const forbidden: [string, ...string[]][] = [
       ["GET", keys.profile(testUser(1))],

@@ -5,8 +5,8 @@ import { clientOf, useEmulator, useReceiver } from "./support.ts";
 const start = useEmulator();
 const receive = useReceiver();
 
-/** Whatever of the answers' fields the tests look at. */
-interface Told {
+/** The response fields the tests read. */
+interface ControlAnswer {
   id: string;
   result: { id: string };
   keys: unknown[];
@@ -18,12 +18,12 @@ const control = (emulator: Emulator) => async (method: string, path: string, bod
     method,
     ...(body !== undefined && { body: JSON.stringify(body) }),
   });
-  const told: Told = JSON.parse(await response.text());
-  return { status: response.status, body: told };
+  const answer: ControlAnswer = JSON.parse(await response.text());
+  return { status: response.status, body: answer };
 };
 
-describe("the control API", () => {
-  it("tells what there is", async () => {
+describe("control API", () => {
+  it("serves a help page and a summary of the state", async () => {
     const emulator = await start({ users: 5 });
     const page = await (await fetch(emulator.url)).text();
     expect(page).toContain(`KINDE_DOMAIN=${emulator.url}`);
@@ -31,62 +31,62 @@ describe("the control API", () => {
     expect((await control(emulator)("GET", "")).body).toMatchObject({ users: 5, pendingDeliveries: 0 });
   });
 
-  it("does what an admin would do, and shows the truth", async () => {
+  it("runs actions and returns the user's complete state", async () => {
     const emulator = await start();
-    const tell = control(emulator);
-    const { body } = await tell("POST", "/kinde/createUser", [{ email: "ada@example.com" }]);
+    const send = control(emulator);
+    const { body } = await send("POST", "/kinde/createUser", [{ email: "ada@example.com" }]);
     const { id } = body.result;
-    await tell("POST", "/kinde/setProperties", [id, { plan_tier: "pro" }]);
-    await tell("POST", "/kinde/suspendUser", [id]);
-    expect((await tell("GET", `/users/${id}`)).body).toEqual(emulator.kinde.user(id));
-    expect((await tell("GET", "/users")).body).toEqual({ userCount: 1, ids: [id] });
+    await send("POST", "/kinde/setProperties", [id, { plan_tier: "pro" }]);
+    await send("POST", "/kinde/suspendUser", [id]);
+    expect((await send("GET", `/users/${id}`)).body).toEqual(emulator.kinde.user(id));
+    expect((await send("GET", "/users")).body).toEqual({ userCount: 1, ids: [id] });
     expect(emulator.kinde.user(id)).toMatchObject({ isSuspended: true, properties: { plan_tier: "pro" } });
-    expect((await tell("GET", `/users/${id}/tokens`)).body).toMatchObject({ accessToken: expect.any(String) });
+    expect((await send("GET", `/users/${id}/tokens`)).body).toMatchObject({ accessToken: expect.any(String) });
   });
 
-  it("changes the scopes that new access tokens open", async () => {
+  it("sets the scopes of new access tokens and leaves issued ones unchanged", async () => {
     const emulator = await start();
-    const tell = control(emulator);
+    const send = control(emulator);
     const before = await clientOf(emulator);
-    expect((await tell("POST", "/scopes", { scopes: ["read:webhooks"] })).body).toEqual(["read:webhooks"]);
-    expect((await tell("GET", "/scopes")).body).toEqual(["read:webhooks"]);
-    expect((await tell("POST", "/scopes", { scopes: ["read:everything"] })).status).toBe(400);
+    expect((await send("POST", "/scopes", { scopes: ["read:webhooks"] })).body).toEqual(["read:webhooks"]);
+    expect((await send("GET", "/scopes")).body).toEqual(["read:webhooks"]);
+    expect((await send("POST", "/scopes", { scopes: ["read:everything"] })).status).toBe(400);
     expect((await before("GET", "/users")).status).toBe(200);
     expect((await (await clientOf(emulator))("GET", "/users")).status).toBe(403);
   });
 
-  it("refuses what it does not understand", async () => {
+  it("rejects unknown actions, invalid arguments, unknown users and misspelled fault fields", async () => {
     const emulator = await start();
-    const tell = control(emulator);
-    expect((await tell("POST", "/kinde/nothing", [])).status).toBe(400);
-    expect((await tell("POST", "/kinde/suspendUser", [7])).status).toBe(400);
-    expect((await tell("POST", "/kinde/suspendUser", ["kp_0"])).status).toBe(404);
-    expect((await tell("POST", "/faults", { kind: "latency", ms: 5, pfad: "/x" })).status).toBe(400);
+    const send = control(emulator);
+    expect((await send("POST", "/kinde/nothing", [])).status).toBe(400);
+    expect((await send("POST", "/kinde/suspendUser", [7])).status).toBe(400);
+    expect((await send("POST", "/kinde/suspendUser", ["kp_0"])).status).toBe(404);
+    expect((await send("POST", "/faults", { kind: "latency", ms: 5, pfad: "/x" })).status).toBe(400);
     expect(emulator.faults.list()).toEqual([]);
   });
 
-  it("sets and removes faults, rotates keys, resets counters", async () => {
+  it("sets and removes faults, rotates keys and resets counters", async () => {
     const emulator = await start();
-    const tell = control(emulator);
-    const { body } = await tell("POST", "/faults", { kind: "error", status: 503, count: 3 });
-    await tell("POST", "/faults", { kind: "search_lag", ms: 50 });
+    const send = control(emulator);
+    const { body } = await send("POST", "/faults", { kind: "error", status: 503, count: 3 });
+    await send("POST", "/faults", { kind: "search_lag", ms: 50 });
     expect(emulator.faults.list().map(({ fault }) => fault.kind)).toEqual(["error", "search_lag"]);
-    await tell("DELETE", `/faults/${body[0]?.id}`);
+    await send("DELETE", `/faults/${body[0]?.id}`);
     expect(emulator.faults.list().map(({ fault }) => fault.kind)).toEqual(["search_lag"]);
-    await tell("DELETE", "/faults");
+    await send("DELETE", "/faults");
     expect(emulator.faults.list()).toEqual([]);
 
     const [old] = emulator.keys.jwks().keys;
-    expect((await tell("POST", "/keys/rotate", { keepOld: true })).body.keys).toContainEqual(old);
-    await tell("POST", "/keys/rotate");
+    expect((await send("POST", "/keys/rotate", { keepOld: true })).body.keys).toContainEqual(old);
+    await send("POST", "/keys/rotate");
     expect(emulator.keys.jwks().keys).toHaveLength(1);
 
     await fetch(`${emulator.url}/api/v1/users`);
-    expect((await tell("GET", "/stats")).body).toMatchObject({ total: 1 });
-    expect((await tell("POST", "/stats/reset")).body).toMatchObject({ total: 0 });
+    expect((await send("GET", "/stats")).body).toMatchObject({ total: 1 });
+    expect((await send("POST", "/stats/reset")).body).toMatchObject({ total: 0 });
   });
 
-  it("signs with the key it is given, until it is told to rotate, and with one of its own otherwise", async () => {
+  it("signs with the signingKey option until the first rotation, and with a generated key without it", async () => {
     const modulus = (emulator: Emulator) => emulator.keys.jwks().keys.map(({ n }) => n);
     const given = await start();
     const own = await createEmulator();
@@ -101,20 +101,20 @@ describe("the control API", () => {
     }
   });
 
-  it("registers webhooks and shows their deliveries", async () => {
+  it("registers webhooks, lists their deliveries and redelivers events", async () => {
     const emulator = await start();
-    const tell = control(emulator);
+    const send = control(emulator);
     const hook = await receive();
-    const { body: webhook } = await tell("POST", "/webhooks", { url: hook.url, eventTypes: ["user.updated"] });
-    const { body } = await tell("POST", "/kinde/emit", ["user.updated", { user: { id: "kp_1" } }]);
+    const { body: webhook } = await send("POST", "/webhooks", { url: hook.url, eventTypes: ["user.updated"] });
+    const { body } = await send("POST", "/kinde/emit", ["user.updated", { user: { id: "kp_1" } }]);
     await emulator.deliveries.settled();
-    expect((await tell("GET", "/deliveries")).body).toMatchObject({
+    expect((await send("GET", "/deliveries")).body).toMatchObject({
       pending: 0,
       deliveries: [{ eventId: body.result, state: "delivered", statuses: [200] }],
     });
-    expect((await tell("POST", `/deliveries/${body.result}/redeliver`)).body).toEqual({ status: 200 });
+    expect((await send("POST", `/deliveries/${body.result}/redeliver`)).body).toEqual({ status: 200 });
     expect(hook.received).toHaveLength(2);
-    await tell("DELETE", `/webhooks/${webhook.id}`);
+    await send("DELETE", `/webhooks/${webhook.id}`);
     expect(emulator.webhooks.list()).toEqual([]);
   });
 });

@@ -4,11 +4,11 @@ import { useEmulator, useReceiver } from "./support.ts";
 const start = useEmulator();
 const receive = useReceiver();
 
-/** Kinde's 65 hours of retries in a quarter of a second. */
+/** Compresses 41 hours of retries into 150 ms. */
 const FAST = 1e-6;
 
 describe("deliveries", () => {
-  it("retries, with the same webhook-id and event, until answered 200", async () => {
+  it("retries with the same webhook-id and event until the endpoint answers 200", async () => {
     const emulator = await start({ retryTimeScale: FAST });
     const hook = await receive((attempt) => [500, 204, 302, 200][attempt - 1] ?? 200);
     emulator.webhooks.register({ url: hook.url });
@@ -21,8 +21,8 @@ describe("deliveries", () => {
     expect(new Set(hook.received.map(({ payload }) => payload.event_id)).size).toBe(1);
   });
 
-  it("gives up after eleven attempts", async () => {
-    // Slow enough for a busy machine not to take 72 hours over them.
+  it("fails a delivery after eleven attempts", async () => {
+    // Slow enough that the attempts stay below the scaled 72 hours on a busy machine.
     const emulator = await start({ retryTimeScale: 10 * FAST });
     const hook = await receive(() => 500);
     emulator.webhooks.register({ url: hook.url });
@@ -32,7 +32,7 @@ describe("deliveries", () => {
     expect(emulator.webhooks.list()).toMatchObject([{ enabled: true }]);
   });
 
-  it("switches a webhook off that has failed for 72 hours, and drops what was on its way there", async () => {
+  it("disables a webhook after 72 hours of failures and drops its pending deliveries", async () => {
     const emulator = await start({ retryTimeScale: FAST });
     const hook = await receive(() => 500);
     const { id } = emulator.webhooks.register({ url: hook.url });
@@ -46,13 +46,13 @@ describe("deliveries", () => {
     );
     await emulator.deliveries.settled();
     expect(emulator.deliveries.list().map(({ state }) => state)).toContain("dropped");
-    const heard = hook.received.length;
+    const before = hook.received.length;
     emulator.kinde.createUser();
     await emulator.deliveries.settled();
-    expect(hook.received).toHaveLength(heard);
+    expect(hook.received).toHaveLength(before);
   });
 
-  it("does not wait for an answer for ever", async () => {
+  it("times out and retries when the endpoint does not answer", async () => {
     const emulator = await start({ retryTimeScale: FAST, deliveryTimeoutMs: 50 });
     const hook = await receive((attempt) => (attempt === 1 ? "hang" : 200));
     emulator.webhooks.register({ url: hook.url });
@@ -61,7 +61,7 @@ describe("deliveries", () => {
     expect(emulator.deliveries.list()).toMatchObject([{ statuses: ["timeout", 200], state: "delivered" }]);
   });
 
-  it("says so when nobody listens, and settles when the webhook is removed", async () => {
+  it("records an unreachable endpoint, and drops the delivery when the webhook is removed", async () => {
     const emulator = await start();
     const { id } = emulator.webhooks.register({ url: "http://127.0.0.1:1/hook" });
     emulator.kinde.createUser();
@@ -72,7 +72,7 @@ describe("deliveries", () => {
     expect(emulator.deliveries.list()).toMatchObject([{ state: "dropped" }]);
   });
 
-  it("delivers once more on demand", async () => {
+  it("redelivers an event and returns the status", async () => {
     const emulator = await start();
     const hook = await receive((attempt) => (attempt === 2 ? 503 : 200));
     emulator.webhooks.register({ url: hook.url });
@@ -84,8 +84,8 @@ describe("deliveries", () => {
   });
 });
 
-describe("faults of deliveries", () => {
-  it("loses one and no more", async () => {
+describe("delivery faults", () => {
+  it("lose_delivery discards the delivery and keeps the change", async () => {
     const emulator = await start();
     const hook = await receive();
     emulator.webhooks.register({ url: hook.url });
@@ -99,7 +99,7 @@ describe("faults of deliveries", () => {
     expect(emulator.faults.list()).toEqual([]);
   });
 
-  it("takes an acknowledgement for a failure and delivers again", async () => {
+  it("lose_ack treats an acknowledged attempt as a timeout and retries", async () => {
     const emulator = await start({ retryTimeScale: FAST });
     const hook = await receive();
     emulator.webhooks.register({ url: hook.url });
@@ -110,7 +110,7 @@ describe("faults of deliveries", () => {
     expect(emulator.deliveries.list()).toMatchObject([{ statuses: ["timeout", "timeout", 200], state: "delivered" }]);
   });
 
-  it("doubles deliveries under one webhook-id", async () => {
+  it("duplicate_delivery sends copies with the same webhook-id", async () => {
     const emulator = await start();
     const hook = await receive();
     emulator.webhooks.register({ url: hook.url });
@@ -122,16 +122,16 @@ describe("faults of deliveries", () => {
     expect(new Set(hook.received.map(({ headers }) => headers["webhook-id"])).size).toBe(2);
   });
 
-  it("delays and reorders", async () => {
+  it("reorder_deliveries shuffles and delay_delivery postpones deliveries", async () => {
     const emulator = await start();
     const hook = await receive();
     emulator.webhooks.register({ url: hook.url });
     const clear = emulator.faults.set({ kind: "reorder_deliveries", window: 8, seed: 3 });
     const sent = Array.from({ length: 8 }, () => emulator.kinde.createUser().id);
     await emulator.deliveries.settled();
-    const came = hook.received.map(({ payload }) => payload.data.user?.id);
-    expect(came).not.toEqual(sent);
-    expect([...came].sort()).toEqual([...sent].sort());
+    const arrived = hook.received.map(({ payload }) => payload.data.user?.id);
+    expect(arrived).not.toEqual(sent);
+    expect([...arrived].sort()).toEqual([...sent].sort());
     clear();
 
     emulator.faults.set({ kind: "delay_delivery", ms: 500, count: 1 });
@@ -141,7 +141,7 @@ describe("faults of deliveries", () => {
     expect(hook.received.slice(8).map(({ payload }) => payload.data.user?.id)).toEqual([fast, slow]);
   });
 
-  it("releases what it held back when too few come", async () => {
+  it("reorder_deliveries releases an incomplete window after maxHoldMs", async () => {
     const emulator = await start();
     const hook = await receive();
     emulator.webhooks.register({ url: hook.url });

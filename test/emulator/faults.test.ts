@@ -15,8 +15,8 @@ async function ready(users = 3) {
   return { emulator, call, id, other, status, property };
 }
 
-describe("faults of calls", () => {
-  it("strike the path, user and method they name, as often as told, and go when removed", async () => {
+describe("call faults", () => {
+  it("are limited to a path, user, method and count, and end when removed", async () => {
     const { emulator, id, other, status } = await ready();
     emulator.faults.set({ kind: "error", status: 503, user: id, path: "/api/v1/user", count: 2 });
     expect(await status(`/users/${id}/properties`)).toBe(200);
@@ -35,7 +35,7 @@ describe("faults of calls", () => {
     expect(emulator.faults.list()).toEqual([]);
   });
 
-  it("strike by chance, the same way for the same seed", async () => {
+  it("strike with a probability, reproducibly for a seed", async () => {
     const { emulator, status } = await ready();
     const run = async () => {
       const remove = emulator.faults.set({ kind: "error", status: 500, probability: 0.5, seed: 7 });
@@ -49,14 +49,14 @@ describe("faults of calls", () => {
     expect(await run()).toEqual(first);
   });
 
-  it("end when their time is over", async () => {
+  it("end after forMs", async () => {
     const { emulator, status } = await ready();
     emulator.faults.set({ kind: "too_many_requests", forMs: 1000, resetSeconds: 2 });
     expect(await status()).toBe(429);
     await vi.waitFor(async () => expect(await status()).toBe(200), { timeout: 5000 });
   });
 
-  it("answer 429 with the seconds until the window reopens", async () => {
+  it("rate_limit answers 429 with the seconds until the next window", async () => {
     const { emulator, call, status } = await ready();
     emulator.faults.set({ kind: "rate_limit", calls: 3, windowMs: 1000 });
     expect([await status(), await status(), await status()]).toEqual([200, 200, 200]);
@@ -67,7 +67,7 @@ describe("faults of calls", () => {
     await vi.waitFor(async () => expect(await status()).toBe(200), { timeout: 5000 });
   });
 
-  it("limit how many calls are in hand at once", async () => {
+  it("concurrency_limit answers 429 beyond max calls in flight", async () => {
     const { emulator, status } = await ready();
     emulator.faults.set({ kind: "concurrency_limit", max: 2 });
     const release = await hangOn(emulator, 2);
@@ -76,7 +76,7 @@ describe("faults of calls", () => {
     await vi.waitFor(async () => expect(await status()).toBe(200));
   });
 
-  it("make calls late: answered with the newest state, or with one that is old by then", async () => {
+  it("latency delays the call before or after the data is read", async () => {
     const { emulator, id, property } = await ready();
     emulator.kinde.setProperties(id, { plan_tier: "free" });
     const read = async (when: "before" | "after") => {
@@ -93,7 +93,7 @@ describe("faults of calls", () => {
     expect(await read("after")).toBe("free");
   });
 
-  it("hang, reset, garble and truncate", async () => {
+  it("hang, reset, garbage and truncated break the response", async () => {
     const { emulator, call, id } = await ready();
     const once = (kind: "hang" | "reset" | "garbage" | "truncated") => emulator.faults.set({ kind, count: 1 });
     const get = () => call("GET", `/user?id=${id}`);
@@ -109,7 +109,7 @@ describe("faults of calls", () => {
     expect((await get()).status).toBe(200);
   });
 
-  it("take the key set away", async () => {
+  it("jwks_down makes the key set unavailable", async () => {
     const { emulator } = await ready();
     const keys = () => fetch(`${emulator.url}/.well-known/jwks`);
     const remove = emulator.faults.set({ kind: "jwks_down" });
@@ -121,8 +121,8 @@ describe("faults of calls", () => {
   });
 });
 
-describe("faults of reading", () => {
-  it("let the search lag behind, for changes, arrivals and departures", async () => {
+describe("read faults", () => {
+  it("search_lag hides recent changes, creations and deletions from the search", async () => {
     const { emulator, call, id, other } = await ready();
     const search = async () => (await call("GET", "/search/users?expand=properties")).body.results;
     const before = await search();
@@ -138,7 +138,7 @@ describe("faults of reading", () => {
     expect(after.find((one) => one.id === id)?.properties.plan_tier).toBe("max");
   });
 
-  it("tear the two calls of a user apart", async () => {
+  it("torn_read changes a user between the two calls that read one", async () => {
     const { emulator, call, id, property } = await ready();
     const set = (answer: "before" | "after") =>
       emulator.faults.set({

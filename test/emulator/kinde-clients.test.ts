@@ -5,7 +5,7 @@ import { useEmulator, useReceiver } from "./support.ts";
 
 type Calls<Names extends string> = Record<Names, (data?: object) => Promise<Answer>>;
 
-/** The part of the package that is used here; its own declarations do not resolve in Node's ESM. */
+/** The methods used here. The package's own declarations do not resolve in Node's ESM. */
 interface ManagementClient {
   init(config: { kindeDomain: string; clientId: string; clientSecret: string }): void;
   setToken(token: string): void;
@@ -56,8 +56,8 @@ const { init, setToken, Organizations, Permissions, Properties, Roles, Search, U
 const start = useEmulator();
 const receive = useReceiver();
 
-describe("Kinde's own webhook decoder", () => {
-  it("accepts what is delivered, and nothing signed by a key that is gone", async () => {
+describe("@kinde/webhooks", () => {
+  it("decodes deliveries, and rejects them once their key has been rotated out", async () => {
     const emulator = await start();
     const hook = await receive();
     emulator.webhooks.register({ url: hook.url });
@@ -72,7 +72,7 @@ describe("Kinde's own webhook decoder", () => {
     expect(await decodeWebhook(delivery?.body, emulator.url)).toBeNull();
   });
 
-  it("still accepts the old key when a rotation kept it", async () => {
+  it("accepts the old key if the rotation keeps it", async () => {
     const emulator = await start();
     const token = await emulator.deliveries.sign({ type: "user.deleted", event_id: "event_1" });
     await emulator.keys.rotate({ keepOld: true });
@@ -80,7 +80,7 @@ describe("Kinde's own webhook decoder", () => {
   });
 });
 
-describe("Kinde's own management client", () => {
+describe("@kinde/management-api-js", () => {
   let emulator: Emulator;
 
   beforeEach(async () => {
@@ -89,7 +89,7 @@ describe("Kinde's own management client", () => {
     init({ kindeDomain: emulator.url, clientId: emulator.clientId, clientSecret: emulator.clientSecret });
   });
 
-  it("makes, reads, changes and deletes a user", async () => {
+  it("creates, reads, updates and deletes a user", async () => {
     const { id = "" } = await Users.createUser({
       requestBody: {
         profile: { given_name: "Ada", family_name: "Lovelace" },
@@ -105,7 +105,7 @@ describe("Kinde's own management client", () => {
     await expect(Users.getUserData({ id })).rejects.toMatchObject({ status: 404 });
   });
 
-  it("reads and writes properties", async () => {
+  it("defines, writes, reads and searches properties", async () => {
     const [userId = ""] = emulator.kinde.userIds();
     await Properties.createProperty({
       requestBody: {
@@ -127,7 +127,7 @@ describe("Kinde's own management client", () => {
     expect(results?.map(({ id }) => id)).toEqual([userId]);
   });
 
-  it("keeps organizations, roles and permissions", async () => {
+  it("manages organizations, roles and permissions", async () => {
     const [userId = ""] = emulator.kinde.userIds();
     const { organization } = await Organizations.createOrganization({ requestBody: { name: "Analytical Engines" } });
     const orgCode = organization?.code ?? "";
@@ -156,7 +156,7 @@ describe("Kinde's own management client", () => {
     expect(emulator.kinde.user(userId)?.organizations.map(({ code }) => code)).not.toContain(orgCode);
   });
 
-  it("registers webhooks, whose address stays", async () => {
+  it("registers, updates, lists and deletes webhooks", async () => {
     const { webhook } = await Webhooks.createWebHook({
       requestBody: { endpoint: "http://127.0.0.1:9/hook", name: "Mine", event_types: ["user.updated"] },
     });

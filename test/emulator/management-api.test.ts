@@ -8,7 +8,7 @@ describe("tokens", () => {
   const ask = (url: string, form: Record<string, string>, headers: Record<string, string> = {}) =>
     fetch(`${url}/oauth2/token`, { method: "POST", body: new URLSearchParams(form), headers });
 
-  it("are issued to the right client only, and counted", async () => {
+  it("are issued and counted only for valid client credentials and audience", async () => {
     const emulator = await start({ clientId: "me", clientSecret: "s3cret:%", tokenLifetimeSeconds: 60 });
     const grant = { grant_type: "client_credentials", audience: emulator.audience };
     expect((await ask(emulator.url, { ...grant, client_id: "me", client_secret: "wrong" })).status).toBe(401);
@@ -21,7 +21,7 @@ describe("tokens", () => {
     expect(emulator.stats.tokensIssued).toBe(1);
   });
 
-  it("expire", async () => {
+  it("expire after tokenLifetimeSeconds", async () => {
     let now = Date.now();
     const emulator = await start({ tokenLifetimeSeconds: 60, now: () => now });
     const call = await clientOf(emulator);
@@ -30,7 +30,7 @@ describe("tokens", () => {
     expect((await call("GET", "/users")).status).toBe(401);
   });
 
-  it("open what their scopes say: 401 without, 403 with too little", async () => {
+  it("are required by every call: 401 without a token, 403 without the scope", async () => {
     const emulator = await start({ scopes: ["read:users"] });
     const call = await clientOf(emulator);
     expect((await call("GET", "/users")).status).toBe(200);
@@ -40,7 +40,7 @@ describe("tokens", () => {
     expect((await fetch(`${emulator.url}/api/v1/users`)).status).toBe(401);
   });
 
-  it("of users and of old keys open nothing", async () => {
+  it("are rejected if they belong to a user or their key has been rotated out", async () => {
     const emulator = await start();
     const { id } = emulator.kinde.createUser({ properties: { plan_tier: "pro" } });
     const call = await clientOf(emulator);
@@ -55,8 +55,8 @@ describe("tokens", () => {
   });
 });
 
-describe("the Management API", () => {
-  it("answers one user as documented", async () => {
+describe("Management API", () => {
+  it("returns a user in the documented format, with the parts expand requests", async () => {
     const emulator = await start();
     const call = await clientOf(emulator);
     const { code } = emulator.kinde.createOrganization();
@@ -81,7 +81,7 @@ describe("the Management API", () => {
     expect((await call("GET", `/user?id=${id}`)).body).not.toHaveProperty("organizations");
   });
 
-  it("knows no user who is gone", async () => {
+  it("answers 404 for a deleted user, or the status of an unknown_user fault", async () => {
     const emulator = await start();
     const call = await clientOf(emulator);
     const { id } = emulator.kinde.createUser();
@@ -102,7 +102,7 @@ describe("the Management API", () => {
     expect((await call("GET", `/user?id=${id}`)).status).toBe(400);
   });
 
-  it("refuses what is too much or makes no sense", async () => {
+  it("rejects invalid page sizes, tokens and bodies, oversized bulk writes and unknown routes", async () => {
     const emulator = await start({ users: 10 });
     const call = await clientOf(emulator);
     const [id] = emulator.kinde.userIds();
@@ -119,7 +119,7 @@ describe("the Management API", () => {
     expect(await status("GET", "/nothing")).toBe(404);
   });
 
-  it("changes members in bulk, or none at all", async () => {
+  it("changes members in bulk, and none if one is unknown", async () => {
     const emulator = await start({ users: 10 });
     const call = await clientOf(emulator);
     const { code } = emulator.kinde.createOrganization();
@@ -141,7 +141,7 @@ describe("the Management API", () => {
     expect(inside(b)?.permissions).toEqual(["reports:export"]);
   });
 
-  it("counts calls by route, and how many at once", async () => {
+  it("counts calls per route and the highest concurrency", async () => {
     const emulator = await start({ users: 3 });
     const call = await clientOf(emulator);
     const release = await hangOn(emulator, 2);
@@ -155,7 +155,7 @@ describe("the Management API", () => {
     expect(emulator.stats).toMatchObject({ total: 0, calls: {}, recent: [] });
   });
 
-  it("leaves nothing running, whatever is in hand", async () => {
+  it("ends calls in flight and pending deliveries on close", async () => {
     const emulator = await createEmulator();
     const call = await clientOf(emulator);
     emulator.faults.set({ kind: "hang" });

@@ -30,15 +30,15 @@ async function listAll(call: Client, path: string, key: "users" | "organization_
 
 const sorted = (emulator: Emulator) => [...emulator.kinde.userIds()].sort();
 
-describe("the population", () => {
-  it("is the same for the same seed, and another for another", async () => {
+describe("population", () => {
+  it("is reproducible for a seed and differs between seeds", async () => {
     const [a, b, c] = [await start({ users: 50 }), await start({ users: 50 }), await start({ users: 50, seed: 2 })];
     const all = (emulator: Emulator) => [...emulator.kinde.userIds()].map((id) => emulator.kinde.user(id));
     expect(all(a)).toEqual(all(b));
     expect(all(a)).not.toEqual(all(c));
   });
 
-  it("is of all kinds", async () => {
+  it("varies organizations, plans, suspension, phones, billing and onboarding", async () => {
     const { kinde } = await start({ users: 2000 });
     const users = [...kinde.userIds()].map((id) => kinde.user(id));
     const share = (passes: (user: NonNullable<(typeof users)[number]>) => boolean) =>
@@ -54,7 +54,7 @@ describe("the population", () => {
     expect(new Set(users.map((user) => user?.email)).size).toBe(users.length);
   });
 
-  it("finds a user among a million by id, e-mail and username at once", async () => {
+  it("finds one of a million users by id, email and username", async () => {
     const emulator = await start({ users: 1_000_000 });
     const call = await clientOf(emulator);
     const { body } = await call("GET", "/search/users?page_size=1&ending_before=kp_8");
@@ -68,7 +68,7 @@ describe("the population", () => {
 });
 
 describe("paging", () => {
-  it("shows everyone once, in the order of ids, created users in and deleted ones out", async () => {
+  it("returns every user once, sorted by id, with created users and without deleted ones", async () => {
     const emulator = await start({ users: 95 });
     const call = await clientOf(emulator);
     const before = [...emulator.kinde.userIds()];
@@ -81,7 +81,7 @@ describe("paging", () => {
     expect(await listAll(call, "/users", "users")).toEqual(sorted(emulator));
   });
 
-  it("misses nobody who stays while others come and go, not even the one a page ended with", async () => {
+  it("skips no remaining user while others are created and deleted between pages", async () => {
     const emulator = await start({ users: 60 });
     const call = await clientOf(emulator);
     const all = sorted(emulator);
@@ -95,7 +95,7 @@ describe("paging", () => {
     expect(all.filter((id) => emulator.kinde.user(id) && !found.includes(id))).toEqual([]);
   });
 
-  it("goes backwards as it goes forwards, for ids of any look", async () => {
+  it("pages forwards and backwards from ids of any format", async () => {
     const emulator = await start({ users: 12 });
     const call = await clientOf(emulator);
     await fc.assert(
@@ -113,7 +113,7 @@ describe("paging", () => {
     );
   });
 
-  it("lists members and holders as the truth has them", async () => {
+  it("lists the members of an organization and the holders of a role", async () => {
     const emulator = await start({ users: 300 });
     const { kinde } = emulator;
     const call = await clientOf(emulator);
@@ -131,7 +131,7 @@ describe("paging", () => {
     );
   });
 
-  it("filters by property, words, organization and last sign-in", async () => {
+  it("filters by property, search term, organization and last sign-in", async () => {
     const emulator = await start({ users: 200 });
     const call = await clientOf(emulator);
     const truth = sorted(emulator).flatMap((id) => emulator.kinde.user(id) ?? []);

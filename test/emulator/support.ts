@@ -3,7 +3,7 @@ import type { Emulator, EmulatorOptions } from "kinde-emulator";
 import { afterEach, expect, vi } from "vitest";
 import { startEmulator } from "../support/emulator.ts";
 
-/** Ends, after each test, what the test began. */
+/** Runs the registered cleanup functions after each test. */
 export function useCleanup(): (end: () => unknown) => void {
   let ends: (() => unknown)[] = [];
   afterEach(async () => {
@@ -13,7 +13,7 @@ export function useCleanup(): (end: () => unknown) => void {
   return (end) => void ends.push(end);
 }
 
-/** Emulators that close with their test. */
+/** Starts emulators that are closed after the test. */
 export function useEmulator(): (options?: EmulatorOptions) => Promise<Emulator> {
   const cleanup = useCleanup();
   return async (options) => {
@@ -29,7 +29,7 @@ export interface Received {
   payload: { type: string; event_id: string; timestamp: string; data: { user?: { id: string } } };
 }
 
-/** A webhook endpoint that remembers what it was told; `answer` decides the status of each attempt. */
+/** Starts webhook endpoints that record deliveries. `answer` returns the status of each attempt. */
 export function useReceiver() {
   const cleanup = useCleanup();
   return async (answer: (attempt: number) => number | "hang" = () => 200) => {
@@ -58,7 +58,7 @@ export function useReceiver() {
   };
 }
 
-/** A user in any of the lists. */
+/** An item of a user list. */
 export interface Listed {
   id: string;
   email: string;
@@ -66,7 +66,7 @@ export interface Listed {
   properties: Record<string, string>;
 }
 
-/** Whatever of the answers' fields the tests look at. */
+/** The response fields the tests read. */
 export interface Answer {
   id: string;
   is_suspended: boolean;
@@ -84,7 +84,7 @@ async function answerOf(response: Response): Promise<Answer> {
   return JSON.parse(await response.text());
 }
 
-/** A bare client of the Management API: no retries, no opinions. */
+/** A minimal Management API client without retries. */
 export async function clientOf(emulator: Emulator, scope = "") {
   const form = {
     grant_type: "client_credentials",
@@ -105,7 +105,7 @@ export async function clientOf(emulator: Emulator, scope = "") {
   };
 }
 
-/** Has `count` calls in hand and never answered, until released. */
+/** Keeps `count` calls in flight until the returned function is called. */
 export async function hangOn(emulator: Emulator, count: number): Promise<() => void> {
   const client = new AbortController();
   emulator.faults.set({ kind: "hang", count });

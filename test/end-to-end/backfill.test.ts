@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { createRefresh } from "../../src/compose/create-refresh.ts";
 import { loadDefinitions } from "../../src/load-definitions.ts";
+import { createFlows } from "../../src/service/create-flows.ts";
 import { scheduleSweeps } from "../../src/sweep/schedule.ts";
 import { envOf, kindling, pressCtrlC } from "../cli/command-line.ts";
 import { expected, held } from "../schedule/comparison.ts";
@@ -213,7 +213,12 @@ describe("a backfill beside live traffic", () => {
     const [user] = emulator.kinde.importUsers([{ properties: { onboarded: "false" } }]);
     const id = String(user?.id);
     emulator.faults.set({ kind: "search_lag", ms: 100_000 });
-    const { setProperties } = createRefresh(config, world, store, await loadDefinitions(config.flagsFile));
+    const { setProperties } = createFlows({
+      config,
+      world,
+      store,
+      definitions: await loadDefinitions(config.flagsFile),
+    });
     const call = { priority: "webhook", signal: new AbortController().signal } as const;
     await setProperties(id, { onboarded: "true" }, call);
     await backfill();
@@ -225,7 +230,7 @@ describe("a backfill beside live traffic", () => {
     const { store } = await start({ env: { KINDLING_INDEX_LAG: "1h" } });
     const [id = ""] = imported(1);
     // Its ticket is taken before the page's, and it commits after the page.
-    const { ticket } = await store.users.begin(id);
+    const { ticket } = await store.ledger.begin(id);
     await backfill();
     expect(await flagsOf(id)).toMatchObject({ tier: "pro" });
     const { flags, profile } = await store.records.read(id);

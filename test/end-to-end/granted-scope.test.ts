@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { openStore, type Store } from "../../src/compose/open-store.ts";
-import { runWorkers } from "../../src/compose/run-workers.ts";
+import { runWorkers } from "../../src/service/run-workers.ts";
+import { openStore, type Store } from "../../src/store.ts";
 import type { Running } from "../../src/world.ts";
 import { envOf, kindling } from "../cli/command-line.ts";
 import { type Stack, startStack } from "../support/stack.ts";
@@ -26,7 +26,7 @@ afterEach(async () => {
 /** Waits until all of them have failed for want of the scope, later than at an instant. */
 const haveFailed = (ids: readonly string[], since = 0) =>
   until(async () => {
-    const failures = await stack.store.users.failures();
+    const failures = await stack.store.ledger.failures();
     expect(failures.map(({ member }) => member).sort()).toEqual([...ids].sort());
     for (const { failure } of failures) {
       expect(failure.code).toBe("kinde_forbidden");
@@ -52,6 +52,6 @@ it("a scope that was granted counts once the failures are reprocessed, at the pr
     enqueued: 30,
   });
   for (const id of ids) await until(async () => expect(await stack.record(id)).toMatchObject({ status: "present" }));
-  await until(async () => expect(await stack.store.users.failures()).toEqual([]));
+  await until(async () => expect(await stack.store.ledger.failures()).toEqual([]));
   expect(stats.tokensIssued).toBe(3);
 });

@@ -39,7 +39,7 @@ describe("from Kinde's event to the reader's answer", () => {
     expect((await reader.get(id)).flags).toEqual(flags.defaults);
     expect(await stack.store.redis.exists(stack.store.keys.profile(id))).toBe(0);
 
-    await until(async () => expect((await stack.store.users.size()).size).toBe(0));
+    await until(async () => expect((await stack.store.ledger.size()).size).toBe(0));
     expect(stack.emulator.stats.tokensIssued).toBe(1);
   });
 
@@ -52,7 +52,7 @@ describe("from Kinde's event to the reader's answer", () => {
     for (const id of ids) kinde.addToOrganization(id, organization.code, { roles: ["editor"] });
     await until(async () => {
       for (const id of ids) expect((await stack.record(id))?.flags).toMatchObject({ admin: false });
-      expect((await stack.store.users.size()).size).toBe(0);
+      expect((await stack.store.ledger.size()).size).toBe(0);
     });
 
     kinde.updateRole("editor", { permissions: ["admin:access"] });
@@ -62,7 +62,7 @@ describe("from Kinde's event to the reader's answer", () => {
     kinde.deleteRole("editor");
     await until(async () => {
       for (const id of ids) expect((await stack.record(id))?.flags).toMatchObject({ admin: false });
-      expect((await stack.store.fanouts.size()).size).toBe(0);
+      expect((await stack.store.fanoutLedger.size()).size).toBe(0);
     });
   });
 
@@ -70,12 +70,12 @@ describe("from Kinde's event to the reader's answer", () => {
     const { kinde, stats } = stack.emulator;
     const { id } = kinde.createUser();
     await until(async () => expect(await stack.record(id)).not.toBeNull());
-    await until(async () => expect((await stack.store.users.size()).size).toBe(0));
+    await until(async () => expect((await stack.store.ledger.size()).size).toBe(0));
     stack.emulator.faults.set({ kind: "latency", ms: 50 });
     stats.reset();
     for (let n = 0; n < 1000; n += 1) kinde.updateUser(id, { firstName: `Ada ${n}` });
     await stack.emulator.deliveries.settled();
-    await until(async () => expect((await stack.store.users.size()).size).toBe(0));
+    await until(async () => expect((await stack.store.ledger.size()).size).toBe(0));
     const fetches = stats.calls["GET /api/v1/user"] ?? 0;
     expect(fetches).toBeGreaterThanOrEqual(1);
     expect(fetches).toBeLessThanOrEqual(2);
@@ -91,7 +91,7 @@ describe("from Kinde's event to the reader's answer", () => {
     stats.reset();
     expect(await deliveries.redeliver(eventId)).toBe(200);
     expect(await stack.store.queues.refresh.getJobCountByTypes("waiting", "active", "delayed")).toBe(0);
-    expect((await stack.store.users.size()).size).toBe(0);
+    expect((await stack.store.ledger.size()).size).toBe(0);
     expect(stats.total).toBe(0);
     expect(await stack.store.redis.hget(stack.store.keys.ledgerPart("counts"), "duplicate")).toBe("1");
   });

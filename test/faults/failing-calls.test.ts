@@ -15,7 +15,7 @@ async function open(env: Record<string, string> = {}, options: StackOptions = {}
 const isPresent = (id: string) =>
   until(async () => expect(await stack.record(id)).toMatchObject({ status: "present" }), 8_000);
 
-const failures = () => stack.store.users.failures();
+const failures = () => stack.store.ledger.failures();
 
 describe("401", () => {
   it("buys one new token for the fleet, then fails in plain words, and buys no more", async () => {
@@ -51,7 +51,7 @@ describe("401", () => {
     expect(found).toMatchObject({ member: id, failure: { code: "kinde_unauthorized", attempts: 1 } });
     expect(JSON.stringify(found)).not.toContain("wrong");
     expect(stack.emulator.stats.tokensIssued).toBe(0);
-    expect((await stack.store.users.entry(id))?.failure?.code).toBe("kinde_unauthorized");
+    expect((await stack.store.ledger.entry(id))?.failure?.code).toBe("kinde_unauthorized");
   });
 });
 
@@ -81,7 +81,7 @@ describe("403", () => {
     kinde.updateUser(id, { firstName: "Ada" });
     await isPresent(id);
     await until(async () => expect(await failures()).toEqual([]));
-    expect((await stack.store.users.size()).size).toBe(0);
+    expect((await stack.store.ledger.size()).size).toBe(0);
   });
 
   it("during which another event came does not swallow that event", async () => {
@@ -94,7 +94,7 @@ describe("403", () => {
     kinde.updateUser(id, { firstName: "Ada" });
     await deliveries.settled();
     await isPresent(id);
-    await until(async () => expect((await stack.store.users.size()).size).toBe(0));
+    await until(async () => expect((await stack.store.ledger.size()).size).toBe(0));
   });
 });
 
@@ -117,7 +117,7 @@ describe("one bad user", () => {
     const good = Array.from({ length: 40 }, () => kinde.createUser().id);
     for (const id of good) await isPresent(id);
     expect(performance.now() - started).toBeLessThan(5_000);
-    expect(await stack.store.users.entry(bad)).toBeDefined();
+    expect(await stack.store.ledger.entry(bad)).toBeDefined();
     heal();
     kinde.updateUser(bad, { firstName: "Grace" });
     await isPresent(bad);
@@ -132,7 +132,7 @@ describe("one bad user", () => {
     heal();
     kinde.updateUser(id, { firstName: "Ada" });
     await isPresent(id);
-    await until(async () => expect((await stack.store.users.size()).size).toBe(0));
+    await until(async () => expect((await stack.store.ledger.size()).size).toBe(0));
     await until(async () =>
       expect(await stack.store.queues.refresh.getJobCountByTypes("waiting", "active", "delayed")).toBe(0),
     );

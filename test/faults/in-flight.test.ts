@@ -13,7 +13,7 @@ afterEach(() => stack.close());
 
 const rest = () =>
   until(async () => {
-    expect((await stack.store.users.size()).size + (await stack.store.fanouts.size()).size).toBe(0);
+    expect((await stack.store.ledger.size()).size + (await stack.store.fanoutLedger.size()).size).toBe(0);
     const { refresh, bulk, fanout } = stack.store.queues;
     for (const queue of [refresh, bulk, fanout]) {
       expect(await queue.getJobCountByTypes("waiting", "active", "delayed")).toBe(0);

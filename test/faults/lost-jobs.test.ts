@@ -14,14 +14,14 @@ afterEach(() => stack.close());
 async function acknowledged(): Promise<string> {
   const { id } = stack.emulator.kinde.createUser();
   await stack.emulator.deliveries.settled();
-  expect((await stack.store.users.entry(id))?.member).toBe(id);
+  expect((await stack.store.ledger.entry(id))?.member).toBe(id);
   return id;
 }
 
 const isRefreshed = (id: string) =>
   until(async () => {
     expect(await stack.record(id)).toMatchObject({ status: "present" });
-    expect((await stack.store.users.size()).size).toBe(0);
+    expect((await stack.store.ledger.size()).size).toBe(0);
   });
 
 describe("a job that a dashboard's user deletes", () => {
@@ -84,6 +84,6 @@ describe("a job that a dashboard's user deletes", () => {
     await stack.store.queues.fanout.obliterate({ force: true });
     await stack.startWorkers();
     await isRefreshed(id);
-    await until(async () => expect((await stack.store.fanouts.size()).size).toBe(0));
+    await until(async () => expect((await stack.store.fanoutLedger.size()).size).toBe(0));
   });
 });

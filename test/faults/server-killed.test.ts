@@ -38,12 +38,12 @@ it("a server killed when the ledger holds the event and the queue does not: the 
   emulator.webhooks.remove(webhook.id);
   const statuses = emulator.deliveries.list().flatMap((delivery) => delivery.statuses);
   expect(statuses).not.toContain(200);
-  expect((await store.users.entry(id))?.member).toBe(id);
+  expect((await store.ledger.entry(id))?.member).toBe(id);
   expect(await store.queues.refresh.getJobCountByTypes("waiting", "active", "delayed")).toBe(0);
 
   await stack.startWorkers();
   await until(async () => expect(await stack.record(id)).toMatchObject({ status: "present" }));
-  await until(async () => expect((await store.users.size()).size).toBe(0));
+  await until(async () => expect((await store.ledger.size()).size).toBe(0));
 });
 
 it("no 200 goes out while the queue does not hold the refresh", async () => {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { openStore, type Store } from "../../src/compose/open-store.ts";
-import { runWorkers } from "../../src/compose/run-workers.ts";
+import { runWorkers } from "../../src/service/run-workers.ts";
+import { openStore, type Store } from "../../src/store.ts";
 import type { Running } from "../../src/world.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
@@ -41,7 +41,7 @@ it("429 pauses the whole fleet until RateLimit-Reset: no call meanwhile, no atte
     expect((await store.budget.state()).pausedMs).toBe(0);
   });
   for (const id of ids) await until(async () => expect(await stack.record(id)).not.toBeNull());
-  await until(async () => expect((await store.users.size()).size).toBe(0));
+  await until(async () => expect((await store.ledger.size()).size).toBe(0));
   expect([...counts]).toEqual([0]);
 
   const calls = emulator.stats.recent.filter(({ route }) => route.startsWith("/api/"));
@@ -49,5 +49,5 @@ it("429 pauses the whole fleet until RateLimit-Reset: no call meanwhile, no atte
   const during = calls.filter(({ at }) => at > paused + 200 && at < paused + pausedMs - 20);
   expect(during).toEqual([]);
   expect(calls.length).toBeGreaterThan(40);
-  expect(await store.users.failures()).toEqual([]);
+  expect(await store.ledger.failures()).toEqual([]);
 });

@@ -27,5 +27,5 @@ it("a worker killed in the middle of a fetch: another takes its job over within 
   // Nobody has to be told: no event, no watch within this time.
   await until(async () => expect(await stack.record(id)).toMatchObject({ status: "present" }), 30_000);
   expect(performance.now() - killed).toBeLessThan(30_000);
-  await until(async () => expect((await store.users.size()).size).toBe(0));
+  await until(async () => expect((await store.ledger.size()).size).toBe(0));
 }, 60_000);

@@ -1,8 +1,8 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { createMetricsApp } from "../../src/http/metrics/create-metrics-app.ts";
-import { renderMetrics } from "../../src/http/metrics/render-metrics.ts";
-import { runMetrics } from "../../src/http/metrics/run-metrics.ts";
 import { createLog } from "../../src/log.ts";
+import { runMetrics } from "../../src/service/run-metrics.ts";
+import { createMetricsApp } from "../../src/status/metrics-route.ts";
+import { renderMetrics } from "../../src/status/render-metrics.ts";
 import { envOf, spawnKindling } from "../cli/command-line.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
@@ -37,7 +37,7 @@ describe("metrics", () => {
     stack.subscribe();
     const { id, email } = emulator.kinde.createUser({ email: "someone@example.com" });
     await emulator.deliveries.settled();
-    await until(async () => expect((await store.users.size()).size).toBe(0));
+    await until(async () => expect((await store.ledger.size()).size).toBe(0));
     emulator.kinde.setProperties(id, { plan_tier: "enterprise" });
     await store.queues.enqueueAudit();
     await until(async () => expect(await store.audits.last()).toMatchObject({ drifted: 1 }));

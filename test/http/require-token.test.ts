@@ -1,8 +1,7 @@
 import * as crypto from "node:crypto";
 import { Hono } from "hono";
 import { beforeEach, describe, expect, it, vi } from "vitest";
-import { requireToken } from "../../src/http/require-token.ts";
-import { sameSecret } from "../../src/http/same-secret.ts";
+import { requireToken, sameSecret } from "../../src/http/require-token.ts";
 
 vi.mock("node:crypto", async (original) => {
   const actual = await original<typeof crypto>();

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { createRefresh } from "../../src/compose/create-refresh.ts";
-import { runServer } from "../../src/compose/run-server.ts";
 import { loadDefinitions } from "../../src/load-definitions.ts";
+import { createFlows } from "../../src/service/create-flows.ts";
+import { runServer } from "../../src/service/run-server.ts";
 import { testRedisUrl } from "../support/redis-url.ts";
 import { type Stack, type StackOptions, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
@@ -67,12 +67,12 @@ describe("POST /v1/users/{id}/properties", () => {
 
   it("is never read back old, however slow the refreshes that began before it", async () => {
     await start({ env: { KINDLING_WRITE_SETTLE: "60s" } });
-    const { refreshUser } = createRefresh(
-      stack.config,
-      stack.world,
-      stack.store,
-      await loadDefinitions(stack.config.flagsFile),
-    );
+    const { refreshUser } = createFlows({
+      config: stack.config,
+      world: stack.world,
+      store: stack.store,
+      definitions: await loadDefinitions(stack.config.flagsFile),
+    });
     const call = { priority: "webhook", signal: new AbortController().signal } as const;
     const remove = stack.emulator.faults.set({ kind: "latency", ms: [200, 900], when: "after", user: id, count: 8 });
     const slow = [1, 2, 3, 4].map(() => refreshUser(id, call));

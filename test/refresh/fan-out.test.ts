@@ -1,11 +1,10 @@
 import { defineFlags, property } from "kindling";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { createRefresh } from "../../src/compose/create-refresh.ts";
 import { loadDefinitions } from "../../src/load-definitions.ts";
 import { connectRedis } from "../../src/redis/connection.ts";
-import type { FanoutProgress } from "../../src/redis/queues.ts";
+import type { FanoutProgress, FanoutSubject } from "../../src/refresh/queues.ts";
+import { createFlows } from "../../src/service/create-flows.ts";
 import { createAdmissions } from "../../src/webhook/admit.ts";
-import type { FanoutSubject } from "../../src/webhook/route-event.ts";
 import { startWorkers } from "../../workers/start-workers.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
@@ -24,7 +23,12 @@ async function walk(
   env: Partial<Stack["config"]> = {},
   flags = loadDefinitions(stack.config.flagsFile),
 ) {
-  const { fanOut } = createRefresh({ ...stack.config, ...env }, stack.world, stack.store, await flags);
+  const { fanOut } = createFlows({
+    config: { ...stack.config, ...env },
+    world: stack.world,
+    store: stack.store,
+    definitions: await flags,
+  });
   const found: string[] = [];
   let at: Pick<FanoutProgress, "source" | "cursor"> | undefined;
   let pages = 0;
@@ -59,7 +63,7 @@ describe("whom a change concerns", () => {
     await stack.emulator.deliveries.settled();
     await until(async () => {
       expect((await stack.store.records.read(id)).profile?.organizations).toHaveLength(1);
-      expect((await stack.store.users.size()).size + (await stack.store.fanouts.size()).size).toBe(0);
+      expect((await stack.store.ledger.size()).size + (await stack.store.fanoutLedger.size()).size).toBe(0);
     });
     stack.emulator.webhooks.remove(stack.emulator.webhooks.list()[0]?.id ?? "");
     kinde.deleteRole("editor");
@@ -90,7 +94,7 @@ describe("a fan-out", () => {
     await until(async () => {
       const tickets = await stack.store.records.tickets(members.map(({ id }) => id));
       expect(tickets.every((ticket) => ticket > 0)).toBe(true);
-      expect((await stack.store.users.size()).size + (await stack.store.fanouts.size()).size).toBe(0);
+      expect((await stack.store.ledger.size()).size + (await stack.store.fanoutLedger.size()).size).toBe(0);
     }, 60_000);
   }, 90_000);
 

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { createRefresh } from "../../src/compose/create-refresh.ts";
 import { loadDefinitions } from "../../src/load-definitions.ts";
+import { createFlows } from "../../src/service/create-flows.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
@@ -16,7 +16,12 @@ beforeEach(async () => {
 afterEach(() => stack.close());
 
 const open = async () =>
-  createRefresh(stack.config, stack.world, stack.store, await loadDefinitions(stack.config.flagsFile));
+  createFlows({
+    config: stack.config,
+    world: stack.world,
+    store: stack.store,
+    definitions: await loadDefinitions(stack.config.flagsFile),
+  });
 const tierOf = async () => (await stack.record(id))?.flags as { tier?: string; onboarded?: boolean } | undefined;
 
 describe("a write", () => {

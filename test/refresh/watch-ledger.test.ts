@@ -18,7 +18,7 @@ async function gaveUp(final: boolean): Promise<string> {
   await stack.emulator.deliveries.settled();
   await stack.store.queues.refresh.obliterate({ force: true });
   const failure = { code: "kinde_unavailable", message: "", failedAt: Date.now(), attempts: 20, final };
-  await stack.store.users.fail(id, failure);
+  await stack.store.ledger.fail(id, failure);
   return id;
 }
 

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Worker } from "bullmq";
-import { openStore } from "../../src/compose/open-store.ts";
-import { runWorkers } from "../../src/compose/run-workers.ts";
 import type { EmbeddedRedis } from "../../src/demo/embedded-redis.ts";
+import { runWorkers } from "../../src/service/run-workers.ts";
+import { openStore } from "../../src/store.ts";
 import type { Running } from "../../src/world.ts";
 import type { Stack } from "../support/stack.ts";
 import { startWire } from "../support/wire.ts";

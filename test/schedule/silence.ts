@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "vitest";
-import type { createRefresh } from "../../src/compose/create-refresh.ts";
-import { noteSweep } from "../../src/sweep/note-sweep.ts";
+import type { Flows } from "../../src/service/create-flows.ts";
 import { beginSweep } from "../../src/sweep/sweep.ts";
+import { noteSweep } from "../../src/sweep/sweep-log.ts";
 import { dropKeys, type Stack } from "../support/stack.ts";
 import { createScene, type Scene, type Step } from "./scene.ts";
 
@@ -10,7 +10,7 @@ import { createScene, type Scene, type Step } from "./scene.ts";
 export interface Silence {
   stack: Stack;
   scene: Scene;
-  refresh: ReturnType<typeof createRefresh>;
+  refresh: Flows;
   /** All users there ever were. */
   everyone: Set<string>;
   /** Tiers written through, until somebody else changes them: every read must have them. */

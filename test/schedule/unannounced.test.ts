@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { createRefresh } from "../../src/compose/create-refresh.ts";
 import { loadDefinitions } from "../../src/load-definitions.ts";
+import { createFlows } from "../../src/service/create-flows.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 import { expected, held } from "./comparison.ts";
@@ -68,12 +68,12 @@ beforeAll(async () => {
     const stack = await startStack({ env, emulator: { retryTimeScale: 0.002 } });
     stack.subscribe();
     stacks.push(stack);
-    const refresh = createRefresh(
-      stack.config,
-      stack.world,
-      stack.store,
-      await loadDefinitions(stack.config.flagsFile),
-    );
+    const refresh = createFlows({
+      config: stack.config,
+      world: stack.world,
+      store: stack.store,
+      definitions: await loadDefinitions(stack.config.flagsFile),
+    });
     lanes.push(async (seed) => {
       const silence = createSilence(stack, refresh);
       const steps = scheduleOf(seed, silentWeights, { minLength: 8, maxLength: 25 });

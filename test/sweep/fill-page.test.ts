@@ -1,4 +1,4 @@
-import { defineFlags, type Flags, permission, plan, property } from "kindling";
+import { type Definitions, defineFlags, permission, plan, property } from "kindling";
 import type { ProfilePart } from "kindling/contract";
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Call, ManagementApi } from "../../src/kinde/management-api.ts";
@@ -51,7 +51,7 @@ const searched = (number: number, organizations: string[] = []): SearchedUser =>
 const ledger = () => createLedger(context.redis, context.keys, "users", Date.now);
 const records = () => createRecords({ ...context, tombstoneTtlMs: 60_000 });
 
-async function fill(flags: Flags, keep: ProfilePart[], users: SearchedUser[]) {
+async function fill(flags: Definitions, keep: ProfilePart[], users: SearchedUser[]) {
   const filling = createFillPage({
     ...{ api, ledger: ledger(), records: records(), flags, keep: new Set(keep), now: Date.now, indexLagMs: lagMs },
   });

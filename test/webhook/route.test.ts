@@ -4,6 +4,7 @@ import { createApp } from "../../src/http/create-app.ts";
 import { createSigningKeys } from "../../src/kinde/signing-keys.ts";
 import { createLog } from "../../src/log.ts";
 import type { Admission, RoutedEvent } from "../../src/webhook/admit.ts";
+import { kindeWebhook } from "../../src/webhook/route.ts";
 import { createSigner, event, eventTime, type Signer, testUser } from "../support/signer.ts";
 
 const maxBodyBytes = 16_384;
@@ -24,28 +25,30 @@ beforeEach(() => {
   admission = async () => "accepted";
   clock = eventTime + 1000;
   const now = () => clock;
-  app = createApp({
-    keys: createSigningKeys({
-      url: signer.url,
-      fetch: signer.fetch,
-      now,
-      maxAgeMs: 600_000,
-      cooldownMs: 30_000,
-      timeoutMs: 1_000,
-    }),
+  const keys = createSigningKeys({
+    url: signer.url,
+    fetch: signer.fetch,
+    now,
+    maxAgeMs: 600_000,
+    cooldownMs: 30_000,
+    timeoutMs: 1_000,
+  });
+  const log = createLog("silent");
+  const webhook = kindeWebhook({
+    keys,
     admissions: {
       admit: (routed) => {
         admitted.push(routed);
         return admission();
       },
     },
-    redis: { ping: async () => "PONG" },
     event: { maxAgeMs: 48 * hour, maxSkewMs: 300_000 },
     refreshOnSignIn: true,
     maxBodyBytes,
     now,
-    log: createLog("silent"),
+    log,
   });
+  app = createApp({ routes: [webhook], readiness: async () => ({ redis: true, keys: await keys.ready() }), log });
 });
 
 const created = () => event("user.created", { user: { id: testUser(1) } });

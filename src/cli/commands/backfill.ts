@@ -1,15 +1,13 @@
 import type { Command } from "commander";
-import { createRefresh } from "../../compose/create-refresh.ts";
-import { openKinde } from "../../compose/open-kinde.ts";
 import { loadDefinitions } from "../../load-definitions.ts";
-import { type BackfillResult, backfill } from "../../sweep/backfill.ts";
-import { createSweepBookmark } from "../../sweep/backfill-place.ts";
-import { countCalls } from "../../sweep/count-calls.ts";
+import { createFlows } from "../../service/create-flows.ts";
+import { openKinde } from "../../service/open-kinde.ts";
+import { type BackfillResult, backfill, countCalls, createSweepBookmark } from "../../sweep/backfill.ts";
 import { countWords, plural } from "../../words.ts";
 import { wholeNumber } from "../arguments.ts";
 import { exitCodesHelp } from "../exit-codes.ts";
-import { jsonOption, type ReportOptions, report } from "../output/report.ts";
-import { createProgress } from "../progress.ts";
+import { jsonOption, type ReportOptions, report } from "../output.ts";
+import { withProgress } from "../progress.ts";
 import type { CommandContext, Terminal } from "../terminal.ts";
 import { withStore } from "../with-store.ts";
 
@@ -51,21 +49,29 @@ export function addBackfill(program: Command, { terminal }: CommandContext): voi
 }
 
 function run(terminal: Terminal, { restart = false, backlog }: BackfillCommandOptions): Promise<BackfillResult> {
-  const { stderr, world, stopSignal } = terminal;
+  const { world, stopSignal } = terminal;
   return withStore(terminal, async (store, config) => {
     const counted = countCalls(openKinde(config, world, store));
-    const { sweepStep } = createRefresh(config, world, store, await loadDefinitions(config.flagsFile), counted.api);
-    return backfill({
-      ...store,
-      sweepStep,
-      takeCalls: counted.take,
-      bookmark: createSweepBookmark(store.redis, store.keys),
-      restart,
-      backlog,
-      progress: createProgress(stderr, world.now),
-      signal: stopSignal(),
-      now: world.now,
+    const { sweepStep } = createFlows({
+      config,
+      world,
+      store,
+      definitions: await loadDefinitions(config.flagsFile),
+      kinde: counted.api,
     });
+    return withProgress(terminal, (onProgress) =>
+      backfill({
+        ...store,
+        sweepStep,
+        takeCalls: counted.take,
+        bookmark: createSweepBookmark(store.redis, store.keys),
+        restart,
+        backlog,
+        onProgress,
+        signal: stopSignal(),
+        now: world.now,
+      }),
+    );
   });
 }
 

@@ -1,13 +1,10 @@
 import type { Command } from "commander";
-import type { Store } from "../../compose/open-store.ts";
-import { type FailedMember, listFailures } from "../../refresh/failures.ts";
-import { reenqueue } from "../../refresh/reenqueue.ts";
+import { type FailedMember, listFailures, reenqueue } from "../../refresh/failures.ts";
+import type { Store } from "../../store.ts";
 import { countWords, durationWords, plural } from "../../words.ts";
 import { parseMembers } from "../arguments.ts";
 import { exitCodes, exitCodesHelp } from "../exit-codes.ts";
-import { align } from "../output/align.ts";
-import { createPaint, type Paint } from "../output/paint.ts";
-import { jsonOption, type ReportOptions, report } from "../output/report.ts";
+import { align, createPaint, jsonOption, type Paint, type ReportOptions, report } from "../output.ts";
 import type { CommandContext } from "../terminal.ts";
 import { withStore } from "../with-store.ts";
 
@@ -99,7 +96,10 @@ Where one failed for a missing scope or a refused token, the fleet begins with a
 since scopes are in the token; Kinde bills each that it issues.
 `;
 
-async function discard({ users, fanouts }: Store, failures: readonly FailedMember[]): Promise<void> {
+async function discard(
+  { ledger: users, fanoutLedger: fanouts }: Store,
+  failures: readonly FailedMember[],
+): Promise<void> {
   for (const { kind, member } of failures) await (kind === "user" ? users : fanouts).discard(member);
 }
 

@@ -1,17 +1,15 @@
 import type { Command } from "commander";
 import { compareLive, fetchLive, type LiveComparison } from "../../audit/compare-live.ts";
-import { openKinde } from "../../compose/open-kinde.ts";
-import type { Store } from "../../compose/open-store.ts";
 import type { Config } from "../../config.ts";
 import { patiently } from "../../kinde/patiently.ts";
 import { loadDefinitions } from "../../load-definitions.ts";
+import { openKinde } from "../../service/open-kinde.ts";
 import { type InspectOptions, inspectUser } from "../../status/inspect-user.ts";
+import type { Store } from "../../store.ts";
 import { parseUserId } from "../arguments.ts";
 import { exitCodes, exitCodesHelp } from "../exit-codes.ts";
-import { createPaint } from "../output/paint.ts";
-import { jsonOption, type ReportOptions, report } from "../output/report.ts";
-import { sayWaiting } from "../output/waiting.ts";
-import { type InspectionAnswer, renderInspection } from "../render/inspection.ts";
+import { createPaint, jsonOption, type ReportOptions, report, sayWaiting } from "../output.ts";
+import { type InspectionAnswer, renderInspection } from "../render-inspection.ts";
 import type { CommandContext, Terminal } from "../terminal.ts";
 import { withStore } from "../with-store.ts";
 

@@ -1,18 +1,17 @@
 import type { Command } from "commander";
 import { KindlingError } from "kindling";
-import { openKinde } from "../../compose/open-kinde.ts";
-import type { Store } from "../../compose/open-store.ts";
 import { KindeError } from "../../errors.ts";
 import { listEveryone, listMembers } from "../../kinde/list-users.ts";
 import type { ManagementApi } from "../../kinde/management-api.ts";
-import { createBookmark } from "../../refresh/bookmark.ts";
-import { reenqueue } from "../../refresh/reenqueue.ts";
-import { type WalkResult, walk } from "../../refresh/reprocess.ts";
+import { reenqueue } from "../../refresh/failures.ts";
+import { createBookmark, type WalkOptions, type WalkResult, walk } from "../../refresh/reprocess.ts";
+import { openKinde } from "../../service/open-kinde.ts";
+import type { Store } from "../../store.ts";
 import { countWords, plural } from "../../words.ts";
 import { parseOrganizationCode, parseUserIds, wholeNumber } from "../arguments.ts";
 import { exitCodesHelp } from "../exit-codes.ts";
-import { jsonOption, type ReportOptions, report } from "../output/report.ts";
-import { createProgress } from "../progress.ts";
+import { jsonOption, type ReportOptions, report } from "../output.ts";
+import { withProgress } from "../progress.ts";
 import type { CommandContext, Terminal } from "../terminal.ts";
 import { withStore } from "../with-store.ts";
 
@@ -90,7 +89,7 @@ function reprocess(terminal: Terminal, userIds: readonly string[], options: Repr
 }
 
 async function reprocessFailed(store: Store): Promise<Reprocessed> {
-  const failures = await store.users.failures();
+  const failures = await store.ledger.failures();
   await reenqueue(
     store,
     failures.map(({ member, failure }) => ({ kind: "user", member, code: failure.code })),
@@ -99,18 +98,22 @@ async function reprocessFailed(store: Store): Promise<Reprocessed> {
 }
 
 async function walkListing(
-  { stderr, world, stopSignal }: Terminal,
+  terminal: Terminal,
   { redis, keys, queues }: Store,
   api: ManagementApi,
   { org, restart = false, backlog }: ReprocessOptions,
 ): Promise<Reprocessed> {
-  const shared = { queues, backlog, progress: createProgress(stderr, world.now), signal: stopSignal(), now: world.now };
+  const { world, stopSignal } = terminal;
+  const enqueue = (options: Pick<WalkOptions, "listing" | "bookmark" | "restart">) =>
+    withProgress(terminal, (onProgress) =>
+      walk({ ...options, queues, backlog, onProgress, signal: stopSignal(), now: world.now }),
+    );
   if (org === undefined) {
     const bookmark = createBookmark(redis, keys);
-    return { ...(await walk({ ...shared, listing: listEveryone(api), bookmark, restart })), queue: "bulk" };
+    return { ...(await enqueue({ listing: listEveryone(api), bookmark, restart })), queue: "bulk" };
   }
   try {
-    const { enqueued, complete } = await walk({ ...shared, listing: listMembers(api, org) });
+    const { enqueued, complete } = await enqueue({ listing: listMembers(api, org) });
     return { enqueued, complete, queue: "bulk" };
   } catch (error) {
     if (!(error instanceof KindeError) || error.code !== "kinde_not_found") throw error;

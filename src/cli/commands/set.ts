@@ -1,14 +1,12 @@
 import { type Command, InvalidArgumentError } from "commander";
 import type { FlagsRecord } from "kindling/contract";
-import { createRefresh } from "../../compose/create-refresh.ts";
 import { loadDefinitions } from "../../load-definitions.ts";
 import type { Written } from "../../redis/ledger.ts";
 import { parsePropertyValues } from "../../refresh/property-values.ts";
+import { createFlows } from "../../service/create-flows.ts";
 import { parseUserId } from "../arguments.ts";
 import { exitCodesHelp } from "../exit-codes.ts";
-import { align } from "../output/align.ts";
-import { createPaint, type Paint } from "../output/paint.ts";
-import { jsonOption, type ReportOptions, report } from "../output/report.ts";
+import { align, createPaint, jsonOption, type Paint, type ReportOptions, report } from "../output.ts";
 import type { CommandContext, Terminal } from "../terminal.ts";
 import { withStore } from "../with-store.ts";
 
@@ -58,7 +56,12 @@ export function addSet(program: Command, { terminal }: CommandContext): void {
 
 function set(terminal: Terminal, userId: string, properties: Written, options: SetOptions): Promise<SetAnswer> {
   return withStore(terminal, async (store, config) => {
-    const { setProperties } = createRefresh(config, terminal.world, store, await loadDefinitions(config.flagsFile));
+    const { setProperties } = createFlows({
+      config,
+      world: terminal.world,
+      store,
+      definitions: await loadDefinitions(config.flagsFile),
+    });
     const { flags, ticket, fetchedAt } = await setProperties(userId, properties, {
       priority: "webhook",
       signal: terminal.stopSignal(),

@@ -1,9 +1,8 @@
 import type { Command } from "commander";
 import { readStatus } from "../../status/read-status.ts";
 import { exitCodesHelp } from "../exit-codes.ts";
-import { createPaint } from "../output/paint.ts";
-import { jsonOption, type ReportOptions, report } from "../output/report.ts";
-import { renderStatus } from "../render/status.ts";
+import { createPaint, jsonOption, type ReportOptions, report } from "../output.ts";
+import { renderStatus } from "../render-status.ts";
 import type { CommandContext } from "../terminal.ts";
 import { withStore } from "../with-store.ts";
 

@@ -1,11 +1,10 @@
 import type { Command } from "commander";
-import { currentSweep } from "../../sweep/current-sweep.ts";
-import { failedSweep } from "../../sweep/failed-sweep.ts";
+import { currentSweep, failedSweep } from "../../sweep/queue.ts";
 import { waitForSweep } from "../../sweep/wait-for-sweep.ts";
 import { countWords, plural } from "../../words.ts";
 import { exitCodesHelp } from "../exit-codes.ts";
-import { jsonOption, type ReportOptions, report } from "../output/report.ts";
-import { createProgress } from "../progress.ts";
+import { jsonOption, type ReportOptions, report } from "../output.ts";
+import { withProgress } from "../progress.ts";
 import type { CommandContext } from "../terminal.ts";
 import { withStore } from "../with-store.ts";
 
@@ -34,15 +33,16 @@ export function addSweep(program: Command, { terminal }: CommandContext): void {
         const underWay = (await currentSweep(queues)) !== undefined;
         await queues.enqueueSweep();
         if (options.wait !== true) return { started: !underWay };
-        const progress = createProgress(terminal.stderr, terminal.world.now);
-        const finished = await waitForSweep({
-          queues,
-          sweeps,
-          after: before?.mark.number ?? 0,
-          afterFailed: failedBefore?.id,
-          progress,
-          signal: terminal.stopSignal(),
-        });
+        const finished = await withProgress(terminal, (onProgress) =>
+          waitForSweep({
+            queues,
+            sweeps,
+            after: before?.mark.number ?? 0,
+            afterFailed: failedBefore?.id,
+            onProgress,
+            signal: terminal.stopSignal(),
+          }),
+        );
         return { started: !underWay, finished };
       });
       report(terminal, options, result, ({ started, finished }) => {

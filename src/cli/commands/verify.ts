@@ -1,15 +1,13 @@
 import type { Command } from "commander";
 import { driftRate } from "../../audit/audit.ts";
 import { type Verified, verifyUsers } from "../../audit/verify-users.ts";
-import { createRefresh } from "../../compose/create-refresh.ts";
 import { loadDefinitions } from "../../load-definitions.ts";
+import { createFlows } from "../../service/create-flows.ts";
 import { percentWords, plural } from "../../words.ts";
 import { wholeNumber } from "../arguments.ts";
 import { exitCodes, exitCodesHelp } from "../exit-codes.ts";
-import { align } from "../output/align.ts";
-import { createPaint, type Paint } from "../output/paint.ts";
-import { jsonOption, type ReportOptions, report } from "../output/report.ts";
-import { createProgress } from "../progress.ts";
+import { align, createPaint, jsonOption, type Paint, type ReportOptions, report } from "../output.ts";
+import { withProgress } from "../progress.ts";
 import type { CommandContext, Terminal } from "../terminal.ts";
 import { withStore } from "../with-store.ts";
 
@@ -73,22 +71,29 @@ export function addVerify(program: Command, { terminal, exitWith }: CommandConte
 
 function verify(terminal: Terminal, { all, sample = defaultSample, repair }: VerifyCommandOptions): Promise<Answer> {
   return withStore(terminal, async (store, config) => {
-    const { api, auditUser } = createRefresh(config, terminal.world, store, await loadDefinitions(config.flagsFile));
+    const { kinde: api, auditUser } = createFlows({
+      config,
+      world: terminal.world,
+      store,
+      definitions: await loadDefinitions(config.flagsFile),
+    });
     const signal = terminal.stopSignal();
     let repaired = 0;
-    const found = await verifyUsers({
-      store,
-      api,
-      audit: (userId) => auditUser(userId, { priority: "bulk", signal }),
-      scope: all === true ? "all" : { sample },
-      onDrift: async (userId) => {
-        if (repair !== true) return;
-        await store.queues.enqueueReprocess([userId]);
-        repaired += 1;
-      },
-      progress: createProgress(terminal.stderr, terminal.world.now),
-      signal,
-    });
+    const found = await withProgress(terminal, (onProgress) =>
+      verifyUsers({
+        store,
+        api,
+        audit: (userId) => auditUser(userId, { priority: "bulk", signal }),
+        scope: all === true ? "all" : { sample },
+        onDrift: async (userId) => {
+          if (repair !== true) return;
+          await store.queues.enqueueReprocess([userId]);
+          repaired += 1;
+        },
+        onProgress,
+        signal,
+      }),
+    );
     const { rate, atMost } = driftRate(found);
     return { scope: all === true ? "all" : "sample", ...found, rate, ...(all !== true && { atMost }), repaired };
   });

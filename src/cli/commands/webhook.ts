@@ -1,22 +1,19 @@
 import { type Command, InvalidArgumentError } from "commander";
 import { KindlingError } from "kindling";
-import { openKinde } from "../../compose/open-kinde.ts";
-import type { Store } from "../../compose/open-store.ts";
 import type { Config } from "../../config.ts";
 import { KindeError } from "../../errors.ts";
 import type { CallOptions } from "../../kinde/management-api.ts";
 import { patiently } from "../../kinde/patiently.ts";
 import { createWebhooks, type Webhook, type Webhooks } from "../../kinde/webhooks.ts";
+import { openKinde } from "../../service/open-kinde.ts";
+import type { Store } from "../../store.ts";
 import { type CheckWebhookOptions, checkWebhook, isOurs } from "../../webhook/check-registration.ts";
 import { type Registered, registerWebhook } from "../../webhook/register.ts";
 import { neededEventTypes } from "../../webhook/route-event.ts";
 import { plural } from "../../words.ts";
 import { parseHttpUrl } from "../arguments.ts";
 import { exitCodes, exitCodesHelp } from "../exit-codes.ts";
-import { align } from "../output/align.ts";
-import { createPaint, type Paint } from "../output/paint.ts";
-import { jsonOption, type ReportOptions, report } from "../output/report.ts";
-import { sayWaiting } from "../output/waiting.ts";
+import { align, createPaint, jsonOption, type Paint, type ReportOptions, report, sayWaiting } from "../output.ts";
 import type { CommandContext, Terminal } from "../terminal.ts";
 import { withStore } from "../with-store.ts";
 

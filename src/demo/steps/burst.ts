@@ -2,7 +2,7 @@ import { countWords } from "../../words.ts";
 import { bob } from "../cast.ts";
 import { waitForCalm, waitForFlags } from "../lookups.ts";
 import { expectAtMost, expectEqual } from "../mismatch.ts";
-import { spent } from "../spent.ts";
+import { spent } from "../narrator.ts";
 import type { Stage, Step } from "../step.ts";
 
 const events = 1_000;

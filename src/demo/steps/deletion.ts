@@ -1,8 +1,7 @@
 import { ada } from "../cast.ts";
-import { showFlags, showReader, waitForCalm } from "../lookups.ts";
+import { showFlags, showReader, waitFor, waitForCalm } from "../lookups.ts";
 import { expectEqual } from "../mismatch.ts";
 import type { Stage, Step } from "../step.ts";
-import { waitFor } from "../wait-for.ts";
 
 /** A deleted user leaves a tombstone, and no personal data. */
 export const deletion: Step = {

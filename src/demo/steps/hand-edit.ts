@@ -1,10 +1,9 @@
 import { countWords, plural } from "../../words.ts";
 import { bob } from "../cast.ts";
-import { showFlags, waitForFlags } from "../lookups.ts";
+import { showFlags, waitFor, waitForFlags } from "../lookups.ts";
 import { expectEqual } from "../mismatch.ts";
-import { spent } from "../spent.ts";
+import { spent } from "../narrator.ts";
 import type { Stage, Step } from "../step.ts";
-import { waitFor } from "../wait-for.ts";
 
 /** A property is changed in Kinde itself: the sweep finds it, and with it everyone who never announced themselves. */
 export const handEdit: Step = {

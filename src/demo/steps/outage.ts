@@ -3,7 +3,7 @@ import { plural } from "../../words.ts";
 import { ada } from "../cast.ts";
 import { waitForCalm } from "../lookups.ts";
 import { expectEqual } from "../mismatch.ts";
-import { spent } from "../spent.ts";
+import { spent } from "../narrator.ts";
 import type { Stage, Step } from "../step.ts";
 
 const newcomers = 100;

@@ -1,7 +1,7 @@
 import { bob } from "../cast.ts";
 import { showReader } from "../lookups.ts";
 import { expectEqual } from "../mismatch.ts";
-import { spent } from "../spent.ts";
+import { spent } from "../narrator.ts";
 import type { Step } from "../step.ts";
 
 /** A property is set through Kindling: no webhook tells of it, and none is needed. */

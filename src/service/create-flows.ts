@@ -1,0 +1,88 @@
+import type { Definitions } from "kindling";
+import { extraParts } from "kindling/contract";
+import { type AuditVerdict, auditUser } from "../audit/audit-user.ts";
+import type { Config } from "../config.ts";
+import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
+import { createWebhooks } from "../kinde/webhooks.ts";
+import { sampleUsers } from "../redis/sample-users.ts";
+import { createFanOut, type FanOut } from "../refresh/fan-out.ts";
+import { createRefreshUser, type RefreshUser } from "../refresh/refresh-user.ts";
+import { createSetProperties, type SetProperties } from "../refresh/set-properties.ts";
+import type { Store } from "../store.ts";
+import { createFillPage } from "../sweep/fill-page.ts";
+import { type SweepState, type SweepStep, sweepStep } from "../sweep/sweep.ts";
+import { checkWebhook, type WebhookCheck } from "../webhook/check-registration.ts";
+import { neededEventTypes } from "../webhook/route-event.ts";
+import type { World } from "../world.ts";
+import { openKinde } from "./open-kinde.ts";
+
+/** Everything a deployment does with Kinde's users, ready to be called by workers, routes and commands. */
+export interface Flows {
+  kinde: ManagementApi;
+  refreshUser: RefreshUser;
+  setProperties: SetProperties;
+  fanOut: FanOut;
+  sweepStep(state: SweepState, call: CallOptions): Promise<SweepStep>;
+  auditUser(userId: string, call: CallOptions): Promise<AuditVerdict>;
+  /** Ids of as many users with a record as an audit compares, drawn at random. */
+  drawSample(): Promise<string[]>;
+  checkWebhook(call: CallOptions): Promise<WebhookCheck>;
+}
+
+/** Dependencies of {@link createFlows}. */
+export interface FlowsOptions {
+  config: Config;
+  world: World;
+  store: Store;
+  /** Default: the Management API as the settings describe it. */
+  kinde?: ManagementApi;
+  definitions: Definitions;
+}
+
+/** Composes the flows over one store and one Management API. */
+export function createFlows(options: FlowsOptions): Flows {
+  const { config, world, store, definitions, kinde = openKinde(config, world, store) } = options;
+  const { redis, keys, records, ledger, queues, seen } = store;
+  const { now } = world;
+  const { profile: keep, refreshOnSignIn: signIns } = config;
+  const { pageSize, indexLagMs, extrasMaxAgeMs } = config.sweep;
+  const shared = { api: kinde, records, flags: definitions, keep };
+  const refreshUser = createRefreshUser({ ...shared, ledger, now });
+  const fillPage = createFillPage({ ...shared, ledger, now, indexLagMs });
+  const needsExtras = extraParts.some((part) => keep.has(part) || definitions.mayNeed(part));
+  const sweepOptions = {
+    ...shared,
+    fillPage,
+    ledger,
+    seen,
+    now,
+    pageSize,
+    indexLagMs,
+    signIns,
+    schema: definitions.schema,
+    extrasMaxAgeMs: needsExtras ? extrasMaxAgeMs : undefined,
+  };
+  const webhookOptions = {
+    webhooks: createWebhooks(kinde),
+    url: config.webhookUrl,
+    needed: neededEventTypes(config),
+    now,
+  };
+  return {
+    kinde,
+    refreshUser,
+    setProperties: createSetProperties({
+      api: kinde,
+      ledger,
+      records,
+      queues,
+      refreshUser,
+      settleMs: config.writeSettleMs,
+    }),
+    fanOut: createFanOut({ ...shared, inHand: queues.usersInHand }),
+    sweepStep: (state, call) => sweepStep(sweepOptions, state, call),
+    auditUser: (userId, call) => auditUser({ ...shared, ledger, signIns }, userId, call),
+    drawSample: () => sampleUsers(redis, keys, config.audit.sample),
+    checkWebhook: (call) => checkWebhook(webhookOptions, call),
+  };
+}

@@ -1,0 +1,96 @@
+import { type Definitions, KindlingError, type Writer } from "kindling";
+import { acceptValues, isUserId } from "kindling/contract";
+import { loadConfig } from "../config.ts";
+import { RedisError } from "../errors.ts";
+import { createLog } from "../log.ts";
+import { parsePropertyValues } from "../refresh/property-values.ts";
+import { openStore } from "../store.ts";
+import { createFlows } from "./create-flows.ts";
+
+/** Options for {@link createWriter}. */
+export interface InProcessWriterOptions<V extends Record<string, unknown>> {
+  /** What the flags file exports. */
+  definitions: Definitions<V>;
+  /** Settings by name, the same as the workers': `KINDE_DOMAIN`, `REDIS_URL`, … Default: the environment. */
+  env?: Readonly<Record<string, string | undefined>>;
+  /** Default: the global `fetch`. */
+  fetch?: typeof fetch;
+}
+
+/** A {@link Writer} that holds a connection to Redis. */
+export interface InProcessWriter<V> extends Writer<V> {
+  /** Disconnects from Redis. Writes after it are refused with `closed`. */
+  close(): Promise<void>;
+}
+
+/**
+ * Creates a writer that sets properties from within this process, without Kindling's HTTP API. It needs the workers'
+ * settings, Kinde's credentials included, and a Redis user that may write. It connects at the first write, and logs
+ * nothing: what goes wrong is thrown.
+ *
+ * @example
+ * ```ts
+ * import { createWriter } from "kindling-server";
+ * import definitions from "./kindling.flags.js";
+ *
+ * const writer = createWriter({ definitions });
+ * const { flags } = await writer.setProperties("kp_0123456789abcdef", { onboarded: true });
+ * await writer.close();
+ * ```
+ */
+export function createWriter<V extends Record<string, unknown>>(
+  options: InProcessWriterOptions<V>,
+): InProcessWriter<V> {
+  let opening: Promise<Opened> | undefined;
+  let closed = false;
+  const open = () => {
+    if (closed) throw new KindlingError("closed", "This writer is closed: create another one.");
+    opening ??= openWriter(options).catch((error: unknown) => {
+      // The next call tries again: a Redis that was away may be back.
+      opening = undefined;
+      throw error;
+    });
+    return opening;
+  };
+  const never = new AbortController().signal;
+  return {
+    async setProperties(userId, properties, { refreshClaims = false, signal = never } = {}) {
+      const { setProperties } = await open();
+      if (!isUserId(userId)) {
+        throw new KindlingError("request_malformed", "A user id is kp_ followed by letters or digits.");
+      }
+      const call = { priority: "webhook", refreshClaims, signal } as const;
+      try {
+        const record = await setProperties(userId, parsePropertyValues(properties), call);
+        const flags = acceptValues(options.definitions, record.flags);
+        return { flags, ticket: record.ticket, fetchedAt: record.fetchedAt };
+      } catch (error) {
+        signal.throwIfAborted();
+        if (error instanceof KindlingError) throw error;
+        throw new RedisError("redis_unavailable", "Redis does not answer: nothing was set. Try again.", {
+          cause: error,
+        });
+      }
+    },
+    async close() {
+      closed = true;
+      const opened = await opening?.catch(() => undefined);
+      opening = undefined;
+      await opened?.store.close();
+    },
+  };
+}
+
+type Opened = Awaited<ReturnType<typeof openWriter>>;
+
+async function openWriter({
+  definitions,
+  env,
+  fetch = globalThis.fetch,
+}: InProcessWriterOptions<Record<string, unknown>>) {
+  const config = loadConfig(env);
+  const world = { fetch, now: Date.now };
+  const store = await openStore(config, world, createLog("silent"));
+  const { setProperties } = createFlows({ config, world, store, definitions });
+  return { store, setProperties };
+}

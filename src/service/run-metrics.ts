@@ -1,0 +1,26 @@
+import type { Config } from "../config.ts";
+import { type Server, serve } from "../http/serve.ts";
+import type { Log } from "../log.ts";
+import { readReadableTimes } from "../redis/readable-times.ts";
+import { listMetrics } from "../status/list-metrics.ts";
+import { createMetricsApp } from "../status/metrics-route.ts";
+import { readFigures } from "../status/read-status.ts";
+import type { Store } from "../store.ts";
+import type { World } from "../world.ts";
+
+/** Serves the fleet's metrics on their own port; nothing where none is set. */
+export async function runMetrics(config: Config, world: World, log: Log, store: Store): Promise<Server | undefined> {
+  const { metricsPort, host } = config;
+  if (metricsPort === undefined) return undefined;
+  const read = async () => {
+    const [figures, { ever }] = await Promise.all([
+      readFigures(store, config, world.now()),
+      readReadableTimes(store.redis, store.keys, world.now()),
+    ]);
+    return listMetrics(figures, ever);
+  };
+  const app = createMetricsApp({ read, now: world.now, log });
+  const server = await serve(app, { host, port: metricsPort, ...config.http });
+  log.info({ host, port: server.port }, "metrics listen");
+  return server;
+}

@@ -1,0 +1,105 @@
+import { setMaxListeners } from "node:events";
+import type { Hono } from "hono";
+import type { Config } from "../config.ts";
+import { createApp } from "../http/create-app.ts";
+import { type Server, serve } from "../http/serve.ts";
+import { createSigningKeys } from "../kinde/signing-keys.ts";
+import { loadDefinitions } from "../load-definitions.ts";
+import { errorFields, type Log } from "../log.ts";
+import type { SetProperties } from "../refresh/set-properties.ts";
+import { setPropertiesRoute } from "../refresh/set-properties-route.ts";
+import type { Store } from "../store.ts";
+import { createAdmissions } from "../webhook/admit.ts";
+import { kindeWebhook } from "../webhook/route.ts";
+import type { Running, World } from "../world.ts";
+import { createFlows } from "./create-flows.ts";
+
+/** Dependencies of {@link createServiceApp}. */
+export interface ServiceAppOptions {
+  config: Config;
+  world: World;
+  log: Log;
+  store: Store;
+  /** The write route exists only with it, and with `KINDLING_API_TOKEN`. */
+  setProperties: SetProperties | undefined;
+  /** Aborted when requests in hand must end. */
+  signal: AbortSignal;
+}
+
+/** Creates the Hono app that receives Kinde's webhooks and, where a token is set, writes properties. */
+export function createServiceApp({ config, world, log, store, setProperties, signal }: ServiceAppOptions): Hono {
+  const { now } = world;
+  const { redis, keys, queues } = store;
+  const { maxBodyBytes } = config.http;
+  const { token, callsPerMinute } = config.writeApi;
+  const signingKeys = createSigningKeys({
+    url: `${config.domain}/.well-known/jwks`,
+    fetch: world.fetch,
+    now,
+    maxAgeMs: config.keys.maxAgeMs,
+    cooldownMs: config.keys.cooldownMs,
+    timeoutMs: config.kindeTimeoutMs,
+    onError: (error) => log.warn(errorFields(error), "signing keys not fetched"),
+  });
+  const admissions = createAdmissions({
+    redis,
+    keys,
+    queues,
+    now,
+    rememberMs: config.event.maxAgeMs + config.event.maxSkewMs,
+    burst: config.burst,
+    onError: (error) => log.warn(errorFields(error), "event id not remembered"),
+  });
+  const webhook = kindeWebhook({
+    keys: signingKeys,
+    admissions,
+    event: config.event,
+    refreshOnSignIn: config.refreshOnSignIn,
+    maxBodyBytes,
+    now,
+    log,
+  });
+  const rate = { redis, key: keys.apiCalls, perMinute: callsPerMinute, log };
+  const writes =
+    setProperties === undefined || token === undefined
+      ? []
+      : [setPropertiesRoute({ setProperties, token, rate, maxBodyBytes, signal, log })];
+  void signingKeys.ready();
+  return createApp({
+    routes: [webhook, ...writes],
+    readiness: async () => {
+      const redisAnswers = redis.ping().then(
+        () => true,
+        () => false,
+      );
+      const [redisReady, keysReady] = await Promise.all([redisAnswers, signingKeys.ready()]);
+      return { redis: redisReady, keys: keysReady };
+    },
+    log,
+  });
+}
+
+/** Serves the app until closed. */
+export async function runServer(config: Config, world: World, log: Log, store: Store): Promise<Running & Server> {
+  const stopping = new AbortController();
+  // Every request in hand listens to it: many at once are no leak.
+  setMaxListeners(0, stopping.signal);
+  const setProperties = config.writeApi.token === undefined ? undefined : await openWrites(config, world, store);
+  const app = createServiceApp({ config, world, log, store, setProperties, signal: stopping.signal });
+  const { host, port, http } = config;
+  const server = await serve(app, { host, port, requestTimeoutMs: http.requestTimeoutMs });
+  log.info({ host, port: server.port }, "server listens");
+  return {
+    port: server.port,
+    async close() {
+      const timer = setTimeout(() => stopping.abort(new Error("shutting down")), config.shutdownTimeoutMs * 0.8);
+      await server.close();
+      clearTimeout(timer);
+    },
+  };
+}
+
+async function openWrites(config: Config, world: World, store: Store): Promise<SetProperties> {
+  const definitions = await loadDefinitions(config.flagsFile);
+  return createFlows({ config, world, store, definitions }).setProperties;
+}

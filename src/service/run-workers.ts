@@ -1,0 +1,72 @@
+import { startWorkers, type Workers } from "../../workers/start-workers.ts";
+import type { Config } from "../config.ts";
+import { loadDefinitions } from "../load-definitions.ts";
+import { errorFields, type Log } from "../log.ts";
+import { connectRedis } from "../redis/connection.ts";
+import { createAcknowledgeUsers } from "../refresh/acknowledge-users.ts";
+import { drainRefreshRequests } from "../refresh/drain-refresh-requests.ts";
+import type { Store } from "../store.ts";
+import type { Running, World } from "../world.ts";
+import { createFlows, type Flows } from "./create-flows.ts";
+import { startWatch } from "./start-watch.ts";
+
+/** Dependencies of {@link startServiceWorkers}. */
+export interface ServiceWorkersOptions {
+  config: Config;
+  world: World;
+  log: Log;
+  store: Store;
+  flows: Flows;
+}
+
+/** Starts the workers, the ledger's watch and the drain of refresh requests. */
+export function startServiceWorkers({ config, world, log, store, flows }: ServiceWorkersOptions): Running {
+  const onError = (error: unknown) => log.warn(errorFields(error), "redis error");
+  // Commands on this connection wait for Redis, as BullMQ's workers need.
+  const connection = connectRedis({ url: config.redisUrl, onError });
+  const { queues, keys, ledger, fanoutLedger, records, sweeps, seen, completeness, audits } = store;
+  const workers: Workers = startWorkers({
+    connection,
+    prefix: keys.queues,
+    retry: config.retry,
+    concurrency: config.concurrency,
+    now: world.now,
+    log,
+    queues,
+    ledger,
+    fanoutLedger,
+    records,
+    sweeps,
+    seen,
+    completeness,
+    audits,
+    acknowledge: createAcknowledgeUsers({ redis: store.redis, keys, queues }),
+    refreshUser: flows.refreshUser,
+    fanOut: flows.fanOut,
+    sweepStep: flows.sweepStep,
+    auditUser: flows.auditUser,
+    drawSample: flows.drawSample,
+    checkWebhook: flows.checkWebhook,
+    paceMs: config.sweep.paceMs,
+    backlog: config.sweep.backlog,
+  });
+  const watch = startWatch(config, world, log, store);
+  const blocking = connectRedis({ url: config.redisUrl, onError });
+  const drain = drainRefreshRequests({ redis: blocking, keys, queues, onError });
+  return {
+    async close() {
+      // Less than the whole bound: aborted jobs must still be handed back within it.
+      await Promise.all([watch.close(), drain.close(), workers.close(config.shutdownTimeoutMs * 0.8)]);
+      connection.disconnect();
+    },
+  };
+}
+
+/** Loads the flags file and starts the workers. */
+export async function runWorkers(config: Config, world: World, log: Log, store: Store): Promise<Running> {
+  const definitions = await loadDefinitions(config.flagsFile);
+  const flows = createFlows({ config, world, store, definitions });
+  const workers = startServiceWorkers({ config, world, log, store, flows });
+  log.info({ ...config.concurrency, flags: Object.keys(definitions.flags) }, "workers started");
+  return workers;
+}

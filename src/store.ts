@@ -1,0 +1,111 @@
+import type { Redis } from "ioredis";
+import { KindlingError } from "kindling";
+import { type AuditLog, type AuditQueue, createAuditLog, createAuditQueue } from "./audit/audit-log.ts";
+import type { Config } from "./config.ts";
+import { RedisError } from "./errors.ts";
+import { type AccessTokenStore, createMemoryTokenStore } from "./kinde/access-token.ts";
+import type { CallBudget } from "./kinde/call-budget.ts";
+import { errorFields, type Log } from "./log.ts";
+import { createRedisTokenStore } from "./redis/access-token-store.ts";
+import { createCallBudget } from "./redis/call-budget.ts";
+import { checkRedis, connectRedis } from "./redis/connection.ts";
+import { createKeys, type Keys } from "./redis/keys.ts";
+import { createLedger, type Ledger } from "./redis/ledger.ts";
+import type { QueueOptions } from "./redis/queue.ts";
+import { createRecords, type Records } from "./redis/records.ts";
+import { createRefreshQueues, type RefreshQueues } from "./refresh/queues.ts";
+import { createSweepQueue, type SweepQueue } from "./sweep/queue.ts";
+import { createSeenUsers, type SeenUsers } from "./sweep/seen-users.ts";
+import { type Completeness, createCompleteness, createSweepLog, type SweepLog } from "./sweep/sweep-log.ts";
+import { createPulse, type PulseStore } from "./webhook/silence.ts";
+import type { World } from "./world.ts";
+
+/** All queues of a deployment. */
+export interface Queues extends RefreshQueues, SweepQueue, AuditQueue {
+  /** Must be awaited once: a queue whose first command fails never recovers. */
+  ready(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Opens all queues. */
+export function createQueues(options: QueueOptions): Queues {
+  const refreshQueues = createRefreshQueues(options);
+  const sweepQueue = createSweepQueue(options);
+  const auditQueue = createAuditQueue(options);
+  const { refresh, bulk, fanout } = refreshQueues;
+  const all = [refresh, bulk, fanout, sweepQueue.sweep, auditQueue.audit];
+  return {
+    ...refreshQueues,
+    ...sweepQueue,
+    ...auditQueue,
+    async ready() {
+      await Promise.all(all.map((queue) => queue.waitUntilReady()));
+    },
+    async close() {
+      await Promise.all(all.map((queue) => queue.close()));
+    },
+  };
+}
+
+/** Everything that lives in Redis, over one connection; of the access token only where it is the fleet's. */
+export interface Store {
+  redis: Redis;
+  keys: Keys;
+  records: Records;
+  ledger: Ledger;
+  fanoutLedger: Ledger;
+  queues: Queues;
+  budget: CallBudget;
+  accessToken: AccessTokenStore;
+  sweeps: SweepLog;
+  seen: SeenUsers;
+  audits: AuditLog;
+  pulse: PulseStore;
+  completeness: Completeness;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the store.
+ *
+ * @throws {RedisError} when Redis does not answer, or must not hold it
+ */
+export async function openStore(config: Config, { now }: World, log: Log): Promise<Store> {
+  const onError = (error: unknown) => log.warn(errorFields(error), "redis error");
+  const redis = connectRedis({ url: config.redisUrl, timeoutMs: config.redisTimeoutMs, onError });
+  const keys = createKeys(config.prefix);
+  let queues: Queues;
+  try {
+    await checkRedis(redis, config.redisTimeoutMs);
+    queues = createQueues({ redis, keys, onError });
+    await queues.ready();
+  } catch (error) {
+    redis.disconnect();
+    if (error instanceof KindlingError) throw error;
+    throw new RedisError("redis_unavailable", "Redis was lost while the queues were opened: try again.", {
+      cause: error,
+    });
+  }
+  return {
+    redis,
+    keys,
+    records: createRecords({ redis, keys, tombstoneTtlMs: config.tombstoneTtlMs }),
+    ledger: createLedger(redis, keys, "users", now),
+    fanoutLedger: createLedger(redis, keys, "fanouts", now),
+    queues,
+    sweeps: createSweepLog({ redis, keys }),
+    seen: createSeenUsers({ redis, keys }),
+    audits: createAuditLog({ redis, keys }),
+    pulse: createPulse({ redis, keys, now }),
+    completeness: createCompleteness({ redis, keys }),
+    budget: createCallBudget({ redis, keys, ...config.calls, leaseMs: config.kindeTimeoutMs + 5_000 }),
+    accessToken:
+      config.tokenStore === "memory"
+        ? createMemoryTokenStore()
+        : createRedisTokenStore({ ...config, redis, keys, now, lockMs: config.kindeTimeoutMs + 5_000 }),
+    async close() {
+      await queues.close();
+      redis.disconnect();
+    },
+  };
+}

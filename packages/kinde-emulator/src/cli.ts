@@ -2,27 +2,27 @@ import { parseArgs } from "node:util";
 import { createEmulator } from "./create-emulator.ts";
 import type { Emulator, LogEntry } from "./types.ts";
 
-/** What the command line may touch of its process. */
+/** Streams and stop signal of the command. */
 export interface CommandLine {
   stdout: { write(text: string): unknown };
   stderr: { write(text: string): unknown };
-  /** Aborted when the emulator is to stop. */
+  /** Stops the emulator when aborted. */
   signal: AbortSignal;
 }
 
 const help = `Usage: kinde-emulator [options]
 
-Kinde on localhost: tokens, Management API, webhooks, faults on demand.
-Ctrl-C stops it; everything it holds is lost then.
+Emulates Kinde on localhost: tokens, Management API, webhooks and faults.
+State is kept in memory. Press Ctrl-C to stop.
 
 Options:
-  --users <count>    users to begin with (default: 100)
-  --seed <number>    another seed, another population (default: 1)
-  --port <port>      TCP port, 0 for any free one (default: 4000)
+  --users <count>    number of seeded users (default: 100)
+  --seed <number>    seed of the generated users (default: 1)
+  --port <port>      TCP port, 0 for any free port (default: 4000)
   --host <address>   address to listen on (default: 127.0.0.1)
   --webhook <url>    deliver every event to this URL
-  --verbose          write every call, event and delivery to standard error
-  --help             show this help
+  --verbose          log calls, events and deliveries to standard error, as JSON lines
+  -h, --help         show this help
 
 Examples:
   kinde-emulator --users 1000
@@ -30,9 +30,9 @@ Examples:
   curl -X POST http://127.0.0.1:4000/__emulator/kinde/createUser -d '[{"email": "a@example.com"}]'
 
 Exit codes:
-  0    stopped as asked
-  1    unexpected failure
-  2    bad arguments, or the port is taken
+  0    stopped by a signal, or help shown
+  1    unexpected error
+  2    invalid arguments, or the address is not available
 `;
 
 const options = {
@@ -46,10 +46,10 @@ const options = {
 } as const;
 
 /**
- * Runs `kinde-emulator` until its signal is aborted.
+ * Runs the `kinde-emulator` command until `signal` is aborted.
  *
- * @param args without the interpreter and the script
- * @returns the exit code; whatever failed is on standard error in one line
+ * @param args arguments without the interpreter and the script
+ * @returns the exit code: 0, or 2 after writing the problem to standard error in one line
  */
 export async function runEmulator(args: readonly string[], { stdout, stderr, signal }: CommandLine): Promise<number> {
   const refuse = (problem: string) => {
@@ -105,7 +105,7 @@ function wholeNumber(text: string, max: number): number | undefined {
 
 const addressProblems: Readonly<Record<string, string>> = {
   EADDRINUSE: "is taken by another process: choose another port",
-  EACCES: "needs more rights than this process has: choose a port above 1023",
+  EACCES: "requires more privileges than this process has: choose a port above 1023",
   EADDRNOTAVAIL: "is not an address of this machine",
   ENOTFOUND: "is not an address of this machine",
 };
@@ -119,20 +119,20 @@ function addressProblem(error: unknown, host: string, port: number): string | un
 function welcome({ url, clientId, clientSecret, kinde }: Emulator, webhook: string | undefined): string {
   const users = `${kinde.userCount.toLocaleString("en-US")} user${kinde.userCount === 1 ? "" : "s"}`;
   return [
-    `Emulated Kinde listening on ${url} with ${users}.`,
+    `Kinde emulator: ${url} (${users})`,
     "",
-    "Environment for Kindling:",
+    "Environment:",
     `  export KINDE_DOMAIN=${url}`,
     `  export KINDE_MANAGEMENT_CLIENT_ID=${clientId}`,
     `  export KINDE_MANAGEMENT_CLIENT_SECRET=${clientSecret}`,
     "",
     "Control:",
-    `  curl ${url}                                 every command, with examples`,
-    `  curl ${url}/__emulator                      the current state`,
-    `  curl '${url}/__emulator/users?limit=5'      some user ids`,
+    `  curl ${url}                                 list all commands`,
+    `  curl ${url}/__emulator                      show the current state`,
+    `  curl '${url}/__emulator/users?limit=5'      list user ids`,
     "",
     webhook === undefined
       ? `Webhooks: none. curl -X POST ${url}/__emulator/webhooks -d '{"url": "http://localhost:3000/webhooks/kinde"}'`
-      : `Webhooks: every event goes to ${webhook}`,
+      : `Webhooks: all events are delivered to ${webhook}`,
   ].join("\n");
 }

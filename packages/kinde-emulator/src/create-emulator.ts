@@ -11,16 +11,27 @@ import { createTenant, type Tenant } from "./tenant.ts";
 import type { Emulator, EmulatorOptions } from "./types.ts";
 
 /**
- * Starts Kinde on localhost: keys, tokens, the Management API, webhook deliveries, and faults on demand.
+ * Starts an emulator of Kinde: tokens, Management API, webhooks and faults.
+ *
+ * Call {@link Emulator.close} when the test ends. Rejects with Node's error, such as `EADDRINUSE`, if it cannot listen on
+ * the address, and with the error of `node:crypto` if `signingKey` is not a private RSA key.
  *
  * @example
- * const emulator = await createEmulator({ users: 1000, retryTimeScale: 0.001 });
- * process.env.KINDE_DOMAIN = emulator.url;
+ * const emulator = await createEmulator({ users: 100, retryTimeScale: 0.001 });
+ * emulator.webhooks.register({ url: "http://localhost:3000/webhooks/kinde" });
+ *
+ * const user = emulator.kinde.createUser({ email: "ada@example.com" });
+ * const token = await emulator.deliveries.accessToken(user.id);
+ *
+ * emulator.faults.set({ kind: "error", status: 503, path: "/api/v1/user", count: 2 });
+ *
+ * await emulator.deliveries.settled();
+ * await emulator.close();
  */
 export async function createEmulator(options: EmulatorOptions = {}): Promise<Emulator> {
   const { host = "127.0.0.1", port = 0 } = options;
   const closing = new AbortController();
-  // Every call that is made late listens to it: many at once are no leak.
+  // Every delayed call listens to this signal, so a high listener count is not a leak.
   setMaxListeners(0, closing.signal);
   let url = "";
   const issuer = () => url;
@@ -32,7 +43,7 @@ export async function createEmulator(options: EmulatorOptions = {}): Promise<Emu
   mountAuth(app, pipeline, { keys, tokens, faults, issuer });
   mountManagementApi(app, pipeline, tokens, managementRoutes(apiDeps(tenant)));
 
-  const emulator = faceOf(tenant, issuer, async () => {
+  const emulator = toEmulator(tenant, issuer, async () => {
     closing.abort();
     deliveries.close();
     await listening.close();
@@ -44,14 +55,14 @@ export async function createEmulator(options: EmulatorOptions = {}): Promise<Emu
   return emulator;
 }
 
-// Listening everywhere is no address: what tokens name as issuer and audience must be one that clients can call.
+// Clients cannot call a wildcard address, and tokens name this URL as issuer and audience.
 function addressOf(host: string): string {
   if (host === "0.0.0.0") return "127.0.0.1";
   if (host === "::") return "[::1]";
   return host.includes(":") ? `[${host}]` : host;
 }
 
-function faceOf(tenant: Tenant, issuer: () => string, close: () => Promise<void>): Emulator {
+function toEmulator(tenant: Tenant, issuer: () => string, close: () => Promise<void>): Emulator {
   const { registry, deliveries, keys, tokens, faults } = tenant;
   return {
     get url() {

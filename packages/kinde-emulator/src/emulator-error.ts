@@ -1,9 +1,32 @@
-/** An action the emulated Kinde refuses: an unknown user, a key that exists already, a property nobody defined. */
-export class EmulatorError extends Error {
-  /** Stable, machine-readable name of what went wrong. */
-  readonly code: string;
+/** Things an action can name. */
+export type Entity =
+  | "user"
+  | "organization"
+  | "role"
+  | "permission"
+  | "member"
+  | "customer"
+  | "webhook"
+  | "event"
+  | "fault";
 
-  constructor(code: string, message: string, options?: { cause?: unknown }) {
+/** Codes of {@link EmulatorError}. */
+export type EmulatorErrorCode =
+  | `unknown_${Entity}`
+  | `${"user" | "organization" | "role" | "permission" | "property"}_already_exists`
+  | "invalid_property"
+  | "invalid_endpoint"
+  | "emulator_no_port";
+
+/**
+ * Thrown when the emulator rejects an action, for example for an unknown user, a duplicate key or an undefined property.
+ * Over HTTP, `unknown_…` is answered with 404 and every other code with 400.
+ */
+export class EmulatorError extends Error {
+  /** Stable, machine-readable cause. */
+  readonly code: EmulatorErrorCode;
+
+  constructor(code: EmulatorErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options);
     this.name = new.target.name;
     this.code = code;

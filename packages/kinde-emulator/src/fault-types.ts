@@ -1,112 +1,116 @@
 /**
- * What can go wrong on purpose. A `Fault` is one object, told apart by `kind`; the scope fields say where, to whom, how
- * often and for how long it strikes. Faults of one kind may be set several times with different scopes.
+ * Faults are plain objects discriminated by `kind`. Their scope fields limit what they affect, how often and for how long.
+ * Several faults of one kind can be active with different scopes.
  */
 
-/** A time in milliseconds: fixed, or a range `[least, most]` drawn from the fault's own seeded generator. */
+/** A time in milliseconds: fixed, or a range `[min, max]` drawn from the fault's seeded generator. */
 export type Duration = number | readonly [number, number];
 
-/** How often and how long any fault strikes. */
+/** Limits that apply to every fault. */
 export interface FaultLimits {
-  /** Strikes at most this many times, then removes itself. */
+  /** The fault removes itself after this many strikes. Default: unlimited. */
   count?: number;
-  /** Chance of each strike, 0 to 1. Default 1. */
+  /** Probability of each strike, 0 to 1. Default 1. The rate and concurrency limiters ignore it. */
   probability?: number;
-  /** Seeds the draws of this fault (probability, ranges, shuffles). Default 1. */
+  /** Seeds the fault's random draws (probability, ranges, shuffles). Default 1. */
   seed?: number;
-  /** Ends this many milliseconds after it was set. */
+  /** The fault removes itself after this many milliseconds. Default: never. */
   forMs?: number;
 }
 
-/** Which calls a fault strikes. */
+/** Selects the HTTP calls a fault affects. */
 export interface CallScope extends FaultLimits {
   /**
-   * Path pattern: `*` stands for one segment, `**` for any number of them.
-   * Default `/api/v1/**` (the Management API), so tokens and keys stay reachable unless named.
+   * Path pattern: `*`, `{name}` and `:name` match one segment, `**` matches any number.
+   * Default `/api/v1/**`, the Management API. Set it to affect tokens or keys.
    */
   path?: string;
-  /** HTTP method; default any. */
+  /** HTTP method, case-insensitive. Default: any. */
   method?: string;
-  /** Only calls about this user (`/users/<id>/…` or `?id=`). */
+  /** Kinde id. Limits the fault to calls that address this user as `/users/<id>/…` or `?id=<id>`. */
   user?: string;
 }
 
-/** Which webhook deliveries a fault strikes. */
+/** Selects the webhook deliveries a fault affects. */
 export interface DeliveryScope extends FaultLimits {
-  /** Only these event types; default all. */
+  /** Event types. Default: all. */
   eventTypes?: readonly string[];
-  /** Only events about this user. */
+  /** Kinde id. Limits the fault to events about this user. */
   user?: string;
 }
 
-/** The call takes longer. `when: "after"` (default `"before"`) reads first and waits then, so the answer is already old. */
+/**
+ * Delays the call by `ms`. With `when: "before"` (default), the data is read after the delay. With `"after"`, it is read
+ * first, so the answer is stale by the time it is sent.
+ */
 export type LatencyFault = CallScope & { kind: "latency"; ms: Duration; when?: "before" | "after" };
 
-/** The call is answered with an error status (500, 503, 401, 403, 400, …) in Kinde's error shape. */
+/** Answers with an error status in Kinde's error format. The call has no effect. */
 export type ErrorFault = CallScope & { kind: "error"; status: number; code?: string; message?: string };
 
-/** 429 with `RateLimit-Reset: <resetSeconds>` (default 1), whatever the load. */
+/** Answers 429 with `RateLimit-Reset: <resetSeconds>` (seconds, default 1), whatever the load. */
 export type TooManyFault = CallScope & { kind: "too_many_requests"; resetSeconds?: number };
 
-/** A real rate limiter: more than `calls` in a window of `windowMs` → 429; `RateLimit-Reset` tells when it reopens. */
+/** Rate limiter: answers 429 beyond `calls` per window of `windowMs`, with `RateLimit-Reset` set to the next window. */
 export type RateLimitFault = CallScope & { kind: "rate_limit"; calls: number; windowMs: number };
 
-/** A real concurrency limiter: a call that would make more than `max` at once → 429, `RateLimit-Reset: resetSeconds` (1). */
+/** Concurrency limiter: answers 429 beyond `max` calls in flight, with `RateLimit-Reset: <resetSeconds>` (default 1). */
 export type ConcurrencyLimitFault = CallScope & { kind: "concurrency_limit"; max: number; resetSeconds?: number };
 
-/** The call is taken and never answered. */
+/** Accepts the call and never answers. The call has no effect. */
 export type HangFault = CallScope & { kind: "hang" };
 
-/** The connection is reset; the call is not carried out. */
+/** Resets the connection. The call has no effect. */
 export type ResetFault = CallScope & { kind: "reset" };
 
-/** Status 200 with a body that is no JSON; the call is carried out. */
+/** Performs the call, then answers 200 with a body that is not JSON. */
 export type GarbageFault = CallScope & { kind: "garbage" };
 
-/** Half of the body, then the connection ends; the call is carried out. */
+/** Performs the call, then sends half of the body and closes the connection. */
 export type TruncatedFault = CallScope & { kind: "truncated" };
 
-/** Unknown users are answered with this status instead of 404. Kinde documents neither. */
+/** Answers calls about unknown users with this status. Kinde does not document which one it uses; the default is 404. */
 export type UnknownUserFault = CallScope & { kind: "unknown_user"; status: 400 | 404 };
 
-/** The key set does not come: an error status (default 503), a hang, a reset or garbage. */
+/** Makes the key set unavailable: an error `status` (default 503), a hang, a reset, or a body that is not JSON. */
 export type JwksDownFault = FaultLimits & {
   kind: "jwks_down";
   how?: "error" | "hang" | "reset" | "garbage";
   status?: number;
 };
 
-/** `/api/v1/search/users` shows users as they were `ms` ago (up to one hour). */
+/** `GET /api/v1/search/users` returns users as they were `ms` milliseconds ago, at most one hour. */
 export type SearchLagFault = FaultLimits & { kind: "search_lag"; ms: number };
 
 /**
- * A change made between the two calls that make up one user (`GET /user` and `GET /users/{id}/properties`, in any
- * order). After the first of the two was answered, `change` is made (no event); the second answers the state `before`
- * the change (a stale replica: both calls look consistent but old) or `after` it (a torn pair). Without `change`,
- * `before` answers whatever stood when the first call was answered.
+ * Changes a user between the two calls that read one (`GET /user` and `GET /users/{user_id}/properties`, in either
+ * order). Once the first is answered, `change` is applied without an event. The second returns the state `before` the
+ * change (a stale replica: consistent but old) or `after` it (a torn read). Without `change`, `before` returns the state
+ * at the time of the first call.
  */
 export type TornReadFault = FaultLimits & {
   kind: "torn_read";
+  /** Kinde id. Default: any user. */
   user?: string;
   answer: "before" | "after";
   change?: { properties?: Record<string, string | null>; isSuspended?: boolean; firstName?: string };
-  /** Calls that lie further apart, in milliseconds, belong to two fetches and are not torn; default 5. */
+  /** Calls further apart than this, in milliseconds, count as separate reads. Default 5. */
   withinMs?: number;
 };
 
-/** The delivery is made 1 + `copies` times (default 1 copy), all with the same `webhook-id`. */
+/** Sends the delivery 1 + `copies` times (default 1 copy) with the same `webhook-id`. */
 export type DuplicateDeliveryFault = DeliveryScope & { kind: "duplicate_delivery"; copies?: number };
 
-/** The delivery's first attempt waits. */
+/** Delays the first attempt of the delivery by `ms`. */
 export type DelayDeliveryFault = DeliveryScope & { kind: "delay_delivery"; ms: Duration };
 
-/** Holds deliveries until `window` of them wait or `maxHoldMs` (default 200) passed, then sends them shuffled, one by one. */
+/** Holds deliveries until `window` are waiting or `maxHoldMs` (default 200) have passed, then sends them shuffled. */
 export type ReorderDeliveriesFault = DeliveryScope & { kind: "reorder_deliveries"; window: number; maxHoldMs?: number };
 
-/** The delivery is never attempted. */
+/** Discards the delivery without an attempt. */
 export type LoseDeliveryFault = DeliveryScope & { kind: "lose_delivery" };
 
-/** The delivery arrives, but its acknowledgement is taken for a failure, so it is retried. */
+/** Treats the answer of an attempt as a timeout, so a delivery that arrived is retried. */
 export type LoseAckFault = DeliveryScope & { kind: "lose_ack" };
 
 /** Faults of HTTP calls. */
@@ -130,12 +134,13 @@ export type DeliveryFault =
   | LoseDeliveryFault
   | LoseAckFault;
 
-/** Every fault there is. */
+/** Any fault. */
 export type Fault = CallFault | DeliveryFault | JwksDownFault | SearchLagFault | TornReadFault;
 
-/** A fault in force. `struck` counts its strikes so far. */
+/** A fault in effect. */
 export interface ActiveFault {
   id: string;
   fault: Fault;
+  /** Number of strikes so far. */
   struck: number;
 }

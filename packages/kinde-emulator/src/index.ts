@@ -1,5 +1,5 @@
 export { createEmulator } from "./create-emulator.ts";
-export { EmulatorError } from "./emulator-error.ts";
+export { EmulatorError, type EmulatorErrorCode } from "./emulator-error.ts";
 export type * from "./fault-types.ts";
 export type * from "./truth-types.ts";
 export type * from "./types.ts";

@@ -4,7 +4,7 @@ import { runEmulator } from "./cli.ts";
 const stop = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.on(signal, () => {
-    // A second signal does not wait.
+    // A second signal exits immediately.
     if (stop.signal.aborted) process.exit(signal === "SIGINT" ? 130 : 143);
     stop.abort();
   });

@@ -15,13 +15,13 @@ import { createPoster } from "./webhooks/post.ts";
 import { createRegistry } from "./webhooks/registry.ts";
 
 const DAY_SECONDS = 86_400;
-const EAST_OF_UTC_MINUTES = 600;
+const DEFAULT_OFFSET_MINUTES = 600;
 
-/** All parts of the emulated Kinde but its HTTP face. `issuer` is known once the port is. */
+/** Creates everything except the HTTP routes. `issuer` is called only once the port is known. */
 export async function createTenant(options: EmulatorOptions, issuer: () => string) {
   const { users: size = 0, seed = 1, now = Date.now, onEvent = () => {} } = options;
   const { clientId = "emulated_client_id", clientSecret = "emulated_client_secret" } = options;
-  const timestamp = createTimestamps(now, options.eventOffsetMinutes ?? EAST_OF_UTC_MINUTES);
+  const timestamp = createTimestamps(now, options.eventOffsetMinutes ?? DEFAULT_OFFSET_MINUTES);
   const keys = await createKeys((kid) => onEvent({ type: "keys_rotated", kid }), options.signingKey);
   const faults = createFaults((action, kind) => onEvent({ type: "fault", action, kind }));
   const events = createEvents(timestamp);

@@ -1,17 +1,18 @@
-/** What the emulated Kinde holds: the truth that answers, events and caches are compared with. */
+/** State of the emulated tenant, as `emulator.kinde` returns and accepts it. */
 
-/** A user's place in one organization. Keys, not ids. */
+/** A user's membership in one organization. Roles and permissions are keys, not ids. */
 export interface TruthMembership {
+  /** Organization code. */
   code: string;
-  /** Keys of the roles held there. */
+  /** Keys of the user's roles. */
   roles: string[];
-  /** Keys of all permissions in force there: the roles' and the directly given ones, sorted. */
+  /** Keys of all effective permissions, direct or through a role, sorted. */
   permissions: string[];
-  /** Keys of the permissions given directly. */
+  /** Keys of the permissions granted directly. */
   directPermissions: string[];
 }
 
-/** An agreement to a plan. */
+/** A billing agreement. */
 export interface TruthAgreement {
   id: string;
   planCode: string;
@@ -21,8 +22,9 @@ export interface TruthAgreement {
   entitlements: { featureCode: string; entitlementId: string }[];
 }
 
-/** One user, whole. */
+/** The complete state of a user. */
 export interface TruthUser {
+  /** Kinde id: `kp_` and 32 hexadecimal digits, unless it was given in {@link UserInput}. */
   id: string;
   providedId: string | null;
   email: string | null;
@@ -39,10 +41,11 @@ export interface TruthUser {
   lastSignedIn: string | null;
   /** ISO 8601. */
   createdOn: string;
-  /** Set properties only. */
+  /** Values by property key. Unset properties are absent. */
   properties: Record<string, string>;
   organizations: TruthMembership[];
   identities: { type: string; identity: string }[];
+  /** Null if the user is not a billing customer. */
   billing: { customerId: string; agreements: TruthAgreement[] } | null;
 }
 
@@ -52,13 +55,14 @@ export interface Org {
   name: string;
   handle: string | null;
   externalId: string | null;
+  /** True for the tenant's first organization. */
   isDefault: boolean;
   isAllowRegistrations: boolean;
   /** ISO 8601. */
   createdOn: string;
 }
 
-/** A role; `permissions` are keys. */
+/** A role. `permissions` are keys. */
 export interface Role {
   id: string;
   key: string;
@@ -76,7 +80,7 @@ export interface Permission {
   description: string;
 }
 
-/** A property that users may carry. */
+/** The definition of a property. */
 export interface PropertyDefinition {
   id: string;
   key: string;
@@ -84,11 +88,13 @@ export interface PropertyDefinition {
   description: string;
   isPrivate: boolean;
   isKindeProperty: boolean;
+  /** `usr`: property of a user, `org`: of an organization, `app`: of an application. */
   context: "usr" | "org" | "app";
 }
 
-/** What a user to be created or imported looks like. Everything may be left out. */
+/** A user to create or import. Omitted names and email address are generated; other omitted fields are empty. */
 export interface UserInput {
+  /** Default: a random id in Kinde's format. */
   id?: string;
   providedId?: string | null;
   email?: string | null;
@@ -98,13 +104,13 @@ export interface UserInput {
   lastName?: string | null;
   picture?: string | null;
   isSuspended?: boolean;
-  /** Unknown keys are refused. */
+  /** Values by property key. Each property must be defined. */
   properties?: Record<string, string>;
-  /** Codes of existing organizations, with keys of existing roles and permissions. */
+  /** Codes of existing organizations, optionally with the keys of existing roles and permissions. */
   organizations?: readonly (string | { code: string; roles?: readonly string[]; permissions?: readonly string[] })[];
 }
 
-/** Changes of a user's profile. */
+/** Changes to a user's account. Omitted fields stay unchanged. */
 export interface UserChanges {
   providedId?: string | null;
   email?: string | null;
@@ -117,7 +123,7 @@ export interface UserChanges {
   isPasswordResetRequested?: boolean;
 }
 
-/** What an organization to be created looks like. Everything may be left out. */
+/** An organization to create. Code and name are generated if omitted. */
 export interface OrgInput {
   code?: string;
   name?: string;

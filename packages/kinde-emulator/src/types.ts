@@ -11,38 +11,39 @@ import type {
   UserInput,
 } from "./truth-types.ts";
 
-/** How an emulator is started. Everything may be left out. */
+/** Options for `createEmulator`. All are optional. */
 export interface EmulatorOptions {
-  /** TCP port; default 0, any free one. */
+  /** TCP port. Default 0: the operating system picks a free port. */
   port?: number;
-  /** Address to listen on; default `127.0.0.1`. Listening everywhere, its own URLs name the loopback address. */
+  /** Address to listen on. Default `127.0.0.1`. With `0.0.0.0` or `::`, the emulator's own URLs use the loopback address. */
   host?: string;
-  /** Users to begin with; default 0. A million starts as fast as one. */
+  /** Number of seeded users. Default 0. Users are computed on demand, so a million start as fast as one. */
   users?: number;
-  /** Seeds the population; default 1. */
+  /** Seed of the generated users and organizations. Default 1. */
   seed?: number;
-  /** Credentials of the machine-to-machine application. */
+  /** Client id of the machine-to-machine application. Default `emulated_client_id`. */
   clientId?: string;
+  /** Client secret of the machine-to-machine application. Default `emulated_client_secret`. */
   clientSecret?: string;
-  /** Private RSA key that it signs with until the first rotation; default a new one, which takes a moment to make. */
+  /** Private RSA key used until the first rotation. Default: a new 2048-bit key, which takes a moment to generate. */
   signingKey?: JWK;
-  /** Scopes the application holds to begin with; default all the emulator knows. */
+  /** Scopes granted to the application. Default: every scope the emulator knows. */
   scopes?: readonly string[];
-  /** Default 86 400. */
+  /** Lifetime of machine-to-machine tokens, in seconds. Default 86,400. */
   tokenLifetimeSeconds?: number;
-  /** Multiplies Kinde's retry schedule and its 72 h to switch-off; default 1. `0.001` turns 12 h into 43 s. */
+  /** Scales the retry delays and the 72 hours until a webhook is disabled. Default 1. `0.001` turns 12 h into 43 s. */
   retryTimeScale?: number;
-  /** Bound of one delivery attempt in milliseconds, never scaled; default 10 000. */
+  /** Timeout of one delivery attempt, in milliseconds. Never scaled. Default 10,000. */
   deliveryTimeoutMs?: number;
-  /** Offset that timestamps of events are written with, minutes; default 600 (`+10:00`). */
+  /** UTC offset of event timestamps, in minutes. Default 600 (`+10:00`). */
   eventOffsetMinutes?: number;
-  /** Wall clock, milliseconds since epoch; default `Date.now`. */
+  /** Wall clock for tokens and timestamps, in milliseconds since the epoch. Default `Date.now`. */
   now?: () => number;
-  /** Hears everything that happens, without personal data. */
+  /** Receives a log entry for everything the emulator does. Entries contain no personal data. */
   onEvent?: (entry: LogEntry) => void;
 }
 
-/** What the emulator tells about itself. */
+/** An entry of the emulator's log. `status` is an HTTP status unless no complete answer was sent; `ms` is the duration. */
 export type LogEntry =
   | { type: "listening"; url: string; users: number }
   | { type: "call"; method: string; path: string; status: number | "hung" | "reset" | "truncated"; ms: number }
@@ -59,111 +60,129 @@ export interface Webhook {
   id: string;
   name: string;
   description: string | null;
-  /** URL deliveries go to. */
+  /** URL that deliveries are posted to. */
   endpoint: string;
+  /** Event types the webhook is subscribed to. */
   eventTypes: string[];
+  /** ISO 8601. */
   createdOn: string;
-  /** False once it was switched off for failing 72 h (scaled) on end. */
+  /** False once every attempt has failed for 72 hours (scaled). A disabled webhook receives nothing. */
   enabled: boolean;
 }
 
-/** `lost`: a fault swallowed it. `failed`: retries used up. `dropped`: its webhook was removed or switched off. */
+/**
+ * State of a delivery. `failed`: every retry failed. `lost`: a `lose_delivery` fault discarded it. `dropped`: its webhook
+ * was removed or disabled, or the emulator was closed.
+ */
 export type DeliveryState = "pending" | "delivered" | "failed" | "lost" | "dropped";
 
-/** One event on its way to one webhook. */
+/** The delivery of one event to one webhook. */
 export interface Delivery {
-  /** The `webhook-id` header, the same on every attempt. */
+  /** The `webhook-id` header, identical on every attempt. */
   id: string;
   eventId: string;
+  /** Event type, such as `user.updated`. */
   type: string;
   webhookId: string;
-  /** Attempts finished so far. */
+  /** Number of completed attempts, duplicates and redeliveries included. */
   attempts: number;
-  /** What each attempt was answered. */
+  /** Result of each completed attempt. */
   statuses: (number | "timeout" | "unreachable")[];
   state: DeliveryState;
 }
 
-/** A call in the log of recent calls: no query, no personal data. */
+/** A recorded call. It contains no query string and no personal data. */
 export interface CallLog {
-  /** Milliseconds since epoch. */
+  /** Milliseconds since the epoch. */
   at: number;
   method: string;
-  /** Route, such as `/api/v1/users/{id}/properties`. */
+  /** Route pattern, such as `/api/v1/users/{user_id}/properties`. */
   route: string;
-  /** Kinde's own id of the user the call is about, if it names one. */
+  /** Kinde id of the user the call addresses, or null. */
   user: string | null;
   status: number | "hung" | "reset" | "truncated";
+  /** Duration in milliseconds. */
   ms: number;
 }
 
-/** Counters of calls. */
+/** Call counters. The control API is not counted. */
 export interface Stats {
-  /** Access tokens issued at `/oauth2/token`. */
+  /** Access tokens issued by `/oauth2/token`. */
   readonly tokensIssued: number;
-  /** Calls by `METHOD /route`, tokens and key sets included. */
+  /** Calls per `METHOD /route`, token and key set requests included. */
   readonly calls: Readonly<Record<string, number>>;
-  /** Management API calls. */
+  /** Number of Management API calls. */
   readonly total: number;
-  /** Management API calls answered 429. */
+  /** Number of Management API calls answered with 429. */
   readonly tooMany: number;
-  /** Most Management API calls in hand at once. */
+  /** Highest number of concurrent Management API calls. */
   readonly maxConcurrent: number;
-  /** The last 1000 calls, oldest first. */
+  /** The last 1,000 finished calls, oldest first. */
   readonly recent: readonly CallLog[];
+  /** Resets all counters. `maxConcurrent` restarts at the number of calls in flight. */
   reset(): void;
 }
 
-/** What an admin, a user or the API would do in Kinde, with the events Kinde fires for it. */
+/**
+ * Actions an admin, a user or the API performs in Kinde. Each action fires the events that Kinde fires.
+ *
+ * Actions throw an `EmulatorError`: `unknown_…` for an unknown id, code or key, `…_already_exists` for a duplicate, and
+ * `invalid_property` for a property that is not defined.
+ */
 export interface KindeActions {
-  /** The whole truth about a user. */
+  /** Returns the user's complete state, or undefined if there is no such user. */
   user(id: string): TruthUser | undefined;
-  /** All ids, in the order of every list. */
+  /** Iterates over all user ids, in the order in which every list returns them. */
   userIds(): Iterable<string>;
+  /** Number of users. */
   readonly userCount: number;
-  /** Fires `user.created`. */
+  /** Creates a user. Missing names and email address are generated. Fires `user.created`. */
   createUser(input?: UserInput): TruthUser;
-  /** Fires nothing, as Kinde's import does. */
+  /** Creates users without firing events, as Kinde's import does. Users before the first invalid one are kept. */
   importUsers(inputs: readonly UserInput[]): TruthUser[];
-  /** Fires `user.updated`. */
+  /** Updates a user's account fields. Fires `user.updated`. */
   updateUser(id: string, changes: UserChanges): void;
-  /** Default true. Fires `user.updated`. */
+  /** Suspends the user, or lifts the suspension if `suspended` is false (default true). Fires `user.updated`. */
   suspendUser(id: string, suspended?: boolean): void;
-  /** Fires `user.deleted`, unless silent. */
+  /** Deletes a user. Fires `user.deleted` unless `silent` is true. */
   deleteUser(id: string, options?: { silent?: boolean }): void;
-  /** Fires nothing, as Kinde does. `null` removes. */
+  /** Sets properties; `null` removes one. Fires nothing, as in Kinde. */
   setProperties(id: string, properties: Record<string, string | null>): void;
-  /** Makes a property known, so that users may carry it. Fires nothing. */
+  /** Defines a property. A user property must be defined before it can be set. Fires nothing. */
   createProperty(key: string, definition?: Partial<Omit<PropertyDefinition, "id" | "key">>): PropertyDefinition;
-  /** Fires `user.authenticated`, or `user.authentication_failed` with `ok: false`. */
+  /** Signs the user in. Fires `user.authenticated`, or `user.authentication_failed` if `ok` is false (default true). */
   signIn(id: string, options?: { ok?: boolean }): void;
 
+  /** Returns all organizations. */
   organizations(): Org[];
-  /** Fires `organization.created`. */
+  /** Creates an organization. Fires `organization.created`. */
   createOrganization(input?: OrgInput): Org;
+  /** Updates an organization. Fires `organization.updated`. */
   updateOrganization(code: string, changes: Omit<OrgInput, "code">): void;
+  /** Deletes an organization. Fires `organization.deleted`, and nothing for its members. */
   deleteOrganization(code: string): void;
-  /** Fires `user.updated`. */
+  /** Adds a user to an organization, or changes an existing member's grants; omitted grants stay. Fires `user.updated`. */
   addToOrganization(
     id: string,
     code: string,
     grant?: { roles?: readonly string[]; permissions?: readonly string[] },
   ): void;
-  /** Fires `user.updated`. */
+  /** Removes a user from an organization. Fires `user.updated`. */
   removeFromOrganization(id: string, code: string): void;
   /** Replaces the user's roles in one organization. Fires `user.updated`. */
   setRoles(id: string, orgCode: string, roleKeys: readonly string[]): void;
-  /** Replaces the directly given permissions. Fires `user.updated`. */
+  /** Replaces the user's direct permissions in one organization. Fires `user.updated`. */
   setPermissions(id: string, orgCode: string, permissionKeys: readonly string[]): void;
 
+  /** Returns all roles. */
   roles(): Role[];
-  /** Permissions that do not exist yet are created too. Fires `role.created`. */
+  /** Creates a role and any missing permission. Fires `role.created`, and `permission.created` per new permission. */
   createRole(
     key: string,
     permissionKeys?: readonly string[],
     details?: { name?: string; description?: string; isDefaultRole?: boolean },
   ): Role;
-  /** Fires `role.updated`, nothing for the users who hold it. */
+  /** Updates a role. Fires `role.updated`, and nothing for the users who hold it. */
   updateRole(
     key: string,
     changes: {
@@ -174,77 +193,121 @@ export interface KindeActions {
       permissions?: readonly string[];
     },
   ): void;
+  /** Deletes a role. Fires `role.deleted`, and nothing for the users who held it. */
   deleteRole(key: string): void;
+  /** Returns all permissions. */
   permissions(): Permission[];
+  /** Creates a permission. `name` defaults to the key. Fires `permission.created`. */
   createPermission(key: string, name?: string, description?: string): Permission;
+  /** Updates a permission. Fires `permission.updated`, and nothing for the users who hold it. */
   updatePermission(key: string, changes: { key?: string; name?: string; description?: string }): void;
+  /** Deletes a permission. Fires `permission.deleted`, and nothing for the users who held it. */
   deletePermission(key: string): void;
 
-  /** Makes the customer if need be, and an agreement. Fires `customer.agreement_created`, `customer.plan_assigned`. */
+  /** Adds an agreement, creating the billing customer if needed. Fires `customer.agreement_created` and `customer.plan_assigned`. */
   assignPlan(id: string, planCode: string): void;
-  /** Replaces the agreements. Fires `customer.plan_changed`. */
+  /** Replaces all agreements with one to the given plan. Fires `customer.plan_changed`. */
   changePlan(id: string, planCode: string): void;
-  /** Ends the agreements. Fires `customer.agreement_cancelled`. */
+  /** Ends all agreements. Fires `customer.agreement_cancelled` for each. */
   cancelPlan(id: string): void;
 
-  /** Any event as is, nothing else changed. `timestamp`: ISO 8601, default now. Answers the event's id. */
+  /**
+   * Fires an event without changing any state.
+   *
+   * @param type any string; only webhooks subscribed to this exact type receive it
+   * @param options `timestamp`: ISO 8601, default now; `source`: default `admin`
+   * @returns the event id
+   */
   emit(type: string, data: Record<string, unknown>, options?: { timestamp?: string; source?: EventSource }): string;
 }
 
-/** Who caused an event. */
+/** Origin of an event. */
 export type EventSource = "admin" | "api" | "user";
 
-/** The running stand-in for Kinde. */
+/** A running emulator. */
 export interface Emulator {
-  /** `http://127.0.0.1:<port>`: what goes into `KINDE_DOMAIN`. */
+  /** Base URL, such as `http://127.0.0.1:4000`: the Kinde domain to configure in your app. */
   readonly url: string;
+  /** Client id of the machine-to-machine application. */
   readonly clientId: string;
+  /** Client secret of the machine-to-machine application. */
   readonly clientSecret: string;
-  /** `<url>/api` */
+  /** Audience of Management API tokens: `<url>/api`. */
   readonly audience: string;
+  /** Reads and changes the tenant's state. */
   readonly kinde: KindeActions;
   readonly webhooks: {
-    /** Default of `eventTypes`: all. */
+    /**
+     * Registers a webhook. `eventTypes` defaults to every event type of Kinde.
+     *
+     * @throws EmulatorError `invalid_endpoint` if `url` is not a URL
+     */
     register(webhook: { url: string; eventTypes?: readonly string[]; name?: string }): Webhook;
+    /** Returns all webhooks, disabled ones included. */
     list(): Webhook[];
+    /**
+     * Removes a webhook and drops its pending deliveries.
+     *
+     * @throws EmulatorError `unknown_webhook`
+     */
     remove(id: string): void;
   };
   readonly deliveries: {
-    /** The last 10 000, oldest first; pending ones always. */
+    /** Returns all pending deliveries and the last 10,000 finished ones, oldest first. */
     list(): Delivery[];
+    /** Returns the number of pending deliveries. */
     pending(): number;
-    /** Resolves when nothing is pending, retries included. */
+    /** Resolves once no delivery is pending and no attempt is in flight, retries included. */
     settled(): Promise<void>;
-    /** One more attempt to every webhook that had the event; answers the last status (0: unreachable). */
+    /**
+     * Makes one more attempt for every delivery of the event.
+     *
+     * @returns the status of the last attempt, 0 if it timed out or the endpoint was unreachable
+     * @throws EmulatorError `unknown_event` if no delivery of the event is on record
+     */
     redeliver(eventId: string): Promise<number>;
-    /** A JWT over `payload`, by default with the current key and its header. */
+    /** Signs `payload` as a JWT without adding claims. Uses the current key and its header unless overridden. */
     sign(
       payload: unknown,
       options?: { header?: Record<string, unknown>; key?: CryptoKey | KeyObject | JWK | Uint8Array },
     ): Promise<string>;
-    /** What a signed-in user holds; signed by the key that signs events. */
+    /**
+     * Returns an access token of a signed-in user, valid for 24 hours and signed with the key that signs events.
+     *
+     * @param options `orgCode`: organization of the token, default the user's first
+     * @throws EmulatorError `unknown_user`
+     */
     accessToken(userId: string, options?: { orgCode?: string }): Promise<string>;
+    /**
+     * Returns an ID token of a signed-in user, valid for 24 hours and signed with the key that signs events.
+     *
+     * @throws EmulatorError `unknown_user`
+     */
     idToken(userId: string): Promise<string>;
   };
   readonly keys: {
-    /** Signs with a new key from now on; `keepOld` (default false) leaves the old one in the key set. */
+    /** Generates a new signing key. The old one leaves the key set unless `keepOld` is true (default false). */
     rotate(options?: { keepOld?: boolean }): Promise<void>;
-    /** The public key set as served. */
+    /** Returns the public key set, as served at `/.well-known/jwks`. */
     jwks(): { keys: JWK[] };
   };
-  /** What the machine-to-machine application is allowed. */
+  /** Scopes granted to the machine-to-machine application. */
   readonly scopes: {
-    /** For tokens issued from now on, as in Kinde: those that are out keep theirs until they expire. */
+    /** Replaces the granted scopes. As in Kinde, tokens already issued keep theirs until they expire. */
     set(scopes: readonly string[]): void;
+    /** Returns the granted scopes. */
     list(): string[];
   };
   readonly faults: {
-    /** Answers the fault's removal. */
+    /** Sets a fault and returns a function that removes it. */
     set(fault: Fault): () => void;
+    /** Removes all faults. */
     clear(): void;
+    /** Returns the faults in effect. */
     list(): ActiveFault[];
   };
+  /** Call counters. */
   readonly stats: Stats;
-  /** Leaves nothing running: sockets destroyed, timers cleared. */
+  /** Closes the server, destroys its sockets, clears all timers and drops pending deliveries. */
   close(): Promise<void>;
 }

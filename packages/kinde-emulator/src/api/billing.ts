@@ -2,14 +2,14 @@ import { z } from "zod";
 import { BadRequest, ok } from "../http/reply.ts";
 import { toAgreement } from "../kinde/truth.ts";
 import { missing } from "../kinde/world.ts";
-import { userIdOfCustomer } from "../state/random-id.ts";
+import { userIdOfCustomer } from "../state/user-ids.ts";
 import type { UserState } from "../state/user-state.ts";
 import { cursorOf, pageSizeOf } from "./paging.ts";
 import type { ApiDeps, Route } from "./route.ts";
 
 const creation = z.object({ customer_id: z.string().min(1), plan_code: z.string().min(1) });
 
-/** Agreements of a billing customer. */
+/** Routes for the agreements of a billing customer. */
 export function billingRoutes({ world, actions }: ApiDeps): Route[] {
   const customerOf = (customerId: string): UserState => {
     const user = world.users.get(userIdOfCustomer(customerId));
@@ -22,7 +22,8 @@ export function billingRoutes({ world, actions }: ApiDeps): Route[] {
       scope: "read:billing_agreements",
       handle: (call) => {
         const customerId = call.query("customer_id");
-        if (customerId === undefined) throw new BadRequest("The query needs a customer_id.", "customer_id_missing");
+        if (customerId === undefined)
+          throw new BadRequest("The query parameter customer_id is required.", "customer_id_missing");
         const all = customerOf(customerId).billing?.agreements ?? [];
         const after = cursorOf(call, "starting_after");
         const start = after === undefined ? 0 : all.findIndex(({ id }) => id === after) + 1;

@@ -18,7 +18,7 @@ import { webhookRoutes } from "./webhooks.ts";
 
 const BASE = "/api/v1";
 
-/** Every route of the Management API. */
+/** All routes of the Management API. */
 export const managementRoutes = (deps: ApiDeps): Route[] => [
   ...userRoutes(deps),
   ...userListRoutes(deps),
@@ -33,7 +33,7 @@ export const managementRoutes = (deps: ApiDeps): Route[] => [
   ...webhookRoutes(deps),
 ];
 
-/** Puts the Management API on `app`: each call counted, let through by faults and limits, then by its bearer token. */
+/** Mounts the Management API. Limits and faults apply before the bearer token is checked. */
 export function mountManagementApi(
   app: Hono<{ Bindings: HttpBindings }>,
   pipeline: ReturnType<typeof createPipeline>,
@@ -49,14 +49,14 @@ export function mountManagementApi(
     });
     app.on(method, route.replaceAll(/\{(\w+)\}/g, ":$1"), guarded);
   }
-  const nothing = failure(404, "NOT_FOUND", "There is no such route.");
-  app.all(`${BASE}/*`, pipeline({ method: "ANY", route: `${BASE}/?`, handle: () => nothing }));
+  const notFound = failure(404, "NOT_FOUND", "The emulator does not implement this route.");
+  app.all(`${BASE}/*`, pipeline({ method: "ANY", route: `${BASE}/?`, handle: () => notFound }));
 }
 
 async function refusalOf(tokens: Tokens, context: EmulatorContext, scope: string): Promise<Reply | undefined> {
   const bearer = /^Bearer (.+)$/i.exec(context.req.header("authorization") ?? "")?.[1];
   const scopes = bearer === undefined ? undefined : await tokens.check(bearer);
-  if (!scopes) return failure(401, "TOKEN_INVALID", "The access token is missing, expired or not valid here.");
-  if (!scopes.has(scope)) return failure(403, "INSUFFICIENT_SCOPE", `This call needs the scope ${scope}.`);
+  if (!scopes) return failure(401, "TOKEN_INVALID", "The access token is missing, expired or invalid.");
+  if (!scopes.has(scope)) return failure(403, "INSUFFICIENT_SCOPE", `This call requires the scope ${scope}.`);
   return undefined;
 }

@@ -9,7 +9,7 @@ const roleBody = z.object({ role_id: z.string().min(1) });
 const permissionBody = z.object({ permission_id: z.string().min(1) });
 const BASE = "/organizations/{org_code}/users/{user_id}";
 
-/** Roles and permissions of one user in one organization. */
+/** Routes for the roles and permissions of one user in one organization. */
 export function organizationUserGrantRoutes(deps: ApiDeps): Route[] {
   return [...roleRoutes(deps), ...permissionRoutes(deps)];
 }
@@ -50,10 +50,10 @@ function roleRoutes(deps: ApiDeps): Route[] {
       path: `${BASE}/roles/{role_id}`,
       scope: "delete:organization_user_roles",
       handle: (call) => {
-        const gone = keyOf(call.param("role_id"));
+        const removed = keyOf(call.param("role_id"));
         save(
           call,
-          held(call).filter((key) => key !== gone),
+          held(call).filter((key) => key !== removed),
         );
         return ok();
       },
@@ -64,7 +64,7 @@ function roleRoutes(deps: ApiDeps): Route[] {
 function permissionRoutes(deps: ApiDeps): Route[] {
   const { world, actions } = deps;
   const keyOf = (id: string) => world.catalogue.permissions.get(id)?.key ?? missing("permission", id);
-  const given = (call: ApiCall) =>
+  const direct = (call: ApiCall) =>
     membershipOf(deps, call).permissionIds.flatMap((id) => world.catalogue.permissions.get(id)?.key ?? []);
   const save = (call: ApiCall, keys: string[]) =>
     actions.setPermissions(call.param("user_id"), call.param("org_code"), keys);
@@ -77,8 +77,8 @@ function permissionRoutes(deps: ApiDeps): Route[] {
         const membership = membershipOf(deps, call);
         const roles = rolesOf(world.catalogue, membership);
         const permissions = permissionsOf(world.catalogue, membership).map(({ id, key, name, description }) => {
-          const from = roles.filter((role) => role.permissionIds.includes(id));
-          return { id, key, name, description, roles: from.map((role) => ({ id: role.id, key: role.key })) };
+          const granting = roles.filter((role) => role.permissionIds.includes(id));
+          return { id, key, name, description, roles: granting.map((role) => ({ id: role.id, key: role.key })) };
         });
         return ok({ permissions, next_token: null });
       },
@@ -89,7 +89,7 @@ function permissionRoutes(deps: ApiDeps): Route[] {
       scope: "create:organization_user_permissions",
       handle: async (call) => {
         const key = keyOf((await call.body(permissionBody)).permission_id);
-        save(call, [...given(call), key]);
+        save(call, [...direct(call), key]);
         return ok();
       },
     },
@@ -98,10 +98,10 @@ function permissionRoutes(deps: ApiDeps): Route[] {
       path: `${BASE}/permissions/{permission_id}`,
       scope: "delete:organization_user_permissions",
       handle: (call) => {
-        const gone = keyOf(call.param("permission_id"));
+        const removed = keyOf(call.param("permission_id"));
         save(
           call,
-          given(call).filter((key) => key !== gone),
+          direct(call).filter((key) => key !== removed),
         );
         return ok();
       },

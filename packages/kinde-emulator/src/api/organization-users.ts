@@ -5,7 +5,7 @@ import { organizationOf, permissionByKey, roleByKey, userOf } from "../kinde/wor
 import type { Membership, UserState } from "../state/user-state.ts";
 import { userPage } from "./paging.ts";
 import { fullName } from "./render.ts";
-import { type ApiDeps, type Route, refuseBulk } from "./route.ts";
+import { type ApiDeps, type Route, rejectOversizedBulk } from "./route.ts";
 
 const member = z.object({
   id: z.string().min(1),
@@ -18,11 +18,11 @@ type Member = z.infer<typeof member>;
 
 const grantOf = ({ roles, permissions }: Member) => ({ ...(roles && { roles }), ...(permissions && { permissions }) });
 
-/** Who belongs to an organization. A write is carried out whole or, when anything in it is unknown, not at all. */
+/** Routes for the members of an organization. A bulk write changes nothing if any of its ids or keys is unknown. */
 export function organizationUserRoutes(deps: ApiDeps): Route[] {
   const { world, actions } = deps;
   const check = (users: readonly Member[]) => {
-    refuseBulk(users.length);
+    rejectOversizedBulk(users.length);
     for (const { id, roles = [], permissions = [] } of users) {
       userOf(world, id);
       for (const key of roles) roleByKey(world, key);
@@ -100,8 +100,8 @@ function listRoute({ world, population }: ApiDeps): Route {
     scope: "read:organization_users",
     handle: async (call) => {
       const { code } = organizationOf(world, call.param("org_code"));
-      const wanted = (index: number) => population.membershipsAt(index).some((one) => one.code === code);
-      const walk = (after: string | undefined) => world.users.walk({ after, wanted });
+      const mayMatch = (index: number) => population.membershipsAt(index).some((one) => one.code === code);
+      const walk = (after: string | undefined) => world.users.walk({ after, mayMatch });
       const { items, next_token } = await userPage(call, walk, (user) => membershipIn(user, code) !== undefined);
       return ok({ organization_users: items.map((user) => shape(user, membershipIn(user, code))), next_token });
     },

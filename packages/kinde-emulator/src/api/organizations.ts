@@ -14,7 +14,7 @@ const changes = z.object({
 });
 const creation = changes.extend({ name: z.string().min(1) });
 
-/** Organizations themselves. */
+/** Routes for organizations. */
 export function organizationRoutes({ world, actions }: ApiDeps): Route[] {
   return [
     {
@@ -23,7 +23,7 @@ export function organizationRoutes({ world, actions }: ApiDeps): Route[] {
       scope: "read:organizations",
       handle: (call) => {
         const code = call.query("code");
-        if (code === undefined) throw new BadRequest("The query needs a code.", "code_missing");
+        if (code === undefined) throw new BadRequest("The query parameter code is required.", "code_missing");
         const org = organizationOf(world, code);
         return json({
           ...listedOrganization(org),

@@ -5,10 +5,10 @@ import type { ApiCall } from "./route.ts";
 const DEFAULT_PAGE = 10;
 const MAX_PAGE = 500;
 const TOKEN_MARK = "after:";
-/** Users looked at before others get their turn: a long search must not hold up the server. */
-const STRETCH = 20_000;
+/** Users examined before yielding to the event loop: a long search must not block the server. */
+const YIELD_EVERY = 20_000;
 
-/** `page_size`: 1 to 500, default 10; anything else is 400. */
+/** Reads `page_size`: 1 to 500, default 10. Anything else is answered with 400. */
 export function pageSizeOf(call: ApiCall): number {
   const text = call.query("page_size");
   if (text === undefined) return DEFAULT_PAGE;
@@ -20,21 +20,22 @@ export function pageSizeOf(call: ApiCall): number {
 
 export const tokenAfter = (id: string): string => Buffer.from(TOKEN_MARK + id).toString("base64url");
 
-/** The id a `next_token` continues after; 400 for one we never gave out. */
+/** Decodes `next_token` into the id to continue after. A malformed token is answered with 400. */
 export function afterOf(call: ApiCall): string | undefined {
   const token = call.query("next_token");
   if (token === undefined) return undefined;
   const text = Buffer.from(token, "base64url").toString();
   const id = text.slice(TOKEN_MARK.length);
   if (!text.startsWith(TOKEN_MARK) || tokenAfter(id) !== token)
-    throw new BadRequest("This next_token is not valid.", "invalid_next_token");
+    throw new BadRequest("next_token is invalid.", "invalid_next_token");
   return id;
 }
 
-/** Any id that could be a user's, deleted ones included: a page may end with a user who is gone by the next. */
+/** Reads an id cursor. The id need not exist: the last user of a page can be deleted before the next page is read. */
 export function cursorOf(call: ApiCall, name: string): string | undefined {
   const id = call.query(name);
-  if (id !== undefined && !/^[\w:.-]{1,128}$/.test(id)) throw new BadRequest(`${name} is not an id.`, "invalid_cursor");
+  if (id !== undefined && !/^[\w:.-]{1,128}$/.test(id))
+    throw new BadRequest(`${name} is not a valid id.`, "invalid_cursor");
   return id;
 }
 
@@ -43,19 +44,18 @@ export interface Page<T> {
   next_token: string | null;
 }
 
-/** A page of a list that is held whole. */
+/** Returns a page of an in-memory list. */
 export function pageOf<T>(call: ApiCall, list: readonly T[], idOf: (item: T) => string): Page<T> {
   const size = pageSizeOf(call);
   const after = afterOf(call);
   const start = after === undefined ? 0 : list.findIndex((item) => idOf(item) === after) + 1;
-  if (after !== undefined && start === 0)
-    throw new BadRequest("This next_token is not valid any more.", "invalid_next_token");
+  if (after !== undefined && start === 0) throw new BadRequest("next_token is no longer valid.", "invalid_next_token");
   const items = list.slice(start, start + size);
   const last = items.at(-1);
   return { items, next_token: last !== undefined && start + size < list.length ? tokenAfter(idOf(last)) : null };
 }
 
-/** The first `size` users that pass. */
+/** Returns the first `size` users that pass. */
 export async function take(
   users: Iterable<UserState>,
   size: number,
@@ -67,12 +67,12 @@ export async function take(
     if (passes(user)) taken.push(user);
     if (taken.length >= size) break;
     seen += 1;
-    if (seen % STRETCH === 0) await new Promise<void>((resolve) => setImmediate(resolve));
+    if (seen % YIELD_EVERY === 0) await new Promise<void>((resolve) => setImmediate(resolve));
   }
   return taken;
 }
 
-/** A page of users with its `next_token`. */
+/** Returns a page of users with its `next_token`. */
 export async function userPage(
   call: ApiCall,
   walk: (after: string | undefined) => Iterable<UserState>,

@@ -11,7 +11,7 @@ const changes = z.object({
 });
 const creation = changes.extend({ name: z.string().min(1), key: z.string().min(1) });
 
-/** Permissions themselves. */
+/** Routes for permissions. */
 export function permissionRoutes({ world, actions }: ApiDeps): Route[] {
   const keyOf = (call: ApiCall): string => {
     const id = call.param("permission_id");

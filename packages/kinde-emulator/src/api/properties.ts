@@ -4,7 +4,7 @@ import { userOf } from "../kinde/world.ts";
 import type { UserState } from "../state/user-state.ts";
 import { cursorOf, pageSizeOf } from "./paging.ts";
 import { oneProperty } from "./render.ts";
-import { type ApiDeps, type Route, refuseBulk } from "./route.ts";
+import { type ApiDeps, type Route, rejectOversizedBulk } from "./route.ts";
 
 const value = z.union([z.string(), z.number(), z.boolean()]).transform(String);
 const values = z.object({ properties: z.record(z.string(), value.nullable()) });
@@ -17,7 +17,7 @@ const definition = z.object({
   is_private: z.boolean(),
 });
 
-/** Properties: what there are, and which a user has. */
+/** Routes for property definitions and the properties of a user. */
 export function propertyRoutes(deps: ApiDeps): Route[] {
   return [...definitionRoutes(deps), ...valueRoutes(deps)];
 }
@@ -45,7 +45,8 @@ function definitionRoutes({ world, actions }: ApiDeps): Route[] {
       scope: "create:properties",
       handle: async (call) => {
         const { key, name, description, context, is_private } = await call.body(definition);
-        if (key.startsWith("kp_")) throw new BadRequest("Keys beginning kp_ are Kinde's own.", "invalid_key");
+        if (key.startsWith("kp_"))
+          throw new BadRequest("Keys that start with kp_ are reserved for Kinde.", "invalid_key");
         const { id } = actions.createProperty(key, { name, description, context, isPrivate: is_private });
         return ok({ property: { id } }, 201);
       },
@@ -68,7 +69,7 @@ function valueRoutes({ world, actions, tornReads }: ApiDeps): Route[] {
       scope: "update:user_properties",
       handle: async (call) => {
         const { properties } = await call.body(values);
-        refuseBulk(Object.keys(properties).length);
+        rejectOversizedBulk(Object.keys(properties).length);
         actions.setProperties(call.param("user_id"), properties);
         return ok();
       },
@@ -80,7 +81,7 @@ function valueRoutes({ world, actions, tornReads }: ApiDeps): Route[] {
       handle: (call) => {
         userOf(world, call.param("user_id"));
         const next = call.searchParams().get("value");
-        if (next === null) throw new BadRequest("The query needs a value.", "value_missing");
+        if (next === null) throw new BadRequest("The query parameter value is required.", "value_missing");
         actions.setProperties(call.param("user_id"), { [call.param("property_key")]: next });
         return ok();
       },

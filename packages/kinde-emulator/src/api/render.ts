@@ -5,7 +5,7 @@ import type { Org, PropertyDefinition } from "../truth-types.ts";
 import type { Webhook } from "../types.ts";
 import type { ApiCall } from "./route.ts";
 
-/** What `expand` asks for. */
+/** Parts requested by `expand`. */
 export interface Expand {
   organizations: boolean;
   identities: boolean;
@@ -23,7 +23,7 @@ export function expandOf(call: ApiCall): Expand {
   };
 }
 
-/** The fields all shapes of a user share. Assigned to in place: a search renders a million of these. */
+/** Fields common to all representations of a user. Mutable, because a search renders up to a million of these. */
 interface AccountShape {
   organizations?: string[];
   identities?: UserState["identities"];
@@ -52,7 +52,7 @@ function expanded(catalogue: Catalogue, shape: AccountShape, user: UserState, ex
   return shape;
 }
 
-/** `GET /user` */
+/** Response of `GET /user`. */
 export const oneUser = (catalogue: Catalogue, user: UserState, expand: Expand) => ({
   id: user.id,
   provided_id: user.providedId,
@@ -62,7 +62,7 @@ export const oneUser = (catalogue: Catalogue, user: UserState, expand: Expand) =
   ...expanded(catalogue, account(user), user, expand),
 });
 
-/** An item of `GET /users` */
+/** An item of `GET /users`. */
 export const listedUser = (catalogue: Catalogue, user: UserState, expand: Expand) => ({
   id: user.id,
   provided_id: user.providedId,
@@ -72,7 +72,7 @@ export const listedUser = (catalogue: Catalogue, user: UserState, expand: Expand
   ...expanded(catalogue, account(user), user, expand),
 });
 
-/** An item of `GET /search/users`: no phone, no billing. */
+/** An item of `GET /search/users`, which has no phone and no billing. */
 export function foundUser(catalogue: Catalogue, user: UserState, expand: Expand): AccountShape {
   const shape: AccountShape = {
     id: user.id,

@@ -1,9 +1,9 @@
 import { z } from "zod";
 import { ok } from "../http/reply.ts";
 import { missing } from "../kinde/world.ts";
-import type { RoleState } from "../state/role-state.ts";
+import type { RoleState } from "../state/catalogue.ts";
 import { pageOf, userPage } from "./paging.ts";
-import { type ApiCall, type ApiDeps, type Route, refuseBulk } from "./route.ts";
+import { type ApiCall, type ApiDeps, type Route, rejectOversizedBulk } from "./route.ts";
 
 const changes = z.object({
   name: z.string().min(1).exactOptional(),
@@ -18,7 +18,7 @@ const permissionChanges = z.object({
 
 type RoleLookup = (call: ApiCall) => RoleState;
 
-/** Roles, their permissions, and who holds them. */
+/** Routes for roles, their permissions and the users who hold them. */
 export function roleRoutes(deps: ApiDeps): Route[] {
   const { roles } = deps.world.catalogue;
   const roleOf: RoleLookup = (call) => roles.get(call.param("role_id")) ?? missing("role", call.param("role_id"));
@@ -108,7 +108,7 @@ function permissionRoutes({ world, actions }: ApiDeps, roleOf: RoleLookup): Rout
       scope: "update:role_permissions",
       handle: async (call) => {
         const body = await call.body(permissionChanges);
-        refuseBulk(body.permissions.length);
+        rejectOversizedBulk(body.permissions.length);
         const role = roleOf(call);
         for (const { id } of body.permissions) if (!permissions.has(id)) missing("permission", id);
         const removed = body.permissions.filter(({ operation }) => operation === "delete").map(({ id }) => id);
@@ -142,8 +142,8 @@ function usersRoute({ world, population }: ApiDeps, roleOf: RoleLookup): Route {
       const { id } = roleOf(call);
       const holds = (one: { code: string; roleIds: readonly string[] }) =>
         one.roleIds.includes(id) && world.catalogue.organizations.has(one.code);
-      const wanted = (index: number) => population.membershipsAt(index).some(holds);
-      const walk = (after: string | undefined) => world.users.walk({ after, wanted });
+      const mayMatch = (index: number) => population.membershipsAt(index).some(holds);
+      const walk = (after: string | undefined) => world.users.walk({ after, mayMatch });
       const { items, next_token } = await userPage(call, walk, (user) => user.memberships.some(holds));
       const users = items.map((user) => ({
         id: user.id,

@@ -10,11 +10,11 @@ import type { Events } from "../webhooks/events.ts";
 import type { Registry } from "../webhooks/registry.ts";
 import type { TornReads } from "./torn-reads.ts";
 
-/** What the routes of the Management API work with. */
+/** Dependencies of the Management API routes. */
 export interface ApiDeps {
   world: World;
   population: Population;
-  /** Acting as `api`. */
+  /** Actions whose events have the source `api`. */
   actions: KindeActions;
   registry: Registry;
   events: Events;
@@ -22,19 +22,19 @@ export interface ApiDeps {
   tornReads: TornReads;
 }
 
-/** One call, taken apart. */
+/** A parsed call. */
 export interface ApiCall {
   target: Target;
   param(name: string): string;
   query(name: string): string | undefined;
   searchParams(): URLSearchParams;
-  /** The JSON body, checked; anything else is answered 400. */
+  /** Parses the JSON body. An invalid body is answered with 400. */
   body<T>(schema: ZodType<T>): Promise<T>;
 }
 
 export interface Route {
   method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
-  /** Below `/api/v1`, with `{name}` for parameters. */
+  /** Path below `/api/v1`, with `{name}` for parameters. */
   path: string;
   scope: Scope;
   handle: (call: ApiCall) => Reply | Promise<Reply>;
@@ -51,14 +51,14 @@ export function toCall(context: EmulatorContext, target: Target): ApiCall {
       const parsed = schema.safeParse(body);
       if (parsed.success) return parsed.data;
       const [issue] = parsed.error.issues;
-      throw new BadRequest(`${issue?.path.join(".") || "body"}: ${issue?.message ?? "not understood"}`);
+      throw new BadRequest(`${issue?.path.join(".") || "body"}: ${issue?.message ?? "invalid"}`);
     },
   };
 }
 
-/** Kinde takes at most this many objects in one write. */
-export const MAX_BULK = 100;
+/** Kinde's limit of objects per bulk write. */
+const MAX_BULK = 100;
 
-export function refuseBulk(count: number): void {
-  if (count > MAX_BULK) throw new BadRequest(`At most ${MAX_BULK} objects in one call.`, "too_many_objects");
+export function rejectOversizedBulk(count: number): void {
+  if (count > MAX_BULK) throw new BadRequest(`A call can change at most ${MAX_BULK} objects.`, "too_many_objects");
 }

@@ -4,7 +4,7 @@ import { cursorOf, pageSizeOf, take } from "./paging.ts";
 import { expandOf, foundUser } from "./render.ts";
 import type { ApiCall, ApiDeps, Route } from "./route.ts";
 
-/** `GET /search/users`: many users at once, properties included, as the index knows them. */
+/** Route of `GET /search/users`: lists users with their properties, subject to `search_lag`. */
 export function searchRoutes({ world, faults }: ApiDeps): Route[] {
   return [
     {
@@ -14,7 +14,7 @@ export function searchRoutes({ world, faults }: ApiDeps): Route[] {
       handle: async (call) => {
         const [startingAfter, endingBefore] = [cursorOf(call, "starting_after"), cursorOf(call, "ending_before")];
         if (startingAfter !== undefined && endingBefore !== undefined)
-          throw new BadRequest("starting_after and ending_before exclude each other.");
+          throw new BadRequest("starting_after and ending_before are mutually exclusive.");
         const lag = faults.strike("search_lag", {})?.fault.ms;
         const reverse = endingBefore !== undefined;
         const users = world.users.walk({
@@ -42,7 +42,7 @@ function matches(call: ApiCall): (user: UserState) => boolean {
   return (user) => properties.every(({ key, values }) => values.includes(user.properties[key] ?? "")) && found(user);
 }
 
-/** `properties[key]=value`, several values of a key separated by commas or given again. */
+/** Parses `properties[key]=value`. A key accepts several values, comma-separated or repeated. */
 function propertyFilters(params: URLSearchParams): { key: string; values: string[] }[] {
   const keys = new Map<string, string[]>();
   for (const [name, value] of params) {

@@ -4,15 +4,12 @@ import type { UserState } from "../state/user-state.ts";
 
 type Half = "account" | "properties";
 
-/**
- * Two calls for one user that lie further apart, in milliseconds, belong to two fetches: the second must not be answered
- * with what stood at the first, which would be an answer older than its question.
- */
-const usuallyWithinMs = 5;
+/** Calls further apart are separate reads: answering the second from the first's state would be stale, not torn. */
+const DEFAULT_WITHIN_MS = 5;
 
-/** The two calls that make up one user, when a change falls between them. */
+/** Applies `torn_read` faults to the two calls that read one user. */
 export interface TornReads {
-  /** The state to answer this half with. */
+  /** Returns the state to answer this call with. */
   read(userId: string, half: Half): UserState;
 }
 
@@ -27,7 +24,7 @@ export function createTornReads(world: World, faults: Faults): TornReads {
       if (first && first.half !== half && performance.now() < first.until) return first.before ?? now;
       const strike = faults.strike("torn_read", { user: userId });
       if (!strike) return now;
-      const { answer, change, withinMs = usuallyWithinMs } = strike.fault;
+      const { answer, change, withinMs = DEFAULT_WITHIN_MS } = strike.fault;
       const until = performance.now() + withinMs;
       open.set(userId, { half, before: answer === "before" ? now : undefined, until });
       if (change) {

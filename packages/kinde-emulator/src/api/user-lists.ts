@@ -5,7 +5,7 @@ import { userPage } from "./paging.ts";
 import { expandOf, listedUser } from "./render.ts";
 import type { ApiCall, ApiDeps, Route } from "./route.ts";
 
-/** `GET /users`: users without properties, in the order of their ids. */
+/** Route of `GET /users`: lists users without properties, sorted by id. */
 export function userListRoutes({ world }: ApiDeps): Route[] {
   return [
     {
@@ -25,7 +25,7 @@ export function userListRoutes({ world }: ApiDeps): Route[] {
   ];
 }
 
-/** Users asked for by name are looked up, not searched for; several names are separated by commas. */
+/** Looks up users by id, email, username or phone instead of scanning. Each parameter accepts a comma-separated list. */
 function namedUsers(
   call: ApiCall,
   byIdentity: (identity: string) => UserState | undefined,
@@ -35,21 +35,21 @@ function namedUsers(
     { names: call.query("user_id"), find: byId },
     ...["email", "username", "phone"].map((field) => ({ names: call.query(field), find: byIdentity })),
   ];
-  const asked = lookups.flatMap(({ names, find }) =>
+  const found = lookups.flatMap(({ names, find }) =>
     names === undefined ? [] : [names.split(",").flatMap((name) => find(name.trim()) ?? [])],
   );
-  const [first, ...others] = asked;
+  const [first, ...others] = found;
   return first
     ?.filter((user) => others.every((list) => list.some(({ id }) => id === user.id)))
     .sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
 function filterOf(call: ApiCall, hasOrganization: (user: UserState) => boolean): (user: UserState) => boolean {
-  const wanted = call.query("has_organization");
+  const requested = call.query("has_organization");
   const since = call.query("active_since");
   if (since !== undefined && Number.isNaN(Date.parse(since))) throw new BadRequest("active_since is not a date.");
   const from = since === undefined ? undefined : Date.parse(since);
   return (user) =>
-    (wanted === undefined || hasOrganization(user) === (wanted === "true")) &&
+    (requested === undefined || hasOrganization(user) === (requested === "true")) &&
     (from === undefined || (user.lastSignedIn !== null && Date.parse(user.lastSignedIn) >= from));
 }

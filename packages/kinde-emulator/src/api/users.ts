@@ -28,7 +28,7 @@ const changedUser = z.object({
   provided_id: z.string().exactOptional(),
 });
 
-/** One user: read, made, changed, deleted. */
+/** Routes for a single user. */
 export function userRoutes({ world, actions, tornReads }: ApiDeps): Route[] {
   return [
     {
@@ -92,7 +92,7 @@ export function userRoutes({ world, actions, tornReads }: ApiDeps): Route[] {
 }
 
 function idOf(id: string | undefined): string {
-  if (id === undefined) throw new BadRequest("The query needs an id.", "id_missing");
+  if (id === undefined) throw new BadRequest("The query parameter id is required.", "id_missing");
   return id;
 }
 
@@ -104,7 +104,7 @@ function inputOf({
 }: z.infer<typeof newUser>): UserInput {
   const named = Object.fromEntries(identities.map(({ type, details: own }) => [type, own?.[type] ?? null]));
   return {
-    // Over the API a user without an e-mail address has none.
+    // Null instead of undefined: the API generates no email address.
     email: named.email ?? null,
     phone: named.phone ?? null,
     username: named.username ?? null,

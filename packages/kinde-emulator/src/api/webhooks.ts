@@ -19,7 +19,7 @@ const creation = z.object({
   event_types: eventTypes,
 });
 
-/** Webhooks and the events they are told. */
+/** Routes for webhooks, event types and events. */
 export function webhookRoutes(deps: ApiDeps): Route[] {
   return [...crudRoutes(deps), ...eventRoutes(deps)];
 }

@@ -17,15 +17,15 @@ interface SigningKey {
   readonly publicJwk: JWK;
 }
 
-/** The tenant's keys: one pair signs events, access tokens and ID tokens alike. */
+/** The tenant's signing keys. As in Kinde, one key signs events, access tokens and ID tokens. */
 export interface Keys {
   jwks(): { keys: JWK[] };
   rotate(options?: { keepOld?: boolean }): Promise<void>;
-  /** Signs as is: no claim is added. */
+  /** Signs the payload unchanged; adds no claims. */
   sign(payload: unknown, options?: SignOptions): Promise<string>;
-  /** Payload of a token signed by a key of the set; throws otherwise. */
+  /** Returns the payload of a token signed by a published key. Throws if the token is invalid. */
   verify(token: string, expected: { issuer: string; audience: string; now: number }): Promise<JWTPayload>;
-  /** Changes with every rotation. */
+  /** Id of the current key. */
   readonly kid: string;
 }
 
@@ -34,7 +34,7 @@ export interface SignOptions {
   key?: CryptoKey | KeyObject | JWK | Uint8Array;
 }
 
-/** @param first private RSA key to begin with; default a new one */
+/** @param first initial private RSA key, default a new one */
 export async function createKeys(onRotate: (kid: string) => void, first?: JWK): Promise<Keys> {
   let current = first === undefined ? await newKey() : await keyOf(first);
   let published = [current];

@@ -15,7 +15,7 @@ export interface AuthRouteDeps {
   issuer: () => string;
 }
 
-/** Keys and tokens over HTTP. */
+/** Mounts the key set, the OpenID configuration and the token endpoint. */
 export function mountAuth(
   app: Hono<{ Bindings: HttpBindings }>,
   pipeline: ReturnType<typeof createPipeline>,
@@ -37,7 +37,7 @@ async function issueToken(tokens: Tokens, context: EmulatorContext): Promise<Rep
   return json({ error: answer.error, error_description: answer.description }, answer.status);
 }
 
-/** Credentials come in the form or as basic auth. */
+/** Reads client credentials from basic authentication if present, otherwise from the form. */
 async function tokenRequest(context: EmulatorContext): Promise<TokenRequest> {
   const form = new URLSearchParams(await context.req.text());
   const field = (name: string) => form.get(name) || undefined;

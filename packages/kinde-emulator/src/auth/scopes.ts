@@ -1,4 +1,4 @@
-/** Scopes of the Management API that the emulator's routes ask for. */
+/** Management API scopes required by the emulator's routes. */
 export const SCOPES = [
   "read:users",
   "create:users",

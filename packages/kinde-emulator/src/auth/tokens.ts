@@ -15,7 +15,7 @@ export interface TokenOptions {
   onIssue: (issued: number) => void;
 }
 
-/** What a client asks `/oauth2/token` for. */
+/** Parameters of a request to `/oauth2/token`. */
 export interface TokenRequest {
   grantType: string | undefined;
   clientId: string | undefined;
@@ -28,15 +28,15 @@ export type TokenAnswer =
   | { ok: true; body: { access_token: string; expires_in: number; scope: string; token_type: "bearer" } }
   | { ok: false; status: 400 | 401; error: string; description: string };
 
-/** Machine-to-machine tokens: issued, counted, and checked. */
+/** Issues and checks machine-to-machine tokens. */
 export interface Tokens {
   issue(request: TokenRequest): Promise<TokenAnswer>;
-  /** Scopes of a valid token, undefined for any other. */
+  /** Returns the scopes of a valid token, otherwise undefined. */
   check(token: string): Promise<ReadonlySet<string> | undefined>;
   readonly issued: number;
-  /** Scopes of tokens issued from now on: one that is out keeps its own until it expires. */
+  /** Sets the scopes of future tokens. Issued tokens keep theirs until they expire. */
   setScopes(scopes: readonly string[]): void;
-  /** Scopes that a token issued now would have. */
+  /** Returns the scopes of future tokens. */
   scopes(): string[];
   reset(): void;
 }
@@ -65,8 +65,8 @@ export function createTokens(options: TokenOptions): Tokens {
     issue: async (request) => {
       const refusal = refuse(request, options, audience());
       if (refusal) return refusal;
-      const wanted = request.scope?.split(" ").filter(Boolean) ?? [];
-      const scope = granted.filter((one) => wanted.length === 0 || wanted.includes(one)).join(" ");
+      const requested = request.scope?.split(" ").filter(Boolean) ?? [];
+      const scope = granted.filter((one) => requested.length === 0 || requested.includes(one)).join(" ");
       const claims = claimsOf(options, audience(), scope);
       const access_token = await keys.sign(claims);
       issued += 1;
@@ -94,11 +94,11 @@ export function createTokens(options: TokenOptions): Tokens {
 
 function refuse(request: TokenRequest, options: TokenOptions, audience: string): TokenAnswer | undefined {
   if (request.grantType !== "client_credentials")
-    return refusal(400, "unsupported_grant_type", "Only client_credentials is offered here.");
+    return refusal(400, "unsupported_grant_type", "Only the client_credentials grant is supported.");
   if (request.clientId !== options.clientId || request.clientSecret !== options.clientSecret)
     return refusal(401, "invalid_client", "Client authentication failed.");
   if (request.audience !== undefined && request.audience !== audience)
-    return refusal(400, "invalid_request", "The requested audience is not known.");
+    return refusal(400, "invalid_request", `Unknown audience. Use ${audience}.`);
   return undefined;
 }
 

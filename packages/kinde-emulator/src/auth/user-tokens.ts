@@ -13,7 +13,7 @@ export interface UserTokenOptions {
   now: () => number;
 }
 
-/** What a signed-in user holds. The key is the one that signs events, as in Kinde. */
+/** Creates access and ID tokens of signed-in users, signed with the key that signs events, as in Kinde. */
 export function createUserTokens({ world, keys, issuer, now }: UserTokenOptions) {
   const common = (user: UserState) => {
     const iat = Math.floor(now() / 1000);

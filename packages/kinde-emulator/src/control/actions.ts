@@ -18,7 +18,7 @@ const keys = z.array(z.string());
 const properties = z.record(z.string(), z.string().nullable());
 const bool = z.boolean();
 
-/** The actions that can be called over HTTP, each with the JSON array of its arguments. */
+/** Actions available over HTTP. Each takes a JSON array of arguments. */
 export function createActionTable(kinde: KindeActions): Map<string, Action> {
   return new Map<string, Action>([
     ["createUser", action(z.tuple([inputSchema.optional()]), ([input]) => kinde.createUser(input))],
@@ -55,7 +55,8 @@ const success = z.strictObject({ ok: bool.exactOptional() });
 function action<T>(schema: z.ZodType<T>, run: (args: T) => unknown): Action {
   return (args) => {
     const parsed = schema.safeParse(args ?? []);
-    if (!parsed.success) throw new BadRequest(`A JSON array of arguments is needed. ${z.prettifyError(parsed.error)}`);
+    if (!parsed.success)
+      throw new BadRequest(`The body must be a JSON array of arguments. ${z.prettifyError(parsed.error)}`);
     return run(parsed.data);
   };
 }

@@ -22,7 +22,7 @@ const change = z.strictObject({
   firstName: z.string().exactOptional(),
 });
 
-/** A fault as it comes over HTTP. Unknown fields are refused: a misspelt scope would strike everything. */
+/** A fault sent over HTTP. Unknown fields are rejected: a misspelled scope would affect every call. */
 export const faultSchema: z.ZodType<Fault> = z.discriminatedUnion("kind", [
   z.strictObject({
     kind: z.literal("latency"),

@@ -1,27 +1,24 @@
-/** What `curl <url>` shows. */
-export const helpPage = (
-  url: string,
-  actions: readonly string[],
-): string => `This is Kinde, emulated. KINDE_DOMAIN=${url}
+/** Returns the page served at `/`. */
+export const helpPage = (url: string, actions: readonly string[]): string => `Kinde emulator. KINDE_DOMAIN=${url}
 
-As in Kinde
+Kinde
   POST ${url}/oauth2/token
   GET  ${url}/.well-known/jwks
   *    ${url}/api/v1/...
 
-Control
-  GET    ${url}/__emulator                    all of the below in short
-  GET    ${url}/__emulator/users?limit=20     ids
-  GET    ${url}/__emulator/users/<id>         the whole truth about a user
-  GET    ${url}/__emulator/users/<id>/tokens  what the user holds when signed in
-  POST   ${url}/__emulator/kinde/<action>     body: JSON array of arguments
-  GET    ${url}/__emulator/webhooks           POST {"url": ...}; DELETE /<id>
-  GET    ${url}/__emulator/deliveries         POST /<event id>/redeliver
-  GET    ${url}/__emulator/faults             POST a fault; DELETE all; DELETE /<id>
-  POST   ${url}/__emulator/keys/rotate        {"keepOld": true} leaves the old key in the set
-  GET    ${url}/__emulator/scopes             POST {"scopes": [...]}: what new access tokens open
-  POST   ${url}/__emulator/sign               {"payload": ..., "header": ...}
-  GET    ${url}/__emulator/stats              POST /reset
+Control API
+  GET    ${url}/__emulator                    summary of the state
+  GET    ${url}/__emulator/users?limit=20     user ids
+  GET    ${url}/__emulator/users/<id>         complete state of a user
+  GET    ${url}/__emulator/users/<id>/tokens  access token and ID token of a user
+  POST   ${url}/__emulator/kinde/<action>     run an action; body: JSON array of arguments
+  GET    ${url}/__emulator/webhooks           POST {"url": ...}: register; DELETE /<id>: remove
+  GET    ${url}/__emulator/deliveries         POST /<event id>/redeliver: deliver again
+  GET    ${url}/__emulator/faults             POST: set a fault; DELETE: clear; DELETE /<id>: remove
+  GET    ${url}/__emulator/keys               POST /rotate {"keepOld": true}: keep the old key in the set
+  GET    ${url}/__emulator/scopes             POST {"scopes": [...]}: set the scopes of new tokens
+  POST   ${url}/__emulator/sign               sign a JWT: {"payload": ..., "header": ...}
+  GET    ${url}/__emulator/stats              POST /reset: reset the counters
 
 Actions
   ${actions.join(", ")}

@@ -2,7 +2,6 @@ import type { HttpBindings } from "@hono/node-server";
 import type { Hono } from "hono";
 import { z } from "zod";
 import { SCOPES } from "../auth/scopes.ts";
-import { EmulatorError } from "../emulator-error.ts";
 import type { Faults } from "../faults/faults.ts";
 import type { EmulatorContext } from "../http/pipeline.ts";
 import { BadRequest, failureOf, json, type Reply } from "../http/reply.ts";
@@ -27,7 +26,7 @@ const signBody = z.object({ payload: z.unknown(), header: z.record(z.string(), z
 
 type Handle = (context: EmulatorContext) => Reply | Promise<Reply>;
 
-/** The control API: everything the emulator can be told in-process, over HTTP. */
+/** Mounts the control API, which exposes the `Emulator` interface over HTTP. */
 export function mountControl(app: Hono<{ Bindings: HttpBindings }>, emulator: Emulator, faults: Faults): void {
   const on = (method: string, path: string, handle: Handle) =>
     app.on(method, BASE + path, async (context) => send(await answered(handle, context)));
@@ -77,7 +76,10 @@ function mountKinde(on: On, emulator: Emulator, actions: ReturnType<typeof creat
     const name = context.req.param("action") ?? "";
     const action = actions.get(name);
     if (!action)
-      throw new BadRequest(`There is no action "${name}": ${[...actions.keys()].join(", ")}.`, "invalid_action");
+      throw new BadRequest(
+        `Unknown action "${name}". Use one of: ${[...actions.keys()].join(", ")}.`,
+        "invalid_action",
+      );
     return json({ result: action(await bodyOf(context)) ?? null });
   });
 }
@@ -134,12 +136,13 @@ async function answered(handle: Handle, context: EmulatorContext): Promise<Reply
   try {
     return await handle(context);
   } catch (error) {
-    if (error instanceof EmulatorError) return failureOf(error);
+    const reply = failureOf(error);
+    if (reply) return reply;
     throw error;
   }
 }
 
-/** No body counts as an empty object: `curl -X POST` alone should do. */
+/** Parses the JSON body. An empty body is undefined, so that `curl -X POST` works without `-d`. */
 async function bodyOf(context: EmulatorContext): Promise<unknown> {
   const text = await context.req.text();
   if (text.trim() === "") return undefined;

@@ -1,8 +1,7 @@
 import type { ActiveFault, Duration, Fault } from "../fault-types.ts";
 import { createRandom } from "../state/random.ts";
-import { matcher } from "./path-pattern.ts";
 
-/** Where a fault may strike: the call or delivery at hand. */
+/** The call or delivery that a fault could affect. */
 export interface Target {
   path?: string;
   method?: string;
@@ -13,10 +12,12 @@ export interface Target {
 export type Kind = Fault["kind"];
 export type FaultOf<K extends Kind> = Extract<Fault, { kind: K }>;
 
-/** A fault that struck. `memory` is one object for the fault's whole life; `draw` turns a duration into milliseconds. */
+/** A fault that applies to a target. */
 export interface Strike<K extends Kind> {
   fault: FaultOf<K>;
+  /** State of the fault, shared by all its strikes. */
   memory: Map<string, number>;
+  /** Returns a duration in milliseconds, drawn from the range if there is one. */
   draw(duration: Duration): number;
   random(): number;
 }
@@ -26,12 +27,12 @@ export interface Faults {
   remove(id: string): boolean;
   clear(): void;
   list(): ActiveFault[];
-  /** The first fault of this kind that strikes the target, its count and chance spent. */
+  /** Returns the first fault of this kind that strikes the target. Draws its probability and counts the strike. */
   strike<K extends Kind>(kind: K, target: Target): Strike<K> | undefined;
-  /** All faults of this kind that cover the target, nothing spent: for limiters, which decide by themselves. */
+  /** Returns all faults of this kind whose scope includes the target. Counts nothing: limiters decide for themselves. */
   covering<K extends Kind>(kind: K, target: Target): Strike<K>[];
-  /** Spends one strike of a fault found by `covering`. */
-  spend(fault: Fault): void;
+  /** Counts one strike of a fault returned by `covering`. */
+  recordStrike(fault: Fault): void;
 }
 
 interface Entry extends ActiveFault {
@@ -56,7 +57,7 @@ export function createFaults(onChange: (action: "set" | "removed", kind: Kind) =
     for (const [id, entry] of entries) if (performance.now() >= entry.until) remove(id);
     return [...entries.values()];
   };
-  const spendEntry = (entry: Entry) => {
+  const countStrike = (entry: Entry) => {
     entry.struck += 1;
     if (entry.fault.count !== undefined && entry.struck >= entry.fault.count) remove(entry.id);
   };
@@ -78,15 +79,15 @@ export function createFaults(onChange: (action: "set" | "removed", kind: Kind) =
       for (const entry of live()) {
         const strike = strikeOf(kind, entry, target);
         if (!strike || entry.random() >= (entry.fault.probability ?? 1)) continue;
-        spendEntry(entry);
+        countStrike(entry);
         return strike;
       }
       return undefined;
     },
     covering: (kind, target) =>
       entries.size === 0 ? [] : live().flatMap((entry) => strikeOf(kind, entry, target) ?? []),
-    spend: (fault) => {
-      for (const entry of entries.values()) if (entry.fault === fault) return spendEntry(entry);
+    recordStrike: (fault) => {
+      for (const entry of entries.values()) if (entry.fault === fault) return countStrike(entry);
     },
   };
 }
@@ -100,7 +101,7 @@ function newEntry(id: string, fault: Fault): Entry {
     until: performance.now() + (fault.forMs ?? Number.POSITIVE_INFINITY),
     random: createRandom(fault.seed ?? 1),
     memory: new Map(),
-    matches: matcher(path ?? "/api/v1/**"),
+    matches: pathMatcher(path ?? "/api/v1/**"),
   };
 }
 
@@ -119,4 +120,18 @@ function covers({ fault, matches }: Entry, target: Target): boolean {
   if ("method" in fault && fault.method !== undefined && fault.method.toUpperCase() !== target.method) return false;
   if ("eventTypes" in fault && fault.eventTypes && !fault.eventTypes.includes(target.eventType ?? "")) return false;
   return target.path === undefined || matches(target.path);
+}
+
+/** `*`, `{name}` and `:name` match one segment, `**` any number. */
+function pathMatcher(pattern: string): (path: string) => boolean {
+  const source = pattern
+    .split("/")
+    .map((segment) => {
+      if (segment === "**") return ".*";
+      if (segment === "*" || /^(?:\{.+\}|:.+)$/.test(segment)) return "[^/]+";
+      return segment.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replaceAll("*", "[^/]*");
+    })
+    .join("/");
+  const expression = new RegExp(`^${source}$`);
+  return (path) => expression.test(path);
 }

@@ -1,23 +1,23 @@
 import { type Reply, tooMany } from "../http/reply.ts";
 import type { Faults, Strike, Target } from "./faults.ts";
 
-/** Refused with a 429, or let in until `leave`. */
+/** Either a 429 answer, or an admitted call that must call `leave` when it ends. */
 export type Admission = { refusal: Reply } | { leave: () => void };
 
-/** The rate and concurrency limiters, and the 429 that comes whatever the load. */
+/** Applies `too_many_requests`, the rate limiters and the concurrency limiters. */
 export function admit(faults: Faults, target: Target): Admission {
   const forced = faults.strike("too_many_requests", target);
   if (forced) return { refusal: tooMany(forced.fault.resetSeconds ?? 1) };
   for (const strike of faults.covering("rate_limit", target)) {
     const resetMs = waitOf(strike);
     if (resetMs === 0) continue;
-    faults.spend(strike.fault);
+    faults.recordStrike(strike.fault);
     return { refusal: tooMany(resetMs / 1000) };
   }
-  return admitAtOnce(faults, target);
+  return admitConcurrent(faults, target);
 }
 
-/** Milliseconds until the window reopens; 0 with one call of it taken when there is room. */
+/** Takes a call from the window and returns 0, or returns the milliseconds until the next window. */
 function waitOf({ fault, memory }: Strike<"rate_limit">): number {
   const now = performance.now();
   const opened = memory.get("opened");
@@ -30,18 +30,18 @@ function waitOf({ fault, memory }: Strike<"rate_limit">): number {
   return 0;
 }
 
-function admitAtOnce(faults: Faults, target: Target): Admission {
+function admitConcurrent(faults: Faults, target: Target): Admission {
   const limits = faults.covering("concurrency_limit", target);
-  const inHand = ({ memory }: Strike<"concurrency_limit">) => memory.get("inHand") ?? 0;
-  const full = limits.find((strike) => inHand(strike) >= strike.fault.max);
+  const inFlight = ({ memory }: Strike<"concurrency_limit">) => memory.get("inFlight") ?? 0;
+  const full = limits.find((strike) => inFlight(strike) >= strike.fault.max);
   if (full) {
-    faults.spend(full.fault);
+    faults.recordStrike(full.fault);
     return { refusal: tooMany(full.fault.resetSeconds ?? 1) };
   }
-  for (const strike of limits) strike.memory.set("inHand", inHand(strike) + 1);
+  for (const strike of limits) strike.memory.set("inFlight", inFlight(strike) + 1);
   return {
     leave: () => {
-      for (const strike of limits) strike.memory.set("inHand", inHand(strike) - 1);
+      for (const strike of limits) strike.memory.set("inFlight", inFlight(strike) - 1);
     },
   };
 }

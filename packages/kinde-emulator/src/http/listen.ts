@@ -4,11 +4,11 @@ import { EmulatorError } from "../emulator-error.ts";
 
 export interface Listening {
   port: number;
-  /** Destroys every socket. */
+  /** Stops listening and destroys all sockets. */
   close(): Promise<void>;
 }
 
-/** Serves `app`; rejects when the port is taken. */
+/** Serves `app`. Rejects with Node's error, such as `EADDRINUSE`, if the address is not available. */
 export async function listen(app: Hono<{ Bindings: HttpBindings }>, host: string, port: number): Promise<Listening> {
   const server = createAdaptorServer({ fetch: app.fetch });
   await new Promise<void>((resolve, reject) => {
@@ -17,7 +17,7 @@ export async function listen(app: Hono<{ Bindings: HttpBindings }>, host: string
   });
   const address = server.address();
   if (address === null || typeof address === "string")
-    throw new EmulatorError("emulator_no_port", "The emulator did not get a TCP port.");
+    throw new EmulatorError("emulator_no_port", "The server was not assigned a TCP port.");
   return {
     port: address.port,
     close: () =>

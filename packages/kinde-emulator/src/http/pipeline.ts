@@ -16,16 +16,16 @@ export interface PipelineDeps {
   faults: Faults;
   counter: Counter;
   onEvent: (entry: LogEntry) => void;
-  /** Aborted when the emulator closes. */
+  /** Aborts when the emulator closes. */
   closing: AbortSignal;
 }
 
 export interface PipelineRoute {
   method: string;
-  /** With `{name}` for parameters. */
+  /** Path pattern with `{name}` for parameters. */
   route: string;
   handle: (context: EmulatorContext, target: Target) => Reply | Promise<Reply>;
-  /** Faults of this route alone. */
+  /** Faults specific to this route. */
   interrupt?: () => Interrupt | undefined;
 }
 
@@ -34,16 +34,16 @@ interface Outcome {
   response: Response;
 }
 
-/** Wraps a route's handler: counts the call, lets faults and limits have their say, and puts the answer on the wire. */
+/** Wraps route handlers: counts the call, applies limits and faults, and sends the answer. */
 export function createPipeline({ faults, counter, onEvent, closing }: PipelineDeps) {
   const wait = async (target: Target, when: "before" | "after") => {
     const latency = faults.covering("latency", target).find(({ fault }) => (fault.when ?? "before") === when);
     if (!latency || latency.random() >= (latency.fault.probability ?? 1)) return;
-    faults.spend(latency.fault);
+    faults.recordStrike(latency.fault);
     await sleep(latency.draw(latency.fault.ms), undefined, { signal: closing }).catch(() => undefined);
   };
 
-  const carryOut = async (route: PipelineRoute, context: EmulatorContext, target: Target): Promise<Outcome> => {
+  const handle = async (route: PipelineRoute, context: EmulatorContext, target: Target): Promise<Outcome> => {
     await wait(target, "before");
     const interrupt = route.interrupt?.() ?? interruptOf(faults, target);
     if (interrupt) return interrupted(interrupt, context);
@@ -62,7 +62,7 @@ export function createPipeline({ faults, counter, onEvent, closing }: PipelineDe
       const admission = admit(faults, target);
       let outcome: Outcome = { status: "reset", response: new Response() };
       try {
-        outcome = "refusal" in admission ? replied(admission.refusal) : await carryOut(route, context, target);
+        outcome = "refusal" in admission ? replied(admission.refusal) : await handle(route, context, target);
       } finally {
         if ("leave" in admission) admission.leave();
         const { method, status, ms } = end(target.user ?? null, outcome.status);
@@ -84,11 +84,11 @@ async function answer(route: PipelineRoute, context: EmulatorContext, target: Ta
   try {
     return await route.handle(context, target);
   } catch (error) {
-    if (!(error instanceof EmulatorError)) {
-      return failure(500, "INTERNAL_ERROR", error instanceof Error ? error.message : "Unexpected.");
-    }
-    const other = error.code === "unknown_user" ? faults.strike("unknown_user", target) : undefined;
-    return other ? failure(other.fault.status, "USER_NOT_FOUND", error.message) : failureOf(error);
+    const reply = failureOf(error);
+    if (!reply) return failure(500, "INTERNAL_ERROR", error instanceof Error ? error.message : String(error));
+    if (!(error instanceof EmulatorError && error.code === "unknown_user")) return reply;
+    const strike = faults.strike("unknown_user", target);
+    return strike ? failure(strike.fault.status, "USER_NOT_FOUND", error.message) : reply;
   }
 }
 

@@ -1,6 +1,6 @@
 import { EmulatorError } from "../emulator-error.ts";
 
-/** An answer, before it is put on the wire whole, mangled or not at all. */
+/** An answer that has not been sent yet, so faults can still corrupt or replace it. */
 export interface Reply {
   status: number;
   body: string;
@@ -15,26 +15,31 @@ export const json = (body: unknown, status = 200, headers: Record<string, string
   headers: { ...JSON_TYPE, ...headers },
 });
 
-/** Kinde's success without more: `{ code, message }` and what belongs to it. */
-export const ok = (more: Record<string, unknown> = {}, status = 200): Reply =>
-  json({ code: "OK", message: "Success", ...more }, status);
+/** Kinde's success format: `code`, `message` and the given fields. */
+export const ok = (fields: Record<string, unknown> = {}, status = 200): Reply =>
+  json({ code: "OK", message: "Success", ...fields }, status);
 
-/** Kinde's error shape. */
+/** Kinde's error format. */
 export const failure = (status: number, code: string, message: string, headers: Record<string, string> = {}): Reply =>
   json({ errors: [{ code, message }] }, status, headers);
 
 export const tooMany = (resetSeconds: number): Reply =>
   failure(429, "TOO_MANY_REQUESTS", "Too many requests.", { "ratelimit-reset": String(Math.ceil(resetSeconds)) });
 
-/** A request that cannot be understood: 400. */
-export class BadRequest extends EmulatorError {
+/** A malformed request, answered with 400. */
+export class BadRequest extends Error {
+  readonly code: string;
+
   constructor(message: string, code = "invalid_request") {
-    super(code, message);
+    super(message);
+    this.name = new.target.name;
+    this.code = code;
   }
 }
 
-/** Errors of actions as answers: what is unknown is 404, the rest 400. */
-export function failureOf(error: EmulatorError): Reply {
+/** Returns the answer for a rejected request: 404 if something is unknown, otherwise 400. Undefined for other errors. */
+export function failureOf(error: unknown): Reply | undefined {
+  if (!(error instanceof EmulatorError || error instanceof BadRequest)) return undefined;
   const status = error.code.startsWith("unknown_") ? 404 : 400;
   return failure(status, error.code.toUpperCase(), error.message);
 }

@@ -3,7 +3,7 @@ import type { CallLog, Stats } from "../types.ts";
 
 const KEPT = 1000;
 
-/** Counts calls as they come and go. */
+/** Counts calls. `begin` returns the function to call when the call ends. */
 export interface Counter {
   begin(method: string, route: string): (user: string | null, status: CallLog["status"]) => CallLog;
 }
@@ -16,7 +16,7 @@ export function createStats(
   let recent: CallLog[] = [];
   let total = 0;
   let tooMany = 0;
-  let inHand = 0;
+  let inFlight = 0;
   let maxConcurrent = 0;
 
   const stats: Stats = {
@@ -42,7 +42,7 @@ export function createStats(
       calls = {};
       recent = [];
       total = tooMany = 0;
-      maxConcurrent = inHand;
+      maxConcurrent = inFlight;
       tokens.reset();
     },
   };
@@ -52,11 +52,11 @@ export function createStats(
     calls[name] = (calls[name] ?? 0) + 1;
     if (isApi) {
       total += 1;
-      inHand += 1;
-      maxConcurrent = Math.max(maxConcurrent, inHand);
+      inFlight += 1;
+      maxConcurrent = Math.max(maxConcurrent, inFlight);
     }
     return (user, status) => {
-      if (isApi) inHand -= 1;
+      if (isApi) inFlight -= 1;
       if (isApi && status === 429) tooMany += 1;
       const entry = { at, method, route, user, status, ms: Math.round(performance.now() - started) };
       recent.push(entry);

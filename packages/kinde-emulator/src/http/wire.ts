@@ -6,19 +6,19 @@ type Wire = Pick<HttpBindings, "incoming" | "outgoing">;
 
 export const send = ({ status, body, headers }: Reply): Response => new Response(body, { status, headers });
 
-/** Never answers; over when the client goes away. */
+/** Sends nothing; resolves once the client disconnects. */
 export async function hang({ outgoing }: Wire): Promise<Response> {
   if (!outgoing.destroyed) await new Promise<void>((resolve) => outgoing.once("close", resolve));
   return RESPONSE_ALREADY_SENT;
 }
 
-/** Resets the connection without a word. */
+/** Resets the TCP connection. */
 export function reset({ incoming }: Wire): Response {
   incoming.socket.resetAndDestroy();
   return RESPONSE_ALREADY_SENT;
 }
 
-/** Announces the whole body, sends half of it, and ends the connection. */
+/** Declares the full content length, sends half of the body and closes the connection. */
 export async function truncate({ outgoing }: Wire, { status, body, headers }: Reply): Promise<Response> {
   const bytes = Buffer.from(body);
   outgoing.writeHead(status, { ...headers, "content-length": bytes.length });

@@ -9,7 +9,7 @@ import { toTruth } from "./truth.ts";
 import { createUserActions } from "./users.ts";
 import type { World } from "./world.ts";
 
-/** Everything that can be done in Kinde, by one who counts as `source` in the events. */
+/** Creates all actions. `source` is the origin their events name. */
 export function createKindeActions(world: World, source: EventSource, emit: KindeActions["emit"]): KindeActions {
   const permissions = createPermissionActions(world, source);
   return {

@@ -1,4 +1,5 @@
-import { customerIdOf, newId } from "../state/random-id.ts";
+import { newId } from "../state/random.ts";
+import { customerIdOf } from "../state/user-ids.ts";
 import type { Agreement } from "../state/user-state.ts";
 import type { EventSource, KindeActions } from "../types.ts";
 import { userOf, type World } from "./world.ts";
@@ -7,9 +8,9 @@ type BillingActions = Pick<KindeActions, "assignPlan" | "changePlan" | "cancelPl
 
 const YEAR_MS = 365 * 86_400_000;
 
-/** Plans and agreements. Kinde documents the names of these events, not their payloads: the least is sent. */
+/** Plans and agreements. Kinde documents the names of these events but not their payloads, so payloads are minimal. */
 export function createBillingActions(world: World, source: EventSource): BillingActions {
-  const agree = (planCode: string): Agreement => ({
+  const newAgreement = (planCode: string): Agreement => ({
     id: newId.agreement(),
     planCode,
     expiresOn: new Date(Date.parse(world.timestamp()) + YEAR_MS).toISOString(),
@@ -21,25 +22,29 @@ export function createBillingActions(world: World, source: EventSource): Billing
     world.users.put({ ...user, billing: { customerId, agreements: agreements(user.billing?.agreements ?? []) } });
     return { customer: { customer_id: customerId }, user: { id } };
   };
-  const agreed = ({ id, planCode }: Agreement) => ({ agreement: { id, plan_code: planCode } });
+  const agreementPayload = ({ id, planCode }: Agreement) => ({ agreement: { id, plan_code: planCode } });
 
   return {
     assignPlan: (id, planCode) => {
-      const agreement = agree(planCode);
-      const whose = save(id, (before) => [...before, agreement]);
-      world.fire("customer.agreement_created", { ...whose, ...agreed(agreement) }, source);
-      world.fire("customer.plan_assigned", { ...whose, plan: { code: planCode } }, source);
+      const agreement = newAgreement(planCode);
+      const subject = save(id, (before) => [...before, agreement]);
+      world.fire("customer.agreement_created", { ...subject, ...agreementPayload(agreement) }, source);
+      world.fire("customer.plan_assigned", { ...subject, plan: { code: planCode } }, source);
     },
     changePlan: (id, planCode) => {
-      const agreement = agree(planCode);
-      const whose = save(id, () => [agreement]);
-      world.fire("customer.plan_changed", { ...whose, ...agreed(agreement), plan: { code: planCode } }, source);
+      const agreement = newAgreement(planCode);
+      const subject = save(id, () => [agreement]);
+      world.fire(
+        "customer.plan_changed",
+        { ...subject, ...agreementPayload(agreement), plan: { code: planCode } },
+        source,
+      );
     },
     cancelPlan: (id) => {
       const ended = userOf(world, id).billing?.agreements ?? [];
-      const whose = save(id, () => []);
+      const subject = save(id, () => []);
       for (const agreement of ended)
-        world.fire("customer.agreement_cancelled", { ...whose, ...agreed(agreement) }, source);
+        world.fire("customer.agreement_cancelled", { ...subject, ...agreementPayload(agreement) }, source);
     },
   };
 }

@@ -13,7 +13,7 @@ interface Grant {
   permissions?: readonly string[];
 }
 
-/** Who belongs where, with which roles and permissions: each change fires `user.updated`. */
+/** Memberships with their roles and permissions. Every change fires `user.updated`. */
 export function createMembershipActions(world: World, source: EventSource): MembershipActions {
   const save = (user: UserState, memberships: readonly Membership[]) => {
     const changed = { ...user, memberships };
@@ -56,7 +56,7 @@ export function createMembershipActions(world: World, source: EventSource): Memb
   };
 }
 
-/** A membership by keys; what `grant` leaves out stays as it was. */
+/** Builds a membership from keys. Roles and permissions that `grant` omits are taken from `before`. */
 export function membershipFor(world: World, code: string, grant: Grant, before?: Membership): Membership {
   return {
     code: organizationOf(world, code).code,

@@ -1,5 +1,5 @@
 import { EmulatorError } from "../emulator-error.ts";
-import { newId } from "../state/random-id.ts";
+import { newId } from "../state/random.ts";
 import type { Org } from "../truth-types.ts";
 import type { EventSource, KindeActions } from "../types.ts";
 import { organizationPayload } from "./payloads.ts";
@@ -10,14 +10,15 @@ type OrganizationActions = Pick<
   "organizations" | "createOrganization" | "updateOrganization" | "deleteOrganization"
 >;
 
-/** Organizations; members are told nothing when theirs goes. */
+/** Organizations. Deleting one fires no event for its members. */
 export function createOrganizationActions(world: World, source: EventSource): OrganizationActions {
   const { organizations } = world.catalogue;
   return {
     organizations: () => [...organizations.values()],
     createOrganization: (input = {}) => {
       const code = input.code ?? newId.organization();
-      if (organizations.has(code)) throw new EmulatorError("organization_already_exists", `${code} exists already.`);
+      if (organizations.has(code))
+        throw new EmulatorError("organization_already_exists", `Organization "${code}" already exists.`);
       const org: Org = {
         code,
         name: input.name ?? `Organization ${code.slice(4)}`,

@@ -1,5 +1,4 @@
-import type { Catalogue } from "../state/catalogue.ts";
-import type { RoleState } from "../state/role-state.ts";
+import type { Catalogue, RoleState } from "../state/catalogue.ts";
 import type { Membership, UserState } from "../state/user-state.ts";
 import type { Org, Permission } from "../truth-types.ts";
 import { membershipsOf, permissionsOf, rolesOf } from "./truth.ts";
@@ -7,7 +6,7 @@ import { membershipsOf, permissionsOf, rolesOf } from "./truth.ts";
 const idAndKey = ({ id, key }: { id: string; key: string }) => ({ id, key });
 const orNull = <T>(list: T[]): T[] | null => (list.length === 0 ? null : list);
 
-/** `data` of `user.created` and `user.updated`: account and organizations, never properties. */
+/** `data` of `user.created` and `user.updated`: account and organizations, but no properties. */
 export function userPayload(catalogue: Catalogue, user: UserState): Record<string, unknown> {
   return {
     user: {

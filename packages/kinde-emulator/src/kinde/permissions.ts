@@ -1,6 +1,6 @@
 import { EmulatorError } from "../emulator-error.ts";
 import { find } from "../state/catalogue.ts";
-import { newId } from "../state/random-id.ts";
+import { newId } from "../state/random.ts";
 import type { EventSource, KindeActions } from "../types.ts";
 import { permissionPayload } from "./payloads.ts";
 import { permissionByKey, type World } from "./world.ts";
@@ -10,14 +10,14 @@ type PermissionActions = Pick<
   "permissions" | "createPermission" | "updatePermission" | "deletePermission"
 >;
 
-/** Permissions: a change fires `permission.*` once, and nothing for the users who hold it. */
+/** Permissions. A change fires one `permission.*` event, and nothing for the users who hold the permission. */
 export function createPermissionActions(world: World, source: EventSource): PermissionActions {
   const { permissions } = world.catalogue;
   return {
     permissions: () => [...permissions.values()],
     createPermission: (key, name = key, description = "") => {
       if (find(permissions, (permission) => permission.key === key))
-        throw new EmulatorError("permission_already_exists", `There is a permission "${key}" already.`);
+        throw new EmulatorError("permission_already_exists", `Permission "${key}" already exists.`);
       const permission = { id: newId.permission(), key, name, description };
       permissions.set(permission.id, permission);
       world.fire("permission.created", permissionPayload(permission), source);

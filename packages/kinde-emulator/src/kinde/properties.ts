@@ -1,9 +1,9 @@
 import { EmulatorError } from "../emulator-error.ts";
-import { newId } from "../state/random-id.ts";
+import { newId } from "../state/random.ts";
 import type { KindeActions } from "../types.ts";
 import { userOf, type World } from "./world.ts";
 
-/** Properties of users: no change of them fires any event. */
+/** User properties. Changes fire no event, as in Kinde. */
 export function createPropertyActions(world: World): Pick<KindeActions, "setProperties" | "createProperty"> {
   return {
     setProperties: (id, properties) => {
@@ -12,7 +12,7 @@ export function createPropertyActions(world: World): Pick<KindeActions, "setProp
     },
     createProperty: (key, definition = {}) => {
       if (world.catalogue.properties.has(key))
-        throw new EmulatorError("property_already_exists", `There is a property "${key}" already.`);
+        throw new EmulatorError("property_already_exists", `Property "${key}" already exists.`);
       const property = {
         id: newId.property(),
         key,
@@ -29,7 +29,11 @@ export function createPropertyActions(world: World): Pick<KindeActions, "setProp
   };
 }
 
-/** `before` with `changes` made; a key nobody defined for users is refused. */
+/**
+ * Applies `changes` to `before`.
+ *
+ * @throws EmulatorError `invalid_property` if a key is not defined as a user property
+ */
 export function definedProperties(
   world: World,
   before: Readonly<Record<string, string>>,
@@ -38,7 +42,7 @@ export function definedProperties(
   const after = new Map(Object.entries(before));
   for (const [key, value] of Object.entries(changes)) {
     if (world.catalogue.properties.get(key)?.context !== "usr")
-      throw new EmulatorError("invalid_property", `No user property "${key}" is defined; create it first.`);
+      throw new EmulatorError("invalid_property", `User property "${key}" is not defined. Create it first.`);
     if (value === null) after.delete(key);
     else after.set(key, value);
   }

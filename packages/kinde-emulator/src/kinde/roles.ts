@@ -1,6 +1,6 @@
 import { EmulatorError } from "../emulator-error.ts";
 import { find } from "../state/catalogue.ts";
-import { newId } from "../state/random-id.ts";
+import { newId } from "../state/random.ts";
 import type { EventSource, KindeActions } from "../types.ts";
 import { rolePayload } from "./payloads.ts";
 import { toRole } from "./truth.ts";
@@ -8,7 +8,7 @@ import { permissionByKey, roleByKey, type World } from "./world.ts";
 
 type RoleActions = Pick<KindeActions, "roles" | "createRole" | "updateRole" | "deleteRole">;
 
-/** Roles: a change fires `role.*` once, and nothing for the users who hold the role. */
+/** Roles. A change fires one `role.*` event, and nothing for the users who hold the role. */
 export function createRoleActions(
   world: World,
   source: EventSource,
@@ -19,7 +19,7 @@ export function createRoleActions(
     roles: () => [...roles.values()].map((role) => toRole(world.catalogue, role)),
     createRole: (key, permissionKeys = [], details = {}) => {
       if (find(roles, (role) => role.key === key))
-        throw new EmulatorError("role_already_exists", `There is a role "${key}" already.`);
+        throw new EmulatorError("role_already_exists", `Role "${key}" already exists.`);
       const permissionIds = permissionKeys.map(
         (name) => (find(permissions, (permission) => permission.key === name) ?? createPermission(name)).id,
       );

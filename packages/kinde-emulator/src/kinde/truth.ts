@@ -1,13 +1,12 @@
-import type { Catalogue } from "../state/catalogue.ts";
-import type { RoleState } from "../state/role-state.ts";
+import type { Catalogue, RoleState } from "../state/catalogue.ts";
 import type { Agreement, Membership, UserState } from "../state/user-state.ts";
 import type { Permission, Role, TruthAgreement, TruthMembership, TruthUser } from "../truth-types.ts";
 
-/** Roles a membership holds, those deleted since left out. */
+/** Returns the roles of a membership that still exist. */
 export const rolesOf = (catalogue: Catalogue, membership: Membership): RoleState[] =>
   membership.roleIds.flatMap((id) => catalogue.roles.get(id) ?? []);
 
-/** Permissions in force: given directly or by a role, sorted by key. */
+/** Returns the effective permissions, direct or through a role, sorted by key. */
 export function permissionsOf(catalogue: Catalogue, membership: Membership): Permission[] {
   const ids = new Set([
     ...membership.permissionIds,
@@ -18,11 +17,11 @@ export function permissionsOf(catalogue: Catalogue, membership: Membership): Per
     .sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
 }
 
-/** Memberships in organizations that still exist. */
+/** Returns memberships in organizations that still exist. */
 export const membershipsOf = (catalogue: Catalogue, user: UserState): Membership[] =>
   user.memberships.filter(({ code }) => catalogue.organizations.has(code));
 
-/** A plain loop: this runs once for every user of every search. */
+/** Returns the codes of the user's organizations that still exist. A plain loop: a search runs it for every user. */
 export function organizationCodes({ organizations }: Catalogue, { memberships }: UserState): string[] {
   const codes: string[] = [];
   for (const { code } of memberships) if (organizations.has(code)) codes.push(code);
@@ -52,7 +51,7 @@ const toMembership = (catalogue: Catalogue, membership: Membership): TruthMember
   directPermissions: membership.permissionIds.flatMap((id) => catalogue.permissions.get(id)?.key ?? []),
 });
 
-/** The agreement with what its plan grants. */
+/** Adds the entitlements of the agreement's plan. */
 export const toAgreement = (agreement: Agreement): TruthAgreement => ({
   ...agreement,
   entitlements: [

@@ -1,7 +1,6 @@
 import { EmulatorError } from "../emulator-error.ts";
-import { FIRST_NAMES, LAST_NAMES } from "../state/names.ts";
-import { mix } from "../state/random.ts";
-import { newId } from "../state/random-id.ts";
+import { FIRST_NAMES, LAST_NAMES } from "../state/population.ts";
+import { mix, newId } from "../state/random.ts";
 import type { UserState } from "../state/user-state.ts";
 import type { UserInput } from "../truth-types.ts";
 import type { EventSource, KindeActions } from "../types.ts";
@@ -16,11 +15,11 @@ type UserActions = Pick<
   "createUser" | "importUsers" | "updateUser" | "suspendUser" | "deleteUser" | "signIn"
 >;
 
-/** Making, changing and deleting users. */
+/** Creates, changes, deletes and signs in users. */
 export function createUserActions(world: World, source: EventSource): UserActions {
   const add = (input: UserInput): UserState => {
     const user = newUser(world, input);
-    refuseTwins(world, user);
+    rejectDuplicate(world, user);
     world.users.put(user);
     return user;
   };
@@ -85,7 +84,7 @@ function newUser(world: World, input: UserInput): UserState {
   });
 }
 
-/** E-mail, username and phone are identities too: they follow the account, whatever else is kept. */
+/** Derives the email, username and phone identities from the account and keeps all others. */
 function withIdentities(user: UserState): UserState {
   const own = [
     ["email", user.email],
@@ -97,10 +96,13 @@ function withIdentities(user: UserState): UserState {
   return { ...user, identities: [...named, ...kept] };
 }
 
-function refuseTwins(world: World, user: UserState): void {
-  const twin =
+function rejectDuplicate(world: World, user: UserState): void {
+  const existing =
     world.users.get(user.id) ??
     user.identities.map(({ identity }) => world.users.findByIdentity(identity)).find(Boolean);
-  if (twin)
-    throw new EmulatorError("user_already_exists", `The user ${twin.id} has this id, e-mail, phone or username.`);
+  if (existing)
+    throw new EmulatorError(
+      "user_already_exists",
+      `User ${existing.id} already has this id, email, phone or username.`,
+    );
 }

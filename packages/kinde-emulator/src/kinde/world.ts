@@ -1,22 +1,22 @@
-import { EmulatorError } from "../emulator-error.ts";
+import { EmulatorError, type Entity } from "../emulator-error.ts";
+import type { RoleState } from "../state/catalogue.ts";
 import { type Catalogue, find } from "../state/catalogue.ts";
-import type { RoleState } from "../state/role-state.ts";
 import type { UserState } from "../state/user-state.ts";
 import type { Users } from "../state/users.ts";
 import type { Org, Permission } from "../truth-types.ts";
 import type { EventSource } from "../types.ts";
 
-/** What every action works on: the state, the clock, and the way out for events. */
+/** The tenant's state, its clock, and `fire` for events: everything actions need. */
 export interface World {
   readonly users: Users;
   readonly catalogue: Catalogue;
-  /** Wall clock as ISO 8601. */
+  /** Returns the current time as ISO 8601. */
   timestamp(): string;
-  /** Fires an event; answers its id. */
+  /** Fires an event and returns its id. */
   fire(type: string, data: Record<string, unknown>, source: EventSource): string;
 }
 
-/** The user, or an error that names what is missing. */
+/** @throws EmulatorError `unknown_user` */
 export function userOf(world: World, id: string): UserState {
   return world.users.get(id) ?? missing("user", id);
 }
@@ -33,7 +33,7 @@ export function permissionByKey(world: World, key: string): Permission {
   return find(world.catalogue.permissions, (permission) => permission.key === key) ?? missing("permission", key);
 }
 
-/** `unknown_<what>`: answered 404 over HTTP. */
-export function missing(what: string, name: string): never {
-  throw new EmulatorError(`unknown_${what}`, `There is no ${what} "${name}" in the emulated Kinde.`);
+/** @throws EmulatorError `unknown_<entity>`, answered with 404 over HTTP */
+export function missing(entity: Entity, name: string): never {
+  throw new EmulatorError(`unknown_${entity}`, `Unknown ${entity}: "${name}".`);
 }

@@ -1,9 +1,14 @@
-import type { Org, Permission, PropertyDefinition } from "../truth-types.ts";
-import type { RoleState } from "./role-state.ts";
-import { seedOrganizations, seedPermissions, seedProperties, seedRoles } from "./seed-catalogue.ts";
+import type { Org, Permission, PropertyDefinition, Role } from "../truth-types.ts";
+import { mix } from "./random.ts";
 
-/** Everything a tenant has besides users. */
+/** A role as stored. It references permissions by id, so renaming a key changes no role. */
+export interface RoleState extends Omit<Role, "permissions"> {
+  permissionIds: string[];
+}
+
+/** The tenant's organizations, roles, permissions and property definitions. */
 export interface Catalogue {
+  /** By code. */
   organizations: Map<string, Org>;
   /** By id. */
   roles: Map<string, RoleState>;
@@ -13,7 +18,7 @@ export interface Catalogue {
   properties: Map<string, PropertyDefinition>;
 }
 
-/** A tenant without users begins without organizations, roles and permissions; the usual properties are always there. */
+/** Creates the seeded catalogue. A tenant without users has property definitions only. */
 export function createCatalogue(users: number, seed: number): Catalogue {
   const seeded = users > 0;
   return {
@@ -24,8 +29,81 @@ export function createCatalogue(users: number, seed: number): Catalogue {
   };
 }
 
-/** First value of `map` that passes. */
-export function find<T>(map: Map<string, T>, passes: (value: T) => boolean): T | undefined {
-  for (const value of map.values()) if (passes(value)) return value;
+/** Returns the first value of `map` that satisfies `matches`. */
+export function find<T>(map: Map<string, T>, matches: (value: T) => boolean): T | undefined {
+  for (const value of map.values()) if (matches(value)) return value;
   return undefined;
 }
+
+const uuid = (kind: number, index: number) =>
+  `0192990${kind}-316d-bb2c-069f-${(0x99dfea4a0000 + index).toString(16).padStart(12, "0")}`;
+
+const PERMISSIONS = [
+  ["admin:access", "Admin access"],
+  ["reports:read", "Read reports"],
+  ["reports:write", "Write reports"],
+  ["reports:export", "Export reports"],
+  ["billing:manage", "Manage billing"],
+] as const;
+
+/** Most common first: the population picks roles by position. */
+const ROLES = [
+  ["member", "Member", ["reports:read"]],
+  ["editor", "Editor", ["reports:read", "reports:write"]],
+  ["admin", "Admin", ["admin:access", "reports:read", "reports:write", "billing:manage"]],
+] as const;
+
+export const seedPermissions = (): Permission[] =>
+  PERMISSIONS.map(([key, name], index) => ({ id: uuid(1, index), key, name, description: name }));
+
+export const seedRoles = (): RoleState[] => {
+  const idOf = new Map<string, string>(seedPermissions().map(({ key, id }) => [key, id]));
+  return ROLES.map(([key, name, permissions], index) => ({
+    id: uuid(2, index),
+    key,
+    name,
+    description: name,
+    isDefaultRole: index === 0,
+    permissionIds: permissions.flatMap((permission) => idOf.get(permission) ?? []),
+  }));
+};
+
+const ORG_NAMES = (
+  "Aurora Beacon Cedar Cobalt Compass Delta Ember Falcon Fern Granite Harbor Helix Indigo Juniper Keystone Lantern " +
+  "Maple Meridian Nimbus Northwind Oak Onyx Orbit Pine Prism Quartz Ridge River Sable Summit Tidal Vertex Willow Zephyr"
+).split(" ");
+
+const ORG_KINDS = "Labs Works Health Foods Energy Media Logistics Studio Bank Robotics".split(" ");
+
+export const seedOrganizations = (users: number, seed: number): Org[] =>
+  Array.from({ length: Math.min(2000, Math.max(3, Math.ceil(users / 50))) }, (_, index) => {
+    const hash = mix(index ^ mix(seed + 77));
+    const name = `${ORG_NAMES[hash % ORG_NAMES.length]} ${ORG_KINDS[(hash >>> 8) % ORG_KINDS.length]} ${index + 1}`;
+    return {
+      code: `org_${hash.toString(16).padStart(8, "0").slice(0, 7)}${index.toString(16).padStart(4, "0")}`,
+      name,
+      handle: name.toLowerCase().replaceAll(" ", "-"),
+      externalId: null,
+      isDefault: index === 0,
+      isAllowRegistrations: index % 3 === 0,
+      createdOn: "2023-01-02T03:04:05.000000+00:00",
+    };
+  });
+
+const property = (index: number, key: string, name: string, isKindeProperty = false): PropertyDefinition => ({
+  id: `prop_0195ac80a14e8d71f42b98e75d3c${index.toString(16).padStart(4, "0")}`,
+  key,
+  name,
+  description: name,
+  isPrivate: false,
+  isKindeProperty,
+  context: "usr",
+});
+
+const seedProperties = (): PropertyDefinition[] => [
+  property(1, "onboarded", "Onboarded"),
+  property(2, "plan_tier", "Plan tier"),
+  property(3, "compliance_region", "Compliance region"),
+  property(4, "kp_usr_job_title", "Job title", true),
+  property(5, "kp_usr_city", "City", true),
+];

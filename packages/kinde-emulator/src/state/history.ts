@@ -8,10 +8,10 @@ interface Change {
   readonly before: UserState | undefined;
 }
 
-/** Remembers for an hour what users were before each change, so that a lagging index can show it. */
+/** Keeps previous states of users for an hour, so that a lagging search can return them. */
 export interface History {
   changed(id: string, before: UserState | undefined): void;
-  /** The first state overwritten since `cutoff` (monotonic ms), if any was. */
+  /** Returns the first state replaced after `cutoff` (`performance.now()`), if any. */
   since(id: string, cutoff: number): { before: UserState | undefined } | undefined;
 }
 

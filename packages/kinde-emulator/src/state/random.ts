@@ -1,4 +1,6 @@
-/** Scrambles 32 bits so that neighbours share nothing. */
+import { randomBytes, randomUUID } from "node:crypto";
+
+/** Hashes 32 bits so that adjacent inputs give unrelated outputs. */
 export function mix(value: number): number {
   let x = value | 0;
   x = Math.imul(x ^ (x >>> 16), 0x85ebca6b);
@@ -6,7 +8,7 @@ export function mix(value: number): number {
   return (x ^ (x >>> 16)) >>> 0;
 }
 
-/** A repeatable stream of numbers in [0, 1). */
+/** Returns a reproducible generator of numbers in [0, 1). */
 export function createRandom(seed: number): () => number {
   let state = mix(seed + 0x9e3779b9);
   return () => {
@@ -15,5 +17,17 @@ export function createRandom(seed: number): () => number {
   };
 }
 
-/** A whole number in [0, below) from a number in [0, 1). */
-export const below = (random: number, limit: number): number => Math.floor(random * limit);
+const hex = (bytes: number) => randomBytes(bytes).toString("hex");
+
+/** Random ids in Kinde's formats. */
+export const newId = {
+  user: () => `kp_${hex(16)}`,
+  organization: () => `org_${hex(6).slice(0, 11)}`,
+  event: () => `event_${hex(16)}`,
+  webhook: () => `webhook_${hex(16)}`,
+  delivery: () => `msg_${hex(14)}`,
+  property: () => `prop_${hex(16)}`,
+  agreement: () => `agreement_${hex(16)}`,
+  role: () => randomUUID(),
+  permission: () => randomUUID(),
+};

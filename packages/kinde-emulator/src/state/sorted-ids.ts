@@ -1,4 +1,4 @@
-/** Ids in order. Sorted when next read, so a hundred thousand imports cost one sort. */
+/** A sorted list of ids. It sorts lazily, so a bulk import costs one sort. */
 export function createSortedIds() {
   const known = new Set<string>();
   let ids: string[] = [];
@@ -18,7 +18,7 @@ export function createSortedIds() {
     has: (id: string) => known.has(id),
     size: () => known.size,
     at: (index: number): string | undefined => sorted()[index],
-    /** Index of the first id that sorts after `id`. */
+    /** Returns the index of the first id that sorts after `id`. */
     firstAfter: (id: string): number => {
       const list = sorted();
       let low = 0;

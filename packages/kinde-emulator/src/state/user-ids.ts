@@ -2,12 +2,12 @@ import { mix } from "./random.ts";
 
 const PREFIX_SPACE = 2 ** 48;
 
-/** Ids of the population: `kp_` and 32 hex, in the order of their indexes, found from the index and back without a map. */
+/** Ids of the population: `kp_` and 32 hexadecimal digits, sorted by index, converted both ways without a map. */
 export interface UserIds {
   readonly size: number;
   idAt(index: number): string;
   indexOf(id: string): number | undefined;
-  /** The first index whose id sorts after `id`. */
+  /** Returns the first index whose id sorts after `id`. */
   firstAfter(id: string): number;
 }
 
@@ -35,7 +35,7 @@ export function createUserIds(size: number, seed: number): UserIds {
       const index = slotOf(id);
       return idAt(index) === id ? index : undefined;
     },
-    // By comparing, not by arithmetic: ids given by hand need not look like ours.
+    // Compares ids instead of computing the slot: an id given by the caller can have any format.
     firstAfter: (id) => {
       let low = 0;
       let high = size;
@@ -48,3 +48,13 @@ export function createUserIds(size: number, seed: number): UserIds {
     },
   };
 }
+
+const CUSTOMER_PREFIX = "customer_";
+
+/** Returns the id of a user's billing customer. {@link userIdOfCustomer} inverts it, so no index is needed. */
+export const customerIdOf = (userId: string): string => CUSTOMER_PREFIX + swapHalves(userId.slice(3));
+
+export const userIdOfCustomer = (customerId: string): string =>
+  `kp_${swapHalves(customerId.slice(CUSTOMER_PREFIX.length))}`;
+
+const swapHalves = (hex: string) => hex.slice(16) + hex.slice(0, 16);

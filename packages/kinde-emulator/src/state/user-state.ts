@@ -1,6 +1,6 @@
 /**
- * One user as held inside: never changed in place, so that an older state can still be shown by a lagging index.
- * Memberships name roles and permissions by id: one deleted from the catalogue vanishes from every user at once.
+ * A user as stored. Immutable: the history keeps references to older states for the lagging search.
+ * Memberships reference roles and permissions by id, so deleting one takes effect for every user at once.
  */
 export interface UserState {
   readonly id: string;

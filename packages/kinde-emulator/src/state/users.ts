@@ -3,17 +3,18 @@ import type { Population } from "./population.ts";
 import { createSortedIds } from "./sorted-ids.ts";
 import type { UserState } from "./user-state.ts";
 
-/** How a list of users is walked: in id order, from behind `after`. */
+/** Options for iterating over users in id order. */
 export interface Walk {
+  /** Starts after this id. */
   after?: string | undefined;
   reverse?: boolean;
-  /** Show users as they were at this moment (monotonic ms). */
+  /** Returns users as they were at this time (`performance.now()`). */
   asOf?: number | undefined;
-  /** Tells of an unchanged user of the population, before it is worked out, whether it is wanted. */
-  wanted?: (index: number) => boolean;
+  /** Returns false to skip an unchanged seeded user, before it is computed. */
+  mayMatch?: (index: number) => boolean;
 }
 
-/** All users: the population by rule, and over it the few that were created, changed or deleted. */
+/** All users: the seeded population and an overlay of created, changed and deleted users. */
 export interface Users {
   readonly count: number;
   get(id: string): UserState | undefined;
@@ -50,10 +51,10 @@ export function createUsers(population: Population): Users {
     return get(id);
   };
 
-  function* walk({ after, reverse = false, asOf, wanted }: Walk = {}): Generator<UserState> {
+  function* walk({ after, reverse = false, asOf, mayMatch }: Walk = {}): Generator<UserState> {
     for (const { id, index } of entries(population, created, after, reverse)) {
       const untouched = index >= 0 && !overlay.has(id);
-      if (untouched && wanted && !wanted(index)) continue;
+      if (untouched && mayMatch && !mayMatch(index)) continue;
       const user = untouched ? population.userAt(index, id) : stateAt(id, asOf);
       if (user) yield user;
     }
@@ -95,7 +96,7 @@ export function createUsers(population: Population): Users {
 
 type Entry = { id: string; index: number };
 
-/** Two sorted lists merged: the population (by index) and the created ids (index -1). */
+/** Merges two sorted lists: the population, by index, and the created ids, with index -1. */
 function* entries(
   population: Population,
   created: ReturnType<typeof createSortedIds>,

@@ -3,11 +3,10 @@ import type { Faults } from "../faults/faults.ts";
 import type { LogEntry } from "../types.ts";
 import type { Job } from "./delivery-log.ts";
 import { userOfEvent } from "./events.ts";
-import { createGate } from "./gate.ts";
 import type { AttemptResult, Poster } from "./post.ts";
 import type { Registry } from "./registry.ts";
 
-const AT_ONCE = 64;
+const MAX_CONCURRENT = 64;
 
 export interface AttemptDeps {
   keys: Keys;
@@ -17,12 +16,9 @@ export interface AttemptDeps {
   onEvent: (entry: LogEntry) => void;
 }
 
-/**
- * One HTTP attempt of a delivery. Signed each time with the key of the moment, so that a retry after a rotation
- * carries the new one; the payload stays the same.
- */
+/** Makes one HTTP attempt. Each attempt is signed again, so a retry after a key rotation uses the new key. */
 export function createAttempts({ keys, faults, registry, poster, onEvent }: AttemptDeps) {
-  const gate = createGate(AT_ONCE);
+  const gate = createGate(MAX_CONCURRENT);
   return (job: Job): Promise<AttemptResult> =>
     gate(async () => {
       const { delivery, event } = job;
@@ -44,4 +40,21 @@ export function createAttempts({ keys, faults, registry, poster, onEvent }: Atte
       });
       return result;
     });
+}
+
+/** Runs at most `limit` tasks concurrently; the others wait. */
+function createGate(limit: number) {
+  let free = limit;
+  const waiting: (() => void)[] = [];
+  return async <T>(work: () => Promise<T>): Promise<T> => {
+    if (free > 0) free -= 1;
+    else await new Promise<void>((resolve) => waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next) next();
+      else free += 1;
+    }
+  };
 }

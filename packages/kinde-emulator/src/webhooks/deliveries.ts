@@ -1,22 +1,42 @@
 import { EmulatorError } from "../emulator-error.ts";
-import { newId } from "../state/random-id.ts";
+import { newId } from "../state/random.ts";
 import type { Delivery, DeliveryState } from "../types.ts";
 import { type AttemptDeps, createAttempts } from "./attempts.ts";
 import { createDeliveryLog, type Job } from "./delivery-log.ts";
 import { createDispatch } from "./dispatch.ts";
 import type { EventPayload } from "./events.ts";
 import type { AttemptResult } from "./post.ts";
-import { DISABLE_AFTER_MS, RETRY_DELAYS_MS } from "./schedule.ts";
 import { createTimers } from "./timers.ts";
 
-/** Events on their way to webhooks. */
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+
+/** Kinde's delays before each retry. */
+const RETRY_DELAYS_MS: readonly number[] = [
+  0,
+  5 * SECOND,
+  30 * SECOND,
+  2 * MINUTE,
+  10 * MINUTE,
+  HOUR,
+  4 * HOUR,
+  12 * HOUR,
+  12 * HOUR,
+  12 * HOUR,
+];
+
+/** A webhook is disabled once every attempt has failed for this long. */
+const DISABLE_AFTER_MS = 72 * HOUR;
+
+/** Delivers events to webhooks, with retries. */
 export interface Deliveries {
   send(event: EventPayload): void;
   list(): Delivery[];
   pending(): number;
   settled(): Promise<void>;
   redeliver(eventId: string): Promise<number>;
-  /** Gives up what was under way to a webhook that is gone. */
+  /** Drops the pending deliveries of a webhook. */
   drop(webhookId: string): void;
   close(): void;
 }
@@ -36,7 +56,7 @@ export function createDeliveries(deps: AttemptDeps & { retryTimeScale: number })
     onEvent({ type: "delivery", eventId: event.event_id, event: event.type, state, attempts: delivery.attempts });
   };
 
-  /** True when the webhook has failed long enough to be switched off. */
+  /** Records a result. Returns true once the webhook has failed long enough to be disabled. */
   const exhausted = (webhookId: string, result: AttemptResult): boolean => {
     if (result === 200) failingSince.delete(webhookId);
     else if (!failingSince.has(webhookId)) failingSince.set(webhookId, performance.now());
@@ -46,7 +66,7 @@ export function createDeliveries(deps: AttemptDeps & { retryTimeScale: number })
 
   const tryOnce = async (job: Job): Promise<AttemptResult> => {
     const { webhookId } = job.delivery;
-    // An attempt in hand is unsettled business even when a duplicate of it was acknowledged first.
+    // Keeps `settled` waiting for this attempt even if a duplicate was acknowledged first.
     const release = log.hold();
     const result = await attempt(job).finally(release);
     if (closed) return result;
@@ -84,7 +104,7 @@ export function createDeliveries(deps: AttemptDeps & { retryTimeScale: number })
   return {
     send: (event) => {
       if (closed) return;
-      const webhooks = registry.wanting(event.type);
+      const webhooks = registry.subscribedTo(event.type);
       onEvent({ type: "event", eventId: event.event_id, event: event.type, webhooks: webhooks.length });
       for (const { id } of webhooks) {
         const job = newJob(event, id);
@@ -97,7 +117,8 @@ export function createDeliveries(deps: AttemptDeps & { retryTimeScale: number })
     settled: log.settled,
     redeliver: async (eventId) => {
       const jobs = log.ofEvent(eventId);
-      if (jobs.length === 0) throw new EmulatorError("unknown_event", `No delivery of ${eventId} is remembered.`);
+      if (jobs.length === 0)
+        throw new EmulatorError("unknown_event", `No delivery of event "${eventId}" is on record.`);
       let last = 0;
       for (const job of jobs) {
         const result = await tryOnce(job);

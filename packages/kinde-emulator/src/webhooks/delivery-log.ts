@@ -7,11 +7,11 @@ const KEPT = 10_000;
 export interface Job {
   readonly delivery: Delivery;
   readonly event: EventPayload;
-  /** Undoes the wait for the next attempt. */
+  /** Cancels the timer of the next attempt. */
   cancelWait?: () => void;
 }
 
-/** All deliveries of late, and how many are still under way. */
+/** Records pending deliveries and the most recent finished ones. */
 export interface DeliveryLog {
   add(job: Job): void;
   finish(job: Job, state: Exclude<DeliveryState, "pending">): void;
@@ -19,7 +19,7 @@ export interface DeliveryLog {
   jobs(): Job[];
   ofEvent(eventId: string): Job[];
   pending(): number;
-  /** Counts work that belongs to no pending delivery, such as a duplicate on its way. */
+  /** Keeps `settled` waiting until the returned function is called, for example for a duplicate in flight. */
   hold(): () => void;
   settled(): Promise<void>;
 }

@@ -9,27 +9,27 @@ export interface DispatchDeps {
   faults: Faults;
   timers: Timers;
   log: DeliveryLog;
-  /** The first attempt and all that follows from it; resolves after the first. */
+  /** Makes the first attempt and schedules retries. Resolves after the first attempt. */
   start: (job: Job) => Promise<void>;
-  /** One more attempt of the same delivery, whatever came of the first. */
+  /** Makes one more attempt of the same delivery, without retries. */
   repeat: (job: Job) => Promise<unknown>;
   lose: (job: Job) => void;
 }
 
-/** Decides when a delivery sets out, and whether: here it gets lost, late, doubled, or out of order. */
+/** Starts deliveries, after applying faults that lose, delay, duplicate or reorder them. */
 export function createDispatch({ faults, timers, log, start, repeat, lose }: DispatchDeps): (job: Job) => void {
   const reorder = createReorder(timers, start);
 
-  const copy = async (job: Job, copies: number) => {
+  const duplicate = async (job: Job, copies: number) => {
     const release = log.hold();
-    for (let made = 0; made < copies; made += 1) await repeat(job);
+    for (let sent = 0; sent < copies; sent += 1) await repeat(job);
     release();
   };
   return (job) => {
     const target = { user: userOfEvent(job.event), eventType: job.event.type };
     if (faults.strike("lose_delivery", target)) return lose(job);
     const copies = faults.strike("duplicate_delivery", target);
-    if (copies) void copy(job, copies.fault.copies ?? 1);
+    if (copies) void duplicate(job, copies.fault.copies ?? 1);
     const delay = faults.strike("delay_delivery", target);
     const shuffle = faults.strike("reorder_deliveries", target);
     const go = () => (shuffle ? reorder(job, shuffle) : void start(job));
@@ -38,7 +38,7 @@ export function createDispatch({ faults, timers, log, start, repeat, lose }: Dis
   };
 }
 
-/** Holds deliveries back until enough wait, or have waited long enough, and sends them shuffled. */
+/** Holds deliveries until the window is full or the hold time has passed, then sends them shuffled, one by one. */
 function createReorder(timers: Timers, start: (job: Job) => Promise<void>) {
   const held = new WeakMap<Strike<"reorder_deliveries">["memory"], { jobs: Job[]; cancel: () => void }>();
 

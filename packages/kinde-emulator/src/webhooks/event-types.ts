@@ -1,4 +1,4 @@
-/** Every event type Kinde knows. */
+/** All event types of Kinde. */
 export const EVENT_TYPES: readonly string[] = [
   "user.created",
   "user.updated",

@@ -1,9 +1,9 @@
-import { newId } from "../state/random-id.ts";
+import { newId } from "../state/random.ts";
 import type { EventSource } from "../types.ts";
 
 const KEPT = 10_000;
 
-/** An event as it is signed: exactly what Kinde documents, no token claims. */
+/** The payload that is signed: the fields Kinde documents, without JWT claims. */
 export interface EventPayload {
   type: string;
   event_id: string;
@@ -13,7 +13,7 @@ export interface EventPayload {
   data: Record<string, unknown>;
 }
 
-/** The events of late. */
+/** Creates events and keeps the most recent ones. */
 export interface Events {
   create(type: string, data: Record<string, unknown>, source: EventSource, timestamp?: string): EventPayload;
   get(eventId: string): EventPayload | undefined;
@@ -23,7 +23,7 @@ export function createEvents(clock: () => string): Events {
   const events = new Map<string, EventPayload>();
   return {
     create: (type, data, source, timestamp = clock()) => {
-      // A copy: an event tells what was, whatever becomes of the objects it was told with.
+      // Copied, because the caller can change its objects before the last retry.
       const event_id = newId.event();
       const event = { type, event_id, source, timestamp, event_timestamp: timestamp, data: structuredClone(data) };
       events.set(event_id, event);
@@ -35,13 +35,13 @@ export function createEvents(clock: () => string): Events {
   };
 }
 
-/** Which user an event is about, if any. */
+/** Returns the id of the user an event is about, if any. */
 export function userOfEvent({ data }: EventPayload): string | undefined {
   const user = data.user;
   return typeof user === "object" && user !== null && "id" in user && typeof user.id === "string" ? user.id : undefined;
 }
 
-/** ISO 8601 with microseconds and an offset, never twice the same. */
+/** Returns a clock of strictly increasing ISO 8601 timestamps with microseconds and an offset. */
 export function createTimestamps(now: () => number, offsetMinutes: number): () => string {
   let last = 0;
   const sign = offsetMinutes < 0 ? "-" : "+";

@@ -1,10 +1,10 @@
 import { type ClientRequest, Agent as HttpAgent, request as httpRequest } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 
-/** What one attempt came to. */
+/** Result of one attempt: an HTTP status, or the failure. */
 export type AttemptResult = number | "timeout" | "unreachable";
 
-/** Posts over kept-alive connections of its own, which `close` cuts. */
+/** Posts over its own keep-alive connections. `close` destroys them. */
 export interface Poster {
   post(url: string, body: string, headers: Record<string, string>): Promise<AttemptResult>;
   close(): void;
@@ -13,7 +13,7 @@ export interface Poster {
 export function createPoster(timeoutMs: number): Poster {
   const http = new HttpAgent({ keepAlive: true });
   const https = new HttpsAgent({ keepAlive: true });
-  const inHand = new Set<ClientRequest>();
+  const inFlight = new Set<ClientRequest>();
 
   const attempt = (url: URL, body: string, headers: Record<string, string>): Promise<AttemptResult | "stale"> =>
     new Promise((resolve) => {
@@ -24,10 +24,10 @@ export function createPoster(timeoutMs: number): Poster {
         headers,
       });
       const timer = setTimeout(() => finish("timeout"), timeoutMs);
-      inHand.add(sent);
+      inFlight.add(sent);
       const finish = (result: AttemptResult | "stale") => {
         clearTimeout(timer);
-        inHand.delete(sent);
+        inFlight.delete(sent);
         if (result === "timeout") sent.destroy();
         resolve(result);
       };
@@ -44,14 +44,14 @@ export function createPoster(timeoutMs: number): Poster {
     post: async (url, body, headers) => {
       const target = new URL(url);
       const all = { "content-length": String(Buffer.byteLength(body)), ...headers };
-      // A kept connection may have been closed under us; that is no failure of the receiver's.
+      // A failure on a reused connection is not the receiver's: it can have closed an idle connection. Retry on a new one.
       const first = await attempt(target, body, all);
       if (first !== "stale") return first;
       const second = await attempt(target, body, { ...all, connection: "close" });
       return second === "stale" ? "unreachable" : second;
     },
     close: () => {
-      for (const sent of inHand) sent.destroy(new Error("The emulator was closed."));
+      for (const sent of inFlight) sent.destroy(new Error("The emulator was closed."));
       http.destroy();
       https.destroy();
     },

@@ -1,5 +1,5 @@
 import { EmulatorError } from "../emulator-error.ts";
-import { newId } from "../state/random-id.ts";
+import { newId } from "../state/random.ts";
 import type { Webhook } from "../types.ts";
 import { EVENT_TYPES } from "./event-types.ts";
 
@@ -10,7 +10,7 @@ export interface WebhookInput {
   description?: string | null;
 }
 
-/** The environment's webhooks. */
+/** The tenant's webhooks. */
 export interface Registry {
   register(input: WebhookInput): Webhook;
   update(id: string, changes: { name?: string; description?: string | null; eventTypes?: readonly string[] }): Webhook;
@@ -18,22 +18,23 @@ export interface Registry {
   get(id: string): Webhook | undefined;
   remove(id: string): void;
   disable(id: string): void;
-  /** Enabled webhooks that want this event. */
-  wanting(eventType: string): Webhook[];
+  /** Returns the enabled webhooks subscribed to this event type. */
+  subscribedTo(eventType: string): Webhook[];
 }
 
-export function createRegistry(timestamp: () => string, onGone: (webhookId: string) => void): Registry {
+export function createRegistry(timestamp: () => string, onInactive: (webhookId: string) => void): Registry {
   const webhooks = new Map<string, Webhook>();
   const existing = (id: string): Webhook => {
     const webhook = webhooks.get(id);
-    if (!webhook) throw new EmulatorError("unknown_webhook", `There is no webhook "${id}".`);
+    if (!webhook) throw new EmulatorError("unknown_webhook", `Unknown webhook: "${id}".`);
     return webhook;
   };
   const copy = (webhook: Webhook): Webhook => ({ ...webhook, eventTypes: [...webhook.eventTypes] });
 
   return {
     register: ({ url, eventTypes = EVENT_TYPES, name = "Webhook", description = null }) => {
-      if (!URL.canParse(url)) throw new EmulatorError("invalid_endpoint", "The endpoint of a webhook must be a URL.");
+      if (!URL.canParse(url))
+        throw new EmulatorError("invalid_endpoint", "The endpoint of a webhook must be an absolute URL.");
       const webhook = {
         id: newId.webhook(),
         name,
@@ -57,12 +58,12 @@ export function createRegistry(timestamp: () => string, onGone: (webhookId: stri
     remove: (id) => {
       existing(id);
       webhooks.delete(id);
-      onGone(id);
+      onInactive(id);
     },
     disable: (id) => {
       webhooks.set(id, { ...existing(id), enabled: false });
-      onGone(id);
+      onInactive(id);
     },
-    wanting: (type) => [...webhooks.values()].filter((one) => one.enabled && one.eventTypes.includes(type)),
+    subscribedTo: (type) => [...webhooks.values()].filter((one) => one.enabled && one.eventTypes.includes(type)),
   };
 }

@@ -1,4 +1,4 @@
-/** Timers that can all be cleared at once. */
+/** Timers that can be cleared together. `after` returns a function that cancels the timer. */
 export interface Timers {
   after(ms: number, work: () => void): () => void;
   clear(): void;

@@ -101,7 +101,7 @@ describe("a function flag", () => {
     expect(bad).toThrow(/"city"/);
   });
 
-  it("uses its default for a user for whom it throws and reports the misfit", () => {
+  it("uses its default and reports a misfit if it throws for one user", () => {
     const flags = defineFlags({ city: (user: Profile) => JSON.parse(user.properties.address ?? '"none"') as string });
     expect(flags.derive(profile({ address: "{" }))).toEqual({
       flags: { city: "none" },

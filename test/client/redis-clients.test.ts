@@ -126,7 +126,7 @@ describe("a client that can do less", () => {
       },
     ],
     ["returns nothing", () => undefined as never],
-    ["returns a client without Pub/Sub", () => ({ on: () => undefined }) as never],
+    ["returns a client without Pub/Sub", () => ({ on: () => undefined, disconnect: () => undefined }) as never],
   ])("answers when duplicate %s", async (_what, duplicate) => {
     const reader = denying({ ...readOnly(), zadd: async () => 1, duplicate });
     expect(await reader.get(testUser(6))).toMatchObject(denied);

@@ -1,6 +1,8 @@
 /**
- * What Kindling's service shares with the client: the Redis contract and the derivation of flags. It follows the
- * service's version, not semantic versioning: app servers import `kindling`.
+ * The contract between the service and this package: Redis keys, record and profile shapes, and the derivation of
+ * flags. Versioned with the service, not by semantic versioning: app servers import `kindling` instead.
+ *
+ * @module
  */
 export { acceptValues } from "./definitions/accept-values.ts";
 export { isPartMissing, PartMissing, withholdParts } from "./definitions/computed.ts";
@@ -12,10 +14,10 @@ export {
   type ExtraPart,
   extraParts,
   type Grant,
+  isUserId,
   type Membership,
   type Profile,
   type ProfilePart,
   profileParts,
 } from "./profile.ts";
 export { type FlagsRecord, parseFlagsRecord } from "./record.ts";
-export { isUserId } from "./user-id.ts";

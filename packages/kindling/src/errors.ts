@@ -1,21 +1,26 @@
 /**
- * Codes of the errors an app server can meet: stable, so log them, alert on them and switch on them.
+ * Stable codes of the errors that an app server can receive. Log them, alert on them and switch on them.
  *
- * - `flag_without_default`: a flag function throws, or returns a promise, for a user about whom nothing is known.
- * - `request_malformed`: a user id or property value Kindling refuses without asking anyone.
+ * - `flag_without_default`: a flag function throws, or returns a promise, for an empty profile. Thrown by
+ *   `defineFlags` and `fresh`.
+ *
+ * The remaining codes come from {@link Writer.setProperties}:
+ *
+ * - `request_malformed`: an invalid user id, property key or value. Nothing changed.
  * - `user_not_found`: Kinde has no such user.
- * - `kinde_rejected`: Kinde refuses the values, for example of an unknown property.
- * - `kinde_unauthorized`, `kinde_forbidden`: the service's credentials or scopes are wrong.
- * - `kinde_unavailable`: Kinde did not answer; it may have taken the values.
- * - `throttled`: Kinde's rate limit or the call budget is used up; nothing changed.
- * - `write_not_visible`: Kinde has the values, but readers may not see them yet.
- * - `claims_not_refreshed`: the values are visible, but Kinde's token cache was not dropped.
- * - `redis_unavailable`: Redis did not answer; nothing changed.
+ * - `kinde_rejected`: Kinde refuses the values, for example because a property does not exist.
+ * - `kinde_unauthorized`, `kinde_forbidden`: the service's Kinde credentials or scopes are wrong.
+ * - `kinde_unavailable`: Kinde did not answer. It may have taken the values: send them again.
+ * - `throttled`: Kinde's rate limit or the service's call budget is used up. Nothing changed: try again later.
+ * - `write_not_visible`: Kinde has the values, but readers may not see them yet. Send them again to be sure.
+ * - `claims_not_refreshed`: readers see the values, but Kinde's token cache for the user was not dropped.
+ * - `redis_unavailable`: the service could not reach Redis. Nothing changed: try again.
  * - `service_unauthorized`: the service refused the token.
- * - `service_unavailable`: the service did not answer in time, or answered with something unexpected.
- * - `too_many_requests`: more requests than the service accepts a minute.
- * - `profile_part_missing`: internal to the derivation of flags; never reaches an app.
- * - `closed`: used after `close()`.
+ * - `service_unavailable`: the service did not answer in time, or its answer was not understood. Send the values again.
+ * - `too_many_requests`: more requests than the service accepts per minute. Nothing changed: try again later.
+ * - `closed`: an in-process writer was used after `close()`.
+ *
+ * `profile_part_missing` is internal to the derivation of flags and never reaches an app.
  */
 export type KindlingErrorCode =
   | "flag_without_default"
@@ -36,11 +41,15 @@ export type KindlingErrorCode =
   | "closed";
 
 /**
- * Base of every error Kindling throws on purpose. Messages say what failed and what to do next; they never carry a
- * secret, a token, an e-mail address or a phone number.
+ * Base class of the errors that Kindling throws. A message says what failed and what to do next, and never contains a
+ * secret, a token, an email address or a phone number.
+ *
+ * @typeParam Code The codes an instance can have. Default: {@link KindlingErrorCode}
  *
  * @example
  * ```ts
+ * import { KindlingError } from "kindling";
+ *
  * try {
  *   await writer.setProperties(userId, { onboarded: true });
  * } catch (error) {
@@ -50,7 +59,7 @@ export type KindlingErrorCode =
  * ```
  */
 export class KindlingError<Code extends string = KindlingErrorCode> extends Error {
-  /** Stable, machine-readable name of what went wrong. */
+  /** Machine-readable reason. See {@link KindlingErrorCode}. */
   readonly code: Code;
 
   constructor(code: Code, message: string, options?: { cause?: unknown }) {

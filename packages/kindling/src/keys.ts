@@ -1,22 +1,29 @@
-/** The public keys and channels in Redis, which app servers in any language rely on. */
+/** The public keys and channels in Redis. App servers in any language can rely on them. */
 export interface PublicKeys {
-  /** The flags record of a user. */
+  /** String key: the flags record of a user, as JSON. */
   flags(userId: string): string;
-  /** Holds `{"since":<ms since the epoch>}` once every user is held; a wiped store has lost it. */
+  /** String key: `{"since":<ms since the epoch>}` once every user has a record. Absent in a new or wiped store. */
   complete: string;
-  /** The profile of a user: personal data, not for app servers. */
+  /** String key: the profile of a user. Personal data, not for app servers. */
   profile(userId: string): string;
-  /** Sorted sets of users to refresh, scored by the oldest fetch the reader accepts; in `now` a reader waits. */
+  /**
+   * Sorted sets of refresh requests. The member is a user id, the score the oldest acceptable fetch in milliseconds
+   * since the epoch. `now` takes precedence: a reader waits for those.
+   */
   refreshRequests: Readonly<Record<"now" | "later", string>>;
-  /** The channel on which each commit of a user's record is published; the message is the ticket. */
+  /** Channel that announces each commit of a user's record. The message is the ticket. */
   commits(userId: string): string;
 }
 
-/** Names the public keys under one prefix. Both keys of a user share a cluster slot by the id's hash tag. */
+/**
+ * Names the public keys under a prefix. The hash tag `{<user id>}` puts both keys of a user into one cluster slot.
+ *
+ * @see https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#hash-tags
+ */
 export function createPublicKeys(prefix: string): PublicKeys {
   return {
     flags: (userId) => `${prefix}:flags:{${userId}}`,
-    // Under the flags' prefix, so that readers may read it. It cannot clash with a user's key: ids are in braces.
+    // Under the prefix of the flags, so that the readers' ACL covers it. No user's key can equal it: ids are in braces.
     complete: `${prefix}:flags:complete`,
     profile: (userId) => `${prefix}:profile:{${userId}}`,
     refreshRequests: { now: `{${prefix}:refresh-requests}:now`, later: `{${prefix}:refresh-requests}:later` },

@@ -1,4 +1,11 @@
-/** The parts of a profile, as the setting `KINDLING_PROFILE` names them. */
+const userIdPattern = /^kp[_:][0-9A-Za-z]{1,64}$/;
+
+/** Returns whether a value is a Kinde user id: `kp_` or `kp:`, then 1 to 64 letters and digits. */
+export function isUserId(value: unknown): value is string {
+  return typeof value === "string" && userIdPattern.test(value);
+}
+
+/** The parts of a profile, as named by the setting `KINDLING_PROFILE`. */
 export const profileParts = [
   "account",
   "properties",
@@ -12,27 +19,39 @@ export const profileParts = [
 /** One of {@link profileParts}. */
 export type ProfilePart = (typeof profileParts)[number];
 
-/** A role or permission as a user holds it in an organization. Events about deleted ones name the id alone. */
+/** A role or permission that a user holds in an organization. Both members exist because deletion events carry the id only. */
 export interface Grant {
   id: string;
   key: string;
 }
 
-/** A user's place in one organization. */
+/** A user's membership in one organization. */
 export interface Membership {
-  /** `org_…` */
+  /** The organization's code, `org_…`. */
   code: string;
   roles: readonly Grant[];
   permissions: readonly Grant[];
 }
 
-/** A contract between a billing customer and a plan. */
+/** A billing customer's agreement for a plan. */
 export interface Agreement {
   id: string;
   planCode: string;
 }
 
-/** Everything Kindling keeps about a user, as of one refresh. Timestamps are Kinde's own strings. */
+/**
+ * Everything Kindling keeps about a user, as of one refresh: the argument of flag functions. Parts that the service's
+ * setting `KINDLING_PROFILE` leaves out are empty or `null`. Timestamps are Kinde's own strings.
+ *
+ * @example
+ * ```ts
+ * import { defineFlags, type Profile } from "kindling";
+ *
+ * const isMember = ({ organizations }: Profile) => organizations.length > 0;
+ *
+ * export default defineFlags({ isMember });
+ * ```
+ */
 export interface Profile {
   id: string;
   providedId: string | null;
@@ -47,19 +66,24 @@ export interface Profile {
   failedSignIns: number | null;
   lastSignedIn: string | null;
   createdOn: string | null;
-  /** Kinde's properties are strings; a boolean is `"true"` or `"false"`. */
+  /**
+   * Values by property key. Kinde stores text; a boolean is `"true"` or `"false"`.
+   *
+   * @see https://docs.kinde.com/properties/work-with-properties/manage-properties/
+   */
   properties: Readonly<Record<string, string | null>>;
   organizations: readonly Membership[];
-  /** `identity` (an e-mail address, a phone number, …) only where the settings keep it. */
+  /** `identity` (an email address, a phone number, …) is present only if `KINDLING_PROFILE` includes `identities`. */
   identities: readonly { type: string; identity?: string }[];
   billing: { customerId: string | null; agreements: readonly Agreement[] };
 }
 
-/** The parts that take calls beyond the two every refresh makes: two for each organization, one for billing. */
+/** The parts that cost API calls beyond the two of every refresh: two for each organization, one for billing. */
 export const extraParts = ["roles", "permissions", "billing"] as const satisfies readonly ProfilePart[];
+/** A part that costs extra API calls: `"roles"`, `"permissions"` or `"billing"`. */
 export type ExtraPart = (typeof extraParts)[number];
 
-/** A user of whom nothing is known: what flags are derived from when there is no record. */
+/** Returns the profile of an unknown user. A flag function's default is its answer for this profile. */
 export function blankProfile(id = ""): Profile {
   return {
     id,

@@ -1,20 +1,20 @@
 /**
- * What stands under `<prefix>:flags:{<user id>}`, as JSON. Public: app servers in any language may rely on it.
- * Fields are added, never renamed.
+ * The JSON under `<prefix>:flags:{<user id>}`. Public: app servers in any language can rely on it. Members may be added
+ * but never change.
  */
 export interface FlagsRecord {
   flags: Readonly<Record<string, unknown>>;
-  /** `deleted`: a tombstone; its flags are the defaults. */
+  /** `deleted` marks a tombstone, whose flags are the defaults. */
   status: "present" | "deleted";
-  /** Start of the fetch this stems from, milliseconds since the epoch. */
+  /** Start of the fetch that the record comes from, in milliseconds since the epoch. */
   fetchedAt: number;
-  /** Fence number of the refresh that wrote it. */
+  /** Fencing token of the refresh that wrote the record: the highest one wins. */
   ticket: number;
-  /** Fingerprint of the flag definitions. */
+  /** Fingerprint of the definitions that derived the flags. */
   schema: string;
 }
 
-/** The record, or `undefined` for text that is none. */
+/** Parses a record; returns `undefined` if the text is not a valid one. */
 export function parseFlagsRecord(text: string): FlagsRecord | undefined {
   let value: Partial<FlagsRecord> | null;
   try {
@@ -22,13 +22,15 @@ export function parseFlagsRecord(text: string): FlagsRecord | undefined {
   } catch {
     return undefined;
   }
-  const fits =
+  const valid =
     typeof value === "object" &&
     value !== null &&
     typeof value.flags === "object" &&
     value.flags !== null &&
+    !Array.isArray(value.flags) &&
     (value.status === "present" || value.status === "deleted") &&
-    typeof value.fetchedAt === "number" &&
-    typeof value.ticket === "number";
-  return fits ? (value as FlagsRecord) : undefined;
+    // JSON can hold 1e999, which parses to Infinity: such a record would never grow old.
+    Number.isFinite(value.fetchedAt) &&
+    Number.isFinite(value.ticket);
+  return valid ? (value as FlagsRecord) : undefined;
 }

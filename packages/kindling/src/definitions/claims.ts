@@ -1,83 +1,146 @@
 import type { Grant, Membership, Profile } from "../profile.ts";
-import { isPartMissing, PartMissing } from "./computed.ts";
+import { PartMissing } from "./computed.ts";
 import type { Definitions } from "./define-flags.ts";
 
 /**
- * Claims of a user's access or ID token, **verified by the app**: whatever stands here is believed. Kinde puts
- * `user_properties` in where the application is set up so; `roles` and `permissions` are those in `org_code`.
+ * Claims of a user's Kinde access or ID token. The app must have **verified** the token: Kindling believes them.
+ * jose's `JWTPayload` fits as it is.
  *
- * Source: https://docs.kinde.com/build/tokens/about-access-tokens/
+ * The types are loose because a token is external input: Kindling checks each claim at run time and treats one of the
+ * wrong shape as absent. Kinde includes `roles` and properties only where the application's token customization says
+ * so, and only properties that are not private. Only ID tokens carry `org_codes`.
+ *
+ * @see https://docs.kinde.com/build/tokens/about-access-tokens/
+ * @see https://docs.kinde.com/build/tokens/about-id-tokens/
+ * @see https://docs.kinde.com/build/tokens/token-customization/
+ *
+ * @example
+ * ```ts
+ * const { payload } = await jwtVerify(token, jwks, { issuer: "https://acme.kinde.com", algorithms: ["RS256"] });
+ * const { flags } = await reader.get(String(payload.sub), { claims: payload });
+ * ```
  */
 export interface UserClaims {
-  sub: string;
-  /** Time of issue, seconds since the epoch. */
-  iat?: number;
-  org_code?: string | null;
-  org_codes?: readonly string[];
-  permissions?: readonly string[];
-  /** Keys, or objects with a `key`. */
-  roles?: readonly (string | { id?: string; key: string })[];
-  user_properties?: Readonly<Record<string, { v?: unknown }>>;
+  /** User id. Claims of another user than the one being read are ignored. */
+  readonly sub?: string | undefined;
+  /** Time of issue, in seconds since the epoch. */
+  readonly iat?: number | undefined;
+  /** Code of the organization the user signed in to, a string. `permissions` and `roles` apply to it. */
+  readonly org_code?: unknown;
+  /** Codes of all the user's organizations, an array of strings. */
+  readonly org_codes?: unknown;
+  /** Keys of the permissions in `org_code`, an array of strings. */
+  readonly permissions?: unknown;
+  /** Roles in `org_code`, an array of keys or of objects `{ key: string, id?: string }`. */
+  readonly roles?: unknown;
+  /** Properties by key, `{ [key]: { v: string | number | boolean | null } }`. */
+  readonly user_properties?: unknown;
 }
 
-/** The flags that the claims alone determine; the others are left out. Pure. */
-export function flagsOfClaims<V extends Record<string, unknown>>(
-  flags: Definitions<V>,
+/** Derives the flags that the claims alone determine; leaves out the others. Never throws. */
+export function deriveFromClaims<V extends Record<string, unknown>>(
+  definitions: Definitions<V>,
   claims: UserClaims,
 ): Partial<V> {
   const profile = profileOf(claims);
-  const known = Object.entries(flags.flags).flatMap(([name, definition]) => {
+  const determined = Object.entries(definitions.flags).flatMap(([name, definition]) => {
     try {
-      return [[name, definition.read(profile).value]];
-    } catch (error) {
-      if (isPartMissing(error)) return [];
-      throw error;
+      return [[name, toPlain(definition.read(profile).value)]];
+    } catch {
+      // The flag needs a part the token does not carry, or has a value that JSON cannot hold.
+      return [];
     }
   });
   // Names and values are those of the definitions.
-  return Object.fromEntries(known) as Partial<V>;
+  return Object.fromEntries(determined) as Partial<V>;
 }
 
-/** What the claims say, with traps in place of all else: "not in the token" must never be taken for "has none". */
-function profileOf({ sub, user_properties: properties, ...claims }: UserClaims): Profile {
+/** Returns when the claims were issued, in milliseconds since the epoch; `-Infinity` if they do not say. */
+export function issuedAt(claims: UserClaims | undefined): number {
+  const seconds: unknown = claims?.iat;
+  return typeof seconds === "number" && Number.isFinite(seconds) ? seconds * 1000 : Number.NEGATIVE_INFINITY;
+}
+
+/** Builds a partial profile that throws on every access to a part the claims do not carry. */
+function profileOf(claims: UserClaims): Profile {
+  const id: unknown = claims.sub;
+  const properties = parseProperties(claims.user_properties);
   const organizations = membershipsOf(claims);
-  return known<Profile>({
-    id: sub,
-    ...(properties ? { properties: known(propertiesOf(properties)) } : {}),
+  return partial<Profile>({
+    ...(typeof id === "string" ? { id } : {}),
+    ...(properties === undefined ? {} : { properties: partial(properties) }),
     ...(organizations.length > 0 ? { organizations } : {}),
   });
 }
 
-function propertiesOf(properties: NonNullable<UserClaims["user_properties"]>): Profile["properties"] {
+// The token's own organization comes first: a grant found there decides before an unknown one throws.
+function membershipsOf({ org_code, org_codes, roles, permissions }: UserClaims): Membership[] {
+  const own = typeof org_code === "string" && org_code !== "" ? org_code : undefined;
+  const others = (parseArray(org_codes, parseString) ?? []).filter((code) => code !== own);
+  const memberships = others.map((code) => partial<Membership>({ code }));
+  if (own === undefined) return memberships;
+  const ownRoles = parseArray(roles, parseGrant);
+  const ownPermissions = parseArray(permissions, parsePermission);
+  return [
+    partial<Membership>({
+      code: own,
+      ...(ownRoles === undefined ? {} : { roles: ownRoles }),
+      ...(ownPermissions === undefined ? {} : { permissions: ownPermissions }),
+    }),
+    ...memberships,
+  ];
+}
+
+/** A malformed property is left out, so it counts as unknown. Only an explicit `null` counts as "not set". */
+function parseProperties(value: unknown): Record<string, string | null> | undefined {
+  if (!isObject(value)) return undefined;
   return Object.fromEntries(
-    Object.entries(properties).map(([key, { v }]) => [key, v === null || v === undefined ? null : String(v)]),
+    Object.entries(value).flatMap(([key, entry]): [string, string | null][] => {
+      const v = isObject(entry) ? entry.v : undefined;
+      if (v === null) return [[key, null]];
+      return typeof v === "string" || typeof v === "boolean" || Number.isFinite(v) ? [[key, String(v)]] : [];
+    }),
   );
 }
 
-// The token's own organization first: what is held there is known before another's trap is met.
-function membershipsOf({ org_code, org_codes = [], roles, permissions }: Omit<UserClaims, "sub">): Membership[] {
-  const own = org_code
-    ? [
-        known<Membership>({
-          code: org_code,
-          ...(roles ? { roles: roles.map(grantOf) } : {}),
-          ...(permissions ? { permissions: permissions.map(grantOf) } : {}),
-        }),
-      ]
-    : [];
-  return [...own, ...org_codes.filter((code) => code !== org_code).map((code) => known<Membership>({ code }))];
+/** All or nothing: an array with one malformed member must not pass for "has none of the others". */
+function parseArray<T>(value: unknown, parse: (member: unknown) => T | undefined): T[] | undefined {
+  if (!Array.isArray(value)) return undefined;
+  const parsed = value.map(parse).filter((member) => member !== undefined);
+  return parsed.length === value.length ? parsed : undefined;
 }
 
-function grantOf(held: string | { id?: string; key: string }): Grant {
-  return typeof held === "string" ? { id: held, key: held } : { id: held.id ?? held.key, key: held.key };
+function parseString(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
 }
 
-/** Throws where anything is asked for that is not there. */
-function known<T extends object>(parts: Partial<T>): T {
+function parsePermission(value: unknown): Grant | undefined {
+  return typeof value === "string" ? { id: value, key: value } : undefined;
+}
+
+function parseGrant(value: unknown): Grant | undefined {
+  if (typeof value === "string") return { id: value, key: value };
+  if (!isObject(value) || typeof value.key !== "string") return undefined;
+  const { key, id = key } = value;
+  return typeof id === "string" ? { id, key } : undefined;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Returns the value as a record would hold it. Throws if it contains a partial object, whose parts are not all known. */
+function toPlain(value: unknown): unknown {
+  const json = JSON.stringify(value);
+  return typeof value === "object" && value !== null ? JSON.parse(json) : value;
+}
+
+/** Throws {@link PartMissing} on every access to a key that is absent, and when the keys are listed. */
+function partial<T extends object>(known: Partial<T>): T {
   const check = (key: string | symbol) => {
-    if (typeof key === "string" && !Object.hasOwn(parts, key)) throw new PartMissing(key);
+    if (typeof key === "string" && !Object.hasOwn(known, key)) throw new PartMissing(key);
   };
-  return new Proxy(parts as T, {
+  return new Proxy(known as T, {
     get(target, key, receiver) {
       check(key);
       return Reflect.get(target, key, receiver);
@@ -89,6 +152,9 @@ function known<T extends object>(parts: Partial<T>): T {
     getOwnPropertyDescriptor(target, key) {
       check(key);
       return Reflect.getOwnPropertyDescriptor(target, key);
+    },
+    ownKeys() {
+      throw new PartMissing("keys");
     },
   });
 }

@@ -4,24 +4,24 @@ import type { FlagDefinition, Freshness } from "./definition.ts";
 
 const partMissingCode = "profile_part_missing";
 
-/** A flag function looked at a part of the profile that is not known: fetch it, and derive again. */
+/** Thrown when a flag function reads a part of the profile that was not fetched: fetch it, then derive again. */
 export class PartMissing<Part extends string = ExtraPart> extends KindlingError<"profile_part_missing"> {
   readonly part: Part;
 
   constructor(part: Part) {
-    super(partMissingCode, `A flag needs the user's ${part}, which is not known yet.`);
+    super(partMissingCode, `A flag reads the user's ${part}, which has not been fetched.`);
     this.part = part;
   }
 }
 
-/** Told by its code and not by `instanceof`: a flags file may have been given another copy of this module. */
+/** Returns whether an error is {@link PartMissing}. Compares codes: the flags file can load its own copy of this module. */
 export function isPartMissing(error: unknown): error is PartMissing {
   return error instanceof Error && "code" in error && error.code === partMissingCode;
 }
 
 /**
- * The profile with traps in place of the parts that were not fetched, so that a flag function can never take "not
- * asked" for "has none".
+ * Returns the profile with a throwing getter for each part that was not fetched. A flag function can then never mistake
+ * "not fetched" for "has none".
  */
 export function withholdParts(profile: Profile, fetched: ReadonlySet<ExtraPart>): Profile {
   const trap = (part: ExtraPart) => (): never => {
@@ -38,11 +38,11 @@ export function withholdParts(profile: Profile, fetched: ReadonlySet<ExtraPart>)
   };
 }
 
-/** A flag that is any pure function of the profile. Its default is its answer for a user of whom nothing is known. */
+/** Defines a flag by a pure function of the profile. Its default is the function's answer for an unknown user. */
 export function computed<T>(name: string, derive: (profile: Profile) => T): FlagDefinition<T> {
   const fallback = defaultOf(name, derive);
   return {
-    // The source of the function stands in the fingerprint: another function is another definition.
+    // The function's source is part of the fingerprint: a changed function is a changed definition.
     source: `function ${derive.toString()}`,
     needs: [],
     opaque: true,
@@ -60,10 +60,27 @@ export function computed<T>(name: string, derive: (profile: Profile) => T): Flag
 }
 
 /**
- * A flag that must not be older than `maxAge` when an app server acts on it.
+ * Limits how old a flag can be when an app server acts on it. Reading an older one always requests a refresh;
+ * `whenOlder` decides what the reader answers:
  *
+ * - `"serve"`: the old value, at once.
+ * - `"refresh"`: waits for the refresh, up to the reader's `wait` (1 s by default), then answers with what there is.
+ * - `"deny"`: waits likewise; if the record is still too old or missing, answers `value` and lists the flag in `denied`.
+ *
+ * A reader without `wait` time left, without the `ZADD` or `SUBSCRIBE` permission, or with a Redis client that has no
+ * `duplicate` does not wait.
+ *
+ * @param flag A definition, or a function of the profile as in {@link defineFlags}
+ * @param freshness `maxAge` in milliseconds, `whenOlder`, and for `"deny"` the `value` to answer
+ * @throws {KindlingError} `flag_without_default` if a function throws, or returns a promise, for an unknown user
+ *
+ * @example
  * ```ts
- * suspended: fresh((profile) => profile.isSuspended, { maxAge: 60_000, whenOlder: "deny", value: true }),
+ * import { defineFlags, fresh } from "kindling";
+ *
+ * export default defineFlags({
+ *   suspended: fresh((profile) => profile.isSuspended, { maxAge: 60_000, whenOlder: "deny", value: true }),
+ * });
  * ```
  */
 export function fresh<T>(
@@ -89,7 +106,7 @@ function defaultOf<T>(name: string, derive: (profile: Profile) => T): T {
   } catch (cause) {
     throw new KindlingError(
       "flag_without_default",
-      `Flag "${name}" throws, or returns a promise, for a user of whom nothing is known: let it return its default then.`,
+      `Flag "${name}" throws or returns a promise for an unknown user: make it return its default for an empty profile.`,
       { cause },
     );
   }

@@ -2,10 +2,10 @@ import type { ExtraPart, Profile } from "../profile.ts";
 import { computed, withholdParts } from "./computed.ts";
 import type { FlagDefinition } from "./definition.ts";
 
-/** What stands in the flags file: definitions, or pure functions of the profile. */
+/** The argument of {@link defineFlags}: by flag name, a builder's definition or a pure function of the profile. */
 export type FlagDeclarations = Readonly<Record<string, FlagDefinition<unknown> | ((profile: Profile) => unknown)>>;
 
-/** The values app servers get, inferred from the declarations. */
+/** The flag values that declarations produce. See {@link InferFlags} for the type of `defineFlags`' result. */
 export type FlagValues<D extends FlagDeclarations> = {
   -readonly [Name in keyof D]: D[Name] extends FlagDefinition<infer T>
     ? T
@@ -15,85 +15,103 @@ export type FlagValues<D extends FlagDeclarations> = {
 };
 
 /**
- * The values of some definitions.
+ * The type of the flag values that definitions produce.
  *
  * @example
  * ```ts
- * import definitions from "./kindling.flags.js";
+ * import type { InferFlags } from "kindling";
+ * import type definitions from "./kindling.flags.js";
  *
  * type UserFlags = InferFlags<typeof definitions>;
+ * // { onboarded: boolean; tier: "free" | "pro"; … }
  * ```
  */
 export type InferFlags<D extends Definitions> = D["defaults"];
 
-/** A value that did not fit its definition, so that the default stands in. */
+/** A stored value that does not fit its definition, so that the default is used. */
 export interface Misfit {
+  /** Name of the flag. */
   flag: string;
+  /** What was found instead, in words for an operator. */
   reason: string;
 }
 
-/** All flags of a product: one object for workers, which derive, and for app servers, which read. */
+/**
+ * What {@link defineFlags} returns. Workers derive flags with it; app servers read them with it.
+ *
+ * @typeParam V Flag values by name
+ */
 export interface Definitions<V extends Record<string, unknown> = Record<string, unknown>> {
+  /** Marks the object, so that another copy of this module recognizes it. */
   readonly kindling: "flags";
+  /** Definitions by flag name. */
   readonly flags: Readonly<Record<string, FlagDefinition<unknown>>>;
-  /** Fingerprint of the definitions, 12 hex digits: a record made by others is told by it. */
+  /** Fingerprint of the definitions, 12 hex digits: identifies records that other definitions produced. */
   readonly schema: string;
-  /** What readers answer when there is no record. */
+  /** The values readers answer with when there is no record. */
   readonly defaults: Readonly<V>;
   /** Parts of a profile that must be fetched for these flags. */
   readonly needs: ReadonlySet<ExtraPart>;
-  /** Whether a change of that part can change a flag, as far as the declarations tell. */
+  /** Returns whether a change of that part can change a flag. Always true once a flag is a function. */
   mayNeed(part: ExtraPart): boolean;
   /**
-   * The flags of a profile. Pure.
+   * Derives the flags of a profile. Pure.
    *
-   * @param fetched parts that were asked for; default: all
-   * @throws {PartMissing} when a flag function looks at a part not in `fetched`
+   * @param fetched Parts that were fetched. Default: all
+   * @throws {PartMissing} A flag function read a part not in `fetched`
    */
   derive(profile: Profile, fetched?: ReadonlySet<ExtraPart>): { flags: V; misfits: Misfit[] };
 }
 
 /**
- * Declares the flags of a product. Types are inferred end to end:
+ * Defines the flags of a product. Export the result by default from `kindling.flags.ts`: Kindling's workers load that
+ * file and app servers import it, with types inferred end to end.
  *
+ * A flag is a builder's definition ({@link property}, {@link permission}, {@link role}, {@link plan}, {@link fresh}) or
+ * a pure, synchronous function of the {@link Profile}. A function's default is its answer for an empty profile.
+ *
+ * @throws {KindlingError} `flag_without_default` if a function throws, or returns a promise, for an empty profile
+ *
+ * @example
  * ```ts
+ * import { defineFlags, permission, property } from "kindling";
+ *
  * export default defineFlags({
  *   onboarded: property.boolean("onboarded", { default: false }),
+ *   tier: property.oneOf("plan_tier", ["free", "pro"], { default: "free" }),
  *   admin: permission("admin:access"),
  *   suspended: (profile) => profile.isSuspended,
  * });
  * ```
- *
- * @throws {KindlingError} `flag_without_default` when a function cannot answer for an unknown user
  */
 export function defineFlags<const D extends FlagDeclarations>(declarations: D): Definitions<FlagValues<D>> {
-  const definitions = Object.fromEntries(
+  const flags = Object.fromEntries(
     Object.entries(declarations).map(([name, declared]) => [
       name,
       typeof declared === "function" ? computed(name, declared) : declared,
     ]),
   );
-  const entries = Object.entries(definitions);
+  const entries = Object.entries(flags);
   const valuesOf = (value: (definition: FlagDefinition<unknown>, name: string) => unknown) =>
-    // The names are the declarations' own, and each definition yields its own type.
+    // Sound: the names are the declarations' own, and each definition yields its own type.
     Object.fromEntries(entries.map(([name, definition]) => [name, value(definition, name)])) as FlagValues<D>;
   const needs = new Set(entries.flatMap(([, definition]) => definition.needs));
   return {
     kindling: "flags",
-    flags: definitions,
+    flags,
     schema: fingerprint(entries),
     defaults: Object.freeze(valuesOf((definition) => definition.fallback)),
     needs,
     mayNeed: (part) => needs.has(part) || entries.some(([, { opaque }]) => opaque),
     derive(profile, fetched) {
-      const seen = fetched === undefined ? profile : withholdParts(profile, fetched);
+      const visible = fetched === undefined ? profile : withholdParts(profile, fetched);
       const misfits: Misfit[] = [];
-      const flags = valuesOf((definition, flag) => {
-        const { value, misfit } = definition.read(seen);
+      const values = valuesOf((definition, flag) => {
+        const { value, misfit } = definition.read(visible);
         if (misfit !== undefined) misfits.push({ flag, reason: misfit });
         return value;
       });
-      return { flags, misfits };
+      return { flags: values, misfits };
     },
   };
 }
@@ -103,8 +121,8 @@ function fingerprint(entries: readonly (readonly [string, FlagDefinition<unknown
 }
 
 /**
- * FNV-1a, 64 bits, of which 12 hex digits are kept: definitions are told apart, not protected, and this runs in browsers
- * and at the edge without an asynchronous digest. http://www.isthe.com/chongo/tech/comp/fnv/
+ * FNV-1a, 64 bits, cut to 12 hex digits. Not cryptographic: it only tells definitions apart, and unlike Web Crypto's
+ * digest it is synchronous. http://www.isthe.com/chongo/tech/comp/fnv/
  */
 function hash(text: string): string {
   let value = 0xcbf29ce484222325n;

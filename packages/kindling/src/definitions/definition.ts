@@ -1,44 +1,53 @@
 import type { ExtraPart, Profile } from "../profile.ts";
 
-/** A flag's value as derived from one profile, and why the default stands in where it does. */
+/** A flag's value as derived from one profile. */
 export interface Reading<T> {
   value: T;
-  /** What was found instead of a fitting value, in words for an operator. */
+  /** Why the default was used instead of the stored value, in words for an operator. */
   misfit?: string;
 }
 
-/** How old a flag may be, and what a reader does when it is older. */
+/**
+ * How old a flag can be, and what a reader does when it is older. The second argument of {@link fresh}.
+ *
+ * @example
+ * ```ts
+ * import type { Freshness } from "kindling";
+ *
+ * const failClosed: Freshness<boolean> = { maxAge: 60_000, whenOlder: "deny", value: true };
+ * ```
+ */
 export type Freshness<T> = {
-  /** Milliseconds since the start of the fetch it stems from. */
+  /** Milliseconds since the start of the fetch that the flag comes from. */
   maxAge: number;
 } & (
   | {
       /**
-       * - `serve`: answer it all the same, and have the user refreshed in the background.
-       * - `refresh`: have the user refreshed and wait for it, as long as the reader waits; then answer what there is.
+       * - `serve`: answer with the old value at once and request a refresh in the background.
+       * - `refresh`: request a refresh and wait for it, up to the reader's `wait`, then answer with what there is.
        */
       whenOlder: "serve" | "refresh";
     }
   | {
-      /** As `refresh`, but answer `value` where the wait was in vain: fail closed. */
+      /** Like `refresh`, but answer `value` if no refresh arrives in time: fail closed. */
       whenOlder: "deny";
       value: NoInfer<T>;
     }
 );
 
-/** One flag: how it is derived from a profile and recognised in a record. */
+/** One flag: how it is derived from a profile and recognized in a record. The builders create these. */
 export interface FlagDefinition<T> {
-  /** Where the value comes from, in words: `property "plan_tier"`. Part of the fingerprint. */
+  /** Where the value comes from, in words: `property "plan_tier" as …`. Part of the fingerprint. */
   readonly source: string;
-  /** Parts of a profile it cannot do without, beyond account, properties and organizations. */
+  /** Parts of a profile that must be fetched for it, beyond account, properties and organizations. */
   readonly needs: readonly ExtraPart[];
-  /** Whether it may turn out to need other parts too, as a function can. */
+  /** Set if it can need other parts too, as a function can. */
   readonly opaque?: true;
   /** The value when there is no record. */
   readonly fallback: T;
-  /** How old it may be; absent: any age. No part of the fingerprint, as it changes no record. */
+  /** Default: any age. Not part of the fingerprint, because it does not change records. */
   readonly freshness?: Freshness<T>;
   read(profile: Profile): Reading<T>;
-  /** Whether a value found in a record can be this flag's. */
+  /** Returns whether a value found in a record is valid for this flag. */
   accepts(value: unknown): boolean;
 }

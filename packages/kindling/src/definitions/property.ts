@@ -6,7 +6,7 @@ interface Kind<T> {
   name: string;
   parse: Parse<T>;
   accepts(value: unknown): boolean;
-  /** Whether an empty string counts as "not set". */
+  /** Whether blank text counts as "not set". */
   emptyIsUnset: boolean;
 }
 
@@ -31,11 +31,35 @@ const booleans: ReadonlyMap<string, boolean> = new Map([
 ]);
 
 /**
- * A flag read from a property of the user. Kinde stores every property as text; a value that does not fit gives the
- * default, and shows as a misfit when the user is inspected. A missing or `null` property gives the default silently.
+ * Builders of flags that read a property of the user. Kinde stores every property as text, booleans as `"true"` and
+ * `"false"` (https://docs.kinde.com/properties/work-with-properties/manage-properties/).
+ *
+ * A missing or `null` property gives the default. So does text that does not fit, which is also reported as a misfit
+ * when an operator inspects the user. A default of `null` widens the flag's type by `null`.
+ *
+ * @example
+ * ```ts
+ * import { defineFlags, property } from "kindling";
+ *
+ * export default defineFlags({
+ *   onboarded: property.boolean("onboarded", { default: false }), // boolean
+ *   seats: property.number("seats", { default: 1 }), // number
+ *   region: property.string("compliance_region", { default: null }), // string | null
+ *   tier: property.oneOf("plan_tier", ["free", "pro"], { default: "free" }), // "free" | "pro"
+ * });
+ * ```
  */
 export const property = {
-  /** `"true"` or `"false"`, in any case. */
+  /**
+   * Accepts `true` or `false` in any case, with surrounding space. Blank text counts as not set.
+   *
+   * @param key The property's key in Kinde
+   *
+   * @example
+   * ```ts
+   * property.boolean("onboarded", { default: false }); // boolean
+   * ```
+   */
   boolean<D extends boolean | null>(key: string, { default: fallback }: { default: D }): FlagDefinition<boolean | D> {
     return define<boolean, D>(
       key,
@@ -49,7 +73,16 @@ export const property = {
     );
   },
 
-  /** Any text, as it stands. */
+  /**
+   * Accepts any text unchanged, including the empty string.
+   *
+   * @param key The property's key in Kinde
+   *
+   * @example
+   * ```ts
+   * property.string("compliance_region", { default: null }); // string | null
+   * ```
+   */
   string<D extends string | null>(key: string, { default: fallback }: { default: D }): FlagDefinition<string | D> {
     return define<string, D>(
       key,
@@ -58,7 +91,16 @@ export const property = {
     );
   },
 
-  /** A finite decimal number. */
+  /**
+   * Accepts a finite number as `Number()` parses it: `12`, `-1.5e3`. Blank text counts as not set.
+   *
+   * @param key The property's key in Kinde
+   *
+   * @example
+   * ```ts
+   * property.number("seats", { default: 1 }); // number
+   * ```
+   */
   number<D extends number | null>(key: string, { default: fallback }: { default: D }): FlagDefinition<number | D> {
     return define<number, D>(
       key,
@@ -72,7 +114,17 @@ export const property = {
     );
   },
 
-  /** One of the listed texts, exactly. */
+  /**
+   * Accepts exactly one of the listed texts. Blank text counts as not set.
+   *
+   * @param key The property's key in Kinde
+   * @param values The texts allowed
+   *
+   * @example
+   * ```ts
+   * property.oneOf("plan_tier", ["free", "pro"], { default: "free" }); // "free" | "pro"
+   * ```
+   */
   oneOf<const T extends string, const D extends NoInfer<T> | null>(
     key: string,
     values: readonly T[],

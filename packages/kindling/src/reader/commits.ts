@@ -1,14 +1,14 @@
 import type { PublicKeys } from "../keys.ts";
 import type { ReaderRedis, Subscriber } from "./redis.ts";
 
-/** Tells of commits, over one connection however many wait; it is opened when the first one does. */
+/** Notifies of commits. All callers share one connection, opened by the first. */
 export interface Commits {
-  /** Calls back at each commit of the user's record, from when `ready` resolves until `stop`. */
+  /** Calls back on each commit of the user's record, from when `ready` resolves until `stop`. Never throws. */
   watch(userId: string, onCommit: () => void): { ready: Promise<unknown>; stop(): void };
   close(): void;
 }
 
-/** Commits as Redis publishes them; `undefined` for a client that cannot be told. */
+/** Creates notifications over Redis Pub/Sub; returns `undefined` for a client that cannot open a second connection. */
 export function createCommits(redis: ReaderRedis, keys: Pick<PublicKeys, "commits">): Commits | undefined {
   if (redis.duplicate === undefined) return undefined;
   const watchers = new Map<string, { ready: Promise<unknown>; callbacks: Set<() => void> }>();
@@ -16,23 +16,29 @@ export function createCommits(redis: ReaderRedis, keys: Pick<PublicKeys, "commit
 
   const open = () => {
     const opened = redis.duplicate?.({ enableOfflineQueue: true, maxRetriesPerRequest: null, lazyConnect: false });
-    if (opened === undefined) throw new Error("this client cannot be duplicated");
-    // It reconnects by itself, and who waits meanwhile has a time-out.
+    if (opened === undefined) throw new Error("The Redis client returned no connection from duplicate().");
+    // The client reconnects automatically. Callers that wait meanwhile have their own timeout.
     opened.on("error", () => undefined);
     opened.on("message", (channel) => {
       for (const callback of watchers.get(channel)?.callbacks ?? []) callback();
     });
     return opened;
   };
+  // Async, so that a client that throws becomes a rejection; both send their command before they return.
+  const subscribe = async (channel: string) => {
+    subscriber ??= open();
+    await subscriber.subscribe(channel);
+  };
+  const unsubscribe = async (channel: string) => {
+    await subscriber?.unsubscribe(channel);
+  };
 
   return {
     watch(userId, onCommit) {
-      subscriber ??= open();
-      const connection = subscriber;
       const channel = keys.commits(userId);
-      const watcher = watchers.get(channel) ?? { ready: connection.subscribe(channel), callbacks: new Set() };
+      const watcher = watchers.get(channel) ?? { ready: subscribe(channel), callbacks: new Set() };
       watchers.set(channel, watcher);
-      // A callback of its own, as one function may watch twice.
+      // Wrapped, so that a function that watches twice is called twice.
       const callback = () => onCommit();
       watcher.callbacks.add(callback);
       return {
@@ -41,7 +47,7 @@ export function createCommits(redis: ReaderRedis, keys: Pick<PublicKeys, "commit
           watcher.callbacks.delete(callback);
           if (watcher.callbacks.size > 0 || watchers.get(channel) !== watcher) return;
           watchers.delete(channel);
-          connection.unsubscribe(channel).catch(() => undefined);
+          unsubscribe(channel).catch(() => undefined);
         },
       };
     },

@@ -1,19 +1,19 @@
 import type { Definitions } from "../definitions/define-flags.ts";
 import type { FlagDefinition } from "../definitions/definition.ts";
 
-/** What the flags themselves demand of their age. */
-export interface Freshness {
-  /** Age, in milliseconds, beyond which some flag wants to be waited for; `Infinity` for none. */
+/** The age limits of all flags together. Ages are in milliseconds. */
+export interface FreshnessRules {
+  /** Age beyond which a read waits for a refresh; `Infinity` if no flag asks for it. */
   strictest: number;
-  /** Age beyond which a read has the user refreshed in the background. */
+  /** Age beyond which a read requests a refresh in the background. */
   soft: number;
-  /** Flags that are denied when they are older than so long, and the value that stands in then. */
+  /** Flags to answer with `value` when they are older than `maxAge`. */
   denials: readonly { name: string; maxAge: number; value: unknown }[];
 }
 
-/** The demands of all flags together; `softAge` is the reader's own. */
-export function freshnessOf({ flags: definitions }: Definitions, softAge: number): Freshness {
-  const rules = Object.entries(definitions).flatMap(([name, { freshness }]: [string, FlagDefinition<unknown>]) =>
+/** Collects the age limits of the flags; `softAge` is the reader's own. */
+export function freshnessRules({ flags }: Definitions, softAge: number): FreshnessRules {
+  const rules = Object.entries(flags).flatMap(([name, { freshness }]: [string, FlagDefinition<unknown>]) =>
     freshness === undefined ? [] : [{ name, ...freshness }],
   );
   const least = (ages: number[]) => Math.min(Number.POSITIVE_INFINITY, ...ages);

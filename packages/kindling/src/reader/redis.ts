@@ -1,14 +1,38 @@
-/** What the reader uses of a Redis client; ioredis has it all. */
+/**
+ * The part of a Redis client that a reader uses. Clients of ioredis 5 and 6 fit as they are; others fit through a small
+ * adapter.
+ *
+ * @example An adapter for node-redis. It has no `duplicate`, so reads never wait for a refresh.
+ * ```ts
+ * import type { ReaderRedis } from "kindling";
+ * import { createClient } from "redis";
+ *
+ * const client = await createClient({ url: process.env.REDIS_URL }).on("error", console.error).connect();
+ *
+ * const redis: ReaderRedis = {
+ *   get: (key) => client.get(key),
+ *   mget: (keys) => client.mGet(keys),
+ *   zadd: (key, ...args) => client.sendCommand(["ZADD", key, ...args.map(String)]),
+ * };
+ * ```
+ */
 export interface ReaderRedis {
   get(key: string): Promise<string | null>;
+  /** Used by `getMany`. The keys are in different hash slots, so a cluster refuses it. */
   mget(keys: string[]): Promise<(string | null)[]>;
-  /** To ask for a refresh; without it, or without the permission, the reader only reads. */
+  /**
+   * Records refresh requests. If it is absent or fails, the reader only reads. `GT` needs Redis 6.2 or later
+   * (https://redis.io/docs/latest/commands/zadd/).
+   */
   zadd?(key: string, greater: "GT", ...scoresAndMembers: (number | string)[]): Promise<unknown>;
-  /** A connection of the reader's own, to be told of commits; without it the reader waits for none. */
+  /**
+   * Opens a second connection, to be notified of commits: a connection that subscribes can run few other commands
+   * (https://redis.io/docs/latest/develop/pubsub/). If it is absent, the reader never waits for a refresh.
+   */
   duplicate?(options: { enableOfflineQueue: true; maxRetriesPerRequest: null; lazyConnect: false }): Subscriber;
 }
 
-/** A connection that is told of messages. */
+/** A connection that receives Pub/Sub messages. The reader opens one when it first waits and reconnects are automatic. */
 export interface Subscriber {
   on(event: "message", listener: (channel: string, message: string) => void): unknown;
   on(event: "error", listener: (error: Error) => void): unknown;
@@ -17,11 +41,11 @@ export interface Subscriber {
   disconnect(): void;
 }
 
-/** What {@link within} answers when nothing came in time. */
+/** What {@link within} resolves to when there is no answer in time. */
 export const nothing = Symbol("nothing");
 
-/** The answer, or `nothing` when it fails or takes longer than `ms`. Never rejects. */
-export function within<T>(ms: number, ask: () => Promise<T>): Promise<T | typeof nothing> {
+/** Resolves to the answer, or to `nothing` if the call fails or takes longer than `ms`. Never rejects. */
+export function within<T>(ms: number, call: () => Promise<T>): Promise<T | typeof nothing> {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, ms, nothing);
     const end = (answer: T | typeof nothing) => {
@@ -29,7 +53,7 @@ export function within<T>(ms: number, ask: () => Promise<T>): Promise<T | typeof
       resolve(answer);
     };
     try {
-      ask().then(end, () => end(nothing));
+      call().then(end, () => end(nothing));
     } catch {
       end(nothing);
     }

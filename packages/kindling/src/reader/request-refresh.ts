@@ -1,35 +1,37 @@
 import type { PublicKeys } from "../keys.ts";
+import { isUserId } from "../profile.ts";
 import type { ReaderRedis } from "./redis.ts";
 import { nothing, within } from "./redis.ts";
 
 /**
- * Asks the workers to have these users' records stem from a fetch begun at `since` or later (milliseconds since the epoch).
- * However many ask, they cause one refresh. Answers whether the wish was taken down.
+ * Requests a refresh of these users by a fetch that starts at `since` (milliseconds since the epoch) or later. Requests
+ * of several readers for one user cause one refresh. Resolves to whether the requests were recorded; never rejects.
  */
 export type RequestRefresh = (userIds: readonly string[], since: number, urgency: "now" | "later") => Promise<boolean>;
 
-/** What asking needs. */
-export interface AskForRefreshOptions {
+/** Options for {@link createRequestRefresh}. */
+export interface RequestRefreshOptions {
   redis: ReaderRedis;
   keys: Pick<PublicKeys, "refreshRequests">;
   timeoutMs: number;
   now: () => number;
 }
 
-/** After a refusal (a read-only user, a Redis in trouble) nobody asks again for so long, in milliseconds. */
-const refusedMs = 30_000;
+/** Pause after a failed request, in milliseconds: a read-only user would otherwise fail on every read. */
+const pauseMs = 30_000;
 
-/** Asking, in one small command. */
-export function createRequestRefresh({ redis, keys, timeoutMs, now }: AskForRefreshOptions): RequestRefresh {
-  let refusedAt = Number.NEGATIVE_INFINITY;
+/** Creates the function that records refresh requests, each call in one `ZADD`. */
+export function createRequestRefresh({ redis, keys, timeoutMs, now }: RequestRefreshOptions): RequestRefresh {
+  let failedAt = Number.NEGATIVE_INFINITY;
   return async (userIds, since, urgency) => {
-    if (userIds.length === 0) return true;
-    if (redis.zadd === undefined || now() - refusedAt < refusedMs) return false;
-    // Of several wishes for one user the most demanding counts.
+    // The workers drop anything else, and a caller must not wait for it.
+    const valid = userIds.filter(isUserId);
+    if (valid.length === 0 || redis.zadd === undefined || now() - failedAt < pauseMs) return false;
+    // GT: of several requests for one user, the most demanding one remains.
     const answer = await within(timeoutMs, async () =>
-      redis.zadd?.(keys.refreshRequests[urgency], "GT", ...userIds.flatMap((userId) => [since, userId])),
+      redis.zadd?.(keys.refreshRequests[urgency], "GT", ...valid.flatMap((userId) => [since, userId])),
     );
-    if (answer === nothing) refusedAt = now();
+    if (answer === nothing) failedAt = now();
     return answer !== nothing;
   };
 }

@@ -3,79 +3,133 @@ import type { Definitions } from "../definitions/define-flags.ts";
 import type { ReaderRedis } from "./redis.ts";
 
 /**
- * What became of a lookup. Whatever it is, `flags` can be used.
- * - `present`: from the record.
- * - `missing`: no record yet. `deleted`: a tombstone. `invalid`: a record that cannot be read. `unavailable`: Redis did
- *   not answer in time. All of these give the declared defaults, or what the caller's claims say.
+ * The outcome of a lookup. `flags` is usable with every status.
+ *
+ * - `present`: the user has a record.
+ * - `missing`: the user has no record (yet).
+ * - `deleted`: the user was deleted in Kinde.
+ * - `invalid`: the record is corrupt.
+ * - `unavailable`: Redis failed or did not answer within `timeoutMs`.
  */
 export type ReadStatus = "present" | "missing" | "deleted" | "invalid" | "unavailable";
 
-/** The answer to a lookup. */
+/**
+ * The answer to a lookup.
+ *
+ * @typeParam V Flag values by name
+ *
+ * @example
+ * ```ts
+ * const { flags, status, age, denied } = await reader.get(userId);
+ * if (status === "deleted") return signOut();
+ * if (denied.includes("suspended")) log.warn({ age }, "suspension is not known recently enough");
+ * if (flags.suspended) return forbidden();
+ * ```
+ */
 export interface ReadResult<V> {
+  /** A value for every flag. A fresh object: changing it does not affect other answers. */
   flags: V;
   status: ReadStatus;
-  /** `claims`: as far as the caller's token tells, with defaults for the rest; a tombstone's are `defaults`. */
+  /** Where the values come from. `claims`: flags that the token does not determine have their defaults. */
   source: "record" | "claims" | "defaults";
-  /** Start of the fetch the record stems from, milliseconds since the epoch; `null` without a record. */
+  /** Start of the fetch that the record comes from, in milliseconds since the epoch. `null` without a record. */
   fetchedAt: number | null;
-  /** Milliseconds since then; `null` without a record. */
+  /** Milliseconds since `fetchedAt`, at least 0. `null` without a record. */
   age: number | null;
-  /** Flags that were older than they may be, so that the value for that case stands in. */
+  /** Names of flags that were too old, or unknown, and therefore have the `value` of their {@link fresh} rule. */
   denied: readonly (keyof V & string)[];
   /**
-   * With `missing` only: whether the store has been filled with everybody. `false`: it is new or was wiped, and the
-   * user may well exist.
+   * Set by {@link Reader.get} with status `missing`: whether the store held a record of every user. `false` means that
+   * the store is new or was wiped, so the user can well exist.
    */
   complete?: boolean;
 }
 
-/** What the reader needs. */
+/**
+ * Options for {@link createReader}.
+ *
+ * @typeParam V Flag values by name
+ */
 export interface ReaderOptions<V extends Record<string, unknown>> {
   /**
-   * A client of the app's own. For the plain lookup `GET` on `<prefix>:flags:*` is all the permission it needs (`MGET`
-   * for `getMany`); to ask for refreshes, `ZADD` on `{<prefix>:wishes}:*`; to wait for them, `SUBSCRIBE` on the channels
-   * `<prefix>:commits:*`.
+   * A Redis client, which the app opens and closes. Its Redis user needs these permissions, shown for the default prefix
+   * (https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/):
+   *
+   * - to read: `%R~kindling:flags:* +get`, and `+mget` for {@link Reader.getMany}
+   * - to request refreshes: `%RW~{kindling:refresh-requests}:* +zadd`
+   * - to wait for refreshes: `&kindling:commits:* +subscribe +unsubscribe`
    */
   redis: ReaderRedis;
-  /** What the flags file exports. */
+  /** What {@link defineFlags} returned: the default export of the flags file. */
   definitions: Definitions<V>;
-  /** Default `kindling`. */
+  /** Prefix of the keys, as in the service's setting `KINDLING_PREFIX`. Default `"kindling"`. */
   prefix?: string;
-  /** Longest wait for an answer of Redis, in milliseconds. Default 250. */
+  /** Longest wait for an answer to one Redis command, in milliseconds. Default 250. */
   timeoutMs?: number;
   /**
-   * Reading a record older than this, in milliseconds, has the user refreshed in the background. Default 5 minutes;
-   * `Infinity`: never.
+   * Age in milliseconds beyond which reading a record requests a refresh in the background. Default 300,000 (5 minutes).
+   * `Infinity` requests one only for users without a valid record.
    */
   softAge?: number;
-  /** Longest wait for a refresh that a flag's own `maxAge` demands, in milliseconds. Default 1000. */
+  /** Longest wait for a refresh that a {@link fresh} flag demands, in milliseconds. Default 1000; 0 never waits. */
   wait?: number;
-  /** Milliseconds since the epoch. Default `Date.now`. */
+  /** Returns the time in milliseconds since the epoch. Default `Date.now`. */
   now?: () => number;
 }
 
-/** How fresh an answer is wanted. */
+/** Options for {@link Reader.get}. */
 export interface ReadOptions {
-  /** A record older than this, in milliseconds, or none at all, has a refresh asked for. Default: any age will do. */
+  /** Request a refresh if the record is older than this, in milliseconds. Default: any age is accepted. */
   maxAge?: number;
-  /** Longest wait for that refresh, in milliseconds. Default 0: answer at once with what there is. */
+  /**
+   * Longest wait for that refresh, or for the first record of a user without one, in milliseconds. Default 0: answer at
+   * once. If a {@link fresh} flag is too old, the default is {@link ReaderOptions.wait}, and 0 overrides it.
+   */
   wait?: number;
   /**
-   * Claims of the caller's token, **verified by the app**. They answer where there is no record; where they are newer
-   * than the record and disagree with it, a refresh is asked for. Those of another user are not looked at.
+   * Claims of the caller's token, **verified by the app**. They answer for a user without a record. If they are newer
+   * than the record and disagree with it, a refresh is requested. Claims whose `sub` is another user's are ignored.
    */
   claims?: UserClaims;
 }
 
-/** Answers what app servers want to know about a user. */
+/**
+ * Reads flags. Created by {@link createReader}.
+ *
+ * @typeParam V Flag values by name
+ */
 export interface Reader<V> {
   /**
-   * One `GET`; a second one, on a miss, tells whether the store is complete. Never throws, and waits no longer than the
-   * time-out unless it is told to.
+   * Reads the flags of a user: one `GET`, or two on a miss. The second one tells whether the store is complete. Never
+   * rejects. Each `GET` waits at most `timeoutMs`. A refresh is waited for only if `wait` asks for it, or if a
+   * {@link fresh} flag with `refresh` or `deny` is too old or the user has no record.
+   *
+   * @param userId Kinde's id of the user, `kp_…`
+   *
+   * @example
+   * ```ts
+   * const { flags } = await reader.get(userId);
+   * // At most 10 s old, or else refreshed first if that takes no longer than 500 ms:
+   * const recent = await reader.get(userId, { maxAge: 10_000, wait: 500 });
+   * ```
    */
   get(userId: string, options?: ReadOptions): Promise<ReadResult<V>>;
-  /** One `MGET`; answers in the order asked, and never waits for a refresh. On a Redis Cluster ask one by one. */
+  /**
+   * Reads the flags of several users in one `MGET`. Never rejects and never waits for a refresh, but requests one in the
+   * background for each user without a valid record or with one older than `softAge`. Does not set `complete`.
+   *
+   * On a Redis Cluster call {@link Reader.get} for each user: `MGET` cannot span hash slots
+   * (https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/).
+   *
+   * @returns Answers in the order of `userIds`
+   *
+   * @example
+   * ```ts
+   * const results = await reader.getMany(["kp_0123456789abcdef", "kp_fedcba9876543210"]);
+   * const pro = results.filter(({ flags }) => flags.tier === "pro");
+   * ```
+   */
   getMany(userIds: readonly string[]): Promise<ReadResult<V>[]>;
-  /** Ends the connection that waiting has opened; the client stays the app's. */
+  /** Closes the second connection that waiting opened. The app's own client stays open. */
   close(): void;
 }

@@ -3,18 +3,18 @@ import type { Found } from "./compose-answer.ts";
 import { nothing, within } from "./redis.ts";
 import type { RequestRefresh } from "./request-refresh.ts";
 
-/** Has a user refreshed and waits, `patience` milliseconds at most, for a record that stems from `since` or later. */
+/** Requests a refresh and waits, at most `patience` milliseconds, for a record fetched at `since` or later. */
 export type WaitForFresh = (userId: string, found: Found, since: number, patience: number) => Promise<Found>;
 
-/** What waiting needs. */
+/** Options for {@link createWaitForFresh}. */
 export interface WaitForFreshOptions {
   look: (userId: string) => Promise<Found>;
-  ask: RequestRefresh;
+  requestRefresh: RequestRefresh;
   commits: Commits | undefined;
 }
 
-/** Waiting without asking again and again: Redis tells of each commit. */
-export function createWaitForFresh({ look, ask, commits }: WaitForFreshOptions): WaitForFresh {
+/** Creates a wait that does not poll: Redis announces each commit. */
+export function createWaitForFresh({ look, requestRefresh, commits }: WaitForFreshOptions): WaitForFresh {
   return async (userId, found, since, patience) => {
     const deadline = performance.now() + patience;
     const left = () => deadline - performance.now();
@@ -24,19 +24,19 @@ export function createWaitForFresh({ look, ask, commits }: WaitForFreshOptions):
     let wake = () => {};
     const watch = commits?.watch(userId, () => wake());
     try {
-      // Listening before asking: the answer might come between the two.
+      // Subscribe before requesting, or a quick commit goes unnoticed.
       const listening = watch !== undefined && (await within(left(), () => watch.ready)) !== nothing;
       let latest = found;
-      let asked = false;
+      let requested = false;
       for (;;) {
         const committed = new Promise<void>((resolve) => {
           wake = resolve;
         });
-        asked ||= await ask([userId], since, "now");
+        requested ||= await requestRefresh([userId], since, "now");
         const current = await look(userId);
-        // An answer that came once is better than none now.
+        // If Redis stops answering meanwhile, the earlier answer is better than none.
         if (current.status !== "unavailable") latest = current;
-        if (isFresh(latest) || !asked || !listening) return latest;
+        if (isFresh(latest) || !requested || !listening) return latest;
         if ((await within(left(), () => committed)) === nothing) return latest;
       }
     } finally {

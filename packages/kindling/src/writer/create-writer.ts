@@ -1,10 +1,12 @@
 import { acceptValues } from "../definitions/accept-values.ts";
 import { KindlingError, type KindlingErrorCode } from "../errors.ts";
-import { isUserId } from "../user-id.ts";
-import type { SetResult, Writer, WriterOptions } from "./types.ts";
+import { isUserId } from "../profile.ts";
+import type { PropertyValue, SetResult, Writer, WriterOptions } from "./types.ts";
 
 /**
  * Creates a writer that sets properties through Kindling's HTTP API (`POST /v1/users/{id}/properties`).
+ *
+ * @param options See {@link WriterOptions} for each option and its default
  *
  * @example
  * ```ts
@@ -27,29 +29,35 @@ export function createWriter<V extends Record<string, unknown>>(options: WriterO
       if (!isUserId(userId)) {
         throw new KindlingError("request_malformed", "A user id is kp_ followed by letters or digits.");
       }
+      checkProperties(properties);
+      signal?.throwIfAborted();
+      const host = hostOf(base);
+      const headers = headersWith(token);
       const timeout = AbortSignal.timeout(timeoutMs);
       let status: number;
       let body: unknown;
       try {
         const response = await fetch(`${base}/v1/users/${encodeURIComponent(userId)}/properties`, {
           method: "POST",
-          headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
+          headers,
           body: JSON.stringify({ properties, refreshClaims }),
           redirect: "error",
           signal: signal === undefined ? timeout : AbortSignal.any([timeout, signal]),
         });
         status = response.status;
-        body = await response.json().catch(() => undefined);
+        // The signals bound the body too: a body that is cut off must not pass for a malformed one.
+        body = parseJson(await response.text());
       } catch (cause) {
         signal?.throwIfAborted();
+        const reason = timeout.aborted ? `did not answer within ${timeoutMs} ms` : "could not be reached";
         throw new KindlingError(
           "service_unavailable",
-          `Kindling at ${hostOf(base)} did not answer: Kinde may have taken the values. Send them again.`,
+          `Kindling at ${host} ${reason}: Kinde may have taken the values. Send them again.`,
           { cause },
         );
       }
-      if (status !== 200) throw errorOf(status, body, hostOf(base));
-      if (!isResult(body)) throw unexpected(status, hostOf(base));
+      if (status !== 200) throw errorOf(status, body, host);
+      if (!isResult(body)) throw unexpected(status, host);
       return {
         flags: acceptValues(definitions, body.flags),
         ticket: body.ticket,
@@ -59,23 +67,76 @@ export function createWriter<V extends Record<string, unknown>>(options: WriterO
   };
 }
 
-/** Codes of the service's answers that reach the app as they are. */
-const passedOn: ReadonlySet<string> = new Set<KindlingErrorCode>([
-  "request_malformed",
-  "user_not_found",
-  "kinde_rejected",
-  "kinde_unauthorized",
-  "kinde_forbidden",
-  "kinde_unavailable",
-  "throttled",
-  "write_not_visible",
-  "claims_not_refreshed",
-  "too_many_requests",
+/** Kinde's limit for one bulk write. https://docs.kinde.com/kinde-apis/management/#tag/users */
+const maxProperties = 100;
+
+// Checked before JSON drops or changes values: NaN would become null, which removes the property.
+function checkProperties(properties: Readonly<Record<string, unknown>>): void {
+  const entries = Object.entries(properties);
+  if (entries.length === 0 || entries.length > maxProperties) {
+    throw new KindlingError("request_malformed", `Set 1 to ${maxProperties} properties per call.`);
+  }
+  for (const [key, value] of entries) {
+    if (key === "") throw new KindlingError("request_malformed", "A property key must not be empty.");
+    if (isPropertyValue(value)) continue;
+    throw new KindlingError(
+      "request_malformed",
+      `Property ${JSON.stringify(key)} must be a string, a finite number, a boolean or null.`,
+    );
+  }
+}
+
+function isPropertyValue(value: unknown): value is PropertyValue {
+  return value === null || typeof value === "string" || typeof value === "boolean" || Number.isFinite(value);
+}
+
+// Built outside the request and without a cause: the platform's error quotes the header, and with it the token.
+function headersWith(token: string): Headers {
+  try {
+    return new Headers({ authorization: `Bearer ${token}`, "content-type": "application/json" });
+  } catch {
+    throw new KindlingError(
+      "service_unauthorized",
+      "The writer's `token` contains characters that an HTTP header cannot carry: check KINDLING_API_TOKEN.",
+    );
+  }
+}
+
+function hostOf(base: string): string {
+  const url = URL.canParse(base) ? new URL(base) : undefined;
+  if (url === undefined || !/^https?:$/.test(url.protocol) || url.username !== "" || url.password !== "") {
+    throw new KindlingError(
+      "service_unavailable",
+      "The writer's `url` must be an http or https URL without credentials, such as https://kindling.internal:3000.",
+    );
+  }
+  return url.host;
+}
+
+/** The service's codes by the code that the app receives. */
+const codes: ReadonlyMap<string, KindlingErrorCode> = new Map([
+  ...(
+    [
+      "request_malformed",
+      "user_not_found",
+      "kinde_rejected",
+      "kinde_unauthorized",
+      "kinde_forbidden",
+      "kinde_unavailable",
+      "throttled",
+      "write_not_visible",
+      "claims_not_refreshed",
+      "too_many_requests",
+    ] as const
+  ).map((code) => [code, code] as const),
+  ["body_too_large", "request_malformed"],
+  ["store_unavailable", "redis_unavailable"],
 ]);
 
 function errorOf(status: number, body: unknown, host: string): KindlingError {
-  const { code = "", message = "" } = isFailure(body) ? body.error : {};
-  if (isPassedOn(code)) return new KindlingError(code, message);
+  const { code, message } = failureOf(body);
+  const known = codes.get(code);
+  if (known !== undefined) return new KindlingError(known, message || `Kindling at ${host} answered ${code}.`);
   if (status === 401) {
     return new KindlingError(
       "service_unauthorized",
@@ -88,35 +149,40 @@ function errorOf(status: number, body: unknown, host: string): KindlingError {
       `Kindling at ${host} has no write route: set KINDLING_API_TOKEN there, and check the URL.`,
     );
   }
+  if (status === 429) {
+    return new KindlingError("too_many_requests", `${host} answered with status 429: wait, then try again.`);
+  }
   return unexpected(status, host);
 }
 
 function unexpected(status: number, host: string): KindlingError {
-  return new KindlingError("service_unavailable", `Kindling at ${host} answered with status ${status}: try again.`);
-}
-
-function isPassedOn(code: string): code is KindlingErrorCode {
-  return passedOn.has(code);
-}
-
-function isFailure(body: unknown): body is { error: { code?: string; message?: string } } {
-  return typeof body === "object" && body !== null && "error" in body && typeof body.error === "object";
-}
-
-function isResult(body: unknown): body is SetResult<Record<string, unknown>> {
-  return (
-    typeof body === "object" &&
-    body !== null &&
-    "flags" in body &&
-    typeof body.flags === "object" &&
-    body.flags !== null &&
-    "ticket" in body &&
-    typeof body.ticket === "number" &&
-    "fetchedAt" in body &&
-    typeof body.fetchedAt === "number"
+  return new KindlingError(
+    "service_unavailable",
+    `Kindling at ${host} sent an unexpected answer with status ${status}: try again.`,
   );
 }
 
-function hostOf(url: string): string {
-  return URL.canParse(url) ? new URL(url).host : "the configured URL";
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Parses `{ "error": { "code", "message" } }`, the body of the service's errors. A malformed member reads as empty. */
+function failureOf(body: unknown): { code: string; message: string } {
+  const error = isObject(body) && isObject(body.error) ? body.error : {};
+  return {
+    code: typeof error.code === "string" ? error.code : "",
+    message: typeof error.message === "string" ? error.message : "",
+  };
+}
+
+function isResult(body: unknown): body is SetResult<Record<string, unknown>> {
+  return isObject(body) && isObject(body.flags) && Number.isFinite(body.ticket) && Number.isFinite(body.fetchedAt);
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

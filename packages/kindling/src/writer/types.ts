@@ -1,33 +1,52 @@
 import type { Definitions } from "../definitions/define-flags.ts";
 
-/** What a property can be set to. Kinde stores text: `true` becomes `"true"`. `null` removes the value. */
+/**
+ * A value to set a property to. Kinde stores text, so `true` becomes `"true"`; `null` removes the value. A number must
+ * be finite.
+ *
+ * @see https://docs.kinde.com/properties/work-with-properties/manage-properties/
+ */
 export type PropertyValue = string | number | boolean | null;
 
 /** Options for {@link Writer.setProperties}. */
 export interface SetOptions {
   /** Also drop Kinde's token cache for the user, so that the next token carries the values. Default `false`. */
   refreshClaims?: boolean;
-  /** Gives up when aborted. Kinde may have taken the values by then. */
+  /** Stops waiting when aborted; the call rejects with the signal's reason. Kinde may have taken the values by then. */
   signal?: AbortSignal;
 }
 
-/** The user's flags after a write. */
+/**
+ * The user's flags after a write.
+ *
+ * @typeParam V Flag values by name
+ */
 export interface SetResult<V> {
   flags: V;
-  /** Fencing token of the refresh the flags come from. */
+  /** Fencing token of the refresh that the flags come from. */
   ticket: number;
   /** Start of that refresh's fetch, in milliseconds since the epoch. */
   fetchedAt: number;
 }
 
-/** Sets properties of users so that every reader sees them at once. */
+/**
+ * Sets properties of users. Created by {@link createWriter}.
+ *
+ * @typeParam V Flag values by name
+ */
 export interface Writer<V> {
   /**
-   * Sets properties of a user in Kinde and refreshes the record. When it returns, every reader sees the values. Safe to
+   * Sets properties of a user in Kinde and refreshes the record. Once it resolves, every reader sees the values. Safe to
    * repeat: the same values again change nothing.
    *
+   * @param userId Kinde's id of the user, `kp_…`
    * @param properties 1 to 100 values by property key
    * @throws {KindlingError} See {@link KindlingErrorCode} for each code and what to do about it
+   *
+   * @example
+   * ```ts
+   * const { flags } = await writer.setProperties(userId, { onboarded: true, plan_tier: "pro" });
+   * ```
    */
   setProperties(
     userId: string,
@@ -36,15 +55,19 @@ export interface Writer<V> {
   ): Promise<SetResult<V>>;
 }
 
-/** Options for {@link createWriter}. */
+/**
+ * Options for {@link createWriter}.
+ *
+ * @typeParam V Flag values by name
+ */
 export interface WriterOptions<V extends Record<string, unknown>> {
-  /** Where Kindling's server is reached, e.g. `https://kindling.internal:3000`. */
+  /** URL of Kindling's server, for example `https://kindling.internal:3000`. A path prefix is kept. */
   url: string;
-  /** The server's `KINDLING_API_TOKEN`. */
+  /** The server's `KINDLING_API_TOKEN`. A secret: use the writer on servers only. */
   token: string;
-  /** What the flags file exports. */
+  /** What {@link defineFlags} returned: the default export of the flags file. */
   definitions: Definitions<V>;
-  /** Longest wait for an answer, in milliseconds. Default 30,000: a write waits for Kinde. */
+  /** Longest wait for the whole answer, in milliseconds. Default 30,000, because a write waits for Kinde. */
   timeoutMs?: number;
   /** Default: the global `fetch`. */
   fetch?: typeof fetch;

@@ -28,7 +28,7 @@ export function ensureInstall(root) {
 function npmCi(root) {
   // Settings of the outer `npm run` come along as environment: a `--silent`, `--omit=dev` or NODE_ENV=production meant
   // for the command must not leave half an install, or a silent failure.
-  const args = ["ci", "--include=dev", "--no-audit", "--no-fund", "--loglevel=error"];
+  const args = ["ci", "--ignore-scripts", "--include=dev", "--no-audit", "--no-fund", "--loglevel=error"];
   const options = { cwd: root, stdio: ["ignore", 2, 2] };
   const cli = process.env.npm_execpath;
   // Another package manager may stand in npm_execpath; only npm knows `ci` and the lockfile.

@@ -1,11 +1,10 @@
 import { type ProfilePart, profileParts } from "kindling/contract";
 import { z } from "zod";
 import { ConfigurationError } from "./errors.ts";
-import type { LogLevel } from "./log.ts";
 
 const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
-/** A timer of Node's longer than this fires at once. */
+/** Node fires a timer longer than this immediately. */
 const longestTimer = 2 ** 31 - 1;
 
 const duration = (fallback: string, { min = 1, max = longestTimer }: { min?: number; max?: number } = {}) =>
@@ -48,13 +47,13 @@ const domain = z
               ? "must be the bare domain, with no path, query or credentials"
               : undefined;
     if (problem !== undefined || url === null) {
-      context.addIssue({ code: "custom", message: problem ?? "is no URL" });
+      context.addIssue({ code: "custom", message: problem ?? "is not a URL" });
       return z.NEVER;
     }
     return url.origin;
   });
 
-// URL.parse comes with Node 22 only.
+// `URL.parse` needs Node 22.
 function parseUrl(text: string): URL | null {
   try {
     return new URL(text.includes("://") ? text : `https://${text}`);
@@ -88,7 +87,7 @@ const schema = z.object({
   PORT: count(3000, { min: 0, max: 65_535 }),
   KINDLING_PREFIX: z
     .string()
-    .regex(/^[A-Za-z0-9:_-]{1,64}$/, "may hold letters, digits, ':', '_' and '-' only")
+    .regex(/^[A-Za-z0-9:_-]{1,64}$/, "may contain only letters, digits, ':', '_' and '-'")
     .default("kindling"),
   KINDLING_FLAGS: z.string().min(1).default("kindling.flags.ts"),
   KINDLING_LOG_LEVEL: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
@@ -133,82 +132,26 @@ const schema = z.object({
   KINDLING_WRITE_SETTLE: duration("30s"),
   KINDLING_API_TOKEN: z
     .string()
-    // What a bearer token may look like: RFC 6750, section 2.1.
+    // The syntax of a bearer token: RFC 6750, section 2.1.
     .regex(/^[A-Za-z0-9._~+/-]{32,}=*$/, "must be 32 or more letters, digits or . _ ~ + / -")
     .optional(),
   KINDLING_API_CALLS_PER_MINUTE: count(600),
   KINDLING_SHUTDOWN_TIMEOUT: duration("20s"),
 });
 
-/** The names of all settings, as they stand in the environment. */
+/** The names of all settings in the environment. */
 export const settingNames: readonly string[] = Object.keys(schema.shape);
 
 /** Every setting, validated and with its default. Durations are in milliseconds. */
-export interface Config {
-  /** Origin of the Kinde tenant, e.g. `https://acme.kinde.com`. */
-  domain: string;
-  clientId: string;
-  clientSecret: string;
-  /** Audience of the Management API token; default `https://<domain>/api`. */
-  audience: string;
-  redisUrl: string;
-  host: string;
-  port: number;
-  prefix: string;
-  flagsFile: string;
-  logLevel: LogLevel;
-  profile: ReadonlySet<ProfilePart>;
-  tokenStore: "redis" | "memory";
-  refreshOnSignIn: boolean;
-  http: { maxBodyBytes: number; requestTimeoutMs: number };
-  event: { maxAgeMs: number; maxSkewMs: number };
-  keys: { maxAgeMs: number; cooldownMs: number };
-  redisTimeoutMs: number;
-  kindeTimeoutMs: number;
-  calls: { perMinute: number; atOnce: number };
-  concurrency: { refresh: number; bulk: number };
-  retry: { attempts: number; baseMs: number; maxMs: number };
-  burst: { quietMs: number; maxMs: number };
-  watchIntervalMs: number;
-  failedRetryMs: number;
-  tombstoneTtlMs: number;
-  sweep: {
-    /** 0: none by itself. */
-    intervalMs: number;
-    pageSize: number;
-    /** Least time between two pages. */
-    paceMs: number;
-    /** The sweep waits while more refreshes than this wait in the bulk queue. */
-    backlog: number;
-    /** How far Kinde's search index may lag behind a write. */
-    indexLagMs: number;
-    /** Age at which roles, permissions and billing, which the search does not show, are fetched again. */
-    extrasMaxAgeMs: number;
-  };
-  audit: {
-    /** 0: none by itself. */
-    intervalMs: number;
-    /** Records that each looks at. */
-    sample: number;
-  };
-  /** Where Kinde delivers to us, as seen from outside; absent: whichever of its webhooks ends in our route. */
-  webhookUrl: string | undefined;
-  /** Where metrics are served; absent: nowhere. */
-  metricsPort: number | undefined;
-  /** How long after a write through Kindling an answer of Kinde's may be older than it. */
-  writeSettleMs: number;
-  /** The write-through route; off without a token. */
-  writeApi: { token: string | undefined; callsPerMinute: number };
-  shutdownTimeoutMs: number;
-}
+export type Config = ReturnType<typeof toConfig>;
 
 /**
- * Reads the settings, the only place that does.
+ * Reads the settings. Nothing else reads the environment.
  *
- * @throws {ConfigurationError} naming every setting that does not fit, each on a line of its own.
+ * @throws {ConfigurationError} that names every invalid setting, each on a line of its own
  */
 export function loadConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
-  // An empty variable is what `docker compose` passes for one that is not set.
+  // `docker compose` passes an unset variable as an empty one.
   const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ""));
   const result = schema.safeParse(given);
   if (!result.success) {
@@ -217,11 +160,13 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
   return toConfig(result.data);
 }
 
-function toConfig(env: z.output<typeof schema>): Config {
+function toConfig(env: z.output<typeof schema>) {
   return {
+    /** Origin of the Kinde tenant, e.g. `https://acme.kinde.com`. */
     domain: env.KINDE_DOMAIN,
     clientId: env.KINDE_MANAGEMENT_CLIENT_ID,
     clientSecret: env.KINDE_MANAGEMENT_CLIENT_SECRET,
+    /** Audience of the Management API token. */
     audience: env.KINDE_AUDIENCE ?? `${env.KINDE_DOMAIN}/api`,
     redisUrl: env.REDIS_URL,
     host: env.HOST,
@@ -229,6 +174,7 @@ function toConfig(env: z.output<typeof schema>): Config {
     prefix: env.KINDLING_PREFIX,
     flagsFile: env.KINDLING_FLAGS,
     logLevel: env.KINDLING_LOG_LEVEL,
+    /** Parts of a profile that records keep. */
     profile: env.KINDLING_PROFILE,
     tokenStore: env.KINDLING_TOKEN_STORE,
     refreshOnSignIn: env.KINDLING_REFRESH_ON_SIGN_IN,
@@ -249,17 +195,31 @@ function toConfig(env: z.output<typeof schema>): Config {
     failedRetryMs: env.KINDLING_FAILED_RETRY,
     tombstoneTtlMs: env.KINDLING_TOMBSTONE_TTL,
     sweep: {
+      /** 0: no scheduled sweeps. */
       intervalMs: env.KINDLING_SWEEP_INTERVAL,
       pageSize: env.KINDLING_SWEEP_PAGE_SIZE,
+      /** Least time between two pages. */
       paceMs: env.KINDLING_SWEEP_PACE,
+      /** A sweep pauses while more refreshes than this wait in the bulk queue. */
       backlog: env.KINDLING_SWEEP_BACKLOG,
+      /** How far Kinde's search index may lag behind a write. */
       indexLagMs: env.KINDLING_INDEX_LAG,
+      /** Age at which roles, permissions and billing, which the search does not show, are fetched again. */
       extrasMaxAgeMs: env.KINDLING_EXTRAS_MAX_AGE,
     },
-    audit: { intervalMs: env.KINDLING_AUDIT_INTERVAL, sample: env.KINDLING_AUDIT_SAMPLE },
+    audit: {
+      /** 0: no scheduled audits. */
+      intervalMs: env.KINDLING_AUDIT_INTERVAL,
+      /** Records each audit checks. */
+      sample: env.KINDLING_AUDIT_SAMPLE,
+    },
+    /** The public URL of our webhook route; absent: any of Kinde's webhooks that ends in that route is ours. */
     webhookUrl: env.KINDLING_WEBHOOK_URL,
+    /** Where metrics are served; absent: nowhere. */
     metricsPort: env.KINDLING_METRICS_PORT,
+    /** How long after a write through Kindling Kinde may answer with an older value. */
     writeSettleMs: env.KINDLING_WRITE_SETTLE,
+    /** The write route; it exists only with a token. */
     writeApi: { token: env.KINDLING_API_TOKEN, callsPerMinute: env.KINDLING_API_CALLS_PER_MINUTE },
     shutdownTimeoutMs: env.KINDLING_SHUTDOWN_TIMEOUT,
   };

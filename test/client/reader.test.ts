@@ -1,5 +1,5 @@
 import { Redis } from "ioredis";
-import { createReader, type ReaderRedis } from "kindling";
+import { createReader, defineFlags, fresh, property, type ReaderRedis } from "kindling";
 import { blankProfile } from "kindling/contract";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import definitions from "../../kindling.flags.ts";
@@ -120,6 +120,100 @@ describe("createReader", () => {
     expect(await reader(broken).get(testUser(1))).toMatchObject({ status: "unavailable" });
     expect(await reader(broken).getMany([testUser(1)])).toMatchObject([{ status: "unavailable" }]);
     gone.disconnect();
+  });
+});
+
+describe("a flag that is denied when its own value is unknown", () => {
+  const failClosed = defineFlags({
+    suspended: fresh((profile) => profile.isSuspended, { maxAge: 60_000, whenOlder: "deny", value: true }),
+    tier: property.oneOf("plan_tier", ["free", "pro"], { default: "free" }),
+  });
+  const strict = (redis: ReaderRedis = context.redis) =>
+    createReader({ redis, definitions: failClosed, prefix: context.keys.prefix, now, timeoutMs: 20, wait: 0 });
+  const denied = { flags: { suspended: true }, denied: ["suspended"] };
+  const store = (flags: object) =>
+    context.redis.set(context.keys.flags(testUser(6)), JSON.stringify({ flags, status: "present", ...stamp }));
+
+  it("is denied for a deleted user", async () => {
+    expect(await strict().get(testUser(2))).toMatchObject({ status: "deleted", ...denied });
+    expect(await strict().getMany([testUser(2)])).toMatchObject([{ status: "deleted", ...denied }]);
+  });
+
+  it("is denied for a missing user, a corrupt record and an unavailable Redis", async () => {
+    expect(await strict().get(testUser(3))).toMatchObject({ status: "missing", ...denied });
+    expect(await strict().get(testUser(4))).toMatchObject({ status: "invalid", ...denied });
+    const silent: ReaderRedis = { get: () => new Promise(() => undefined), mget: () => new Promise(() => undefined) };
+    expect(await strict(silent).get(testUser(1))).toMatchObject({ status: "unavailable", ...denied });
+  });
+
+  it("is denied by a young record that does not hold it, or holds a value it cannot have", async () => {
+    await store({ tier: "pro" });
+    expect(await strict().get(testUser(6))).toMatchObject({ flags: { tier: "pro", suspended: true }, ...denied });
+    expect(await strict().get(testUser(6), { maxAge: 0 })).toMatchObject(denied);
+    await store({ tier: "pro", suspended: "no" });
+    expect(await strict().get(testUser(6))).toMatchObject(denied);
+  });
+
+  it("is answered from a young record that holds it", async () => {
+    await store({ tier: "pro", suspended: false });
+    expect(await strict().get(testUser(6))).toMatchObject({ flags: { suspended: false }, denied: [] });
+  });
+});
+
+describe("refresh requests", () => {
+  const recording = (answer: () => Promise<unknown>) => {
+    const requests: unknown[][] = [];
+    const redis: ReaderRedis = {
+      get: async () => null,
+      mget: async (keys) => keys.map(() => null),
+      zadd: async (_key, _greater, ...members) => {
+        requests.push(members);
+        return answer();
+      },
+    };
+    return { requests, reader: reader(redis) };
+  };
+
+  it("are not paused by an array, an object or another value that is not a user id", async () => {
+    const { requests, reader: subject } = recording(async () => 1);
+    for (const id of [["kp_a", "kp_b"], {}, null, 7, "a b", "kp_../x"]) {
+      expect(await subject.get(id as never, { maxAge: 0 })).toMatchObject({ flags: definitions.defaults });
+    }
+    expect(requests).toEqual([]);
+    await subject.get(testUser(3), { maxAge: 0 });
+    expect(requests).toHaveLength(1);
+  });
+
+  it("are paused only after Redis denied the permission", async () => {
+    const failing = recording(() => Promise.reject(new Error("LOADING Redis is loading the dataset in memory")));
+    for (let read = 0; read < 3; read += 1) await failing.reader.get(testUser(3), { maxAge: 0, wait: 1 });
+    expect(failing.requests).toHaveLength(3);
+    const refused = recording(() => Promise.reject(new Error("NOPERM this user has no permissions to run 'zadd'")));
+    for (let read = 0; read < 3; read += 1) await refused.reader.get(testUser(3), { maxAge: 0, wait: 1 });
+    expect(refused.requests).toHaveLength(1);
+  });
+});
+
+describe("a read that waits for a refresh", () => {
+  it("finds a commit whose message was lost", async () => {
+    const young = JSON.stringify({ flags: pro, status: "present", ...stamp, fetchedAt: 9_990 });
+    let looks = 0;
+    const redis: ReaderRedis = {
+      // The commit follows the second look, and its message never arrives.
+      get: async () => (++looks <= 2 ? null : young),
+      mget: async () => [],
+      zadd: async () => 1,
+      duplicate: () => ({
+        on: () => undefined,
+        subscribe: async () => 1,
+        unsubscribe: async () => 1,
+        disconnect: () => undefined,
+      }),
+    };
+    expect(await reader(redis).get(testUser(1), { maxAge: 100, wait: 30 })).toMatchObject({
+      status: "present",
+      age: 10,
+    });
   });
 });
 

@@ -1,5 +1,6 @@
+import { request } from "node:http";
 import { createEmulator, type Emulator } from "kinde-emulator";
-import { describe, expect, inject, it } from "vitest";
+import { describe, expect, inject, it, vi } from "vitest";
 import { clientOf, useEmulator, useReceiver } from "./support.ts";
 
 const start = useEmulator();
@@ -16,7 +17,7 @@ interface ControlAnswer {
 const control = (emulator: Emulator) => async (method: string, path: string, body?: unknown) => {
   const response = await fetch(`${emulator.url}/__emulator${path}`, {
     method,
-    ...(body !== undefined && { body: JSON.stringify(body) }),
+    ...(body !== undefined && { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
   });
   const answer: ControlAnswer = JSON.parse(await response.text());
   return { status: response.status, body: answer };
@@ -116,5 +117,59 @@ describe("control API", () => {
     expect(hook.received).toHaveLength(2);
     await send("DELETE", `/webhooks/${webhook.id}`);
     expect(emulator.webhooks.list()).toEqual([]);
+  });
+
+  describe("refuses what a web page can send without being asked", () => {
+    const createUser = (emulator: Emulator, headers: Record<string, string>, path = "/kinde/createUser") =>
+      fetch(`${emulator.url}/__emulator${path}`, { method: "POST", headers, body: "[{}]" });
+    const json = { "content-type": "application/json" };
+
+    it.each([
+      ["a foreign origin", { ...json, origin: "https://evil.example" }, 403],
+      ["a sandboxed page", { ...json, origin: "null" }, 403],
+      ["a cross-site navigation", { ...json, "sec-fetch-site": "cross-site" }, 403],
+      ["a same-site page on another port", { ...json, "sec-fetch-site": "same-site" }, 403],
+      ["a text/plain body", { "content-type": "text/plain" }, 415],
+      ["a form", { "content-type": "application/x-www-form-urlencoded" }, 415],
+    ])("%s", async (_what, headers, status) => {
+      const emulator = await start();
+      expect((await createUser(emulator, headers)).status).toBe(status);
+      expect((await createUser(emulator, { ...headers, "sec-fetch-site": "cross-site" }, "/sign")).status).not.toBe(
+        200,
+      );
+      expect(emulator.kinde.userCount).toBe(0);
+      expect(
+        (await createUser(emulator, { ...json, origin: emulator.url, "sec-fetch-site": "same-origin" })).status,
+      ).toBe(200);
+    });
+
+    it("a rebound host name, on every route", async () => {
+      const emulator = await start({ allowedHosts: ["kinde.internal"] });
+      const { port } = new URL(emulator.url);
+      const ask = (host: string, path: string) =>
+        new Promise<number | undefined>((resolve, reject) => {
+          const call = request({ host: "127.0.0.1", port, path, headers: { host: `${host}:${port}` } }, (response) => {
+            response.resume();
+            resolve(response.statusCode);
+          });
+          call.once("error", reject).end();
+        });
+      for (const path of ["/", "/__emulator", "/.well-known/jwks"]) {
+        expect(await ask("evil.example", path)).toBe(421);
+        for (const host of ["localhost", "127.0.0.1", "kinde.internal"]) expect(await ask(host, path)).toBe(200);
+      }
+    });
+  });
+
+  it("does not start in production unless it is told to", async () => {
+    vi.stubEnv("NODE_ENV", "production");
+    try {
+      await expect(createEmulator({ signingKey: inject("signingKey") })).rejects.toMatchObject({
+        code: "production_refused",
+      });
+      await (await start({ allowProduction: true })).close();
+    } finally {
+      vi.unstubAllEnvs();
+    }
   });
 });

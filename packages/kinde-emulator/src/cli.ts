@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { createEmulator } from "./create-emulator.ts";
+import { EmulatorError } from "./emulator-error.ts";
 import type { Emulator, LogEntry } from "./types.ts";
 
 /** Streams and stop signal of the command. */
@@ -21,13 +22,15 @@ Options:
   --port <port>      TCP port, 0 for any free port (default: 4000)
   --host <address>   address to listen on (default: 127.0.0.1)
   --webhook <url>    deliver every event to this URL
+  --allow-host <name>  accept requests to this host name; repeatable
+  --allow-production  start even with NODE_ENV=production
   --verbose          log calls, events and deliveries to standard error, as JSON lines
   -h, --help         show this help
 
 Examples:
   kinde-emulator --users 1000
   kinde-emulator --port 0 --webhook http://localhost:3000/webhooks/kinde
-  curl -X POST http://127.0.0.1:4000/__emulator/kinde/createUser -d '[{"email": "a@example.com"}]'
+  curl http://127.0.0.1:4000/__emulator/kinde/createUser --json '[{"email": "a@example.com"}]'
 
 Exit codes:
   0    stopped by a signal, or help shown
@@ -41,6 +44,8 @@ const options = {
   port: { type: "string", default: "4000" },
   host: { type: "string", default: "127.0.0.1" },
   webhook: { type: "string" },
+  "allow-host": { type: "string", multiple: true, default: [] as string[] },
+  "allow-production": { type: "boolean", default: false },
   verbose: { type: "boolean", default: false },
   help: { type: "boolean", short: "h", default: false },
 } as const;
@@ -79,9 +84,20 @@ export async function runEmulator(args: readonly string[], { stdout, stderr, sig
   let emulator: Emulator;
   try {
     const onEvent = (entry: LogEntry) => stderr.write(`${JSON.stringify(entry)}\n`);
-    emulator = await createEmulator({ users, seed, port, host, ...(verbose && { onEvent }) });
+    emulator = await createEmulator({
+      users,
+      seed,
+      port,
+      host,
+      allowedHosts: values["allow-host"],
+      allowProduction: values["allow-production"],
+      ...(verbose && { onEvent }),
+    });
   } catch (error) {
-    const problem = addressProblem(error, host, port);
+    const problem =
+      error instanceof EmulatorError && error.code === "production_refused"
+        ? error.message
+        : addressProblem(error, host, port);
     if (problem === undefined) throw error;
     return refuse(problem);
   }
@@ -132,7 +148,7 @@ function welcome({ url, clientId, clientSecret, kinde }: Emulator, webhook: stri
     `  curl '${url}/__emulator/users?limit=5'      list user ids`,
     "",
     webhook === undefined
-      ? `Webhooks: none. curl -X POST ${url}/__emulator/webhooks -d '{"url": "http://localhost:3000/webhooks/kinde"}'`
+      ? `Webhooks: none. curl ${url}/__emulator/webhooks --json '{"url": "http://localhost:3000/webhooks/kinde"}'`
       : `Webhooks: all events are delivered to ${webhook}`,
   ].join("\n");
 }

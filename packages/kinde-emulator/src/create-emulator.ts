@@ -5,6 +5,8 @@ import { managementRoutes, mountManagementApi } from "./api/management-api.ts";
 import { createTornReads } from "./api/torn-reads.ts";
 import { mountAuth } from "./auth/routes.ts";
 import { mountControl } from "./control/routes.ts";
+import { EmulatorError } from "./emulator-error.ts";
+import { refuseForeignHosts } from "./http/browser-guard.ts";
 import { listen } from "./http/listen.ts";
 import { createPipeline } from "./http/pipeline.ts";
 import { createTenant, type Tenant } from "./tenant.ts";
@@ -29,7 +31,13 @@ import type { Emulator, EmulatorOptions } from "./types.ts";
  * await emulator.close();
  */
 export async function createEmulator(options: EmulatorOptions = {}): Promise<Emulator> {
-  const { host = "127.0.0.1", port = 0 } = options;
+  const { host = "127.0.0.1", port = 0, allowedHosts = [], allowProduction = false } = options;
+  if (process.env.NODE_ENV === "production" && !allowProduction) {
+    throw new EmulatorError(
+      "production_refused",
+      "The emulator signs in anybody as anybody: it does not start with NODE_ENV=production unless allowProduction is set.",
+    );
+  }
   const closing = new AbortController();
   // Every delayed call listens to this signal, so a high listener count is not a leak.
   setMaxListeners(0, closing.signal);
@@ -39,6 +47,7 @@ export async function createEmulator(options: EmulatorOptions = {}): Promise<Emu
   const { keys, tokens, faults, deliveries, counter, onEvent } = tenant;
 
   const app = new Hono<{ Bindings: HttpBindings }>();
+  app.use(refuseForeignHosts({ host, allowedHosts }));
   const pipeline = createPipeline({ faults, counter, onEvent, closing: closing.signal });
   mountAuth(app, pipeline, { keys, tokens, faults, issuer });
   mountManagementApi(app, pipeline, tokens, managementRoutes(apiDeps(tenant)));

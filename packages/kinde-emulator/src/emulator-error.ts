@@ -16,7 +16,8 @@ export type EmulatorErrorCode =
   | `${"user" | "organization" | "role" | "permission" | "property"}_already_exists`
   | "invalid_property"
   | "invalid_endpoint"
-  | "emulator_no_port";
+  | "emulator_no_port"
+  | "production_refused";
 
 /**
  * Thrown when the emulator rejects an action, for example for an unknown user, a duplicate key or an undefined property.

@@ -17,6 +17,10 @@ export interface EmulatorOptions {
   port?: number;
   /** Address to listen on. Default `127.0.0.1`. With `0.0.0.0` or `::`, the emulator's own URLs use the loopback address. */
   host?: string;
+  /** Names, beside `localhost` and addresses, by which clients may reach the emulator. Default: none. */
+  allowedHosts?: readonly string[];
+  /** Start even with `NODE_ENV=production`. Default `false`. */
+  allowProduction?: boolean;
   /** Number of seeded users. Default 0. Users are computed on demand, so a million start as fast as one. */
   users?: number;
   /** Seed of the generated users and organizations. Default 1. */

@@ -2,8 +2,6 @@ export type { UserClaims } from "./definitions/claims.ts";
 export { fresh } from "./definitions/computed.ts";
 export {
   type Definitions,
-  /** Former name of {@link Definitions}. */
-  type Definitions as Flags,
   defineFlags,
   type FlagDeclarations,
   type FlagValues,

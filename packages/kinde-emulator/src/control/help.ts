@@ -24,8 +24,8 @@ Actions
   ${actions.join(", ")}
 
 Examples
-  curl -X POST ${url}/__emulator/kinde/setProperties -d '["<id>", {"plan_tier": "pro"}]'
-  curl -X POST ${url}/__emulator/faults -d '{"kind": "latency", "ms": [50, 200]}'
-  curl -X POST ${url}/__emulator/faults -d '{"kind": "error", "status": 503, "path": "/api/v1/user", "count": 3}'
-  curl -X POST ${url}/__emulator/faults -d '{"kind": "rate_limit", "calls": 20, "windowMs": 1000}'
+  curl ${url}/__emulator/kinde/setProperties --json '["<id>", {"plan_tier": "pro"}]'
+  curl ${url}/__emulator/faults --json '{"kind": "latency", "ms": [50, 200]}'
+  curl ${url}/__emulator/faults --json '{"kind": "error", "status": 503, "path": "/api/v1/user", "count": 3}'
+  curl ${url}/__emulator/faults --json '{"kind": "rate_limit", "calls": 20, "windowMs": 1000}'
 `;

@@ -3,6 +3,7 @@ import type { Hono } from "hono";
 import { z } from "zod";
 import { SCOPES } from "../auth/scopes.ts";
 import type { Faults } from "../faults/faults.ts";
+import { refuseForeignPages } from "../http/browser-guard.ts";
 import type { EmulatorContext } from "../http/pipeline.ts";
 import { BadRequest, failureOf, json, type Reply } from "../http/reply.ts";
 import { send } from "../http/wire.ts";
@@ -30,6 +31,8 @@ type Handle = (context: EmulatorContext) => Reply | Promise<Reply>;
 export function mountControl(app: Hono<{ Bindings: HttpBindings }>, emulator: Emulator, faults: Faults): void {
   const on = (method: string, path: string, handle: Handle) =>
     app.on(method, BASE + path, async (context) => send(await answered(handle, context)));
+
+  app.use(`${BASE}/*`, refuseForeignPages);
 
   const actions = createActionTable(emulator.kinde);
 

@@ -31,10 +31,14 @@ export function composeAnswer<V extends Record<string, unknown>>(
   const age = fetchedAt === null ? null : Math.max(0, now - fetchedAt);
   const shared = { status, fetchedAt, age };
   // A deletion is final: neither a token that is still valid nor the age of the tombstone changes it.
-  if (status === "deleted") return { flags: copyDefaults(definitions), ...shared, source: "defaults", denied: [] };
+  if (status === "deleted") {
+    const values = copyDefaults(definitions);
+    return { flags: values, ...shared, source: "defaults", denied: deny(values, denials, () => null) };
+  }
   if (record !== undefined) {
     const values = acceptValues(definitions, record.flags);
-    return { flags: values, ...shared, source: "record", denied: deny(values, denials, () => age) };
+    const ageOf = (name: string) => (isDerived(definitions, record, name) ? age : null);
+    return { flags: values, ...shared, source: "record", denied: deny(values, denials, ageOf) };
   }
   const determined: Partial<V> = claims === undefined ? {} : deriveFromClaims(definitions, claims);
   const values = { ...copyDefaults(definitions), ...determined };
@@ -56,6 +60,12 @@ export function contradicts<V extends Record<string, unknown>>(
   );
 }
 
+/** Returns whether the record holds a value of this flag: one written by older definitions may lack it. */
+function isDerived({ flags }: Definitions, { flags: stored }: FlagsRecord, name: string): boolean {
+  return Object.hasOwn(stored, name) && flags[name]?.accepts(stored[name]) === true;
+}
+
+/** Replaces each flag whose own value is unknown (`null`) or too old. */
 function deny(
   values: Record<string, unknown>,
   denials: FreshnessRules["denials"],

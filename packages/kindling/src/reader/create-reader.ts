@@ -1,5 +1,6 @@
 import { issuedAt, type UserClaims } from "../definitions/claims.ts";
 import { createPublicKeys } from "../keys.ts";
+import { isUserId } from "../profile.ts";
 import { createCommits } from "./commits.ts";
 import { composeAnswer, contradicts, type Found, parseFound } from "./compose-answer.ts";
 import { freshnessRules } from "./freshness.ts";
@@ -40,10 +41,10 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
   const commits = createCommits(redis, keys);
   const requestRefresh = createRequestRefresh({ redis, keys, timeoutMs, now });
 
-  const look = (userId: string): Promise<Found> =>
-    within(timeoutMs, () => redis.get(keys.flags(userId))).then((text) =>
-      text === nothing ? { status: "unavailable" } : parseFound(text),
-    );
+  const look = async (userId: string): Promise<Found> => {
+    const text = await within(timeoutMs, () => redis.get(keys.flags(userId)));
+    return text === nothing ? { status: "unavailable" } : parseFound(text);
+  };
   const waitForFresh = createWaitForFresh({ look, requestRefresh, commits });
 
   /** Returns the oldest acceptable fetch, and by which limits the record is too old. */
@@ -66,6 +67,8 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
   const refreshed = async (userId: string, found: Found, maxAge: number, wait?: number, claims?: UserClaims) => {
     // A Redis that does not answer records no request, and a deleted user stays deleted.
     if (found.status === "unavailable" || found.status === "deleted") return found;
+    // Frameworks turn `?id[]=…` into an array: what is not a user id has no record and gets no request.
+    if (!isUserId(userId)) return found;
     const { since, old, strict, soft } = demandOf(found, maxAge, claims);
     const patience = wait ?? (strict ? strictWait : 0);
     if (old && patience > 0) return waitForFresh(userId, found, since, patience);

@@ -17,21 +17,30 @@ export interface RequestRefreshOptions {
   now: () => number;
 }
 
-/** Pause after a failed request, in milliseconds: a read-only user would otherwise fail on every read. */
+/** Pause after a refused request, in milliseconds: a read-only user would otherwise be refused on every read. */
 const pauseMs = 30_000;
 
 /** Creates the function that records refresh requests, each call in one `ZADD`. */
 export function createRequestRefresh({ redis, keys, timeoutMs, now }: RequestRefreshOptions): RequestRefresh {
-  let failedAt = Number.NEGATIVE_INFINITY;
+  let refusedAt = Number.NEGATIVE_INFINITY;
   return async (userIds, since, urgency) => {
     // The workers drop anything else, and a caller must not wait for it.
     const valid = userIds.filter(isUserId);
-    if (valid.length === 0 || redis.zadd === undefined || now() - failedAt < pauseMs) return false;
+    if (valid.length === 0 || redis.zadd === undefined || now() - refusedAt < pauseMs) return false;
     // GT: of several requests for one user, the most demanding one remains.
-    const answer = await within(timeoutMs, async () =>
-      redis.zadd?.(keys.refreshRequests[urgency], "GT", ...valid.flatMap((userId) => [since, userId])),
-    );
-    if (answer === nothing) failedAt = now();
+    const answer = await within(timeoutMs, async () => {
+      try {
+        return await redis.zadd?.(keys.refreshRequests[urgency], "GT", ...valid.flatMap((userId) => [since, userId]));
+      } catch (error) {
+        if (isPermissionDenied(error)) refusedAt = now();
+        throw error;
+      }
+    });
     return answer !== nothing;
   };
+}
+
+// Redis answers NOPERM; nothing else says that asking again is pointless. https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/
+function isPermissionDenied(error: unknown): boolean {
+  return error instanceof Error && error.message.includes("NOPERM");
 }

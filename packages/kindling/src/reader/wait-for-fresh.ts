@@ -37,7 +37,11 @@ export function createWaitForFresh({ look, requestRefresh, commits }: WaitForFre
         // If Redis stops answering meanwhile, the earlier answer is better than none.
         if (current.status !== "unavailable") latest = current;
         if (isFresh(latest) || !requested || !listening) return latest;
-        if ((await within(left(), () => committed)) === nothing) return latest;
+        if ((await within(left(), () => committed)) === nothing) {
+          // The message of a commit can be lost: Redis delivers it at most once.
+          const last = await look(userId);
+          return last.status === "unavailable" ? latest : last;
+        }
       }
     } finally {
       watch?.stop();

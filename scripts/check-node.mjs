@@ -1,6 +1,6 @@
 const oldest = [20, 12];
 
-/** Ends the process with one clear line when Node is too old: what would follow is a puzzle of syntax errors. */
+/** Exits with one clear line when Node is too old, instead of with syntax errors. */
 export function checkNode() {
   const [major, minor] = process.versions.node.split(".").map(Number);
   if (major > oldest[0] || (major === oldest[0] && minor >= oldest[1])) return;

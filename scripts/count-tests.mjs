@@ -1,8 +1,8 @@
 /**
- * The closing line of a test run, `N passed, N failed`, and `, N skipped` where there are any.
+ * Returns the closing line of a test run: `N passed, N failed`, and `, N skipped` if any were.
  *
- * @param report what vitest's JSON reporter wrote, if it came to that
- * @param exitCode vitest's: a file that does not load, or an error outside of any test, fails no test but the run
+ * @param report what vitest's JSON reporter wrote, if it ran
+ * @param exitCode vitest's: a file that does not load, or an error outside any test, fails the run but no test
  */
 export function countTests(report, exitCode) {
   const { numPassedTests: passed = 0, numFailedTests = 0, numPendingTests = 0, numTodoTests = 0 } = report ?? {};

@@ -3,8 +3,8 @@ import { constants } from "node:os";
 import { installState } from "./install-state.mjs";
 
 /**
- * Runs `npm ci` when node_modules is missing or not what package-lock.json asks for; else does and says nothing. Ends the
- * process when that fails. Everything goes to standard error, which leaves standard output to the command that follows.
+ * Runs `npm ci` when node_modules is missing or does not match package-lock.json; otherwise does nothing, silently. Exits
+ * the process when that fails. It writes to standard error: standard output belongs to the command that follows.
  */
 export function ensureInstall(root) {
   const state = installState(root);
@@ -19,19 +19,19 @@ export function ensureInstall(root) {
   }
   console.error(
     signal
-      ? `npm ci was ended by ${signal}.`
-      : `npm ci failed${error ? `: ${error.message}` : ""}. See its lines above.`,
+      ? `npm ci was stopped by ${signal}.`
+      : `npm ci failed${error ? `: ${error.message}` : ""}. See its output above.`,
   );
   process.exit(signal ? 128 + constants.signals[signal] : status || 1);
 }
 
 function npmCi(root) {
-  // Settings of the outer `npm run` come along as environment: a `--silent`, `--omit=dev` or NODE_ENV=production meant
-  // for the command must not leave half an install, or a silent failure.
+  // The outer `npm run` passes its settings in the environment: a `--silent`, `--omit=dev` or NODE_ENV=production meant
+  // for the command must not cause half an install, or a silent failure.
   const args = ["ci", "--ignore-scripts", "--include=dev", "--no-audit", "--no-fund", "--loglevel=error"];
   const options = { cwd: root, stdio: ["ignore", 2, 2] };
   const cli = process.env.npm_execpath;
-  // Another package manager may stand in npm_execpath; only npm knows `ci` and the lockfile.
+  // npm_execpath can be another package manager, which knows neither `ci` nor the lockfile.
   return cli?.endsWith("npm-cli.js")
     ? spawnSync(process.execPath, [cli, ...args], options)
     : spawnSync("npm", args, options);

@@ -2,15 +2,15 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /**
- * Whether node_modules holds what package-lock.json asks for: `absent`, `outdated` or `current`. npm writes its own list
- * of what it installed last of all, so an interrupted install counts as absent.
+ * Returns whether node_modules matches package-lock.json: `absent`, `outdated` or `current`. npm writes its list of what it
+ * installed last, so an interrupted install counts as absent.
  */
 export function installState(root) {
   const wanted = packagesIn(join(root, "package-lock.json"));
   const installed = packagesIn(join(root, "node_modules", ".package-lock.json"));
   if (installed === undefined) return "absent";
   const fits = Object.entries(wanted ?? {}).every(([path, { version, integrity, optional }]) => {
-    // The root's own entry; and what is made for other platforms is not installed on this one.
+    // The root's own entry, and packages for other platforms, are not installed.
     if (path === "" || (optional && installed[path] === undefined)) return true;
     return installed[path]?.version === version && installed[path]?.integrity === integrity;
   });

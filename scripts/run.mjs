@@ -1,5 +1,5 @@
-// node scripts/run.mjs <what> [argument …]: runs a TypeScript file of this checkout, or a tool of its dependencies, after
-// installing these if need be. It runs in this very process, so that signals and the exit code need nobody to pass them on.
+// node scripts/run.mjs <what> [argument …]: runs a TypeScript file of this checkout, or a tool from its dependencies, and
+// installs these first if needed. Everything runs in this process, so signals and the exit code need no forwarding.
 import { realpathSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";

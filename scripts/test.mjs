@@ -1,4 +1,4 @@
-// npm test: types, lint, architecture and all tests, stopping at the first failure. Arguments go to vitest.
+// npm test: types, lint, architecture, docs and all tests; stops at the first failure. Arguments are passed to vitest.
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { constants, tmpdir } from "node:os";
@@ -20,7 +20,8 @@ async function runAll(report, vitestArgs) {
   const steps = [
     { title: "types", tool: "tsc", args: ["--noEmit"] },
     { title: "lint", tool: "biome", args: ["ci", "."] },
-    { title: "architecture", tool: "depcruise", args: ["src", "workers"] },
+    { title: "architecture", tool: "depcruise", args: ["src", "workers", "packages"] },
+    { title: "docs", tool: "vitepress", args: ["build", "docs"] },
     {
       title: "tests",
       tool: "vitest",
@@ -44,7 +45,7 @@ function run(tool, args) {
     cwd: root,
     stdio: "inherit",
   });
-  // Ctrl-C reaches the child by itself; here it only must not end the wait for it.
+  // The terminal sends Ctrl-C to the child too; here it must only not end the wait for it.
   const hear = (signal) => signal === "SIGINT" || child.kill(signal);
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
   for (const signal of signals) process.on(signal, hear);

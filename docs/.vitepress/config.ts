@@ -1,0 +1,46 @@
+import { defineConfig } from "vitepress";
+
+const description = "Kinde users' flags, warm in Redis: one GET instead of a call to Kinde or a stale token.";
+
+export default defineConfig({
+  title: "Kindling",
+  description,
+  lang: "en-US",
+  cleanUrls: true,
+  lastUpdated: false,
+  head: [["meta", { name: "theme-color", content: "#bc4c00" }]],
+  themeConfig: {
+    search: { provider: "local" },
+    outline: [2, 3],
+    nav: [
+      { text: "Guide", link: "/guide/getting-started" },
+      { text: "How it works", link: "/design" },
+      { text: "Operations", link: "/operations" },
+    ],
+    sidebar: [
+      {
+        text: "Guide",
+        items: [
+          { text: "Getting started", link: "/guide/getting-started" },
+          { text: "Reading flags", link: "/guide/reading" },
+          { text: "Setting properties", link: "/guide/writing" },
+          { text: "Testing your app", link: "/guide/testing" },
+        ],
+      },
+      { text: "Concepts", items: [{ text: "How Kindling works", link: "/design" }] },
+      {
+        text: "Running it",
+        items: [
+          { text: "Deploying", link: "/deploying" },
+          { text: "Redis", link: "/redis" },
+          { text: "Sizing", link: "/sizing" },
+          { text: "Operations", link: "/operations" },
+          { text: "Security", link: "/security" },
+          { text: "Backup", link: "/backup" },
+          { text: "Upgrading", link: "/upgrading" },
+          { text: "Multiple tenants", link: "/multiple-tenants" },
+        ],
+      },
+    ],
+  },
+});

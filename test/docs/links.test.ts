@@ -1,0 +1,33 @@
+import { existsSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { expect, it } from "vitest";
+import { pages, root } from "./markdown.ts";
+
+const withoutCode = (text: string) => text.replace(/^ *```[\s\S]*?^ *```/gm, "");
+
+/** Anchors as GitHub and VitePress make them of headings. */
+function anchorsOf(text: string): string[] {
+  return [...withoutCode(text).matchAll(/^#+ (.+)$/gm)].map(([, heading = ""]) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, "")
+      .trim()
+      .replace(/\s/g, "-"),
+  );
+}
+
+it.each([...pages.keys()])("links to files and headings that exist: %s", (page) => {
+  const text = withoutCode(pages.get(page) ?? "");
+  const links = [...text.matchAll(/\]\(([^)\s]+)\)|(?:src|srcset|href)="([^"]+)"/g)].map(([, one, other]) =>
+    String(one ?? other),
+  );
+  const dead = links
+    .filter((link) => !/^[a-z]+:/.test(link))
+    .filter((link) => {
+      const [path = "", anchor] = link.split("#");
+      const file = path === "" ? page : normalize(join(dirname(page), path));
+      if (!existsSync(join(root, file))) return true;
+      return anchor !== undefined && !anchorsOf(pages.get(file) ?? "").includes(anchor);
+    });
+  expect(dead).toEqual([]);
+});

@@ -1,9 +1,9 @@
-/** How far a long operation has come. Whoever runs it decides whether and how to show it. */
+/** Progress of a long operation. Flows report it; the caller decides whether and how to show it. */
 export type ProgressEvent =
-  /** It continues an earlier run that stopped after `done` users. */
+  /** The operation resumes an earlier run that stopped after `done` users. */
   | { type: "resumed"; done: number; startedAt: number }
   | { type: "advanced"; done: number; total: number | undefined; calls?: number }
-  /** It waits, for about this many milliseconds. */
+  /** The operation waits for about `ms` milliseconds. */
   | { type: "waiting"; for: "workers" | "Kinde"; ms: number };
 
 /** Receives the progress of a long operation. */

@@ -1,41 +1,41 @@
-const steps = [
+const units = [
   ["d", 86_400_000],
   ["h", 3_600_000],
   ["m", 60_000],
   ["s", 1_000],
 ] as const;
 
-/** A duration as one reads it: `850 ms`, `42 s`, `3 m 20 s`, `2 d 4 h`. */
+/** Formats a duration with at most two units: `850 ms`, `42 s`, `3 m 20 s`, `2 d 4 h`. */
 export function durationWords(ms: number): string {
-  const first = steps.findIndex(([, size]) => ms >= size);
-  const step = steps[first];
-  if (step === undefined) return `${Math.round(Math.max(0, ms))} ms`;
-  const [unit, size] = step;
+  const first = units.findIndex(([, size]) => ms >= size);
+  const largest = units[first];
+  if (largest === undefined) return `${Math.round(Math.max(0, ms))} ms`;
+  const [unit, size] = largest;
   const whole = Math.floor(ms / size);
-  const next = steps[first + 1];
+  const next = units[first + 1];
   const rest = next === undefined ? 0 : Math.floor((ms - whole * size) / next[1]);
   return next === undefined || rest === 0 ? `${whole} ${unit}` : `${whole} ${unit} ${rest} ${next[0]}`;
 }
 
-/** A count with thousands set apart: `1,250,000`. */
+/** Formats a count with thousands separators: `1,250,000`. */
 export function countWords(count: number): string {
   return Math.round(count).toLocaleString("en-US");
 }
 
-/** `1 user`, `2 users`. */
+/** Formats a count and its noun: `1 user`, `2 users`. */
 export function plural(count: number, noun: string): string {
   return `${countWords(count)} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** A share from 0 to 1: `12.5 %`, and never `100 %` or `0 %` of what is not quite all or nothing. */
+/** Formats a share from 0 to 1 as `12.5%`. Only exact values show as `0%` or `100%`. */
 export function percentWords(share: number): string {
   const percent = share * 100;
-  if (percent > 99.9 && percent < 100) return "over 99.9 %";
-  if (percent > 0 && percent < 0.1) return "under 0.1 %";
-  return `${percent.toFixed(1).replace(/\.0$/, "")} %`;
+  if (percent > 99.9 && percent < 100) return "over 99.9%";
+  if (percent > 0 && percent < 0.1) return "under 0.1%";
+  return `${percent.toFixed(1).replace(/\.0$/, "")}%`;
 }
 
-/** An instant, for detail beside an age. */
+/** Formats an instant as an ISO 8601 date and time in UTC, without milliseconds. */
 export function instantWords(ms: number): string {
   return new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");
 }

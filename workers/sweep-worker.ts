@@ -4,33 +4,34 @@ import type { CallOptions } from "../src/kinde/management-api.ts";
 import type { RefreshQueues } from "../src/refresh/queues.ts";
 import type { SweepJob, SweepQueue } from "../src/sweep/queue.ts";
 import type { SeenUsers } from "../src/sweep/seen-users.ts";
+import { storedSweep } from "../src/sweep/stored-sweep.ts";
 import { beginSweep, type SweepState, type SweepStep } from "../src/sweep/sweep.ts";
 import type { Completeness, SweepLog } from "../src/sweep/sweep-log.ts";
 import { noteSweep } from "../src/sweep/sweep-log.ts";
 import { createWorker, handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
 
-/** What the sweep's worker needs. */
+/** Dependencies of {@link createSweepWorker}. */
 export interface SweepWorkerOptions {
   queues: Pick<RefreshQueues, "bulk" | "enqueueReprocess"> & SweepQueue;
   sweeps: SweepLog;
   seen: Pick<SeenUsers, "forget">;
   completeness: Completeness;
   sweepStep: (state: SweepState, call: CallOptions) => Promise<SweepStep>;
-  /** Least time between two pages, in milliseconds. */
+  /** Minimum pause between two pages, in milliseconds. */
   paceMs: number;
-  /** The sweep stands aside while more refreshes than this wait in the bulk queue. */
+  /** The sweep pauses while more jobs than this wait in the bulk queue. */
   backlog: number;
 }
 
-/** How long a sweep stands aside when the bulk queue is full. */
-const standAsideMs = 5_000;
+/** Pause of a sweep while the bulk queue is full. */
+const backlogPauseMs = 5_000;
 
-/** The worker that sweeps: page by page, the state kept in the job, so that any other process can go on. */
+/** Creates the sweep worker. Each page saves the state in the job, so that any process can resume the sweep. */
 export function createSweepWorker(options: SweepWorkerOptions, deps: WorkerDeps) {
   const { queues } = options;
   return createWorker<SweepJob>(deps, {
     queue: queues.sweep,
-    // One for the sweep under way, one for the ticks meanwhile.
+    // One slot for the running sweep, one for ticks.
     concurrency: 2,
     member: () => "sweep",
     async process(job) {
@@ -43,23 +44,28 @@ export function createSweepWorker(options: SweepWorkerOptions, deps: WorkerDeps)
 async function sweep(options: SweepWorkerOptions, deps: WorkerDeps, job: Job<SweepJob>): Promise<void> {
   const { now, log, signal, closing } = deps;
   const { queues, sweepStep, paceMs, backlog } = options;
-  let state = job.data.state ?? (await begin(options, now()));
+  let state = storedSweep.parse(job.data.state);
+  if (state === undefined) {
+    if (job.data.state !== undefined)
+      log.warn({ job: job.id }, "sweep restarts: this release cannot read its progress");
+    state = await begin(options, now());
+  }
   for (;;) {
     if ((await queues.bulk.getWaitingCount()) > backlog) {
-      await job.moveToDelayed(now() + standAsideMs, job.token);
+      await job.moveToDelayed(now() + backlogPauseMs, job.token);
       throw new DelayedError();
     }
     const step = await sweepStep(state, { priority: "bulk", signal });
     await queues.enqueueReprocess(step.refresh);
     state = step.state;
-    // Throws where the job is gone, with a Redis that was wiped meanwhile: what the sweep has filled is gone as well.
-    await job.updateData({ state, forgiven: job.attemptsMade });
+    // Throws if the job is gone: a Redis that was wiped has lost the records of earlier pages too.
+    await job.updateData({ state: storedSweep.versioned(state), forgiven: job.attemptsMade });
     if (step.done) break;
     await delay(paceMs, undefined, { signal: closing }).catch(() => undefined);
     await handBackIfClosing(deps, job);
   }
   await noteSweep(options, state, now());
-  log.info({ ...state, ms: now() - state.startedAt }, "sweep went through");
+  log.info({ ...state, ms: now() - state.startedAt }, "sweep completed");
 }
 
 async function begin({ sweeps, completeness }: SweepWorkerOptions, now: number): Promise<SweepState> {

@@ -1,17 +1,20 @@
 import type { Queue } from "bullmq";
 import type { Redis } from "ioredis";
+import { z } from "zod";
 import type { Keys } from "../redis/keys.ts";
 import { type LongJob, openQueue, type QueueOptions } from "../redis/queue.ts";
+import { storedShape } from "../redis/stored.ts";
 import type { WebhookCheck } from "../webhook/check-registration.ts";
 import type { AuditState } from "./audit.ts";
 import { type DriftCause, driftCauses } from "./find-cause.ts";
+import { auditStateSchema, auditVersion, migrateAudit } from "./stored-audit.ts";
 
-/** A scheduled audit that went through; times in milliseconds since the epoch. */
+/** A completed scheduled audit. Times in milliseconds since the epoch. */
 export interface FinishedAudit extends Omit<AuditState, "rest"> {
   finishedAt: number;
 }
 
-/** All scheduled audits together. */
+/** Totals over all scheduled audits. */
 export interface AuditTotals {
   checked: number;
   unsettled: number;
@@ -19,61 +22,104 @@ export interface AuditTotals {
   drift: Record<DriftCause, number>;
 }
 
-/** What the workers' audits found, so that nobody else need ask Kinde for it. */
+/** Results of the workers' audits, kept in Redis so that commands and metrics need no call to Kinde. */
 export interface AuditLog {
+  /** Returns the last completed audit. */
   last(): Promise<FinishedAudit | undefined>;
   totals(): Promise<AuditTotals>;
+  /** Records a completed audit and adds it to the totals. */
   finish(state: AuditState, finishedAt: number): Promise<void>;
+  /** Returns the last check of our webhook at Kinde. */
   webhook(): Promise<WebhookCheck | undefined>;
   noteWebhook(check: WebhookCheck): Promise<void>;
 }
 
-/** The log, over one connection. */
+const storedFinishedAudit = storedShape<FinishedAudit>(
+  auditVersion,
+  auditStateSchema.omit({ rest: true }).extend({ finishedAt: z.number() }),
+  { migrate: migrateAudit },
+);
+
+const storedWebhookCheck = storedShape<WebhookCheck>(
+  1,
+  z.object({
+    state: z.enum(["ok", "missing", "incomplete", "unknown"]),
+    checkedAt: z.number(),
+    endpoint: z.string().exactOptional(),
+    missingTypes: z.array(z.string()).exactOptional(),
+    reason: z.string().exactOptional(),
+  }),
+  { migrate: (older) => older },
+);
+
+// A hash, so that audits can increment it: a cause without drift has no field.
+const total = z
+  .string()
+  .regex(/^\d{1,15}$/)
+  .transform(Number)
+  .default(0);
+
+const storedTotals = storedShape<AuditTotals>(
+  1,
+  z
+    .object({
+      checked: total,
+      unsettled: total,
+      failed: total,
+      ...(Object.fromEntries(driftCauses.map((cause) => [cause, total])) as Record<DriftCause, typeof total>),
+    })
+    .transform(({ checked, unsettled, failed, ...drift }) => ({ checked, unsettled, failed, drift })),
+  { migrate: (older) => older },
+);
+
+const noTotals: AuditTotals = {
+  checked: 0,
+  unsettled: 0,
+  failed: 0,
+  drift: Object.fromEntries(driftCauses.map((cause) => [cause, 0])) as Record<DriftCause, number>,
+};
+
+/** Creates the audit log. */
 export function createAuditLog({ redis, keys }: { redis: Redis; keys: Keys }): AuditLog {
-  const [lastKey, totalsKey, webhookKey] = ["audit:last", "audit:totals", "audit:webhook"].map(keys.ledgerPart) as [
-    string,
-    string,
-    string,
-  ];
-  const read = async <T>(key: string) => {
-    const text = await redis.get(key);
-    return text === null ? undefined : (JSON.parse(text) as T);
-  };
+  const lastKey = keys.ledgerPart("audit:last");
+  const totalsKey = keys.ledgerPart("audit:totals");
+  const webhookKey = keys.ledgerPart("audit:webhook");
+  const readTotals = async () => storedTotals.parse(await redis.hgetall(totalsKey));
   return {
-    last: () => read<FinishedAudit>(lastKey),
-    async totals() {
-      const fields = await redis.hgetall(totalsKey);
-      const drift = driftCauses.map((cause) => [cause, Number(fields[cause] ?? 0)] as const);
-      return {
-        checked: Number(fields.checked ?? 0),
-        unsettled: Number(fields.unsettled ?? 0),
-        failed: Number(fields.failed ?? 0),
-        drift: Object.fromEntries(drift) as Record<DriftCause, number>,
-      };
+    async last() {
+      return storedFinishedAudit.parse(await redis.get(lastKey));
     },
-    async finish({ rest: _none, ...state }, finishedAt) {
-      const finished: FinishedAudit = { ...state, finishedAt };
-      const changes = redis.multi().set(lastKey, JSON.stringify(finished));
+    async totals() {
+      return (await readTotals()) ?? noTotals;
+    },
+    async finish({ rest: _rest, ...state }, finishedAt) {
+      const changes = redis.multi().set(lastKey, storedFinishedAudit.serialize({ ...state, finishedAt }));
+      // HINCRBY fails on a malformed field: unreadable totals start again.
+      if ((await readTotals()) === undefined) changes.del(totalsKey);
+      changes.hset(totalsKey, "v", storedTotals.version);
       const counts = { checked: state.checked, unsettled: state.unsettled, failed: state.failed, ...state.causes };
       for (const [field, count] of Object.entries(counts)) changes.hincrby(totalsKey, field, count);
       await changes.exec();
     },
-    webhook: () => read<WebhookCheck>(webhookKey),
+    async webhook() {
+      return storedWebhookCheck.parse(await redis.get(webhookKey));
+    },
     async noteWebhook(check) {
-      await redis.set(webhookKey, JSON.stringify(check));
+      await redis.set(webhookKey, storedWebhookCheck.serialize(check));
     },
   };
 }
 
-/** `tick`: it is time for an audit. `audit`: one audit, with how far it has come. */
+/** Data of a job in the audit queue. A `tick` enqueues the next audit; an `audit` is one audit. */
 export interface AuditJob extends LongJob {
-  state?: AuditState;
+  /** Progress, stored as {@link storedAudit}; absent at the start. Any release can have written it. */
+  state?: unknown;
 }
 
 /** The queue of audits. */
 export interface AuditQueue {
   audit: Queue<AuditJob>;
-  /** Enqueues an audit, unless one is waiting or running: the fleet runs one at a time. */
+  /** Enqueues an audit unless one is waiting or running: the fleet runs one at a time. */
   enqueueAudit(): Promise<void>;
 }
 

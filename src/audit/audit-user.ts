@@ -7,68 +7,68 @@ import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Ledger } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
 import { compareLive, type Difference, fetchLive } from "./compare-live.ts";
-import { type DriftCause, findCause, type Look } from "./find-cause.ts";
+import { type Comparison, type DriftCause, findCause } from "./find-cause.ts";
 
 /**
- * What an audit of one user found. `unsettled`: the user changes faster than one can look; `failed`: Kinde gives no answer
- * about this user.
+ * Result of auditing one user. `unsettled`: the user changes too often to compare. `failed`: Kinde gives no answer about
+ * this user. `looks` counts the comparisons.
  */
 export type AuditVerdict =
   | { verdict: "same" | "unsettled"; looks: number }
   | { verdict: "failed" }
-  /** `fields` are names only: values may be personal. */
+  /** `fields` contains names only: values can be personal. */
   | { verdict: "drift"; looks: number; cause: DriftCause; fields: readonly string[] };
 
-/** What auditing needs. */
+/** Dependencies of {@link auditUser}. */
 export interface AuditUserOptions {
   api: ManagementApi;
   ledger: Pick<Ledger, "begin" | "entry">;
   records: Pick<Records, "read">;
-  flags: Definitions;
+  definitions: Definitions;
   /** Parts of the profile that records keep. */
   keep: ReadonlySet<ProfilePart>;
-  /** Whether sign-ins refresh their users: else their figures are not held to be current. */
+  /** Whether sign-ins refresh users. If not, sign-in counts and times are not compared. */
   signIns: boolean;
-  /** Time between two looks: a webhook under way may arrive meanwhile. Milliseconds, default 2 s. */
-  momentMs?: number;
-  /** Longest further wait for the ledger to owe the user nothing, in milliseconds. Default 10 s. */
-  patienceMs?: number;
+  /** Pause before a mismatch is checked again: a webhook can be on its way. Milliseconds, default 2 s. */
+  recheckMs?: number;
+  /** Longest wait for a pending refresh of the user, in milliseconds. Default 10 s. */
+  settleTimeoutMs?: number;
 }
 
-/** A user who differs anew at every one of so many looks is given up. */
-const mostLooks = 6;
+/** Comparisons after which a user that keeps changing is `unsettled`. */
+const maxLooks = 6;
 const pollMs = 100;
 
 /**
- * Compares a record with Kinde. A mismatch counts only when a second look, after a moment and with nothing outstanding in
- * the ledger, finds the same value at Kinde and still not in the record: what changes while one looks is no drift.
+ * Compares a record with Kinde. A mismatch is drift only if a second comparison confirms it, after a pause and with no
+ * refresh pending: Kinde still has the same value, and the record still lacks it.
  *
  * @throws {ThrottledError} {KindeError} as the Management API does
  */
 export async function auditUser(options: AuditUserOptions, userId: string, call: CallOptions): Promise<AuditVerdict> {
-  const { momentMs = 2_000, patienceMs = 10_000, flags, keep } = options;
-  let before: Look | undefined;
+  const { recheckMs = 2_000, settleTimeoutMs = 10_000, definitions, keep } = options;
+  let previous: Comparison | undefined;
   for (let looks = 1; ; looks += 1) {
-    const look = await takeLook(options, userId, call);
-    if (look.differences.length === 0) return { verdict: "same", looks };
-    // Who is owed a refresh gets the time for it before that is held against us.
-    const early = before === undefined || look.crossed || (look.owedMs > 0 && look.owedMs < patienceMs);
-    const confirmed = before === undefined || early ? [] : inBoth(before, look);
-    if (before !== undefined && confirmed.length > 0) {
-      const cause = findCause({ before, look, confirmed, flags, keep });
+    const current = await compare(options, userId, call);
+    if (current.differences.length === 0) return { verdict: "same", looks };
+    // A pending refresh gets its time before a mismatch counts.
+    const pending = current.pendingMs > 0 && current.pendingMs < settleTimeoutMs;
+    const confirmed = previous === undefined || current.crossed || pending ? [] : inBoth(previous, current);
+    if (previous !== undefined && confirmed.length > 0) {
+      const cause = findCause({ previous, current, confirmed, definitions, keep });
       return { verdict: "drift", looks, cause, fields: confirmed.map(({ name }) => name) };
     }
-    if (looks === mostLooks) return { verdict: "unsettled", looks };
-    before = look;
-    await delay(momentMs, undefined, { signal: call.signal });
-    await untilNothingOwed(options, userId, patienceMs, call);
+    if (looks === maxLooks) return { verdict: "unsettled", looks };
+    previous = current;
+    await delay(recheckMs, undefined, { signal: call.signal });
+    await untilSettled(options, userId, settleTimeoutMs, call);
   }
 }
 
 /**
- * The verdict on a user whose audit threw this.
+ * Returns the verdict on a user whose audit threw this error.
  *
- * @throws the error, where it is about more than this user
+ * @throws the error if it concerns more than this user
  */
 export function verdictOn(error: unknown): AuditVerdict {
   if (!(error instanceof KindeError)) throw error;
@@ -76,41 +76,42 @@ export function verdictOn(error: unknown): AuditVerdict {
   return { verdict: "failed" };
 }
 
-async function takeLook(options: AuditUserOptions, userId: string, call: CallOptions): Promise<Look> {
+async function compare(options: AuditUserOptions, userId: string, call: CallOptions): Promise<Comparison> {
   const { ledger, records, keep } = options;
   const { ticket, written } = await ledger.begin(userId);
   const live = await fetchLive(userId, { ...options, call, written });
-  const [{ ticket: ended }, entry] = [await ledger.begin(userId), await ledger.entry(userId)];
-  // After the ledger: were it read before, a refresh in between would go unseen by both.
+  const { ticket: ended } = await ledger.begin(userId);
+  const entry = await ledger.entry(userId);
+  // Read the record after the ledger: the other way round, a refresh in between would show in neither.
   const stored = await records.read(userId);
   const { exists, same, flags, profile } = compareLive(stored, live, keep);
-  const figures = options.signIns ? [] : ["lastSignedIn", "totalSignIns", "failedSignIns"];
+  const ignored = options.signIns ? [] : ["lastSignedIn", "totalSignIns", "failedSignIns"];
   const found = [
     ...flags.map((difference) => ({ ...difference, name: `flags.${difference.name}` })),
-    ...profile.filter(({ name }) => !figures.includes(name)),
+    ...profile.filter(({ name }) => !ignored.includes(name)),
   ];
   const differences =
     same || flags.length + profile.length > 0
       ? found
       : [{ name: "user", stored: stored.flags?.status ?? "missing", live: exists ? "present" : "missing" }];
   const crossed = (stored.flags?.ticket ?? 0) > ticket;
-  return { differences, stored, owedMs: entry === undefined ? 0 : Math.max(1, entry.ageMs), crossed, ended };
+  return { differences, stored, pendingMs: entry === undefined ? 0 : Math.max(1, entry.ageMs), crossed, ended };
 }
 
-async function untilNothingOwed(
+async function untilSettled(
   { ledger }: AuditUserOptions,
   userId: string,
-  patienceMs: number,
+  timeoutMs: number,
   call: CallOptions,
 ): Promise<void> {
-  const deadline = performance.now() + patienceMs;
+  const deadline = performance.now() + timeoutMs;
   while ((await ledger.entry(userId)) !== undefined && performance.now() < deadline) {
     await delay(pollMs, undefined, { signal: call.signal });
   }
 }
 
-function inBoth(before: Look, look: Look): Difference[] {
-  return look.differences.filter((difference) =>
-    before.differences.some(({ name, live }) => name === difference.name && isDeepStrictEqual(live, difference.live)),
+function inBoth(previous: Comparison, current: Comparison): Difference[] {
+  return current.differences.filter((difference) =>
+    previous.differences.some(({ name, live }) => name === difference.name && isDeepStrictEqual(live, difference.live)),
   );
 }

@@ -2,29 +2,29 @@ import type { CallOptions } from "../kinde/management-api.ts";
 import { type AuditVerdict, verdictOn } from "./audit-user.ts";
 import type { DriftCause } from "./find-cause.ts";
 
-/** How far an audit has come: all that is needed to go on after a crash, a deploy or a pause. */
+/** Progress of an audit: enough to resume after a crash, a deployment or a pause. */
 export interface AuditState {
   startedAt: number;
-  /** Users still to look at. */
+  /** Users still to check. */
   rest: string[];
-  /** Users compared with Kinde. */
+  /** Users checked. */
   checked: number;
-  /** Of these, who differed from Kinde. */
+  /** Checked users that differ from Kinde. */
   drifted: number;
-  /** Of these, who changed faster than one can look. */
+  /** Checked users that changed too often to compare. */
   unsettled: number;
-  /** Users beside these of whom Kinde gave no answer. */
+  /** Users that Kinde gave no answer about, not included in `checked`. */
   failed: number;
   causes: Partial<Record<DriftCause, number>>;
-  /** The first who differed, with the names of what did. */
+  /** The first users that differ, with the names of the fields. */
   examples: { userId: string; cause: DriftCause; fields: readonly string[] }[];
 }
 
-/** Users looked at side by side. */
-const atOnce = 5;
+/** Users checked at the same time. */
+const concurrency = 5;
 const examplesKept = 20;
 
-/** The state an audit of these users begins with. */
+/** Returns the initial state of an audit of these users. */
 export function beginAudit(sample: readonly string[], now: number): AuditState {
   return {
     startedAt: now,
@@ -38,7 +38,7 @@ export function beginAudit(sample: readonly string[], now: number): AuditState {
   };
 }
 
-/** Counts one more user in. */
+/** Adds the verdict on one user. */
 export function noteVerdict(state: AuditState, userId: string, found: AuditVerdict): AuditState {
   if (found.verdict === "failed") return { ...state, failed: state.failed + 1 };
   const checked = state.checked + 1;
@@ -56,35 +56,36 @@ export function noteVerdict(state: AuditState, userId: string, found: AuditVerdi
 }
 
 /**
- * Looks at the next few users of an audit, and tells whom to refresh.
+ * Checks the next users of an audit and returns those to refresh.
  *
- * @throws {ThrottledError} {KindeError} where that is about more than one user, about each of several, or all there is
+ * @throws {ThrottledError} when Kinde or the call budget asks for a pause
+ * @throws {KindeError} if Kinde refuses access, or answers for no user of the batch
  */
 export async function auditStep(
   audit: (userId: string, call: CallOptions) => Promise<AuditVerdict>,
   state: AuditState,
   call: CallOptions,
 ): Promise<{ state: AuditState; refresh: string[] }> {
-  const batch = state.rest.slice(0, atOnce);
-  // Settled all: none may go on unwatched.
-  const ends = await Promise.allSettled(batch.map((userId) => audit(userId, call)));
-  const verdicts = ends.map((end) => (end.status === "fulfilled" ? end.value : verdictOn(end.reason)));
-  // Where one of many is left at last, it alone tells nothing of Kinde; where it is all there is, it does.
-  const telling = batch.length > 1 || state.checked === 0;
-  const [first] = ends;
-  if (first?.status === "rejected" && telling && verdicts.every(({ verdict }) => verdict === "failed")) {
+  const batch = state.rest.slice(0, concurrency);
+  // `allSettled`: no call may outlive this step.
+  const results = await Promise.allSettled(batch.map((userId) => audit(userId, call)));
+  const verdicts = results.map((result) => (result.status === "fulfilled" ? result.value : verdictOn(result.reason)));
+  // A single failing user left over from a larger audit does not mean that Kinde is down.
+  const conclusive = batch.length > 1 || state.checked === 0;
+  const [first] = results;
+  if (first?.status === "rejected" && conclusive && verdicts.every(({ verdict }) => verdict === "failed")) {
     throw first.reason;
   }
   const refresh = batch.filter((_, index) => verdicts[index]?.verdict === "drift");
-  const begun: AuditState = { ...state, rest: state.rest.slice(batch.length) };
-  const next = batch.reduce((so, userId, index) => {
+  const remaining: AuditState = { ...state, rest: state.rest.slice(batch.length) };
+  const next = batch.reduce((counted, userId, index) => {
     const verdict = verdicts[index];
-    return verdict === undefined ? so : noteVerdict(so, userId, verdict);
-  }, begun);
+    return verdict === undefined ? counted : noteVerdict(counted, userId, verdict);
+  }, remaining);
   return { state: next, refresh };
 }
 
-/** Of a sample, the share that differs, from 0 to 1, and the share it does not exceed with 95 % confidence (Wilson). */
+/** Returns the share of a sample that differs, from 0 to 1, and its upper bound with 95 % confidence (Wilson score). */
 export function driftRate({ checked, drifted }: Pick<AuditState, "checked" | "drifted">): {
   rate: number;
   atMost: number;

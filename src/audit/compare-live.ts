@@ -7,46 +7,46 @@ import type { Written } from "../redis/ledger.ts";
 import type { StoredRecord } from "../redis/records.ts";
 import { fetchAndDerive } from "../refresh/refresh-user.ts";
 
-/** One value that is not the same in the record and at Kinde. */
+/** One value that differs between the record and Kinde. */
 export interface Difference {
   name: string;
   stored: unknown;
   live: unknown;
 }
 
-/** The record beside what Kinde says now. */
+/** Comparison of a record with the user at Kinde. */
 export interface LiveComparison {
-  /** Whether Kinde has the user. */
+  /** Whether the user exists at Kinde. */
   exists: boolean;
   same: boolean;
   flags: Difference[];
-  /** Fields of the profile, properties one by one. Values may be personal. */
+  /** Fields of the profile, with one entry per property. Values can be personal. */
   profile: Difference[];
 }
 
-/** A user as a refresh would commit it; `undefined`: Kinde has none. */
+/** A user as a refresh would commit it; `undefined` if Kinde does not have the user. */
 export type LiveUser = { profile: Profile; flags: Record<string, unknown> } | undefined;
 
-/** What fetching for a comparison needs. */
+/** Options for {@link fetchLive}. */
 export interface FetchLiveOptions {
   api: ManagementApi;
-  flags: Definitions;
+  definitions: Definitions;
   keep: ReadonlySet<ProfilePart>;
   call: CallOptions;
-  /** Values to take before Kinde's answer, as a refresh does. */
+  /** Recently written values that take precedence over Kinde's answer, as in a refresh. */
   written?: Written;
 }
 
-/** Fetches the user just as a refresh would, and commits nothing. */
+/** Fetches a user as a refresh does, without committing. */
 export async function fetchLive(
   userId: string,
-  { api, flags, keep, call, written }: FetchLiveOptions,
+  { api, definitions, keep, call, written }: FetchLiveOptions,
 ): Promise<LiveUser> {
-  const parts = new Set([...flags.needs, ...extraParts.filter((part) => keep.has(part))]);
-  return fetchAndDerive({ api, flags }, userId, parts, call, written);
+  const parts = new Set([...definitions.needs, ...extraParts.filter((part) => keep.has(part))]);
+  return fetchAndDerive({ api, definitions }, userId, parts, call, written);
 }
 
-/** Where a record differs from the user at Kinde. */
+/** Compares a record with the user at Kinde. */
 export function compareLive(
   { flags: record, profile }: StoredRecord,
   live: LiveUser,
@@ -74,11 +74,11 @@ function differences(stored: Values, live: Values): Difference[] {
     .map((name) => ({ name, stored: stored[name] ?? null, live: live[name] ?? null }));
 }
 
-// Through JSON, as the stored one went: what is absent there must not count as a difference here.
+// Serialized like the stored profile: JSON drops undefined members, which must not count as a difference.
 function flatten(profile: Profile | undefined): Values {
   if (profile === undefined) return {};
   const { properties, ...fields } = JSON.parse(JSON.stringify(profile)) as Profile;
-  // A user's own properties come with the unset ones as null, those of a list without.
+  // Kinde returns unset properties as null when fetching a user and omits them from listings.
   const set = Object.entries(properties).filter(([, value]) => value !== null);
   const named = set.map(([key, value]) => [`properties.${key}`, value]);
   return { ...fields, ...Object.fromEntries(named) };

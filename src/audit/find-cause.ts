@@ -3,7 +3,7 @@ import type { ProfilePart } from "kindling/contract";
 import type { StoredRecord } from "../redis/records.ts";
 import type { Difference } from "./compare-live.ts";
 
-/** Why records differ from Kinde; how each is told stands at {@link findCause}. */
+/** Causes of drift. {@link findCause} describes how each is recognised. */
 export const driftCauses = [
   "deletion",
   "missing",
@@ -15,64 +15,66 @@ export const driftCauses = [
 ] as const;
 export type DriftCause = (typeof driftCauses)[number];
 
-/** One look at a user at Kinde and at the record. */
-export interface Look {
-  /** By name: a flag's begins with `flags.`, a property's with `properties.`; `user` alone where either lacks the user. */
+/** One comparison of a user at Kinde with the record. */
+export interface Comparison {
+  /** Names of flags start with `flags.`, names of properties with `properties.`. Only `user` if either side lacks the user. */
   differences: Difference[];
   stored: StoredRecord;
-  /** How long an acknowledged event had been outstanding when the record was read, in milliseconds; 0: none was. */
-  owedMs: number;
-  /** Whether the record stems from a fetch that began after this look did. */
+  /** Age of the oldest pending event when the record was read, in milliseconds; 0 without one. */
+  pendingMs: number;
+  /** Whether the record comes from a fetch that started after this comparison did. */
   crossed: boolean;
-  /** Number of the moment its fetch had ended: a later ticket's fetch began after that. */
+  /** Ticket drawn when the fetch of this comparison ended. A later ticket means a later fetch. */
   ended: number;
 }
 
-/** What the cause is told from. */
+/** Options for {@link findCause}. */
 export interface FindCauseOptions {
-  /** The look that found the mismatch first, and the one that confirmed it. */
-  before: Look;
-  look: Look;
-  /** What both found. */
+  /** The comparison before `current`. */
+  previous: Comparison;
+  /** The comparison that confirmed the mismatch. */
+  current: Comparison;
+  /** Differences in both. */
   confirmed: readonly Difference[];
-  flags: Pick<Definitions, "schema">;
+  definitions: Pick<Definitions, "schema">;
   keep: ReadonlySet<ProfilePart>;
 }
 
 /**
- * Why a record differs, the first of these that holds:
- * - `deletion`: Kinde has no such user, or has one whom we hold for deleted;
- * - `missing`: Kinde has the user, and we have no record: an import, or a sign-up whose event never came;
- * - `backlog`: an event of the user's is acknowledged and still outstanding: we know, and are late;
- * - `lost_race`: the record stems from a fetch that began when Kinde already had the value: a refresh between both looks,
- *   or a sign-in a minute and more before the record's fetch;
- * - `flag_definitions`: the profile is right, its flags were derived by other definitions;
- * - `property_change`: only what Kinde sends no event for differs: properties, failed sign-ins;
- * - `missed_event`: anything else, for which an event should have come.
+ * Returns why a record differs. The first match wins:
+ * - `deletion`: Kinde has no such user, or our record is a tombstone and the user exists;
+ * - `missing`: Kinde has the user and there is no record: an import, or a sign-up without an event;
+ * - `backlog`: an acknowledged event of the user is still pending, so the refresh is late;
+ * - `lost_race`: the record comes from a fetch that started when Kinde already had the value: a refresh between both
+ *   comparisons, or a sign-in at least a minute before the fetch;
+ * - `flag_definitions`: the profile matches, but other definitions derived the flags;
+ * - `property_change`: only fields differ for which Kinde sends no event: properties, failed sign-ins;
+ * - `missed_event`: any other difference, for which Kinde should have sent an event.
  */
-export function findCause({ before, look, confirmed, flags, keep }: FindCauseOptions): DriftCause {
+export function findCause({ previous, current, confirmed, definitions, keep }: FindCauseOptions): DriftCause {
   const user = confirmed.find(({ name }) => name === "user");
   if (user !== undefined) return user.stored === "missing" ? "missing" : "deletion";
-  if (look.owedMs > 0) return "backlog";
-  if ((look.stored.flags?.ticket ?? 0) > before.ended || sawLaterThan(look, confirmed)) return "lost_race";
+  if (current.pendingMs > 0) return "backlog";
+  if ((current.stored.flags?.ticket ?? 0) > previous.ended || fetchedAfterSignIn(current, confirmed))
+    return "lost_race";
   const inProfile = confirmed.filter(({ name }) => !name.startsWith("flags."));
   if (inProfile.length === 0) {
-    if (look.stored.flags?.schema !== flags.schema) return "flag_definitions";
-    // A record that keeps no properties shows their change in its flags alone.
+    if (current.stored.flags?.schema !== definitions.schema) return "flag_definitions";
+    // Without stored properties, a property change shows only in the flags.
     return keep.has("properties") ? "missed_event" : "property_change";
   }
-  return inProfile.every(({ name }) => isUntold(name)) ? "property_change" : "missed_event";
+  return inProfile.every(({ name }) => hasNoEvent(name)) ? "property_change" : "missed_event";
 }
 
-/** Clocks may differ by so much, in milliseconds. */
-const skewMs = 60_000;
+/** Maximum clock difference between Kinde and the workers. */
+const maxSkewMs = 60_000;
 
-function sawLaterThan({ stored }: Look, confirmed: readonly Difference[]): boolean {
+function fetchedAfterSignIn({ stored }: Comparison, confirmed: readonly Difference[]): boolean {
   const signIn = confirmed.find(({ name }) => name === "lastSignedIn");
   if (signIn === undefined || typeof signIn.live !== "string" || stored.flags === undefined) return false;
-  return Date.parse(signIn.live) + skewMs < stored.flags.fetchedAt;
+  return Date.parse(signIn.live) + maxSkewMs < stored.flags.fetchedAt;
 }
 
-function isUntold(field: string): boolean {
+function hasNoEvent(field: string): boolean {
   return field.startsWith("properties.") || field === "failedSignIns";
 }

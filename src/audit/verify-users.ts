@@ -11,59 +11,58 @@ import { sampleUsers } from "../redis/sample-users.ts";
 import { type AuditState, beginAudit, noteVerdict } from "./audit.ts";
 import { type AuditVerdict, verdictOn } from "./audit-user.ts";
 
-/** What verifying found; `complete` is false where the signal stopped it. */
+/** Result of a verification. `complete` is false if the signal stopped it. */
 export interface Verified extends Omit<AuditState, "rest" | "startedAt"> {
   complete: boolean;
 }
 
-/** What verifying needs. */
+/** Options for {@link verifyUsers}. */
 export interface VerifyOptions {
   store: { redis: Redis; keys: Keys; records: Pick<Records, "scanIds"> };
   api: ManagementApi;
   audit: (userId: string) => Promise<AuditVerdict>;
-  /** So many records at random, or everybody: of Kinde's users and of our records. */
+  /** A random sample of this many records, or all: every Kinde user and every record. */
   scope: { sample: number } | "all";
-  /** Given each user who differs, as soon as found. */
+  /** Called with each user that differs. */
   onDrift: (userId: string) => Promise<void>;
   onProgress: ReportProgress;
   signal: AbortSignal;
 }
 
-/** Users looked at side by side. */
-const atOnce = 8;
+/** Users checked at the same time. */
+const concurrency = 8;
 const retries = 3;
-/** So many users in a row of whom Kinde gives no answer are no trouble of theirs. */
-const mostInARow = 20;
+/** After this many failed users in a row, Kinde rather than a user is at fault. */
+const maxFailuresInARow = 20;
 
 /**
- * Audits users one after the other, and adds up what it finds. Of whom Kinde gives no answer is counted, unless that is
- * everybody.
+ * Audits users and counts the verdicts. Users that Kinde gives no answer about are counted as failed.
  *
- * @throws {KindeError}
+ * @throws {KindeError} if Kinde refuses access, or answers for no user, or for none of the last 20
  */
 export async function verifyUsers(options: VerifyOptions): Promise<Verified> {
   const { audit, scope, onDrift, onProgress, signal } = options;
-  // Every call under way listens to it: many at once are no leak.
+  // Every running call adds a listener: the default limit would warn of a leak.
   setMaxListeners(0, signal);
   const patience: Patience = { signal, retries, onWait: (ms) => onProgress({ type: "waiting", for: "Kinde", ms }) };
   let state = beginAudit([], 0);
   let total: number | undefined;
-  const users = scope === "all" ? everybody : sample;
-  const ids = users(options, patience, (found) => {
-    total = found;
+  const listUsers = scope === "all" ? allUsers : sample;
+  const ids = listUsers(options, patience, (expected) => {
+    total = expected;
   });
   let failed = false;
-  let inARow = 0;
+  let failuresInARow = 0;
   let lastFailure: unknown;
-  const look = async (userId: string) => {
+  const check = async (userId: string) => {
     try {
       const verdict = await patiently(() => audit(userId), patience);
-      inARow = 0;
+      failuresInARow = 0;
       return verdict;
     } catch (error) {
       const verdict = verdictOn(error);
-      inARow += 1;
-      if (inARow === mostInARow) throw error;
+      failuresInARow += 1;
+      if (failuresInARow === maxFailuresInARow) throw error;
       lastFailure = error;
       return verdict;
     }
@@ -71,7 +70,7 @@ export async function verifyUsers(options: VerifyOptions): Promise<Verified> {
   const work = async () => {
     for await (const userId of ids) {
       if (failed) return;
-      const verdict = await look(userId);
+      const verdict = await check(userId);
       state = noteVerdict(state, userId, verdict);
       if (verdict.verdict === "drift") await onDrift(userId);
       const done = state.checked + state.failed;
@@ -84,25 +83,29 @@ export async function verifyUsers(options: VerifyOptions): Promise<Verified> {
   };
   let complete = true;
   try {
-    // All of them must have ended before the caller closes what they use.
-    const ends = await Promise.allSettled(Array.from({ length: atOnce }, () => work().catch(fail)));
-    for (const end of ends) if (end.status === "rejected") throw end.reason;
+    // Wait for all: the caller closes the connections they use.
+    const results = await Promise.allSettled(Array.from({ length: concurrency }, () => work().catch(fail)));
+    for (const result of results) if (result.status === "rejected") throw result.reason;
     if (state.failed > 0 && state.checked === 0) throw lastFailure;
   } catch (error) {
     if (!signal.aborted) throw error;
     complete = false;
   }
-  const { rest: _none, startedAt: _never, ...figures } = state;
-  return { ...figures, complete };
+  const { rest: _rest, startedAt: _startedAt, ...counts } = state;
+  return { ...counts, complete };
 }
 
-type Users = (options: VerifyOptions, patience: Patience, expect: (total: number) => void) => AsyncGenerator<string>;
+type ListUsers = (
+  options: VerifyOptions,
+  patience: Patience,
+  expect: (total: number) => void,
+) => AsyncGenerator<string>;
 
-const sample: Users = async function* ({ store, api, scope, signal }, patience, expect) {
+const sample: ListUsers = async function* ({ store, api, scope, signal }, patience, expect) {
   const size = scope === "all" ? 0 : scope.sample;
   let ids = await sampleUsers(store.redis, store.keys, size);
   if (ids.length === 0) {
-    // A store that holds nobody is right only if Kinde has nobody either.
+    // An empty store is correct only if Kinde has no users either.
     const listing = listEveryone(api);
     const page = await patiently(() => listing(null, { priority: "bulk", signal }), patience);
     ids = page.userIds.slice(0, size);
@@ -111,7 +114,7 @@ const sample: Users = async function* ({ store, api, scope, signal }, patience, 
   yield* ids;
 };
 
-const everybody: Users = async function* ({ store, api, signal }, patience, expect) {
+const allUsers: ListUsers = async function* ({ store, api, signal }, patience, expect) {
   const listed = new Set<string>();
   const listing = listEveryone(api);
   let cursor: string | null = null;
@@ -121,19 +124,19 @@ const everybody: Users = async function* ({ store, api, signal }, patience, expe
     const fresh = page.userIds.filter((id) => !listed.has(id));
     for (const id of fresh) listed.add(id);
     cursor = page.next;
-    const about = cursor === null ? listed.size : estimateTotal(page.userIds, listed.size);
-    if (about !== undefined) expect(about);
+    const estimate = cursor === null ? listed.size : estimateTotal(page.userIds, listed.size);
+    if (estimate !== undefined) expect(estimate);
     yield* fresh;
   } while (cursor !== null);
-  // Whom Kinde did not list has no record, or should have none.
-  let place = "0";
+  // A record of a user that Kinde did not list is drift, unless it is a tombstone.
+  let scanCursor = "0";
   do {
-    const page = await store.records.scanIds(place, 1_000);
+    const page = await store.records.scanIds(scanCursor, 1_000);
     for (const id of page.userIds) {
       if (listed.has(id)) continue;
       listed.add(id);
       yield id;
     }
-    place = page.cursor;
-  } while (place !== "0");
+    scanCursor = page.cursor;
+  } while (scanCursor !== "0");
 };

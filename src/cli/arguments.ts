@@ -1,32 +1,32 @@
 import { InvalidArgumentError } from "commander";
 import { organizationCode, userId } from "../kinde/ids.ts";
 
-/** One user id of many. */
+/** Parses a repeatable user id argument, without duplicates. */
 export function parseUserIds(text: string, previous: readonly string[] | undefined): string[] {
   return [...new Set([...(previous ?? []), parseUserId(text)])];
 }
 
-/** A user id. */
+/** Parses a user id. */
 export function parseUserId(text: string): string {
   if (userId.safeParse(text).success) return text;
-  throw new InvalidArgumentError("A user id is kp_ and letters or digits.");
+  throw new InvalidArgumentError("A user id is kp_ followed by letters or digits.");
 }
 
-/** An organization's code. */
+/** Parses an organization code. */
 export function parseOrganizationCode(text: string): string {
   if (organizationCode.safeParse(text).success) return text;
-  throw new InvalidArgumentError("An organization's code is org_ and letters or digits.");
+  throw new InvalidArgumentError("An organization code is org_ followed by letters or digits.");
 }
 
-/** What can stand among the failures: a user id, or what a fan-out looks up the users of. */
+/** Parses a repeatable member of the failed list: a user id or the subject of a fan-out. */
 export function parseMembers(text: string, previous: readonly string[] | undefined): string[] {
   if (!userId.safeParse(text).success && !/^(organization|role|permission):[\w-]{1,128}$/.test(text)) {
-    throw new InvalidArgumentError("Expected a user id, or organization:<code>, role:<id> or permission:<id>.");
+    throw new InvalidArgumentError("Expected a user id, organization:<code>, role:<id> or permission:<id>.");
   }
   return [...new Set([...(previous ?? []), text])];
 }
 
-/** A whole number in bounds. */
+/** Returns a parser for whole numbers from `min` to `max`. */
 export function wholeNumber(min: number, max: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
@@ -35,7 +35,7 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
   };
 }
 
-/** A URL over HTTP. */
+/** Parses an HTTP or HTTPS URL. */
 export function parseHttpUrl(text: string): string {
   if (/^https?:\/\//.test(text) && URL.canParse(text)) return text;
   throw new InvalidArgumentError("Expected a URL such as http://localhost:3000/webhooks/kinde.");

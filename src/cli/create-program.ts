@@ -14,12 +14,12 @@ import { addWebhook } from "./commands/webhook.ts";
 import type { ExitCode } from "./exit-codes.ts";
 import type { CommandContext, Terminal } from "./terminal.ts";
 
-/** Adds a command to the program. */
+/** Registers a command on the program. */
 export type AddCommand = (program: Command, context: CommandContext) => void;
 
 /**
- * The `kindling` command line. It never ends the process: commands report their exit code to `exitWith`, and errors,
- * commander's own included, come out of `parseAsync`.
+ * Creates the `kindling` command line. It never exits the process: commands pass their exit code to `exitWith`, and
+ * errors, including commander's, reject `parseAsync`.
  */
 export function createProgram(
   terminal: Terminal,
@@ -27,18 +27,20 @@ export function createProgram(
   extra: readonly AddCommand[] = [],
 ): Command {
   const program = new Command("kindling")
-    .description("Kinde users, warm in Redis.")
+    .description("Keeps Kinde users' flags warm in Redis.")
     .version(version())
     .exitOverride()
+    // Names only: with their arguments, the list of commands does not fit 80 columns.
+    .configureHelp({ subcommandTerm: (command) => command.name() })
     .configureOutput({
       writeOut: (text) => terminal.stdout.write(text),
       writeErr: (text) => terminal.stderr.write(text),
-      // One problem, one line: commander puts its suggestions on another.
+      // Commander puts its suggestions on a second line; scripts expect one line per problem.
       outputError: (text, write) => write(`${text.trim().replace(/\s*\n\s*/g, " ")}\n`),
     })
     .addHelpText(
       "after",
-      "\nSettings come from the environment. `kindling <command> --help` has examples and exit codes.",
+      "\nSettings are read from the environment. Run `kindling <command> --help` for\narguments, options, examples and exit codes.",
     );
   const context: CommandContext = { terminal, exitWith };
   addServices(program, context);
@@ -56,7 +58,7 @@ export function createProgram(
   return program;
 }
 
-// One level deeper in the build than in the sources.
+// The build output is one level deeper than the sources.
 function version(): string {
   const root = import.meta.url.endsWith(".ts") ? "../.." : "../../..";
   const text = readFileSync(new URL(`${root}/package.json`, import.meta.url), "utf8");

@@ -1,20 +1,20 @@
 import { KindlingError } from "kindling";
 import { ConfigurationError, errorCode, KindeError, RedisError, ThrottledError } from "../errors.ts";
 
-/** An error in an operator's terms. */
+/** An error as reported to an operator. */
 export interface Explanation {
   exitCode: ExitCode;
-  /** One for each problem. */
+  /** One line per problem. */
   lines: string[];
 }
 
 const addressProblems: Readonly<Record<string, string>> = {
   EADDRINUSE: "is taken by another process: choose another port",
-  EACCES: "needs more rights than this process has: choose a port above 1023",
-  EADDRNOTAVAIL: "is no address of this machine",
+  EACCES: "is a privileged port: choose a port above 1023",
+  EADDRNOTAVAIL: "is not an address of this machine: check HOST",
 };
 
-/** Which exit code an error means, and what to say about it. */
+/** Returns the exit code and the lines to print for an error. */
 export function explainError(error: unknown): Explanation {
   if (error instanceof ConfigurationError) return { exitCode: exitCodes.input, lines: error.problems.map(oneLine) };
   return { exitCode: exitCodeOf(error), lines: [oneLine(messageOf(error))] };
@@ -24,18 +24,18 @@ function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof RedisError || error instanceof ThrottledError) return exitCodes.unreachable;
   if (error instanceof KindeError) {
     if (error.code === "kinde_unavailable") return exitCodes.unreachable;
-    // Wrong credentials or a missing scope are settings, if not all of them ours.
+    // Wrong credentials and missing scopes are configuration mistakes, here or in Kinde.
     return error.code === "kinde_unauthorized" || error.code === "kinde_forbidden" ? exitCodes.input : exitCodes.found;
   }
   return addressProblem(error) === undefined ? exitCodes.found : exitCodes.input;
 }
 
 function messageOf(error: unknown): string {
-  // Kinde's own words, for whoever sent what they speak of.
+  // Kinde's reason can quote what was sent, so only the sender sees it; it is never logged.
   if (error instanceof KindeError && error.reason !== undefined) return `${error.message} ${error.reason}`;
   if (error instanceof KindlingError) return error.message;
   const text = error instanceof Error ? error.message : String(error);
-  return addressProblem(error) ?? `Unexpected (${errorCode(error)}): ${text}`;
+  return addressProblem(error) ?? `Unexpected error (${errorCode(error)}): ${text}`;
 }
 
 function addressProblem(error: unknown): string | undefined {
@@ -49,18 +49,18 @@ function oneLine(text: string): string {
   return text.replace(/\s+/g, " ").trim();
 }
 
-/** What `kindling` exits with; 130 and 143 besides, when a signal cut a command short. */
+/** Exit codes of `kindling`. A command stopped by a signal exits with 130 or 143 instead. */
 export const exitCodes = { done: 0, found: 1, input: 2, unreachable: 3 } as const;
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 
-/** The lines of `--help` on exit codes; `found` is what 1 means for this command. */
+/** Returns the exit code section of `--help`; `found` says what 1 means for the command. */
 export function exitCodesHelp(found: string): string {
   return [
     "Exit codes:",
-    "  0    done",
+    "  0    success",
     `  1    ${found}`,
-    "  2    bad arguments or settings; standard error names each",
-    "  3    Redis or Kinde is out of reach",
-    "  130  stopped by Ctrl-C (143 by SIGTERM)",
+    "  2    invalid arguments or settings; standard error names each one",
+    "  3    Redis or Kinde is unreachable",
+    "  130  stopped by Ctrl-C (143: by SIGTERM)",
   ].join("\n");
 }

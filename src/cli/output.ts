@@ -3,15 +3,15 @@ import picocolors from "picocolors";
 import { durationWords } from "../words.ts";
 import type { Output, Terminal } from "./terminal.ts";
 
-/** The options every operator command has. */
+/** Options of every command that prints a result. */
 export interface ReportOptions {
   json?: boolean;
 }
 
-/** The option itself. */
-export const jsonOption = ["--json", "print one JSON document and nothing else on standard output"] as const;
+/** Arguments of commander's `option` for `--json`. */
+export const jsonOption = ["--json", "print the result as one JSON document"] as const;
 
-/** Prints a result: as a JSON document, or as text. */
+/** Prints a result as a JSON document or as text. */
 export function report<T>(
   { stdout }: Terminal,
   { json }: ReportOptions,
@@ -21,7 +21,7 @@ export function report<T>(
   stdout.write(`${json === true ? JSON.stringify(result, null, 2) : render(result)}\n`);
 }
 
-/** Rows as lines, their columns padded to one width each; the last one runs free. Colours do not count. */
+/** Formats rows as lines with aligned columns. The last column is not padded; color codes have no width. */
 export function align(rows: readonly (readonly string[])[], indent = "  "): string {
   const widths: number[] = [];
   for (const row of rows) {
@@ -37,22 +37,23 @@ function widthOf(cell: string): number {
   return stripVTControlCharacters(cell).length;
 }
 
-/** The few colours that mean something: green fine, yellow look here, red failed; dim is detail, bold a heading. */
-export type Paint = Record<"good" | "notice" | "bad" | "dim" | "bold", (text: string | number) => string>;
+/** Text styles by meaning: `good` green, `notice` yellow, `bad` red, `answer` cyan, `dim` for detail, `bold` for headings. */
+export type Paint = Record<"good" | "notice" | "bad" | "answer" | "dim" | "bold", (text: string | number) => string>;
 
-/** Colours for a stream: on a terminal only, and none where `NO_COLOR` is set (https://no-color.org). */
+/** Creates the styles of a stream: plain unless it is a terminal and `NO_COLOR` (https://no-color.org) is unset. */
 export function createPaint({ env }: Terminal, output: Output): Paint {
   const wanted = output.isTTY === true && !env.NO_COLOR && env.TERM !== "dumb";
-  const { green, yellow, red, dim, bold } = picocolors.createColors(wanted);
-  return { good: green, notice: yellow, bad: red, dim, bold };
+  const { green, yellow, red, cyan, dim, bold } = picocolors.createColors(wanted);
+  return { good: green, notice: yellow, bad: red, answer: cyan, dim, bold };
 }
 
-/** Waits shorter than this are not worth a word. */
+/** Shorter waits are not reported. */
 const noticeableMs = 1_000;
 
-/** Says on standard error that the command waits for the call limit. */
-export function sayWaiting({ stderr }: Terminal): (ms: number) => void {
+/** Returns a callback that reports waits for Kinde's call limit on standard error. */
+export function reportWaiting({ stderr }: Terminal): (ms: number) => void {
   return (ms) => {
-    if (ms >= noticeableMs) stderr.write(`Kinde has no room for calls: waiting ${durationWords(ms)} (Ctrl-C stops).\n`);
+    if (ms >= noticeableMs)
+      stderr.write(`Kinde's call limit is reached: waiting ${durationWords(ms)} (Ctrl-C to stop).\n`);
   };
 }

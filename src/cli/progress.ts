@@ -3,14 +3,14 @@ import type { ProgressEvent, ReportProgress } from "../progress.ts";
 import { countWords, durationWords, instantWords, plural } from "../words.ts";
 import type { Output, Terminal } from "./terminal.ts";
 
-/** Shows the progress of one long operation. */
+/** Displays the progress of one long operation. */
 export interface ProgressDisplay {
   report: ReportProgress;
-  /** Leaves the terminal as it was. */
+  /** Ends the display and leaves the terminal as it was. */
   stop(): void;
 }
 
-/** How often a stream that is no terminal gets a line, in milliseconds. */
+/** Interval between lines on a stream that is not a terminal. */
 const lineEveryMs = 10_000;
 
 interface State {
@@ -22,7 +22,7 @@ interface State {
   startedWith: number;
 }
 
-/** Shows progress as a bar on a terminal, elsewhere as a line now and then. */
+/** Creates a display: a bar on a terminal, otherwise a line every ten seconds. */
 export function createProgress(output: Output, now: () => number): ProgressDisplay {
   const state: State = { done: 0, total: undefined, calls: undefined, waiting: "", startedAt: now(), startedWith: 0 };
   const view = output.isTTY === true ? createBar(output, state, now) : createLines(output, state, now);
@@ -32,7 +32,7 @@ export function createProgress(output: Output, now: () => number): ProgressDispl
     if (event.type === "resumed") {
       Object.assign(state, { done: event.done, startedWith: event.done });
       const since = instantWords(event.startedAt);
-      output.write(`Resuming after ${countWords(event.done)} users, run of ${since} (--restart starts over).\n`);
+      output.write(`Resuming after ${countWords(event.done)} users (run started ${since}; --restart starts over).\n`);
     }
     view.start();
   };
@@ -54,7 +54,7 @@ export function createProgress(output: Output, now: () => number): ProgressDispl
   };
 }
 
-/** Runs an operation and shows its progress on standard error. */
+/** Runs an operation and displays its progress on standard error. */
 export async function withProgress<T>(
   { stderr, world }: Terminal,
   run: (onProgress: ReportProgress) => Promise<T>,
@@ -74,7 +74,7 @@ interface View {
 }
 
 function createBar(output: Output, state: State, now: () => number): View {
-  // The cursor and line wrapping are left alone, so that even a kill leaves the terminal as it was.
+  // Changing the cursor or line wrapping would leave a broken terminal behind if the process is killed.
   const bar = new cliProgress.SingleBar({
     stream: output,
     format: (options, params: Params) => {

@@ -4,13 +4,13 @@ import { durationWords, instantWords, plural } from "../words.ts";
 import type { Paint } from "./output.ts";
 import { align } from "./output.ts";
 
-/** What the command answers: values of the profile stand in it only where they were asked for. */
+/** Result of `kindling inspect`. Profile values are personal data and present only with `--profile`. */
 export type InspectionAnswer = Omit<Inspection, "profile"> & {
   profile?: Inspection["profile"];
   live?: Omit<LiveComparison, "profile"> & { profile: (Difference | Pick<Difference, "name">)[] };
 };
 
-/** An inspection as text. */
+/** Renders an inspection as text. */
 export function renderInspection(answer: InspectionAnswer, paint: Paint, now: number): string {
   const sections = [
     `${paint.bold(answer.userId)}\n${align(overview(answer, paint, now))}`,
@@ -28,8 +28,8 @@ function overview({ record, ledger, jobs }: InspectionAnswer, paint: Paint, now:
     [
       "ledger",
       ledger === null
-        ? paint.good("every event is reflected")
-        : paint.notice(`an event waits for ${durationWords(ledger.ageMs)}`),
+        ? paint.good("no outstanding event")
+        : paint.notice(`event outstanding for ${durationWords(ledger.ageMs)}`),
     ],
     ...(failure === undefined
       ? []
@@ -52,12 +52,12 @@ function recordRows(record: RecordView | null, paint: Paint): string[][] {
   if (record === null) return [["record", paint.bad("none: readers get the defaults")]];
   const { status, ageMs, fetchedAt, ticket, schema, schemaMatches } = record;
   return [
-    ["record", status === "present" ? paint.good("present") : paint.notice("deleted (a tombstone)")],
+    ["record", status === "present" ? paint.good("present") : paint.notice("deleted (tombstone)")],
     ["fetched", `${durationWords(ageMs)} ago ${paint.dim(instantWords(fetchedAt))}`],
     ["ticket", String(ticket)],
     [
       "schema",
-      schemaMatches ? `${schema} (these definitions)` : paint.notice(`${schema}: derived by other definitions`),
+      schemaMatches ? `${schema} (current definitions)` : paint.notice(`${schema} (derived from other definitions)`),
     ],
   ];
 }
@@ -70,18 +70,19 @@ const longestSource = 72;
 
 const flagRow = (paint: Paint) => (flag: FlagView) => {
   const value = "value" in flag ? JSON.stringify(flag.value) : paint.notice("not in the record");
-  const source = flag.source ?? "not declared any more";
+  const source = flag.source ?? "no longer declared";
   const short = source.length > longestSource ? `${source.slice(0, longestSource - 1)}…` : source;
-  const misfit = flag.misfit === null ? "" : `  ${paint.notice(`(${flag.misfit}: the default stands in)`)}`;
+  const misfit = flag.misfit === null ? "" : `  ${paint.notice(`(${flag.misfit}: the default is used)`)}`;
   return [flag.name, value, paint.dim(short) + misfit];
 };
 
 function renderLive(live: NonNullable<InspectionAnswer["live"]>, recorded: boolean, paint: Paint): string {
-  const title = paint.bold("At Kinde now");
-  if (live.same) return `${title}\n  ${paint.good(live.exists ? "the same" : "no such user either")}`;
-  if (!live.exists) return `${title}\n  ${paint.bad("no such user")}`;
+  const title = paint.bold("Compared with Kinde");
+  if (live.same)
+    return `${title}\n  ${paint.good(live.exists ? "no difference" : "no difference: Kinde has no such user")}`;
+  if (!live.exists) return `${title}\n  ${paint.bad("Kinde has no such user")}`;
   if (!recorded || live.flags.length + live.profile.length === 0) {
-    return `${title}\n  ${paint.bad("the user exists, and has no record that says so")}`;
+    return `${title}\n  ${paint.bad("Kinde has the user, but there is no record for it")}`;
   }
   const rows = [...live.flags.map(differenceRow("flag")), ...live.profile.map(differenceRow("profile"))];
   return `${title}\n${align(rows.map(([kind, name, ...values]) => [kind, paint.bad(name), ...values]))}`;
@@ -93,8 +94,8 @@ const differenceRow =
     kind,
     difference.name,
     "live" in difference
-      ? `${JSON.stringify(difference.stored)} here, ${JSON.stringify(difference.live)} at Kinde`
-      : "differs (--profile shows how)",
+      ? `${JSON.stringify(difference.stored)} stored, ${JSON.stringify(difference.live)} in Kinde`
+      : "differs (--profile shows the values)",
   ];
 
 function indent(text: string): string {

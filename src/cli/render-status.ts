@@ -1,11 +1,12 @@
+import type { Freshness, ReadableSummary } from "../status/read-freshness.ts";
 import type { QueueStatus, Status } from "../status/read-status.ts";
 import type { SweepState } from "../sweep/sweep.ts";
-import { countWords, durationWords, plural } from "../words.ts";
+import type { WebhookCheck } from "../webhook/check-registration.ts";
+import { countWords, durationWords, percentWords, plural } from "../words.ts";
 import type { Paint } from "./output.ts";
 import { align } from "./output.ts";
-import { freshnessRows } from "./render-freshness.ts";
 
-/** A status as text. */
+/** Renders a status as text. */
 export function renderStatus(status: Status, paint: Paint, now: number): string {
   const sections = [warnings, queues, ledger, freshness, calls, records, sweep, events, failures];
   return sections.flatMap((section) => section(status, paint, now) ?? []).join("\n\n");
@@ -22,7 +23,7 @@ const warnings: Section = ({ warnings }, paint) =>
   warnings.length === 0 ? undefined : warnings.map(({ message }) => `${paint.bad("!")} ${message}`).join("\n");
 
 const freshness: Section = ({ freshness }, paint, now) =>
-  titled(paint, "Distance from the truth", freshnessRows(freshness, paint, now));
+  titled(paint, "Freshness and drift", freshnessRows(freshness, paint, now));
 
 const queues: Section = ({ queues }, paint) => {
   const row = ([name, queue]: [string, QueueStatus]) => [
@@ -42,10 +43,10 @@ const queues: Section = ({ queues }, paint) => {
 const ledger: Section = ({ ledger }, paint) =>
   titled(
     paint,
-    "Ledger (acknowledged, not yet reflected)",
+    "Ledger (acknowledged events without a refresh yet)",
     Object.entries(ledger).map(([name, { size, oldestAgeMs, failed }]) => [
       name,
-      size === 0 ? paint.good("nothing outstanding") : `${countWords(size)} outstanding`,
+      size === 0 ? paint.good("empty") : `${countWords(size)} outstanding`,
       size === 0 ? "" : `oldest ${durationWords(oldestAgeMs)}`,
       failed === 0 ? "" : paint.bad(`${countWords(failed)} failed`),
     ]),
@@ -53,9 +54,12 @@ const ledger: Section = ({ ledger }, paint) =>
 
 const calls: Section = ({ calls }, paint) =>
   titled(paint, "Calls to Kinde", [
-    ["now", calls.pausedMs > 0 ? paint.notice(`paused for ${durationWords(calls.pausedMs)}`) : paint.good("allowed")],
-    ["under way", `${calls.inUse} of ${calls.atOnce} at once`],
-    ["room for", `${plural(calls.available, "call")} (limit ${countWords(calls.perMinute)} a minute)`],
+    [
+      "status",
+      calls.pausedMs > 0 ? paint.notice(`paused for ${durationWords(calls.pausedMs)}`) : paint.good("allowed"),
+    ],
+    ["in progress", `${calls.inUse} of at most ${calls.atOnce}`],
+    ["available", `${plural(calls.available, "call")} (limit: ${countWords(calls.perMinute)} per minute)`],
   ]);
 
 const records: Section = ({ records: { present, deleted, exact } }, paint) => {
@@ -69,20 +73,20 @@ const records: Section = ({ records: { present, deleted, exact } }, paint) => {
 const sweep: Section = ({ sweep: { completeSince, last, current, next } }, paint, now) => {
   const found = ({ users, different, fields, missing, unlisted }: SweepState) =>
     [plural(users, "user"), `${countWords(different)} different${fieldWords(fields)}`, `${countWords(missing)} missing`]
-      .concat(unlisted > 0 ? [`${countWords(unlisted)} gone or unlisted`] : [])
+      .concat(unlisted > 0 ? [`${countWords(unlisted)} deleted or not listed`] : [])
       .join(", ");
   const complete =
     completeSince === null
-      ? paint.notice("not filled yet")
+      ? paint.notice("not complete yet")
       : paint.good(`everybody, since ${durationWords(now - completeSince)}`);
   const rows = [["store holds", complete]];
-  if (current !== null) rows.push(["under way", `${found(current)} so far`]);
+  if (current !== null) rows.push(["in progress", `${found(current)} so far`]);
   if (last === null) rows.push(["last", "none yet"]);
   else {
     const took = durationWords(last.finishedAt - last.startedAt);
     rows.push(["last", `${durationWords(now - last.finishedAt)} ago: ${found(last)}, in ${took}`]);
   }
-  if (next !== null) rows.push(["next", next > now ? `in ${durationWords(next - now)}` : "due"]);
+  if (next !== null) rows.push(["next", next > now ? `in ${durationWords(next - now)}` : "now"]);
   return titled(paint, "Sweep", rows);
 };
 
@@ -110,5 +114,51 @@ const failures: Section = ({ lastFailures }, paint, now) => {
     paint.bad(code),
     `${durationWords(now - failedAt)} ago`,
   ]);
-  return `${titled(paint, "Last failures", rows)}\n${paint.dim("  kindling failed has all of them, with reasons")}`;
+  return `${titled(paint, "Last failures", rows)}\n${paint.dim("  Run `kindling failed` for the full list with reasons.")}`;
 };
+
+function freshnessRows(freshness: Freshness, paint: Paint, now: number): string[][] {
+  const { readable, audit, silence, webhook } = freshness;
+  return [
+    ["readable, last day", readableWords(readable.lastDay)],
+    ["readable, ever", readableWords(readable.ever)],
+    ["last audit", audit === null ? "none yet" : auditWords(audit, paint, now)],
+    ["last event", silence === null ? "unknown: no worker has started yet" : silenceWords(silence, paint)],
+    ["webhook at Kinde", webhook === null ? "not checked yet" : webhookWords(webhook, paint)],
+  ];
+}
+
+function readableWords({ events, within1s, within10s, within60s, within5m }: ReadableSummary): string {
+  if (events === 0) return "no events";
+  const shares = [
+    [within1s, "1 s"],
+    [within10s, "10 s"],
+    [within60s, "60 s"],
+    [within5m, "5 m"],
+  ] as const;
+  const words = shares.map(([share, bound]) => `${percentWords(share ?? 0)} within ${bound}`);
+  return `${plural(events, "event")}: ${words.join(", ")}`;
+}
+
+function auditWords(audit: NonNullable<Freshness["audit"]>, paint: Paint, now: number): string {
+  const { checked, drifted, failed, rate, atMost, causes, finishedAt } = audit;
+  const bound = paint.dim(`(at most ${percentWords(atMost)} of all users, 95% confidence)`);
+  const found =
+    drifted === 0
+      ? paint.good(`none of ${countWords(checked)} differed`)
+      : paint.bad(`${countWords(drifted)} of ${countWords(checked)} differed (${percentWords(rate)})`);
+  const why = Object.entries(causes).map(([cause, count]) => `${cause} ${countWords(count)}`);
+  const unchecked = failed > 0 ? [paint.notice(`no answer for ${plural(failed, "user")}`)] : [];
+  return `${durationWords(now - finishedAt)} ago: ${[found, ...why, ...unchecked].join(", ")} ${bound}`;
+}
+
+function silenceWords({ forMs, usualMs, unusual, ever }: NonNullable<Freshness["silence"]>, paint: Paint): string {
+  const words = ever ? `${durationWords(forMs)} ago` : "never";
+  return `${unusual ? paint.bad(words) : words} ${paint.dim(`(unusual after ${durationWords(usualMs)})`)}`;
+}
+
+function webhookWords({ state, endpoint, reason }: WebhookCheck, paint: Paint): string {
+  if (state === "ok") return `${paint.good("registered")} ${paint.dim(endpoint ?? "")}`;
+  if (state === "unknown") return `${paint.notice("unknown")}: ${reason}`;
+  return paint.bad(state);
+}

@@ -6,9 +6,9 @@ import { Interrupted, type Terminal } from "./terminal.ts";
 /**
  * Runs one `kindling` command line.
  *
- * @param args without the interpreter and the script
- * @param extra commands beyond those that ship
- * @returns the exit code; whatever failed was said on standard error, in words and without a stack
+ * @param args arguments without the interpreter and the script
+ * @param extra commands in addition to the published ones
+ * @returns the exit code; errors are written to standard error without a stack trace
  */
 export async function runKindling(
   args: readonly string[],
@@ -24,7 +24,7 @@ export async function runKindling(
     await program.parseAsync(args.length === 0 ? ["--help"] : args, { from: "user" });
     return code;
   } catch (error) {
-    // Commander has said already what is wrong with the arguments; help and version come here too.
+    // Commander has already printed the problem. Help and version arrive here too, with exit code 0.
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.input;
     if (error instanceof Interrupted) return error.exitCode;
     const { exitCode, lines } = explainError(error);

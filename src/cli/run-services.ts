@@ -8,14 +8,14 @@ import { openStore, type Store } from "../store.ts";
 import type { Running } from "../world.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** The long-running parts. */
+/** A long-running part of Kindling. */
 export type Service = "server" | "worker";
 
 /**
- * Runs services until the terminal's stop signal, then lets them finish what is in hand, within
- * `KINDLING_SHUTDOWN_TIMEOUT` even when Redis is gone: what could not be finished is taken over by another process.
+ * Runs services until the terminal's stop signal, then waits up to `KINDLING_SHUTDOWN_TIMEOUT` for running work, even if
+ * Redis is gone. Other processes take over what is left.
  *
- * @throws {ConfigurationError} {RedisError} when they cannot start; nothing is left running then
+ * @throws {ConfigurationError} {RedisError} if a service cannot start; the others are closed first
  */
 export async function runServices(terminal: Terminal, services: readonly Service[]): Promise<void> {
   const config = loadConfig(terminal.env);
@@ -24,7 +24,7 @@ export async function runServices(terminal: Terminal, services: readonly Service
   const store = await openStore(config, terminal.world, log);
   const running: Running[] = [];
   try {
-    // Workers first: they load the flags file, and what is wrong with it should show before a port is taken.
+    // Workers first: they load the flags file, and its problems must show before a port is opened.
     if (services.includes("worker")) running.push(await runWorkers(config, terminal.world, log, store));
     if (services.includes("server")) {
       running.push(await runServer(config, terminal.world, log, store));
@@ -39,7 +39,7 @@ export async function runServices(terminal: Terminal, services: readonly Service
   log.info({ timeoutMs: config.shutdownTimeoutMs }, "stopping");
   const finished = await shutDown(config, log, running, store);
   if (finished) log.info({}, "stopped");
-  else log.warn({ timeoutMs: config.shutdownTimeoutMs }, "stopped with work in hand: others take it over");
+  else log.warn({ timeoutMs: config.shutdownTimeoutMs }, "stopped with unfinished work: other processes take it over");
 }
 
 async function shutDown(config: Config, log: Log, running: readonly Running[], store: Store): Promise<boolean> {

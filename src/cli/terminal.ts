@@ -2,27 +2,34 @@ import { KindlingError } from "kindling";
 import type { World } from "../world.ts";
 import type { ExitCode } from "./exit-codes.ts";
 
-/** A stream a command writes to. */
-export type Output = NodeJS.WritableStream & { isTTY?: boolean };
+/** A stream that commands write to. */
+export type Output = NodeJS.WritableStream & { isTTY?: boolean; columns?: number };
 
-/** What a command may touch of the process it runs in. Tests pass their own. */
+/** The parts of the process that commands use, injectable for tests. */
 export interface Terminal {
   env: Readonly<Record<string, string | undefined>>;
-  /** Answers only: what a script reads. */
+  /** Results only, so that scripts can parse it. */
   stdout: Output;
-  /** Everything else: progress, notes, errors. */
+  /** Progress, notes and errors. */
   stderr: Output;
   world: World;
   /**
-   * From the first call on, SIGINT and SIGTERM abort the signal, with {@link Interrupted} as its reason, instead of
-   * ending the process; a second one ends it at once.
+   * Returns a signal that SIGINT and SIGTERM abort with {@link Interrupted} as the reason. From the first call on they no
+   * longer end the process, except for a second one, which ends it immediately.
    */
   stopSignal(): AbortSignal;
 }
 
-/** Somebody pressed Ctrl-C, or the process was asked to end. */
+/** Passed to the function that registers a command. */
+export interface CommandContext {
+  terminal: Terminal;
+  /** Sets the exit code of the command line. Default 0. */
+  exitWith: (code: ExitCode) => void;
+}
+
+/** Reason of {@link Terminal.stopSignal} after SIGINT (Ctrl-C) or SIGTERM. */
 export class Interrupted extends KindlingError<"interrupted"> {
-  /** By convention 128 and the number of the signal. */
+  /** 128 plus the signal's number, by convention. */
   readonly exitCode: number;
 
   constructor(name: "SIGINT" | "SIGTERM") {
@@ -31,9 +38,33 @@ export class Interrupted extends KindlingError<"interrupted"> {
   }
 }
 
-/** What every command is given. */
-export interface CommandContext {
-  terminal: Terminal;
-  /** Sets what the command line exits with; default 0. */
-  exitWith: (code: ExitCode) => void;
+/** Creates a terminal from a Node.js process. */
+export function createProcessTerminal(process: NodeJS.Process): Terminal {
+  let stopping: AbortController | undefined;
+  const listen = () => {
+    const controller = new AbortController();
+    const stop = (name: "SIGINT" | "SIGTERM") => () => {
+      const reason = new Interrupted(name);
+      if (controller.signal.aborted) process.exit(reason.exitCode);
+      controller.abort(reason);
+    };
+    process.on("SIGINT", stop("SIGINT"));
+    process.on("SIGTERM", stop("SIGTERM"));
+    return controller;
+  };
+  // A closed pipe, as in `kindling failed | head`, is not an error.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+    throw error;
+  });
+  return {
+    env: process.env,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    world: { fetch, now: Date.now },
+    stopSignal() {
+      stopping ??= listen();
+      return stopping.signal;
+    },
+  };
 }

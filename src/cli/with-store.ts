@@ -7,10 +7,9 @@ import { openStore, type Store } from "../store.ts";
 import type { Terminal } from "./terminal.ts";
 
 /**
- * Runs an operator's command on the store, which is closed whatever happens. Nothing is logged: standard output belongs
- * to the answer, and what goes wrong comes back as an error.
+ * Opens the store, runs a command on it and closes it. Nothing is logged, because standard output is for the result.
  *
- * @throws {ConfigurationError} {RedisError} besides what the task throws
+ * @throws {ConfigurationError} {RedisError} in addition to the task's errors
  */
 export async function withStore<T>(
   { env, world }: Terminal,
@@ -21,9 +20,9 @@ export async function withStore<T>(
   try {
     return await task(store, config);
   } catch (error) {
-    throw asRedisError(error, store) ?? error;
+    throw asRedisError(error, store, config) ?? error;
   } finally {
-    // Bounded, as closing a queue waits for a Redis that may be gone.
+    // Closing a queue waits for Redis, which can be gone.
     const giveUp = new AbortController();
     await Promise.race([
       store.close().catch(() => undefined),
@@ -34,14 +33,19 @@ export async function withStore<T>(
   }
 }
 
-function asRedisError(error: unknown, { redis }: Store): RedisError | undefined {
+function asRedisError(error: unknown, { redis }: Store, { redisUrl }: Config): RedisError | undefined {
   if (!(error instanceof Error) || error instanceof KindlingError) return undefined;
-  // What Redis itself answers carries the reason as its first word: READONLY, NOPERM, OOM, …
+  const { host } = new URL(redisUrl);
+  // Redis starts its error messages with the reason: READONLY, NOPERM, OOM, …
   if (error.name === "ReplyError") {
-    return new RedisError("redis_unavailable", `Redis refuses: ${error.message}`, { cause: error });
+    return new RedisError("redis_unavailable", `Redis at ${host} rejects a command: ${error.message}`, {
+      cause: error,
+    });
   }
   if (redis.status === "ready" && errorCode(error) !== "redis_unavailable") return undefined;
-  return new RedisError("redis_unavailable", "Redis does not answer any more: start it, or check REDIS_URL.", {
-    cause: error,
-  });
+  return new RedisError(
+    "redis_unavailable",
+    `The connection to Redis at ${host} is lost: check that Redis is running, or correct REDIS_URL.`,
+    { cause: error },
+  );
 }

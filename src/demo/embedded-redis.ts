@@ -7,25 +7,29 @@ import { delimiter, join } from "node:path";
 import { Redis } from "ioredis";
 import { RedisError } from "../errors.ts";
 
-/** A Redis of our own: private port, own folder, gone with the process. */
+/** A Redis server on a private port with its own folder. It ends with this process. */
 export interface EmbeddedRedis {
   url: string;
-  /** Stops it as a crash would: nothing is saved beyond what already is. */
+  /** Stops the server like a crash, without saving. */
   kill(): Promise<void>;
-  /** Starts it again on the same port, with what its folder holds. */
+  /** Starts the server again on the same port with the data in its folder. */
   start(): Promise<void>;
-  /** Stops it and removes its folder. */
+  /** Stops the server and removes its folder. */
   close(): Promise<void>;
 }
 
-/** How the embedded Redis keeps its data, and who hears what is being installed. */
+/** Options for {@link startEmbeddedRedis}. */
 export interface EmbeddedRedisOptions {
-  /** Write every command to disk before answering, as production should. Default false: in memory. */
+  /** Sync every write to disk before answering. Default false: in memory. */
   durable?: boolean;
+  /** Receives a line before Redis is installed or built. */
   say?: (line: string) => void;
 }
 
-/** Starts a Redis: from PATH, else from Debian's or Ubuntu's packages as root, else built by redis-memory-server. */
+/**
+ * Starts a Redis server from `PATH`. If there is none, installs it from Debian's or Ubuntu's packages (as root) or builds it
+ * with redis-memory-server.
+ */
 export async function startEmbeddedRedis(options: EmbeddedRedisOptions = {}): Promise<EmbeddedRedis> {
   const { durable = false, say = () => undefined } = options;
   const binary = await redisBinary(say);
@@ -40,14 +44,14 @@ export async function startEmbeddedRedis(options: EmbeddedRedisOptions = {}): Pr
     url,
     async start() {
       child = spawnGuarded(binary, [...settings, ...persistence, "--maxmemory-policy", "noeviction"].map(String));
-      await answers(url, child);
+      await untilReady(url, child);
     },
     async kill() {
       const running = child;
       if (running === undefined || running.exitCode !== null || running.signalCode !== null) return;
-      const gone = new Promise((resolve) => running.once("exit", resolve));
+      const exited = new Promise((resolve) => running.once("exit", resolve));
       running.stdin?.end();
-      await gone;
+      await exited;
     },
     async close() {
       await embedded.kill();
@@ -58,8 +62,8 @@ export async function startEmbeddedRedis(options: EmbeddedRedisOptions = {}): Pr
   return embedded;
 }
 
-// Runs the server under a shell that waits for the end of its input: it ends when this process does, even by SIGKILL.
-// In a process group of its own: Ctrl-C must not take it away from under those who still finish what is in hand.
+// A shell kills the server when its input closes, so the server ends with this process even after SIGKILL. It has its own
+// process group, so that Ctrl-C does not stop it while Kindling still finishes running work.
 function spawnGuarded(binary: string, args: readonly string[]): ChildProcess {
   const script = '"$@" & server=$!; read -r _ignored; kill -9 $server; wait $server';
   return spawn("sh", ["-c", script, "sh", binary, ...args], {
@@ -68,16 +72,19 @@ function spawnGuarded(binary: string, args: readonly string[]): ChildProcess {
   });
 }
 
-async function answers(url: string, child: ChildProcess): Promise<void> {
+async function untilReady(url: string, child: ChildProcess): Promise<void> {
   const redis = new Redis(url, { retryStrategy: () => 20, maxRetriesPerRequest: null });
   redis.on("error", () => undefined);
   try {
     await Promise.race([
       redis.ping(),
       new Promise((_, reject) => {
-        const give = (reason: string) => () => reject(new RedisError("redis_unavailable", reason));
-        child.once("exit", give("The embedded Redis ended at its start."));
-        setTimeout(give("The embedded Redis does not answer within 10 s."), 10_000).unref();
+        const fail = (reason: string) => () => reject(new RedisError("redis_unavailable", reason));
+        child.once("exit", fail("The embedded Redis exited on start: run redis-server to see why, or set REDIS_URL."));
+        setTimeout(
+          fail(`The embedded Redis at ${url} does not answer within 10 s: try again, or set REDIS_URL.`),
+          10_000,
+        ).unref();
       }),
     ]);
   } finally {
@@ -89,12 +96,12 @@ async function redisBinary(say: (line: string) => void): Promise<string> {
   const found = onPath();
   if (found !== undefined) return found;
   if (process.getuid?.() === 0 && existsSync("/usr/bin/apt-get")) {
-    say("No Redis here: installing Debian's redis-server with apt-get …");
+    say("Redis is not installed: installing redis-server with apt-get …");
     installFromApt();
     const installed = onPath();
     if (installed !== undefined) return installed;
   }
-  say("No Redis here: building one with redis-memory-server (needs make and a C compiler) …");
+  say("Redis is not installed: building it with redis-memory-server (needs make and a C compiler) …");
   return buildWithMemoryServer();
 }
 
@@ -122,7 +129,7 @@ async function buildWithMemoryServer(): Promise<string> {
   } catch (cause) {
     throw new RedisError(
       "redis_unavailable",
-      "No Redis can be had: install redis-server or valkey-server, or set REDIS_URL to one that runs.",
+      "Redis could not be installed: install redis-server or valkey-server, or set REDIS_URL to a running one.",
       { cause },
     );
   }

@@ -1,10 +1,8 @@
 #!/usr/bin/env node
-import { createProcessTerminal } from "../cli/process-terminal.ts";
 import { runKindling } from "../cli/run-kindling.ts";
+import { createProcessTerminal } from "../cli/terminal.ts";
 import { addDemo } from "./command.ts";
 
 const args = process.argv.slice(2);
-const code = await runKindling(args[0] === "demo" ? args : ["demo", ...args], createProcessTerminal(process), [
-  addDemo,
-]);
-process.exit(code);
+const command = args[0] === "demo" ? args : ["demo", ...args];
+process.exit(await runKindling(command, createProcessTerminal(process), [addDemo]));

@@ -1,43 +1,61 @@
 import { createPaint } from "../cli/output.ts";
 import type { Terminal } from "../cli/terminal.ts";
-import type { Mismatch } from "./mismatch.ts";
 
-/** Tells the story on standard output. */
+/** Writes the tour to standard output. */
 export interface Narrator {
-  /** A line of the frame around the story. */
-  frame(text: string): void;
+  /** Writes a line outside the steps. */
+  line(text: string): void;
+  heading(text: string, subtitle: string): void;
   title(number: number, title: string): void;
   say(text: string): void;
-  /** A command and the very answer it got. */
+  /** Shows a command and its unedited answer. */
   show(command: string, answer: string): void;
-  done(conclusion: string, ms: number): void;
-  failed(mismatch: Mismatch): void;
+  passed(conclusion: string, ms: number): void;
+  failed(mismatch: { message: string; expected: string; found: string }): void;
 }
 
-/** A narrator; colours on a terminal only. */
+const indent = "   ";
+
+/** Creates a narrator. Colors and line folding apply on a terminal only. */
 export function createNarrator(terminal: Terminal): Narrator {
   const { stdout } = terminal;
   const paint = createPaint(terminal, stdout);
+  const width = stdout.isTTY === true && stdout.columns !== undefined ? stdout.columns : Number.POSITIVE_INFINITY;
   const line = (text: string) => stdout.write(`${text}\n`);
-  const indented = (text: string) => line(`   ${text}`);
+  const block = (text: string, prefix: string, style: (text: string) => string) => {
+    for (const part of fold(text, width - prefix.length)) line(prefix + style(part));
+  };
   return {
-    frame: line,
+    line,
+    heading: (text, subtitle) => line(`${paint.bold(text)}${paint.dim(`: ${subtitle}`)}`),
     title: (number, title) => line(`\n${paint.bold(`${number}  ${title}`)}`),
-    say: indented,
+    say: (text) => block(text, indent, (part) => part),
     show(command, answer) {
-      indented(paint.dim(`> ${command}`));
-      for (const part of answer.split("\n")) indented(`  ${part}`);
+      line(`${indent}${paint.dim(`> ${command}`)}`);
+      for (const part of answer.split("\n")) block(part, `${indent}  `, paint.answer);
     },
-    done: (conclusion, ms) => indented(`${paint.good("✓")} ${conclusion} ${paint.dim(`(${spent(ms)})`)}`),
+    passed: (conclusion, ms) =>
+      line(`${indent}${paint.good("✓")} ${paint.bold(conclusion)} ${paint.dim(`(${spent(ms)})`)}`),
     failed({ message, expected, found }) {
-      indented(`${paint.bad("✗")} ${message}`);
-      indented(`  expected ${expected}`);
-      indented(`  found    ${found}`);
+      line(`${indent}${paint.bad("✗")} ${message}`);
+      line(`${indent}  expected ${expected}`);
+      line(`${indent}  found    ${found}`);
     },
   };
 }
 
-/** Time that something took: `134 ms`, `1.3 s`. */
+/** Formats a measured time: `134 ms`, `1.3 s`. */
 export function spent(ms: number): string {
   return ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;
+}
+
+/** Breaks a line after spaces and commas, so that sentences and JSON stay readable on a narrow terminal. */
+function fold(text: string, width: number): string[] {
+  const lines = [""];
+  for (const word of text.split(/(?<=[ ,])/)) {
+    const current = lines.at(-1) ?? "";
+    if (current !== "" && (current + word).trimEnd().length > width) lines.push(word);
+    else lines[lines.length - 1] = current + word;
+  }
+  return lines.map((part) => part.trimEnd());
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
+import { Redis } from "ioredis";
 import { createEmulator, type Emulator } from "kinde-emulator";
 import { createReader } from "kindling";
 import type { Terminal } from "../cli/terminal.ts";
@@ -11,51 +12,55 @@ import { createKeys } from "../redis/keys.ts";
 import { runServer } from "../service/run-server.ts";
 import { runWorkers } from "../service/run-workers.ts";
 import { openStore } from "../store.ts";
-import { createClosers } from "./closers.ts";
-import flags from "./demo-flags.ts";
-import { type DemoRedis, openDemoRedis } from "./demo-redis.ts";
+import { startEmbeddedRedis } from "./embedded-redis.ts";
+import definitions from "./kindling.flags.ts";
 import type { Narrator } from "./narrator.ts";
-import type { Stage } from "./step.ts";
+import type { Stage } from "./stage.ts";
 
-/** The stage, and what its visitors may want to know. */
+/** A running demo, with the addresses that the closing hints name. */
 export interface OpenStage extends Stage {
-  /** `http://127.0.0.1:<port>`: Kindling's server. */
+  /** Kindling's server: `http://127.0.0.1:<port>`. */
   serverUrl: string;
-  /** A redis-cli command line that reaches the demo's Redis. */
+  /** Command line that connects to the demo's Redis. */
   redisCli: string;
-  /** Bearer token of the server's write-through route. */
+  /** Bearer token of the server's API. */
   apiToken: string;
   close(): Promise<void>;
 }
 
-/** Redis, the emulated Kinde, and Kindling's server and worker between them, all over real connections. */
+/** Starts Redis, the emulated Kinde, and Kindling's server and worker, all connected over real sockets. */
 export async function openStage({ env, world, stopSignal }: Terminal, narrator: Narrator): Promise<OpenStage> {
-  const closers = createClosers();
+  const closers: (() => Promise<unknown>)[] = [];
+  const close = async () => {
+    const failures: unknown[] = [];
+    for (const closer of closers.splice(0).reverse()) await closer().catch((error: unknown) => failures.push(error));
+    if (failures.length > 0) throw failures[0];
+  };
   try {
-    const demoRedis = await openDemoRedis(env.REDIS_URL, narrator.frame);
-    closers.add(demoRedis.close);
+    const demoRedis = await openDemoRedis(env.REDIS_URL, narrator.line);
+    closers.push(demoRedis.close);
     const kinde = await createEmulator({ users: 100, retryTimeScale: 0.01 });
-    closers.add(kinde.close);
+    closers.push(kinde.close);
     const apiToken = randomBytes(16).toString("hex");
     const settings = demoSettings(kinde, demoRedis, apiToken);
     const config = loadConfig(settings);
     const log = createLog(config.logLevel);
     const store = await openStore(config, world, log);
-    closers.add(store.close);
+    closers.push(store.close);
     const workers = await runWorkers(config, world, log, store);
-    closers.add(workers.close);
+    closers.push(workers.close);
     const server = await runServer(config, world, log, store);
-    closers.add(server.close);
+    closers.push(server.close);
     const serverUrl = `http://127.0.0.1:${server.port}`;
     kinde.webhooks.register({ url: `${serverUrl}/webhooks/kinde` });
     const redis = connectRedis({ url: demoRedis.url, timeoutMs: 2_000, onError: () => undefined });
-    closers.add(async () => redis.disconnect());
-    const writer = createWriter({ definitions: flags, env: settings, fetch: world.fetch });
-    closers.add(writer.close);
+    closers.push(async () => redis.disconnect());
+    const writer = createWriter({ definitions, env: settings, fetch: world.fetch });
+    closers.push(writer.close);
     return {
       kinde,
       redis,
-      reader: createReader({ redis, definitions: flags, prefix: config.prefix }),
+      reader: createReader({ redis, definitions, prefix: config.prefix }),
       writer,
       keys: createKeys(config.prefix),
       ledger: store.ledger,
@@ -66,16 +71,46 @@ export async function openStage({ env, world, stopSignal }: Terminal, narrator: 
       serverUrl,
       redisCli: demoRedis.cli,
       apiToken,
-      close: closers.closeAll,
+      close,
     };
   } catch (error) {
-    await closers.closeAll();
+    await close();
     throw error;
   }
 }
 
+interface DemoRedis {
+  url: string;
+  prefix: string;
+  /** Command line that connects to it, without credentials. */
+  cli: string;
+  close(): Promise<void>;
+}
+
+/** Uses the given Redis under a random prefix that is emptied at the end, or starts one. */
+async function openDemoRedis(given: string | undefined, say: (line: string) => void): Promise<DemoRedis> {
+  if (given) {
+    const prefix = `kindling-demo-${randomBytes(4).toString("hex")}`;
+    return { url: given, prefix, cli: 'redis-cli -u "$REDIS_URL"', close: () => removeKeys(given, prefix) };
+  }
+  const { url, close } = await startEmbeddedRedis({ say });
+  return { url, prefix: "kindling", cli: `redis-cli -u ${url}`, close };
+}
+
+async function removeKeys(url: string, prefix: string): Promise<void> {
+  const redis = new Redis(url, { maxRetriesPerRequest: 1 });
+  redis.on("error", () => undefined);
+  try {
+    for await (const keys of redis.scanStream({ match: `*${prefix}*`, count: 1000 })) {
+      if (keys.length > 0) await redis.unlink(keys);
+    }
+  } finally {
+    redis.disconnect();
+  }
+}
+
 function demoSettings(kinde: Emulator, { url, prefix }: DemoRedis, apiToken: string): Record<string, string> {
-  const flagsFile = `./demo-flags${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`;
+  const flagsFile = `./kindling.flags${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`;
   return {
     KINDE_DOMAIN: kinde.url,
     KINDE_MANAGEMENT_CLIENT_ID: kinde.clientId,
@@ -88,14 +123,14 @@ function demoSettings(kinde: Emulator, { url, prefix }: DemoRedis, apiToken: str
     KINDLING_LOG_LEVEL: "silent",
     KINDLING_CALLS_PER_MINUTE: "100000",
     KINDLING_API_TOKEN: apiToken,
-    // Swept when the story says so, and the emulator's index does not lag: what is found, and in how many calls, is exact.
+    // Only the tour starts sweeps, and the emulator's search index has no lag, so the checks can expect exact numbers.
     KINDLING_SWEEP_INTERVAL: "0s",
     KINDLING_AUDIT_INTERVAL: "0s",
     KINDLING_INDEX_LAG: "0s",
-    // Nobody wants to watch a demo wait.
+    // Short retries keep the outage step short.
     KINDLING_RETRY_BASE: "100ms",
     KINDLING_RETRY_MAX: "500ms",
-    // On a slow machine a burst lasts longer, and pauses longer, than the defaults allow.
+    // On a slow machine the burst has longer gaps than the defaults allow, and would count as several bursts.
     KINDLING_BURST_QUIET: "2s",
     KINDLING_BURST_MAX: "1m",
     KINDLING_SHUTDOWN_TIMEOUT: "3s",

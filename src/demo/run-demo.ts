@@ -2,63 +2,93 @@ import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { align } from "../cli/output.ts";
 import type { Terminal } from "../cli/terminal.ts";
-import { bob } from "./cast.ts";
+import { plural } from "../words.ts";
+import { Mismatch } from "./checks.ts";
 import { createNarrator, spent } from "./narrator.ts";
 import { type OpenStage, openStage } from "./open-stage.ts";
-import type { Step } from "./step.ts";
-import { tellStory } from "./story.ts";
+import { bob, type Stage, type Step } from "./stage.ts";
+import { burst } from "./steps/burst.ts";
+import { deletion } from "./steps/deletion.ts";
+import { handEdit } from "./steps/hand-edit.ts";
+import { outage } from "./steps/outage.ts";
+import { roleChange } from "./steps/role-change.ts";
+import { signUp } from "./steps/sign-up.ts";
+import { writeThrough } from "./steps/write-through.ts";
 
-const closeWithinMs = 5_000;
+/** The steps of the demo, in order. */
+export const tour: readonly Step[] = [signUp, roleChange, burst, outage, writeThrough, handEdit, deletion];
 
-/** What a demo shows, and whether it stays. */
+/** Options for {@link runDemo}. */
 export interface DemoOptions {
   steps: readonly Step[];
-  /** Ends after the story. */
+  /** Exit after the tour instead of running until stopped. */
   exit: boolean;
 }
 
+const closeWithinMs = 5_000;
+
 /**
- * Runs the demo: the story, and then, unless it is to exit, whatever its visitors do until they stop it.
+ * Runs the tour, then keeps everything running until the terminal's stop signal.
  *
- * @returns whether every step showed what it promises
- * @throws {Interrupted} when stopped during the story
+ * @returns whether all checks passed
+ * @throws {Interrupted} when stopped during the tour
  */
 export async function runDemo(terminal: Terminal, { steps, exit }: DemoOptions): Promise<boolean> {
   const narrator = createNarrator(terminal);
   const signal = terminal.stopSignal();
+  narrator.heading("Kindling", `a ten-second tour${exit ? "" : ", then keeps running for you to explore"}`);
   const started = performance.now();
   const stage = await openStage(terminal, narrator);
   try {
-    narrator.frame("Kindling, live: Redis, an emulated Kinde, and Kindling's server and worker between them.");
-    if (!(await tellStory(steps, stage))) return false;
-    narrator.frame(`\nAll as promised, in ${spent(performance.now() - started)}.`);
+    narrator.line("Running in this process: Redis, an emulated Kinde, Kindling's server and worker.");
+    if (!(await runSteps(steps, stage))) return false;
+    narrator.line(`\n${plural(steps.length, "step")} passed in ${spent(performance.now() - started)}.`);
     if (exit) return true;
-    narrator.frame(invitation(stage));
+    narrator.line(invitation(stage));
     if (!signal.aborted) await once(signal, "abort");
     return true;
   } finally {
-    // A Redis that went away meanwhile must not hold the demo for ever.
+    // Closing must not hang if Redis is gone.
     await Promise.race([stage.close(), delay(closeWithinMs, undefined, { ref: false })]);
   }
 }
 
-/** What can be played with once the story is told. */
-export function invitation({ kinde, keys, serverUrl, redisCli, apiToken }: OpenStage): string {
+/** Runs steps until one fails, and returns whether all of them passed. */
+async function runSteps(steps: readonly Step[], stage: Stage): Promise<boolean> {
+  const { narrator, signal } = stage;
+  for (const [index, step] of steps.entries()) {
+    signal.throwIfAborted();
+    narrator.title(index + 1, step.title);
+    const started = performance.now();
+    try {
+      const conclusion = await step.run(stage);
+      narrator.passed(conclusion, performance.now() - started);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof Mismatch)) throw error;
+      narrator.failed(error);
+      return false;
+    }
+  }
+  return true;
+}
+
+function invitation({ kinde, keys, serverUrl, redisCli, apiToken }: OpenStage): string {
   return [
     "",
-    "Kindling keeps running. Play with it:",
+    "Kindling keeps running. Try this in another terminal:",
     align([
-      ["webhook endpoint", `POST ${serverUrl}/webhooks/kinde`],
-      ["ready?", `curl ${serverUrl}/readyz`],
-      ["the emulated Kinde", `curl ${kinde.url}/`],
-      ["Bob's flags", `${redisCli} GET '${keys.flags(bob.id)}'`],
+      ["Read Bob's flags", `${redisCli} GET '${keys.flags(bob.id)}'`],
       [
-        "set Bob's tier",
+        "Change Bob's tier",
         `curl ${serverUrl}/v1/users/${bob.id}/properties -H 'authorization: Bearer ${apiToken}' -d '{"properties": {"plan_tier": "free"}}'`,
       ],
-      ["let Bob in again", `curl -X POST ${kinde.url}/__emulator/kinde/suspendUser -d '["${bob.id}", false]'`],
+      ["Unsuspend Bob", `curl -X POST ${kinde.url}/__emulator/kinde/suspendUser -d '["${bob.id}", false]'`],
+      ["Check readiness", `curl ${serverUrl}/readyz`],
+      ["Explore the emulator", `curl ${kinde.url}/`],
+      ["Send a webhook", `POST ${serverUrl}/webhooks/kinde`],
     ]),
     "",
-    "Ctrl-C stops everything.",
+    "Press Ctrl-C to stop.",
   ].join("\n");
 }

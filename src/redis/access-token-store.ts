@@ -1,64 +1,70 @@
 import { createHash, randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
+import { z } from "zod";
 import type { AccessToken, AccessTokenStore } from "../kinde/access-token.ts";
 import type { Keys } from "./keys.ts";
-import { defineScript } from "./script.ts";
+import { defineScript, noAnswer } from "./script.ts";
+import { storedShape } from "./stored.ts";
 
-/** What the store needs. */
+/** Options for {@link createRedisTokenStore}. */
 export interface RedisTokenStoreOptions {
   redis: Redis;
   keys: Keys;
   now: () => number;
-  /** A holder of the lock that died gives it up after so long, in milliseconds: above the request's time-out. */
+  /** Lifetime of the lock if its holder dies, in milliseconds. Must exceed the time-out of a token request. */
   lockMs: number;
-  /** Whom tokens are issued by, to whom, and for what: with any other of these another token is needed. */
+  /** A token is only valid for the `domain`, `clientId` and `audience` it was issued for. */
   domain: string;
   clientId: string;
   audience: string;
 }
 
-const forgetScript = defineScript(`
-local text = redis.call('GET', KEYS[1])
-if text and cjson.decode(text).token == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
-`);
+const storedToken = storedShape<AccessToken>(
+  1,
+  z.object({ token: z.string().min(1), issuedAt: z.number(), expiresAt: z.number() }),
+  { migrate: (older) => older },
+);
 
-const unlockScript = defineScript(`
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0
-`);
+const forgetToken = defineScript("forget-token", {
+  call: (input: { tokenKey: string; token: string }) => ({ keys: [input.tokenKey], args: [input.token] }),
+  answer: noAnswer,
+});
 
-/** One token for the whole fleet, in Redis, gone when it expires. */
+const releaseLock = defineScript("release-lock", {
+  call: (input: { lockKey: string; holder: string }) => ({ keys: [input.lockKey], args: [input.holder] }),
+  answer: noAnswer,
+});
+
+/** Creates a store that shares one token among all processes and drops it when it expires. */
 export function createRedisTokenStore(options: RedisTokenStoreOptions): AccessTokenStore {
   const { redis, keys, now, lockMs, domain, clientId, audience } = options;
   const application = createHash("sha256")
     .update(JSON.stringify([domain, clientId, audience]))
     .digest("hex");
-  const key = `${keys.accessToken}:${application.slice(0, 16)}`;
-  const lock = `${key}:lock`;
+  const tokenKey = `${keys.accessToken}:${application.slice(0, 16)}`;
+  const lockKey = `${tokenKey}:lock`;
   return {
     async read() {
-      const text = await redis.get(key);
-      return text === null ? undefined : (JSON.parse(text) as AccessToken);
+      return storedToken.parse(await redis.get(tokenKey));
     },
     async write(token) {
-      await redis.set(key, JSON.stringify(token), "PX", Math.max(1, Math.floor(token.expiresAt - now())));
+      await redis.set(tokenKey, storedToken.serialize(token), "PX", Math.max(1, Math.floor(token.expiresAt - now())));
     },
     async forget(token) {
-      await forgetScript(redis, [key], [token]);
+      await forgetToken(redis, { tokenKey, token });
     },
     async exclusively(task) {
       const holder = randomUUID();
-      const unlock = () => unlockScript(redis, [lock], [holder]).catch(() => undefined);
-      let taken: "OK" | null;
+      const unlock = () => releaseLock(redis, { lockKey, holder }).catch(() => undefined);
+      let acquired: "OK" | null;
       try {
-        taken = await redis.set(lock, holder, "PX", lockMs, "NX");
+        acquired = await redis.set(lockKey, holder, "PX", lockMs, "NX");
       } catch (error) {
-        // A Redis that hangs may grant it once we have stopped waiting: nobody would hold it, and all would wait.
+        // After a time-out, Redis can still grant the lock: it would block everybody until it expires.
         void unlock();
         throw error;
       }
-      if (taken === null) return false;
+      if (acquired === null) return false;
       try {
         await task();
       } finally {

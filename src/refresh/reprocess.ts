@@ -1,42 +1,44 @@
 import type { Redis } from "ioredis";
+import { z } from "zod";
 import { KindeError } from "../errors.ts";
 import { estimateTotal } from "../kinde/estimate-total.ts";
 import type { Listing, ListingPage } from "../kinde/list-users.ts";
 import { patiently } from "../kinde/patiently.ts";
 import type { ReportProgress } from "../progress.ts";
 import type { Keys } from "../redis/keys.ts";
+import { storedShape } from "../redis/stored.ts";
 import { type RefreshQueues, roomInQueue } from "./queues.ts";
 
-/** What a walk over a listing needs. */
+/** Options for {@link walk}. */
 export interface WalkOptions {
   listing: Listing;
   queues: Pick<RefreshQueues, "bulk" | "enqueueReprocess">;
-  /** Jobs that may wait in the bulk queue before the walk waits too: Redis need not hold a job for every user. */
+  /** The walk pauses while this many jobs wait in the bulk queue, so that Redis does not hold a job for every user. */
   backlog: number;
-  /** Where the walk's place is kept; left out, it cannot be resumed. */
+  /** Keeps the position. Without it, the walk cannot be resumed. */
   bookmark?: Bookmark;
-  /** Forget the place of an earlier walk. */
+  /** Discards the saved position of an interrupted walk. */
   restart?: boolean;
   onProgress: ReportProgress;
   signal: AbortSignal;
   now: () => number;
 }
 
-/** How a walk ended. */
+/** Result of a walk. */
 export interface WalkResult {
-  /** Users enqueued, an earlier walk's that this one went on with included. */
+  /** Users enqueued, including those of the interrupted walk that this one resumed. */
   enqueued: number;
-  /** Of these, by the earlier walk. */
+  /** Users enqueued by the interrupted walk. */
   resumedAt: number;
-  /** False: stopped by the signal. */
+  /** False if the signal stopped the walk. */
   complete: boolean;
 }
 
 const retries = 3;
 
 /**
- * Enqueues every user of a listing at low priority. The place is noted after each page is enqueued, so that however a
- * walk ends, going on repeats a page at most and skips none.
+ * Enqueues every user of a listing at low priority. The position is saved after each page, so that a resumed walk
+ * repeats at most one page and skips none.
  */
 export async function walk(options: WalkOptions): Promise<WalkResult> {
   const { bookmark, onProgress, queues, signal, now } = options;
@@ -72,47 +74,54 @@ function readPage({ listing, signal, onProgress }: WalkOptions, cursor: string |
       try {
         return await listing(cursor, { priority: "bulk", signal });
       } catch (error) {
-        // How long Kinde keeps a cursor is not documented: one it no longer takes must not block the walk for ever.
+        // Kinde does not document how long a cursor is valid: an expired one must not block the walk forever.
         if (cursor === null || !(error instanceof KindeError) || error.status !== 400) throw error;
-        throw new KindeError(
-          "kinde_rejected",
-          "Kinde does not take the place of the earlier run any more: run again with --restart.",
-          { cause: error, status: error.status },
-        );
+        throw new KindeError("kinde_rejected", "Kinde no longer accepts the saved cursor: run again with --restart.", {
+          cause: error,
+          status: error.status,
+        });
       }
     },
     { signal, retries, onWait: (ms) => onProgress({ type: "waiting", for: "Kinde", ms }) },
   );
 }
 
-/** Where a walk over all users stands. */
+/** Saved position of a walk over all users. */
 export interface Place {
-  /** Of the page to read next. */
+  /** Cursor of the next page. */
   cursor: string;
-  /** Users enqueued before it. */
+  /** Users enqueued so far. */
   enqueued: number;
   /** Milliseconds since the epoch. */
   startedAt: number;
 }
 
-/** Keeps the place of the walk over all users, in Redis, so that any machine can go on. */
+/** Keeps the position of a walk in Redis, so that any machine can resume it. */
 export interface Bookmark {
   read(): Promise<Place | undefined>;
   write(place: Place): Promise<void>;
   remove(): Promise<void>;
 }
 
-/** The one bookmark of a deployment. */
+const count = z
+  .string()
+  .regex(/^\d{1,15}$/)
+  .transform(Number);
+
+// A hash, whose fields are strings.
+const storedPlace = storedShape<Place>(1, z.object({ cursor: z.string().min(1), enqueued: count, startedAt: count }), {
+  migrate: (older) => ({ enqueued: "0", startedAt: "0", ...older }),
+});
+
+/** Creates the bookmark. A deployment has one. */
 export function createBookmark(redis: Redis, keys: Keys): Bookmark {
   const key = keys.ledgerPart("reprocess");
   return {
     async read() {
-      const { cursor, enqueued, startedAt } = await redis.hgetall(key);
-      if (cursor === undefined) return undefined;
-      return { cursor, enqueued: Number(enqueued ?? 0), startedAt: Number(startedAt ?? 0) };
+      return storedPlace.parse(await redis.hgetall(key));
     },
     async write(place) {
-      await redis.hset(key, place);
+      await redis.hset(key, storedPlace.versioned(place));
     },
     async remove() {
       await redis.del(key);

@@ -1,46 +1,48 @@
-import { durationWords, percentWords, plural } from "../words.ts";
+import { countWords, durationWords, percentWords, plural } from "../words.ts";
 import type { Freshness } from "./read-freshness.ts";
 
-/** Something an operator should look at. */
+/** A condition that needs an operator's attention. */
 export interface Warning {
   code: "silence" | "webhook_missing" | "webhook_incomplete" | "sweep_failed" | "drift";
   message: string;
 }
 
-/** Where to look for them. */
+/** Figures that warnings are derived from. */
 export interface FindWarningsOptions extends Pick<Freshness, "silence" | "webhook" | "audit"> {
-  /** Why the last one gave up, if it did. */
+  /** Why the last sweep failed; `null` if it succeeded. */
   sweep: { failed: { reason: string } | null };
 }
 
-/** What is not as it should be, and what to do about it. */
+/** Returns the warnings, each with the next step. */
 export function findWarnings({ silence, webhook, audit, sweep }: FindWarningsOptions): Warning[] {
   const warnings: Warning[] = [];
   if (webhook?.state === "missing") {
-    const message = "Kinde has no webhook of ours: `kindling webhook register <url>` creates it.";
+    const message = "Kinde has no webhook for Kindling. Create it: kindling webhook register <url>";
     warnings.push({ code: "webhook_missing", message });
   }
   if (webhook?.state === "incomplete") {
     const types = (webhook.missingTypes ?? []).join(", ");
-    const message = `Our webhook is not told ${types}: \`kindling webhook register ${webhook.endpoint}\` repairs it.`;
+    const message = `Kindling's webhook lacks the event types ${types}. Add them: kindling webhook register ${webhook.endpoint}`;
     warnings.push({ code: "webhook_incomplete", message });
   }
   if (silence?.unusual) {
-    const usual = `usual is ${durationWords(silence.usualMs)} at most`;
-    const heard = silence.ever ? `No event for ${durationWords(silence.forMs)}` : "No event was ever heard";
-    // What Kinde's API does not tell.
-    const perhaps =
+    const received = silence.ever ? `No event for ${durationWords(silence.forMs)}` : "No event received yet";
+    // Kinde's API does not show whether a webhook is switched off.
+    const hint =
       webhook?.state === "ok"
-        ? " The webhook is there; Kinde may have switched it off: look there, or register --renew."
+        ? " The webhook exists, but Kinde may have switched it off: check it in Kinde, or run kindling webhook register --renew."
         : "";
-    warnings.push({ code: "silence", message: `${heard}; ${usual}.${perhaps}` });
+    warnings.push({
+      code: "silence",
+      message: `${received} (unusual after ${durationWords(silence.usualMs)}).${hint}`,
+    });
   }
   if (sweep.failed !== null) {
-    const message = `The last sweep gave up: ${sweep.failed.reason} Then \`kindling sweep\`.`;
+    const message = `The last sweep failed: ${sweep.failed.reason} After fixing it, run kindling sweep.`;
     warnings.push({ code: "sweep_failed", message });
   }
   if (audit !== null && audit.drifted > 0) {
-    const message = `The last audit found ${plural(audit.drifted, "record")} of ${audit.checked} to differ from Kinde, ${percentWords(audit.rate)}.`;
+    const message = `Drift: ${countWords(audit.drifted)} of ${plural(audit.checked, "record")} in the last audit differed from Kinde (${percentWords(audit.rate)}). Check more records: kindling verify`;
     warnings.push({ code: "drift", message });
   }
   return warnings;

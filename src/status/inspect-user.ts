@@ -13,27 +13,27 @@ import type { StoredRecord } from "../redis/records.ts";
 import { refreshRequestId, reprocessId, settledId } from "../refresh/queues.ts";
 import type { Store } from "../store.ts";
 
-/** Everything Kindling knows about a user. Times in milliseconds. */
+/** Everything Kindling stores about a user. Times are in milliseconds. */
 export interface Inspection {
   userId: string;
-  /** `null`: there is none, or none that can be read. */
+  /** `null` if there is no readable record. */
   record: RecordView | null;
   flags: FlagView[];
-  /** `null`: every acknowledged event is reflected. */
+  /** `null` if no acknowledged event is outstanding. */
   ledger: Pick<LedgerEntry, "since" | "ageMs" | "failure"> | null;
   jobs: JobView[];
-  /** As stored; shown on demand, as it holds personal data. */
+  /** Contains personal data. */
   profile: Profile | null;
 }
 
-/** A record, without its flags. */
+/** A record without its flags. */
 export type RecordView = Omit<FlagsRecord, "flags"> & {
   ageMs: number;
-  /** Whether it was derived by the flag definitions of here and now. */
+  /** Whether the record was derived from the current definitions. */
   schemaMatches: boolean;
 };
 
-/** A job that waits or works for the user. */
+/** A queued or running job of the user. */
 export interface JobView {
   queue: "refresh" | "bulk";
   id: string;
@@ -41,17 +41,20 @@ export interface JobView {
   attempts: number;
 }
 
-/** What inspecting needs. */
+/** Options for {@link inspectUser}. */
 export interface InspectOptions {
   store: Store;
-  flags: Definitions;
-  /** Parts of the profile that records keep. */
+  definitions: Definitions;
+  /** Parts of the profile that are stored. */
   keep: ReadonlySet<ProfilePart>;
   now: number;
 }
 
-/** Looks a user up in records, ledger and queues. */
-export async function inspectUser(userId: string, { store, flags, keep, now }: InspectOptions): Promise<Inspection> {
+/** Reads a user's record, ledger entry and jobs. */
+export async function inspectUser(
+  userId: string,
+  { store, definitions, keep, now }: InspectOptions,
+): Promise<Inspection> {
   const [stored, entry, jobs] = await Promise.all([
     store.records.read(userId),
     store.ledger.entry(userId),
@@ -59,16 +62,16 @@ export async function inspectUser(userId: string, { store, flags, keep, now }: I
   ]);
   return {
     userId,
-    record: stored.flags === undefined ? null : viewRecord(stored.flags, flags, now),
-    flags: viewFlags(stored, flags, keep),
+    record: stored.flags === undefined ? null : viewRecord(stored.flags, definitions, now),
+    flags: viewFlags(stored, definitions, keep),
     ledger: entry === undefined ? null : { since: entry.since, ageMs: entry.ageMs, failure: entry.failure },
     jobs,
     profile: stored.profile ?? null,
   };
 }
 
-function viewRecord({ flags: _values, ...record }: FlagsRecord, flags: Definitions, now: number): RecordView {
-  return { ...record, ageMs: now - record.fetchedAt, schemaMatches: record.schema === flags.schema };
+function viewRecord({ flags: _values, ...record }: FlagsRecord, definitions: Definitions, now: number): RecordView {
+  return { ...record, ageMs: now - record.fetchedAt, schemaMatches: record.schema === definitions.schema };
 }
 
 async function findJobs({ queues }: Store, userId: string): Promise<JobView[]> {
@@ -93,36 +96,36 @@ async function findJobs({ queues }: Store, userId: string): Promise<JobView[]> {
   return jobs.flat();
 }
 
-/** One flag of a user. */
+/** One flag of a user, with its source. */
 export interface FlagView {
   name: string;
-  /** In the record; absent when the record does not have it. */
+  /** Value in the record; absent if the record does not have the flag. */
   value?: unknown;
-  /** Where it comes from; `null` for one that is not declared any more. */
+  /** Where the value comes from; `null` if the flag is no longer declared. */
   source: string | null;
-  /** What was found instead of a fitting value, so that the default stands in. */
+  /** Why Kinde's value does not fit and the default is used. */
   misfit: string | null;
 }
 
-/** The flags of a record beside their definitions. Misfits come from deriving again from the stored profile. */
+/** Matches a record's flags with their definitions. Derives them again from the stored profile to find misfits. */
 export function viewFlags(
   { flags: record, profile }: StoredRecord,
-  flags: Definitions,
+  definitions: Definitions,
   keep: ReadonlySet<ProfilePart>,
-) {
+): FlagView[] {
   const values = record?.flags ?? {};
-  const seen =
+  const stored =
     profile === undefined ? undefined : withholdParts(profile, new Set(extraParts.filter((p) => keep.has(p))));
-  const declared = Object.entries(flags.flags).map(
+  const declared = Object.entries(definitions.flags).map(
     ([name, definition]): FlagView => ({
       name,
       ...(name in values && { value: values[name] }),
       source: definition.source.replace(/\s+/g, " "),
-      misfit: seen === undefined ? null : misfitOf(definition, seen),
+      misfit: stored === undefined ? null : misfitOf(definition, stored),
     }),
   );
   const undeclared = Object.entries(values)
-    .filter(([name]) => !(name in flags.flags))
+    .filter(([name]) => !(name in definitions.flags))
     .map(([name, value]): FlagView => ({ name, value, source: null, misfit: null }));
   return [...declared, ...undeclared];
 }
@@ -131,7 +134,7 @@ function misfitOf(definition: FlagDefinition<unknown>, profile: Profile): string
   try {
     return definition.read(profile).misfit ?? null;
   } catch (error) {
-    // The settings do not keep what this flag is derived from, so nothing can be said.
+    // KINDLING_PROFILE does not store the part that this flag reads.
     if (error instanceof PartMissing) return null;
     throw error;
   }

@@ -1,19 +1,19 @@
 import { Hono } from "hono";
-import { failure } from "../http/failure.ts";
+import { failure } from "../http/body.ts";
 import { errorFields, type Log } from "../log.ts";
 import { type Metric, metricsContentType, renderMetrics } from "./render-metrics.ts";
 
-/** What the metrics endpoint needs. */
+/** Options for {@link createMetricsApp}. */
 export interface MetricsAppOptions {
   read: () => Promise<readonly Metric[]>;
   now: () => number;
   log: Log;
 }
 
-/** However many ask, Redis is asked once in so many milliseconds. */
+/** Scrapes within this time share one read of Redis. */
 const maxAgeMs = 5_000;
 
-/** `GET /metrics`, for a port that is not reached from outside: it asks for no credentials. */
+/** Serves `GET /metrics`. It asks for no credentials, so its port must not be public. */
 export function createMetricsApp({ read, now, log }: MetricsAppOptions): Hono {
   let held: { at: number; text: Promise<string> } | undefined;
   const text = () => {
@@ -27,9 +27,9 @@ export function createMetricsApp({ read, now, log }: MetricsAppOptions): Hono {
     } catch (error) {
       held = undefined;
       log.warn(errorFields(error), "metrics not read");
-      return context.json(failure("store_unavailable", "Redis does not answer."), 503);
+      return context.json(failure("store_unavailable", "Redis does not answer: try again."), 503);
     }
   });
-  app.notFound((context) => context.json(failure("not_found", "There is nothing here but /metrics."), 404));
+  app.notFound((context) => context.json(failure("not_found", "Not found. The only route is GET /metrics."), 404));
   return app;
 }

@@ -5,20 +5,20 @@ import type { Store } from "../store.ts";
 import type { WebhookCheck } from "../webhook/check-registration.ts";
 import type { Silence } from "../webhook/silence.ts";
 
-/** How far the records are from the truth. Times and durations in milliseconds, shares from 0 to 1. */
+/** Freshness and drift. Times and durations are in milliseconds, shares from 0 to 1. */
 export interface Freshness {
-  /** Acknowledged events and how soon they were readable. */
+  /** Time from acknowledgement to the commit that reflects the event. */
   readable: { lastDay: ReadableSummary; ever: ReadableSummary };
-  /** The last audit, with the share of its sample that differed and what that says of all; `null`: none yet. */
+  /** The last audit: share of the sample that differed, and its upper bound for all users. `null` before the first one. */
   audit: (FinishedAudit & { rate: number; atMost: number }) | null;
   audits: AuditTotals;
-  /** `null`: no worker has listened yet. */
+  /** `null` until a worker has started. */
   silence: Silence | null;
-  /** Our webhook, when Kinde was last asked; `null`: not yet. */
+  /** Last check of Kindling's webhook; `null` before the first one. */
   webhook: WebhookCheck | null;
 }
 
-/** Events of a time, and the share of them that was readable within a bound; `null` where there was none. */
+/** Events of a period and the share readable within each bound; `null` if there were none. */
 export interface ReadableSummary {
   events: number;
   meanMs: number | null;
@@ -28,7 +28,7 @@ export interface ReadableSummary {
   within5m: number | null;
 }
 
-/** Reads it from Redis; Kinde is not asked. */
+/** Reads freshness and drift from Redis, without calls to Kinde. */
 export async function readFreshness(
   { redis, keys, audits, pulse }: Pick<Store, "redis" | "keys" | "audits" | "pulse">,
   now: number,

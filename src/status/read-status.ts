@@ -9,41 +9,39 @@ import { countRecords, type RecordCount } from "./count-records.ts";
 import { findWarnings, type Warning } from "./find-warnings.ts";
 import { type Freshness, readFreshness } from "./read-freshness.ts";
 
-/** How a deployment stands, and who was left behind. */
+/** Figures of a deployment and its latest failures. */
 export interface Status extends Figures {
   lastFailures: ({ kind: "user" | "fanout"; member: string } & Failure)[];
 }
 
-/** How a deployment stands. Times and durations in milliseconds. */
+/** Figures of a deployment. Times and durations are in milliseconds. */
 export interface Figures {
   prefix: string;
-  /** What an operator should look at. */
   warnings: Warning[];
   queues: Record<"refresh" | "bulk" | "fanout", QueueStatus>;
   ledger: Record<"users" | "fanouts", { size: number; oldestAgeMs: number; failed: number }>;
   calls: { pausedMs: number; inUse: number; available: number; perMinute: number; atOnce: number };
   records: RecordCount;
   sweep: SweepStatus;
-  /** By what became of them, then by type. */
+  /** Counts by outcome, then by type. */
   events: { duplicate: number } & Record<string, number | Record<string, number>>;
-  /** How far the records are from the truth. */
   freshness: Freshness;
 }
 
-/** Sweeps, and whether the store holds everybody; instants in milliseconds since the epoch. */
+/** Sweeps and completeness. Instants are in milliseconds since the epoch. */
 export interface SweepStatus {
-  /** Since when everybody is held; `null` while the store is being filled. */
+  /** Since when the store has a record of every user; `null` before. */
   completeSince: number | null;
   last: FinishedSweep | null;
-  /** The one under way. */
+  /** The running sweep. */
   current: SweepState | null;
-  /** Why the last one gave up; `null` where one has gone through since. */
+  /** The last failure; `null` if a sweep has succeeded since. */
   failed: { failedAt: number; reason: string } | null;
-  /** When the next one is due; `null` without a schedule. */
+  /** Start of the next sweep; `null` without a schedule. */
   next: number | null;
 }
 
-/** One queue. `delayed` jobs wait for a retry or a burst's end, `failed` ones gave up. */
+/** Jobs of a queue. `delayed` jobs wait for a retry or the end of a burst. */
 export interface QueueStatus {
   waiting: number;
   active: number;
@@ -54,13 +52,13 @@ export interface QueueStatus {
 
 const failuresShown = 5;
 
-/** The figures, and the last failures: for these all of them are read, which may be very many. */
+/** Reads figures and latest failures. Slower than {@link readFigures}, because it reads all failures. */
 export async function readStatus(store: Store, config: Config, now: number): Promise<Status> {
   const [figures, failures] = await Promise.all([readFigures(store, config, now), listFailures(store)]);
   return { ...figures, lastFailures: failures.slice(0, failuresShown) };
 }
 
-/** Reads how a deployment stands, in a handful of round trips. */
+/** Reads the figures of a deployment in a few round trips. */
 export async function readFigures(store: Store, { prefix, calls }: Config, now: number): Promise<Figures> {
   const { queues, ledger: users, fanoutLedger: fanouts, budget, redis, keys } = store;
   const [ofQueues, ofUsers, ofFanouts, budgetState, records, counts, sweep, freshness] = await Promise.all([
@@ -116,7 +114,7 @@ async function readQueue(queue: Queues["refresh" | "bulk" | "fanout"]): Promise<
   return { waiting: waiting + prioritized, active, delayed, failed, paused };
 }
 
-// Fields are `duplicate`, or what became of the event and its type: `accepted:user.created`.
+// Fields are `duplicate`, or outcome and type: `accepted:user.created`.
 function groupCounts(fields: Readonly<Record<string, string>>): Figures["events"] {
   const events: Figures["events"] = { duplicate: Number(fields.duplicate ?? 0) };
   for (const [field, text] of Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1))) {

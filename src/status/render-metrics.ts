@@ -1,4 +1,4 @@
-/** One metric: a name, what it means, and its samples. Fleet-wide, never about a single user. */
+/** A metric of the whole fleet, never of a single user. */
 export interface Metric {
   name: string;
   help: string;
@@ -6,7 +6,7 @@ export interface Metric {
   samples: readonly Sample[];
 }
 
-/** One value; `suffix` is what a histogram's parts end in. */
+/** One value. `suffix` marks the parts of a histogram. */
 export interface Sample {
   suffix?: "_bucket" | "_sum" | "_count";
   labels?: Readonly<Record<string, string>>;
@@ -14,8 +14,8 @@ export interface Sample {
 }
 
 /**
- * Metrics in Prometheus' text format, version 0.0.4: https://prometheus.io/docs/instrumenting/exposition_formats/. The
- * numbers lie in Redis and are the fleet's, so that a client library's registry in this process would have no part in it.
+ * Renders metrics in Prometheus' text format, version 0.0.4: https://prometheus.io/docs/instrumenting/exposition_formats/.
+ * A client library would not help: it counts per process, and these numbers come from Redis for the whole fleet.
  */
 export function renderMetrics(metrics: readonly Metric[]): string {
   return metrics.map(render).join("");

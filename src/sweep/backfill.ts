@@ -1,50 +1,57 @@
 import type { Redis } from "ioredis";
 import { KindlingError } from "kindling";
+import { z } from "zod";
 import { estimateTotal } from "../kinde/estimate-total.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import { patiently } from "../kinde/patiently.ts";
 import type { ReportProgress } from "../progress.ts";
 import type { Keys } from "../redis/keys.ts";
+import { storedShape } from "../redis/stored.ts";
 import { type RefreshQueues, roomInQueue } from "../refresh/queues.ts";
+import { migrateSweep, sweepStateSchema, sweepVersion } from "./stored-sweep.ts";
 import { beginSweep, type SweepState, type SweepStep } from "./sweep.ts";
 import { type NoteSweepOptions, noteSweep, type SweepLog } from "./sweep-log.ts";
 
-/** What a backfill needs. */
+/** Options for {@link backfill}. */
 export interface BackfillOptions extends Omit<NoteSweepOptions, "sweeps"> {
   queues: Pick<RefreshQueues, "bulk" | "enqueueReprocess">;
   sweeps: SweepLog;
   sweepStep: (state: SweepState, call: CallOptions) => Promise<SweepStep>;
-  /** Calls to Kinde since it was last asked. */
+  /** Returns the number of calls to Kinde since it was last called. */
   takeCalls: () => number;
   bookmark: SweepBookmark;
-  /** Forget the place of an earlier run. */
+  /** Discards the saved position of an interrupted run. */
   restart: boolean;
-  /** Jobs that may wait in the bulk queue before the walk waits too. */
+  /** The backfill pauses while this many jobs wait in the bulk queue. */
   backlog: number;
   onProgress: ReportProgress;
   signal: AbortSignal;
   now: () => number;
 }
 
-/** How a backfill went; an earlier, interrupted run's figures are in it. */
+/** Result of a backfill. The counts include the interrupted run it resumed. */
 export interface BackfillResult {
-  /** Users Kinde listed. */
+  /** Users listed by Kinde. */
   users: number;
-  /** Of these, who had no record and got one from a page. */
+  /** Users without a record that got one from a page. */
   filled: number;
-  /** Of these, who are refreshed one by one: their flags need more than a page shows, or their record differs. */
+  /** Users enqueued for an individual refresh: their list entry is incomplete, or their record differs. */
   enqueued: number;
-  /** Made to Kinde. */
+  /** Calls made to Kinde. */
   calls: number;
-  /** Users an earlier run had dealt with. */
+  /** Users already processed by the interrupted run. */
   resumedAt: number;
-  /** False: stopped by the signal. */
+  /** False if the signal stopped the backfill. */
   complete: boolean;
 }
 
 const retries = 3;
 
-/** Walks over all of Kinde's users, and makes records of those who have none. */
+/**
+ * Pages through all Kinde users, creates missing records and enqueues a refresh for users it cannot fill from a page.
+ *
+ * @throws {KindlingError} `place_lost` if Redis was wiped or another backfill took over
+ */
 export async function backfill(options: BackfillOptions): Promise<BackfillResult> {
   const { queues, sweepStep, takeCalls, bookmark, onProgress, signal, now } = options;
   const place = await resume(options);
@@ -63,7 +70,7 @@ export async function backfill(options: BackfillOptions): Promise<BackfillResult
   try {
     while (state.phase === "listing") {
       await roomInQueue(options);
-      const begun = state.cursor !== null;
+      const resumed = state.cursor !== null;
       const step = await patiently(() => sweepStep(state, { priority: "bulk", signal }), {
         signal,
         retries,
@@ -73,7 +80,7 @@ export async function backfill(options: BackfillOptions): Promise<BackfillResult
       state = step.state;
       calls += takeCalls();
       enqueued += step.refresh.length;
-      if (begun) await checkPlace(options, state);
+      if (resumed) await checkPlace(options, state);
       await bookmark.write({ state, enqueued, calls });
       const listed = state.phase !== "listing";
       const total = listed ? state.users : estimateTotal([state.cursor ?? ""], state.users);
@@ -96,12 +103,13 @@ async function resume({ restart, bookmark, seen }: BackfillOptions): Promise<Bac
   return undefined;
 }
 
-// What the pages before have filled is gone with a Redis that was wiped meanwhile: such a run must not come to an end.
+// A wiped Redis has lost the records of earlier pages: completing this run would mark an incomplete store complete.
 async function checkPlace({ bookmark }: BackfillOptions, { mark }: SweepState): Promise<void> {
   if ((await bookmark.read())?.state.mark.number === mark.number) return;
   throw new KindlingError(
     "place_lost",
-    "The place of this run is gone from Redis: it was wiped meanwhile, or another run took over. Run it again.",
+    "The saved position of this backfill is gone: Redis was wiped meanwhile, or another backfill took over. " +
+      "Run the command again.",
   );
 }
 
@@ -110,7 +118,7 @@ async function begin({ sweeps, now }: BackfillOptions): Promise<SweepState> {
   return beginSweep({ number, previous, now: now(), fill: true });
 }
 
-/** The same API, and how many calls were made since it was last asked. */
+/** Wraps the Management API to count calls. `take` returns the number of calls since it was last called. */
 export function countCalls(api: ManagementApi): { api: ManagementApi; take(): number } {
   let calls = 0;
   return {
@@ -132,30 +140,35 @@ export function countCalls(api: ManagementApi): { api: ManagementApi; take(): nu
   };
 }
 
-/** Where a backfill stands. */
+/** Saved position and counts of a backfill. */
 export interface BackfillPlace {
   state: SweepState;
   enqueued: number;
   calls: number;
 }
 
-/** Keeps the place of the backfill in Redis, so that any machine can go on. */
+/** Keeps the position of a backfill in Redis, so that any machine can resume it. */
 export interface SweepBookmark {
   read(): Promise<BackfillPlace | undefined>;
   write(place: BackfillPlace): Promise<void>;
   remove(): Promise<void>;
 }
 
-/** The one bookmark of a deployment. */
+const storedPlace = storedShape<BackfillPlace>(
+  sweepVersion,
+  z.object({ state: sweepStateSchema, enqueued: z.int().nonnegative(), calls: z.int().nonnegative() }),
+  { migrate: ({ state, ...counts }) => ({ ...counts, state: migrateSweep(state) }) },
+);
+
+/** Creates the bookmark. A deployment has one. */
 export function createSweepBookmark(redis: Redis, keys: Keys): SweepBookmark {
   const key = keys.ledgerPart("backfill");
   return {
     async read() {
-      const text = await redis.get(key);
-      return text === null ? undefined : (JSON.parse(text) as BackfillPlace);
+      return storedPlace.parse(await redis.get(key));
     },
     async write(place) {
-      await redis.set(key, JSON.stringify(place));
+      await redis.set(key, storedPlace.serialize(place));
     },
     async remove() {
       await redis.del(key);

@@ -15,47 +15,47 @@ import type { Ledger } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
 import { derivePage, detailsPart, pageProfile } from "./page-profile.ts";
 
-/** What filling needs. */
+/** Dependencies of {@link createFillPage}. */
 export interface FillPageOptions {
   api: ManagementApi;
   ledger: Pick<Ledger, "draw" | "deleted">;
   records: Pick<Records, "commitMissing">;
-  flags: Definitions;
+  definitions: Definitions;
   /** Parts of the profile to keep. */
   keep: ReadonlySet<ProfilePart>;
   now: () => number;
-  /** How far the search index may lag behind a write, in milliseconds. */
+  /** Maximum delay of the search index behind a write, in milliseconds. */
   indexLagMs: number;
 }
 
-/** What a record from a page is stamped with. */
+/** Ticket, time and schema of the records created from one page. */
 export type Stamp = Pick<FlagsRecord, "fetchedAt" | "ticket" | "schema">;
 
-/** Writes records straight from search pages: many users a call instead of two calls and more a user. */
+/** Creates records from search pages: hundreds of users per call instead of two or more calls per user. */
 export interface FillPage {
-  /** To be called before the page is fetched. */
+  /** Draws the stamp. Call it before fetching the page. */
   stamp(): Promise<Stamp>;
   /**
-   * Commits those of these users, who have no record, of whom the lists tell all that is needed.
+   * Commits users without a record whose listing entries are complete.
    *
-   * @returns the ids of the others: they take a refresh each
+   * @returns the ids of the users that need an individual refresh
    */
   commit(users: readonly SearchedUser[], stamp: Stamp, call: CallOptions): Promise<string[]>;
 }
 
-/** Filling from pages, by the same flags and parts as a refresh. */
+/** Creates a {@link FillPage} that derives the same flags and keeps the same parts as a refresh. */
 export function createFillPage(options: FillPageOptions): FillPage {
-  const { api, ledger, records, flags, keep, now, indexLagMs } = options;
-  // Both grow when a flag function turns out to look at what the declarations do not name.
-  const parts = new Set<ExtraPart>([...flags.needs, ...extraParts.filter((part) => keep.has(part))]);
+  const { api, ledger, records, definitions, keep, now, indexLagMs } = options;
+  // Both grow when a flag function reads a part that its definition does not declare.
+  const parts = new Set<ExtraPart>([...definitions.needs, ...extraParts.filter((part) => keep.has(part))]);
   let detailed = keep.has("account") || parts.has("billing");
 
-  /** `undefined` where only a refresh can tell. */
+  /** Returns `undefined` if the user needs a refresh. */
   const derive = (user: SearchedUser, details: UserDetails | undefined, stamp: Stamp): Entry | undefined => {
     const page = pageProfile(user, details);
     if ([...parts].some((part) => !page.known.has(part))) return undefined;
     try {
-      const derived = derivePage(flags, page, details !== undefined);
+      const derived = derivePage(definitions, page, details !== undefined);
       return {
         record: { flags: derived, status: "present", ...stamp },
         profile: keepParts(page.profile, keep),
@@ -72,10 +72,10 @@ export function createFillPage(options: FillPageOptions): FillPage {
       const entries = users.flatMap((user) => derive(user, undefined, stamp) ?? []);
       if (!detailed) return entries;
     }
-    // No call for the details of those of whom more is needed anyway.
+    // Members that need a refresh for their grants anyway take no details call.
     const open = users.filter(({ organizations }) => organizations.length === 0 || !needsGrants(parts));
     const details = await listDetails(api, idsOf(open), call);
-    // Whom the search shows, and the list of users does not, is gone perhaps: a refresh will tell.
+    // Users in the search but not in the user list can be deleted: leave them to a refresh.
     return open.flatMap((user) => {
       const found = details.get(user.id);
       return found === undefined ? [] : (derive(user, found, stamp) ?? []);
@@ -84,9 +84,9 @@ export function createFillPage(options: FillPageOptions): FillPage {
 
   return {
     async stamp() {
-      // As old as the index may be: whatever a webhook, a write or a deletion brings in that time is later, and wins.
+      // Backdated by the index lag, so that any webhook, write or deletion within the lag wins.
       const fetchedAt = now() - indexLagMs;
-      return { fetchedAt, ticket: (await ledger.draw()) - indexLagMs * 1000, schema: flags.schema };
+      return { fetchedAt, ticket: (await ledger.draw()) - indexLagMs * 1000, schema: definitions.schema };
     },
     async commit(users, stamp, call) {
       const deleted = await ledger.deleted(idsOf(users));

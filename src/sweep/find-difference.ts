@@ -2,23 +2,23 @@ import type { Profile, ProfilePart } from "kindling/contract";
 import type { SearchedUser } from "../kinde/search-users.ts";
 import type { StoredRecord } from "../redis/records.ts";
 
-/** What a record is compared by. */
+/** Options for {@link findDifference}. */
 export interface CompareOptions {
   /** Parts of the profile that records keep. */
   keep: ReadonlySet<ProfilePart>;
-  /** Fingerprint of the flag definitions in force. */
+  /** Fingerprint of the current definitions. */
   schema: string;
-  /** Whether sign-in figures count: not where logins do not refresh their users. */
+  /** Whether to compare sign-in counts and times. False if sign-ins do not refresh users. */
   signIns: boolean;
 }
 
 const accountFields = ["providedId", "email", "username", "firstName", "lastName", "picture"] as const;
 const instants = ["createdOn", "lastSignedIn"] as const;
-const figures = ["totalSignIns", "failedSignIns"] as const;
+const counts = ["totalSignIns", "failedSignIns"] as const;
 
 /**
- * The first difference between a user's record and what the search shows of the user; `undefined` when there is none.
- * The answer names a field and never a value.
+ * Returns the name of the first field in which a record differs from the search result, or `undefined` if they match.
+ * Never returns a value: values can be personal.
  */
 export function findDifference(
   { flags, profile }: StoredRecord,
@@ -46,16 +46,16 @@ function findAccountDifference(profile: Profile, searched: SearchedUser, signIns
     instants
       .filter((field) => signIns || field !== "lastSignedIn")
       .find((field) => !sameInstant(profile[field], searched[field])) ??
-    (signIns ? figures.find((field) => profile[field] !== searched[field]) : undefined)
+    (signIns ? counts.find((field) => profile[field] !== searched[field]) : undefined)
   );
 }
 
-// Two of Kinde's answers may write one instant with different offsets.
+// Kinde can write the same instant with different UTC offsets.
 function sameInstant(one: string | null, other: string | null): boolean {
   return one === other || (one !== null && other !== null && Date.parse(one) === Date.parse(other));
 }
 
-// The user's own call lists unset properties as null, the search leaves them out.
+// Kinde returns unset properties as null when fetching a user and omits them from search results.
 function sameProperties(one: Profile["properties"], other: Profile["properties"]): boolean {
   const set = (properties: Profile["properties"]) => Object.keys(properties).filter((key) => properties[key] !== null);
   const keys = set(one);

@@ -3,13 +3,13 @@ import { type ExtraPart, PartMissing, type Profile, withholdParts } from "kindli
 import type { UserDetails } from "../kinde/list-details.ts";
 import type { SearchedUser } from "../kinde/search-users.ts";
 
-/** A user's profile as the lists show it, and which of the parts that take calls of their own are known by it. */
+/** A user's profile as the listings show it, and the parts it includes that otherwise take separate calls. */
 export interface PageProfile {
   profile: Profile;
   known: ReadonlySet<ExtraPart>;
 }
 
-/** Puts together what the lists show. Who is in no organization has no roles there, and who is no customer no plan. */
+/** Builds a profile from the listings. Without an organization a user has no roles, without a customer id no plans. */
 export function pageProfile(
   { organizations, ...user }: SearchedUser,
   details: UserDetails = { phone: null, customerId: null },
@@ -28,22 +28,22 @@ export function pageProfile(
   };
 }
 
-/** Told by {@link PartMissing} when a flag looks at what only {@link UserDetails} tell, and they were not asked for. */
+/** Part named by {@link PartMissing} if a flag reads {@link UserDetails} that were not fetched. */
 export const detailsPart = "details";
 
 /**
- * The flags of a profile from the lists.
+ * Derives the flags of a profile from the listings.
  *
- * @param detailed whether the details were asked for
- * @throws {PartMissing} when a flag looks at what the lists do not tell
+ * @param detailed whether the details were fetched
+ * @throws {PartMissing} if a flag reads a part that the listings do not include
  */
 export function derivePage(
-  flags: Definitions,
+  definitions: Definitions,
   { profile, known }: PageProfile,
   detailed: boolean,
 ): Record<string, unknown> {
-  const seen = withholdParts(profile, known);
-  return flags.derive(detailed ? seen : withholdDetails(seen)).flags;
+  const guarded = withholdParts(profile, known);
+  return definitions.derive(detailed ? guarded : withholdDetails(guarded)).flags;
 }
 
 function withholdDetails(profile: Profile): Profile {

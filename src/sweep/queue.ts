@@ -1,16 +1,18 @@
 import type { Queue } from "bullmq";
 import { type LongJob, openQueue, type QueueOptions } from "../redis/queue.ts";
+import { storedSweep } from "./stored-sweep.ts";
 import type { SweepState } from "./sweep.ts";
 
-/** `tick`: it is time for a sweep. `sweep`: one sweep, with how far it has come. */
+/** Data of a job in the sweep queue. A `tick` enqueues the next sweep; a `sweep` is one reconciliation pass. */
 export interface SweepJob extends LongJob {
-  state?: SweepState;
+  /** Progress, stored as {@link storedSweep}; absent before the first page. Any release can have written it. */
+  state?: unknown;
 }
 
 /** The queue of sweeps. */
 export interface SweepQueue {
   sweep: Queue<SweepJob>;
-  /** Enqueues a sweep, unless one is waiting or running: the fleet runs one at a time. */
+  /** Enqueues a sweep unless one is waiting or running: the fleet runs one at a time. */
   enqueueSweep(): Promise<void>;
 }
 
@@ -25,10 +27,17 @@ export function createSweepQueue(options: QueueOptions): SweepQueue {
   };
 }
 
-/** Returns the sweep that is waiting or running. It has a `state` once a worker has taken its first page. */
-export async function currentSweep({ sweep }: Pick<SweepQueue, "sweep">): Promise<SweepJob | undefined> {
+/** A sweep that is waiting or running. */
+export interface CurrentSweep {
+  /** `undefined` before the first page. */
+  state: SweepState | undefined;
+}
+
+/** Returns the sweep that is waiting or running. */
+export async function currentSweep({ sweep }: Pick<SweepQueue, "sweep">): Promise<CurrentSweep | undefined> {
   const jobs = await sweep.getJobs(["active", "waiting", "delayed"]);
-  return jobs.find((job) => job?.name === "sweep")?.data;
+  const job = jobs.find((each) => each?.name === "sweep");
+  return job && { state: storedSweep.parse(job.data.state) };
 }
 
 /** A sweep that gave up. */

@@ -3,23 +3,23 @@ import type { RefreshQueues } from "../refresh/queues.ts";
 import type { SweepQueue } from "./queue.ts";
 import type { Completeness, SweepLog } from "./sweep-log.ts";
 
-/** What scheduling needs. */
+/** Dependencies of {@link scheduleSweeps}. */
 export interface ScheduleSweepsOptions {
   queues: Pick<RefreshQueues, "bulk"> & SweepQueue;
   sweeps: Pick<SweepLog, "last">;
   completeness: Pick<Completeness, "since">;
-  /** Time between two sweeps of the fleet, in milliseconds; 0 for none. */
+  /** Time between two sweeps of the fleet, in milliseconds; 0 disables sweeps. */
   intervalMs: number;
   now: () => number;
 }
 
-/** While a store is not complete, sweeps rest so many times as long as the last one took. */
-const rest = 10;
+/** While the store is incomplete, the pause between two sweeps is this many times the duration of the last one. */
+const pauseFactor = 10;
 
 /**
- * Sees to it that sweeps are scheduled, once for the fleet, and that a store which does not hold everybody (new, or
- * wiped) is filled now: swept, and swept again when the refreshes that the first sweep asked for are through. Cheap, and
- * meant to be called again and again: a wiped Redis has lost the schedule too.
+ * Schedules sweeps for the fleet. If the store is incomplete (new or wiped), starts one at once, and another when the
+ * refreshes requested by the first have finished. Idempotent and cheap: call it repeatedly, because a wiped Redis has
+ * lost the schedule too.
  */
 export async function scheduleSweeps(options: ScheduleSweepsOptions): Promise<void> {
   const { queues, completeness, intervalMs } = options;
@@ -28,10 +28,10 @@ export async function scheduleSweeps(options: ScheduleSweepsOptions): Promise<vo
   if (await isDue(options)) await queues.enqueueSweep();
 }
 
-// A user whose retry is put off would be pulled forward by every sweep that misses them.
+// Delayed jobs count too: sweeping again would pull forward the retry of every user who is still missing.
 async function isDue({ queues, sweeps, now }: ScheduleSweepsOptions): Promise<boolean> {
   const last = await sweeps.last();
   if (last === undefined) return true;
-  if (now() - last.finishedAt < rest * (last.finishedAt - last.startedAt)) return false;
+  if (now() - last.finishedAt < pauseFactor * (last.finishedAt - last.startedAt)) return false;
   return (await queues.bulk.getJobCountByTypes("waiting", "prioritized", "active", "delayed")) === 0;
 }

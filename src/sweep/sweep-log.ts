@@ -1,39 +1,47 @@
 import type { Redis } from "ioredis";
+import { z } from "zod";
 import type { Keys } from "../redis/keys.ts";
+import { storedShape } from "../redis/stored.ts";
 import type { SeenUsers } from "./seen-users.ts";
+import { migrateSweep, sweepStateSchema, sweepVersion } from "./stored-sweep.ts";
 import type { SweepState } from "./sweep.ts";
 
-/** What is known of sweeps. */
+/** The history of sweeps in Redis. */
 export interface SweepLog {
-  /** A number no sweep had before. */
+  /** Draws a number that no earlier sweep has. */
   nextNumber(): Promise<number>;
+  /** Returns the last completed sweep. */
   last(): Promise<FinishedSweep | undefined>;
-  /** Notes a sweep that went through. */
+  /** Records a completed sweep. */
   finish(state: SweepState, finishedAt: number): Promise<void>;
 }
 
-/** A sweep that went through; times in milliseconds since the epoch. */
+/** A completed sweep. Times in milliseconds since the epoch. */
 export interface FinishedSweep extends SweepState {
   finishedAt: number;
 }
 
-/** The log, over one connection. */
+const storedFinishedSweep = storedShape<FinishedSweep>(
+  sweepVersion,
+  sweepStateSchema.extend({ finishedAt: z.number() }),
+  { migrate: migrateSweep },
+);
+
+/** Creates the sweep log. */
 export function createSweepLog({ redis, keys }: { redis: Redis; keys: Keys }): SweepLog {
   const lastKey = keys.ledgerPart("sweep:last");
   return {
     nextNumber: () => redis.incr(keys.ledgerPart("sweep:number")),
     async last() {
-      const text = await redis.get(lastKey);
-      return text === null ? undefined : (JSON.parse(text) as FinishedSweep);
+      return storedFinishedSweep.parse(await redis.get(lastKey));
     },
     async finish(state, finishedAt) {
-      const finished: FinishedSweep = { ...state, finishedAt };
-      await redis.set(lastKey, JSON.stringify(finished));
+      await redis.set(lastKey, storedFinishedSweep.serialize({ ...state, finishedAt }));
     },
   };
 }
 
-/** Where the end of a sweep is noted. */
+/** Dependencies of {@link noteSweep}. */
 export interface NoteSweepOptions {
   sweeps: Pick<SweepLog, "last" | "finish">;
   seen: Pick<SeenUsers, "forget">;
@@ -41,8 +49,8 @@ export interface NoteSweepOptions {
 }
 
 /**
- * Notes a sweep that went through. The store is complete once a sweep has found a record of everybody, or made one;
- * users whose refresh gave up are known by name, and do not keep it from being so for ever.
+ * Records a completed sweep and marks the store complete if every user had or got a record. Users whose refresh gave
+ * up are listed as failures and do not keep the store incomplete forever.
  */
 export async function noteSweep(
   { sweeps, seen, completeness }: NoteSweepOptions,
@@ -50,30 +58,34 @@ export async function noteSweep(
   now: number,
 ): Promise<void> {
   if (state.missing === state.filled + state.gaveUp) await completeness.mark(now);
-  // Two may overlap, a sweep and a backfill: whichever ends later stands, and nothing of the other stays behind.
+  // A sweep and a backfill can overlap: the one that ends later is kept, and the other's filter is deleted.
   const before = await sweeps.last();
   await sweeps.finish(state, now);
   for (const mark of [before?.mark, state.previous])
     if (mark && mark.number !== state.mark.number) await seen.forget(mark);
 }
 
-/** Whether the store holds everybody Kinde has. A wiped or new Redis has no mark, which is how it is told from a full one. */
+/** Whether the store holds every Kinde user. A new or wiped Redis has no mark. */
 export interface Completeness {
-  /** Since when, milliseconds since the epoch; `undefined` while it is not filled. */
+  /** Returns when the store became complete, in milliseconds since the epoch; `undefined` while it is incomplete. */
   since(): Promise<number | undefined>;
-  /** Notes that everybody is held; an earlier note stands. */
+  /** Marks the store complete. Keeps an earlier mark. */
   mark(now: number): Promise<void>;
 }
 
-/** The mark, over one connection. */
+// A public key: `since` must stay readable without knowing the version.
+const storedMark = storedShape(1, z.object({ since: z.number() }), { migrate: (older) => older });
+
+/** Creates the completeness mark. */
 export function createCompleteness({ redis, keys }: { redis: Redis; keys: Pick<Keys, "complete"> }): Completeness {
+  const since = async () => storedMark.parse(await redis.get(keys.complete))?.since;
   return {
-    async since() {
-      const text = await redis.get(keys.complete);
-      return text === null ? undefined : (JSON.parse(text) as { since: number }).since;
-    },
+    since,
     async mark(now) {
-      await redis.set(keys.complete, JSON.stringify({ since: now }), "NX");
+      const text = storedMark.serialize({ since: now });
+      const marked = await redis.set(keys.complete, text, "NX");
+      // An unreadable mark must not keep the store incomplete forever.
+      if (marked === null && (await since()) === undefined) await redis.set(keys.complete, text);
     },
   };
 }

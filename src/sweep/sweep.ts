@@ -7,39 +7,39 @@ import type { FillPage } from "./fill-page.ts";
 import { type CompareOptions, findDifference } from "./find-difference.ts";
 import { bitsFor, type SeenUsers, type SweepMark } from "./seen-users.ts";
 
-/** How far a sweep has come: all that is needed to go on after a crash, a deploy or a pause. */
+/** Progress of a sweep: enough to resume after a crash, a deployment or a pause. */
 export interface SweepState {
   mark: SweepMark;
-  /** The sweep before, if it went through: users missing from both are looked at one by one. */
+  /** The previous completed sweep. Users missing from both listings are fetched individually. */
   previous: SweepMark | null;
   startedAt: number;
-  /** `listing`: through Kinde's users. `unlisted`: through ours, for those that two sweeps did not list. */
+  /** `listing` pages through Kinde's users; `unlisted` scans our records for users that two sweeps did not list. */
   phase: "listing" | "unlisted";
   cursor: string | null;
   users: number;
   different: number;
-  /** Of these, by the first field that differed; names only. Absent in one that an older version began. */
+  /** Different users by the first field that differs; names only. Absent in sweeps of older releases. */
   fields?: Readonly<Record<string, number>>;
   missing: number;
-  /** Whether users without a record get one from the page, which spares them two calls each: to fill an empty store. */
+  /** Whether to create missing records from the page. Saves two calls per user while an empty store is filled. */
   fill: boolean;
-  /** Of the missing, who got one so, or by others meanwhile. */
+  /** Missing users that got a record from the page, or from elsewhere in the meantime. */
   filled: number;
-  /** Of the missing, whose refresh gave up before: they are known by name, and nobody waits for them. */
+  /** Missing users whose refresh gave up. They are listed as failures and do not hold up completeness. */
   gaveUp: number;
-  /** Different, but fetched so recently that the index is taken to lag. */
+  /** Users that differ but were fetched so recently that the search index probably lags. */
   doubted: number;
   unlisted: number;
 }
 
-/** One step of a sweep: the users to refresh, the state to go on with, and whether it is through. */
+/** Result of one step: the users to refresh, the next state, and whether the sweep is complete. */
 export interface SweepStep {
   refresh: string[];
   state: SweepState;
   done: boolean;
 }
 
-/** What a sweep needs. */
+/** Dependencies of {@link sweepStep}. */
 export interface SweepOptions extends CompareOptions {
   api: ManagementApi;
   records: Pick<Records, "readMany" | "scanIds">;
@@ -49,11 +49,14 @@ export interface SweepOptions extends CompareOptions {
   now: () => number;
   pageSize: number;
   indexLagMs: number;
-  /** Age by which parts that the search does not show are fetched again, earliest at half of it; `undefined` where nothing needs them. */
+  /**
+   * Maximum age of profile parts that the search does not return, in milliseconds. Users are fetched again between half
+   * of it and all of it. `undefined` if no flag or kept part needs them.
+   */
   extrasMaxAgeMs: number | undefined;
 }
 
-/** What a sweep begins with. */
+/** Options for {@link beginSweep}. */
 export interface BeginSweepOptions {
   number: number;
   previous: SweepState | undefined;
@@ -61,7 +64,7 @@ export interface BeginSweepOptions {
   fill: boolean;
 }
 
-/** The state a sweep begins with. */
+/** Returns the initial state of a sweep. */
 export function beginSweep({ number, previous, now, fill }: BeginSweepOptions): SweepState {
   return {
     mark: { number, bits: bitsFor(previous?.users ?? 0) },
@@ -82,9 +85,9 @@ export function beginSweep({ number, previous, now, fill }: BeginSweepOptions): 
 }
 
 /**
- * Takes the next step of a sweep: compares one page of Kinde's users with their records, or looks over a page of ours
- * for users that two full sweeps in a row did not list. The search index may lag, so a difference is only a reason to
- * fetch that user: the direct fetch is the truth.
+ * Runs the next step of a sweep: compares one page of Kinde's users with their records, or scans one page of records
+ * for users that two consecutive sweeps did not list. The search index lags, so a difference only leads to a refresh:
+ * the direct fetch is authoritative.
  */
 export async function sweepStep(options: SweepOptions, state: SweepState, call: CallOptions): Promise<SweepStep> {
   return state.phase === "listing" ? listingStep(options, state, call) : unlistedStep(options, state);
@@ -97,10 +100,10 @@ async function listingStep(options: SweepOptions, state: SweepState, call: CallO
   const ids = [...users.map(({ id }) => id), ...unreadable];
   const [stored] = await Promise.all([records.readMany(ids), seen.add(state.mark, ids)]);
   const verdicts = ids.map((id, index) => judge(options, id, users[index], stored[index]));
-  const idsOf = (sought: Verdict) => ids.filter((_, index) => verdicts[index]?.verdict === sought);
+  const idsOf = (wanted: Verdict) => ids.filter((_, index) => verdicts[index]?.verdict === wanted);
   const missing = idsOf("missing");
   const readable = users.filter((_, index) => verdicts[index]?.verdict === "missing");
-  // Those whose entry makes no sense come last.
+  // Users with unreadable entries are last in `ids`.
   const unfilled = stamp
     ? [...(await fillPage.commit(readable, stamp, call)), ...missing.slice(readable.length)]
     : missing;
@@ -125,7 +128,7 @@ type Verdict = "same" | "different" | "missing" | "doubted" | "aged";
 
 interface Judgement {
   verdict: Verdict;
-  /** What differs. */
+  /** The first field that differs. */
   field?: string;
 }
 
@@ -140,7 +143,7 @@ function judge(
   const age = now() - stored.flags.fetchedAt;
   const differs = (field: string): Judgement =>
     age < indexLagMs ? { verdict: "doubted" } : { verdict: "different", field };
-  // What makes no sense may be anything.
+  // An unreadable entry cannot be compared.
   if (user === undefined) return differs("unreadable");
   const field = findDifference(stored, user, options);
   if (field !== undefined) return differs(field);
@@ -157,7 +160,7 @@ function countFields(before: SweepState["fields"], found: readonly Judgement[]):
   return counts;
 }
 
-/** Half of it to all of it, by the user: those who were fetched together must not all be due together. */
+/** Returns 0.5 to 1, fixed per user, so that users fetched together do not all expire together. */
 function shareOf(userId: string): number {
   return 0.5 + createHash("sha1").update(userId).digest().readUInt32BE() / 2 ** 33;
 }

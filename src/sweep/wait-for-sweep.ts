@@ -6,24 +6,24 @@ import type { SweepQueue } from "./queue.ts";
 import { currentSweep, failedSweep } from "./queue.ts";
 import type { FinishedSweep, SweepLog } from "./sweep-log.ts";
 
-/** What waiting needs. */
+/** Options for {@link waitForSweep}. */
 export interface WaitForSweepOptions {
   queues: Pick<SweepQueue, "sweep">;
   sweeps: Pick<SweepLog, "last">;
-  /** Number of the last sweep that does not count. */
+  /** Ignores completed sweeps up to this number. */
   after: number;
-  /** Id of the last sweep that had given up before. */
+  /** Ignores the failed sweep with this id. */
   afterFailed: string | undefined;
   onProgress: ReportProgress;
   signal: AbortSignal;
 }
 
-const lookEveryMs = 250;
+const pollMs = 250;
 
 /**
- * Waits for a sweep to go through, and shows how far it is.
+ * Waits for a sweep to complete and reports its progress.
  *
- * @throws {KindlingError} `sweep_failed` when it gives up
+ * @throws {KindlingError} `sweep_failed` if the sweep gives up
  * @throws the signal's reason once it is aborted
  */
 export async function waitForSweep(options: WaitForSweepOptions): Promise<FinishedSweep> {
@@ -37,12 +37,12 @@ export async function waitForSweep(options: WaitForSweepOptions): Promise<Finish
       throw new KindlingError("sweep_failed", `The sweep gave up. ${failed.reason}`);
     }
     const state = (await currentSweep(queues))?.state;
-    if (state === undefined) onProgress({ type: "waiting", for: "workers", ms: lookEveryMs });
+    if (state === undefined) onProgress({ type: "waiting", for: "workers", ms: pollMs });
     else if (state.phase === "unlisted") onProgress({ type: "advanced", done: state.users, total: state.users });
     else {
       const total = estimateTotal([state.cursor ?? ""], state.users);
       onProgress({ type: "advanced", done: state.users, total });
     }
-    await delay(lookEveryMs, undefined, { signal }).catch(() => undefined);
+    await delay(pollMs, undefined, { signal }).catch(() => undefined);
   }
 }

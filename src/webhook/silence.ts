@@ -1,29 +1,32 @@
 import type { Redis } from "ioredis";
+import { z } from "zod";
 import type { Keys } from "../redis/keys.ts";
+import { storedShape } from "../redis/stored.ts";
 
 /**
- * When events were heard, as the fleet's watch sees it: it looks at the counts that taking events in keeps anyway, so that
- * it costs the way in nothing. Times in milliseconds since the epoch.
+ * When events arrived, sampled from the counts that the webhook route keeps anyway, so that it adds no cost per event.
+ * Times in milliseconds since the epoch.
  */
 export interface Pulse {
-  /** Events counted at the last look. */
+  /** Events counted by the last sample. */
   total: number;
-  /** Look at which the count had last changed. */
+  /** Last sample in which the count had changed. */
   heardAt: number;
+  /** The last sample. */
   lookedAt: number;
-  /** The first look of all. */
+  /** The first sample. */
   since: number;
-  /** The longest silence that ended on each day (days since the epoch), in milliseconds. */
+  /** The longest silence that ended on each day, in milliseconds, by days since the epoch. */
   silences: Readonly<Record<string, number>>;
 }
 
-/** How long nothing was heard, and whether that is longer than usual. */
+/** Time without events, and whether it is longer than usual. */
 export interface Silence {
   forMs: number;
-  /** Longer than this is longer than usual. */
+  /** Longest silence that is not unusual. */
   usualMs: number;
   unusual: boolean;
-  /** Whether any event was ever heard. */
+  /** Whether any event has ever arrived. */
   ever: boolean;
 }
 
@@ -31,13 +34,13 @@ const hourMs = 3_600_000;
 const dayMs = 24 * hourMs;
 const daysRemembered = 14;
 
-/** The pulse after one more look. */
+/** Returns the pulse after another sample. */
 export function feelPulse(before: Pulse | undefined, total: number, now: number): Pulse {
   if (before === undefined) return { total, heardAt: now, lookedAt: now, since: now, silences: {} };
   if (total === before.total) return { ...before, lookedAt: now };
   const today = Math.floor(now / dayMs);
   const lasted = before.lookedAt - before.heardAt;
-  // What was warned of is learned only as far as it is bearable: an outage must not become what is usual.
+  // Capped at what is usual so far: an outage must not raise the threshold.
   const learned = Math.max(before.silences[today] ?? 0, Math.min(lasted, usual(before, now)));
   const recent = Object.entries(before.silences).filter(([day]) => Number(day) > today - daysRemembered);
   return {
@@ -50,8 +53,8 @@ export function feelPulse(before: Pulse | undefined, total: number, now: number)
 }
 
 /**
- * Silence is longer than usual when it has lasted twice as long as the longest of the last 14 days, nights and weekends
- * included, and an hour at least. During the first day nothing is known to be usual: a whole day then.
+ * Judges the current silence. The threshold is twice the longest silence of the last 14 days, nights and weekends
+ * included, and at least an hour. Without a day of history it is a whole day.
  */
 export function judgeSilence(pulse: Pulse, now: number): Silence {
   const forMs = Math.max(0, now - pulse.heardAt);
@@ -64,27 +67,41 @@ function usual({ since, silences }: Pulse, now: number): number {
   return now - since < dayMs || known.length === 0 ? dayMs : Math.max(hourMs, 2 * Math.max(...known));
 }
 
-/** The fleet's pulse in Redis. */
+/** The pulse of the fleet in Redis. */
 export interface PulseStore {
-  /** One more look. Answers the pulse and, once an hour while silence is unusual, that it is time to say so. */
+  /** Takes a sample. `say` is true once an hour for the whole fleet while silence is unusual. */
   look(): Promise<{ silence: Silence; say: boolean }>;
-  /** As of now, nothing written; `undefined` where no worker has looked yet. */
+  /** Returns the current silence without writing; `undefined` until a worker has taken a sample. */
   read(): Promise<Silence | undefined>;
 }
 
-/** Over one connection. */
+const storedPulse = storedShape<Pulse>(
+  1,
+  z.object({
+    total: z.int().nonnegative(),
+    heardAt: z.number(),
+    lookedAt: z.number(),
+    since: z.number(),
+    silences: z.record(z.string().regex(/^\d+$/), z.number().nonnegative()),
+  }),
+  { migrate: (older) => older },
+);
+
+const eventCount = z.coerce.number().pipe(z.int().nonnegative()).catch(0);
+
+/** Creates the pulse store. */
 export function createPulse({ redis, keys, now }: { redis: Redis; keys: Keys; now: () => number }): PulseStore {
   const key = keys.ledgerPart("pulse");
   const heard = async () => {
     const [text, counts] = await Promise.all([redis.get(key), redis.hvals(keys.ledgerPart("counts"))]);
-    const before = text === null ? undefined : (JSON.parse(text) as Pulse);
-    return { before, total: counts.reduce((sum, count) => sum + Number(count), 0) };
+    const total = counts.reduce((sum, count) => sum + eventCount.parse(count), 0);
+    return { before: storedPulse.parse(text), total };
   };
   return {
     async look() {
       const { before, total } = await heard();
       const pulse = feelPulse(before, total, now());
-      await redis.set(key, JSON.stringify(pulse));
+      await redis.set(key, storedPulse.serialize(pulse));
       const silence = judgeSilence(pulse, now());
       if (!silence.unusual) return { silence, say: false };
       const first = await redis.set(keys.ledgerPart("pulse:said"), "1", "PX", hourMs, "NX");

@@ -15,18 +15,18 @@ const fetched = "GET /api/v1/user";
 beforeEach(async () => {
   stack = await startStack({ workers: false, emulator: { users: 1 } });
   const { config, world, store } = stack;
-  const flags = await loadDefinitions(config.flagsFile);
-  const refresh = createFlows({ config, world, store, definitions: flags });
-  ({ refreshUser } = refresh);
+  const definitions = await loadDefinitions(config.flagsFile);
+  const flows = createFlows({ config, world, store, definitions });
+  ({ refreshUser } = flows);
   options = {
-    api: refresh.kinde,
-    flags,
+    api: flows.kinde,
+    definitions,
     records: store.records,
     ledger: store.ledger,
     keep: config.profile,
     signIns: true,
-    momentMs: 30,
-    patienceMs: 60,
+    recheckMs: 30,
+    settleTimeoutMs: 60,
   };
   [id = ""] = stack.emulator.kinde.userIds();
   await refreshUser(id, call);
@@ -36,8 +36,8 @@ afterEach(() => stack.close());
 
 const audit = () => auditUser(options, id, call);
 
-/** Does something once, right after the audit has fetched for the first time. */
-function afterFirstLook(task: () => Promise<unknown>) {
+/** Runs a task once, right after the first fetch of the audit. */
+function afterFirstFetch(task: () => Promise<unknown>) {
   const { records } = options;
   let done = false;
   const read = async (userId: string) => {
@@ -51,35 +51,35 @@ function afterFirstLook(task: () => Promise<unknown>) {
   options = { ...options, records: { read } };
 }
 
-/** As an event of the user would. */
-const owe = (agoMs = 0) =>
+/** Adds the user to the ledger, as an event does. */
+const addToLedger = (agoMs = 0) =>
   stack.store.redis.zadd(stack.store.keys.ledger, (Date.now() - agoMs) * 1000, id) as Promise<unknown>;
 
 describe("an audit of a record", () => {
-  it("finds one that is right to be the same, with one look", async () => {
+  it("finds a correct record the same with one fetch", async () => {
     stack.emulator.stats.reset();
     expect(await audit()).toEqual({ verdict: "same", looks: 1 });
     expect(stack.emulator.stats.calls[fetched]).toBe(1);
   });
 
-  it("does not count a change that is refreshed while it looks", async () => {
+  it("ignores a change that is refreshed during the audit", async () => {
     stack.emulator.kinde.setProperties(id, { plan_tier: "enterprise" });
-    afterFirstLook(() => refreshUser(id, call));
+    afterFirstFetch(() => refreshUser(id, call));
     expect(await audit()).toEqual({ verdict: "same", looks: 2 });
   });
 
-  it("waits for the ledger to owe nothing before it counts a mismatch", async () => {
-    options = { ...options, patienceMs: 10_000 };
+  it("waits for a pending refresh before it reports drift", async () => {
+    options = { ...options, settleTimeoutMs: 10_000 };
     stack.emulator.kinde.suspendUser(id);
-    await owe();
+    await addToLedger();
     const { entry } = options.ledger;
-    let asked = 0;
+    let reads = 0;
     const ledger = {
       ...options.ledger,
-      // Settled by a worker, but only when the audit has waited for a while.
+      // Settled while the audit waits.
       entry: async (userId: string) => {
-        asked += 1;
-        if (asked === 4) await refreshUser(id, call);
+        reads += 1;
+        if (reads === 4) await refreshUser(id, call);
         return entry(userId);
       },
     };
@@ -87,9 +87,9 @@ describe("an audit of a record", () => {
     expect(await audit()).toEqual({ verdict: "same", looks: 2 });
   });
 
-  it("does not count what changed at Kinde between two looks", async () => {
+  it("ignores a change at Kinde between two comparisons", async () => {
     stack.emulator.kinde.setProperties(id, { plan_tier: "enterprise" });
-    afterFirstLook(async () => {
+    afterFirstFetch(async () => {
       await refreshUser(id, call);
       stack.emulator.kinde.setProperties(id, { compliance_region: "mars" });
     });
@@ -105,18 +105,18 @@ describe("an audit of a record", () => {
     expect(await audit()).toEqual({ verdict: "same", looks: 3 });
   });
 
-  it("gives a late webhook's refresh its time", async () => {
-    options = { ...options, patienceMs: 10_000 };
+  it("waits for the refresh of a late webhook", async () => {
+    options = { ...options, settleTimeoutMs: 10_000 };
     stack.emulator.kinde.suspendUser(id);
     const { entry } = options.ledger;
-    let asked = 0;
+    let reads = 0;
     const ledger = {
       ...options.ledger,
       entry: async (userId: string) => {
-        asked += 1;
-        // Asked by the first look, by the wait after it, by the second look: only now the event is acknowledged.
-        if (asked === 3) await owe();
-        if (asked === 4) await refreshUser(id, call);
+        reads += 1;
+        // Third read: after the first comparison, the wait and the second comparison.
+        if (reads === 3) await addToLedger();
+        if (reads === 4) await refreshUser(id, call);
         return entry(userId);
       },
     };
@@ -124,7 +124,7 @@ describe("an audit of a record", () => {
     expect(await audit()).toEqual({ verdict: "same", looks: 3 });
   });
 
-  it("holds no record against us that is newer than what it is compared with", async () => {
+  it("ignores a record that is newer than the fetched user", async () => {
     stack.emulator.kinde.setProperties(id, { compliance_region: "moon" });
     const { records } = options;
     let reads = 0;
@@ -140,7 +140,7 @@ describe("an audit of a record", () => {
     expect(await audit()).toEqual({ verdict: "same", looks: 3 });
   });
 
-  it("gives up a user who changes faster than one can look", async () => {
+  it("gives up on a user that changes faster than it can compare", async () => {
     let serial = 0;
     const { records } = options;
     const read = async (userId: string) => {
@@ -155,7 +155,7 @@ describe("an audit of a record", () => {
 });
 
 describe("the cause of drift", () => {
-  it("is a property's change where only properties differ, and what derives from them", async () => {
+  it("is property_change if only properties and the flags derived from them differ", async () => {
     stack.emulator.kinde.setProperties(id, { plan_tier: "enterprise" });
     expect(await audit()).toEqual({
       verdict: "drift",
@@ -165,13 +165,13 @@ describe("the cause of drift", () => {
     });
   });
 
-  it("is a missed event where anything differs that Kinde tells of", async () => {
+  it("is missed_event if a field differs that Kinde sends events for", async () => {
     stack.emulator.kinde.suspendUser(id);
     stack.emulator.kinde.setProperties(id, { plan_tier: "enterprise" });
     expect(await audit()).toMatchObject({ verdict: "drift", cause: "missed_event" });
   });
 
-  it("is a deletion where Kinde has the user no more, or has whom we hold for deleted", async () => {
+  it("is deletion if Kinde no longer has the user, or has a user whose record is a tombstone", async () => {
     const kept = await stack.store.records.read(id);
     const ticket = (kept.flags?.ticket ?? 0) + 1;
     await stack.store.records.bury(id, { flags: {}, status: "deleted", fetchedAt: 1, ticket, schema: "s" });
@@ -184,41 +184,41 @@ describe("the cause of drift", () => {
     expect(await audit()).toMatchObject({ verdict: "drift", cause: "deletion", fields: ["user"] });
   });
 
-  it("is that we never heard of the user, where there is no record", async () => {
+  it("is missing if there is no record", async () => {
     const [imported] = stack.emulator.kinde.importUsers([{}]);
     expect(await auditUser(options, imported?.id ?? "", call)).toMatchObject({ verdict: "drift", cause: "missing" });
   });
 
-  it("is our backlog where an acknowledged event waits and waits", async () => {
+  it("is backlog if an acknowledged event stays pending", async () => {
     stack.emulator.kinde.suspendUser(id);
-    await owe(60_000);
+    await addToLedger(60_000);
     expect(await audit()).toMatchObject({ verdict: "drift", cause: "backlog" });
   });
 
-  it("is a lost race where a refresh between both looks committed less than the first had seen", async () => {
+  it("is lost_race if a refresh between both comparisons committed an older state than the first saw", async () => {
     const { flags, profile } = await stack.store.records.read(id);
     if (flags === undefined || profile === undefined) throw new Error("The user has no record.");
     stack.emulator.kinde.setProperties(id, { plan_tier: "enterprise" });
-    afterFirstLook(async () => {
+    afterFirstFetch(async () => {
       const { ticket } = await stack.store.ledger.begin(id);
       await stack.store.records.commit({ ...flags, ticket }, profile);
     });
     expect(await audit()).toMatchObject({ verdict: "drift", cause: "lost_race" });
   });
 
-  it("is a lost race where the record was fetched after a sign-in that it does not show", async () => {
+  it("is lost_race if the record was fetched after a sign-in that it lacks", async () => {
     const { flags, profile } = await stack.store.records.read(id);
     if (flags === undefined || profile === undefined) throw new Error("The user has no record.");
     stack.emulator.kinde.signIn(id);
     expect(await audit()).toMatchObject({ cause: "missed_event" });
     await stack.store.records.commit({ ...flags, fetchedAt: Date.now() + 120_000 }, profile);
     expect(await audit()).toMatchObject({ cause: "lost_race" });
-    // Where sign-ins refresh nobody, their figures are nobody's drift.
+    // If sign-ins do not refresh users, sign-in counts are not compared.
     options = { ...options, signIns: false };
     expect(await audit()).toEqual({ verdict: "same", looks: 1 });
   });
 
-  it("is the flags' definitions where other ones derived them", async () => {
+  it("is flag_definitions if other definitions derived the flags", async () => {
     const { flags, profile } = await stack.store.records.read(id);
     if (flags === undefined || profile === undefined) throw new Error("The user has no record.");
     await stack.store.records.commit({ ...flags, flags: { vip: true }, schema: "other" }, profile);

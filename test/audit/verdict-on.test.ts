@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { verdictOn } from "../../src/audit/audit-user.ts";
 import { KindeError, RedisError, ThrottledError } from "../../src/errors.ts";
 
-describe("an audit that throws", () => {
-  it.each(["kinde_unavailable", "kinde_not_found", "kinde_rejected"] as const)("has failed with %s", (code) => {
+describe("the verdict on an audit that throws", () => {
+  it.each(["kinde_unavailable", "kinde_not_found", "kinde_rejected"] as const)("is failed for %s", (code) => {
     expect(verdictOn(new KindeError(code, "No answer."))).toEqual({ verdict: "failed" });
   });
 
@@ -13,7 +13,7 @@ describe("an audit that throws", () => {
     new ThrottledError(1_000),
     new RedisError("redis_unavailable", "No Redis."),
     new DOMException("Stopped.", "AbortError"),
-  ])("tells nothing of the user with %s", (error) => {
+  ])("rethrows %s, which does not concern the user", (error) => {
     expect(() => verdictOn(error)).toThrow(error);
   });
 });

@@ -6,16 +6,16 @@ import { Interrupted, type Terminal } from "../../src/cli/terminal.ts";
 import type { Config } from "../../src/config.ts";
 import { until } from "../support/until.ts";
 
-/** What a command line left behind. */
+/** Result of a command line. */
 export interface Ran {
   code: number | null;
   stdout: string;
   stderr: string;
-  /** Standard output read as the one JSON document it must be. */
+  /** Standard output, parsed as one JSON document. */
   json: unknown;
 }
 
-/** Settings of a configuration, by their environment names. */
+/** Returns the environment variables of a configuration. */
 export function envOf(config: Config): Record<string, string> {
   return {
     KINDE_DOMAIN: config.domain,
@@ -34,15 +34,15 @@ export function envOf(config: Config): Record<string, string> {
 }
 
 export interface InProcessOptions {
-  /** Both streams count as a terminal. */
+  /** Whether both streams are terminals. */
   isTTY?: boolean;
-  /** Pressed Ctrl-C. */
+  /** Aborted by {@link pressCtrlC}. */
   interrupt?: AbortController;
-  /** Sees standard error and output as they come. */
+  /** Receives all text written to a stream so far, on each write. */
   onOutput?: (text: string) => void;
 }
 
-/** Runs one command line within this process. */
+/** Runs a command line in this process. */
 export async function kindling(
   args: readonly string[],
   env: Record<string, string>,
@@ -60,7 +60,7 @@ export async function kindling(
   return ran(code, stdout.text(), stderr.text());
 }
 
-/** Presses Ctrl-C in a command that runs in-process. */
+/** Simulates Ctrl-C in a command that runs in this process. */
 export function pressCtrlC(interrupt: AbortController): void {
   interrupt.abort(new Interrupted("SIGINT"));
 }
@@ -75,20 +75,20 @@ function collect(isTTY: boolean, onOutput: (text: string) => void) {
   return { stream, text: () => text + (stream.read()?.toString() ?? "") };
 }
 
-/** A `kindling` process. */
+/** A running `kindling` process. */
 export interface Spawned {
   child: ChildProcess;
-  /** What it wrote so far. */
+  /** Output so far. */
   stdout(): string;
   stderr(): string;
-  /** Resolves with the first match in what it writes. */
+  /** Resolves with the first match in the output. */
   says(pattern: RegExp): Promise<RegExpExecArray>;
   ended: Promise<Ran>;
 }
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
-/** Starts a real process, which sees no setting but those given. */
+/** Starts a process with only the given settings. */
 export function spawnKindling(args: readonly string[], env: Record<string, string>): Spawned {
   const child = spawn(process.execPath, ["--import", "tsx", "src/cli/main.ts", ...args], {
     cwd: root,
@@ -110,7 +110,7 @@ export function spawnKindling(args: readonly string[], env: Record<string, strin
     says: (pattern) =>
       until(() => {
         const found = pattern.exec(stdout + stderr);
-        if (found === null) throw new Error(`Not said yet: ${pattern}. It says: ${stdout}${stderr}`);
+        if (found === null) throw new Error(`No output matches ${pattern}. Output so far: ${stdout}${stderr}`);
         return found;
       }),
     ended,

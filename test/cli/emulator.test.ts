@@ -72,7 +72,7 @@ describe("kindling emulator", () => {
     expect(await idsOf("2")).not.toEqual(first);
   });
 
-  it("reports in one line that the port is taken, and exits with 2", async () => {
+  it("reports a port in use on one line and exits with 2", async () => {
     const emulator = await createEmulator();
     try {
       const port = new URL(emulator.url).port;

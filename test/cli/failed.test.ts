@@ -35,7 +35,7 @@ async function failSome(): Promise<{ first: string; second: string }> {
 }
 
 describe("kindling failed", () => {
-  it("lists reason, attempts and age of users and fan-outs, and exits with 1", async () => {
+  it("lists users and fan-outs with code, attempts, age and reason, and exits with 1", async () => {
     const { first } = await failSome();
     const { code, json, stderr } = await kindling(["failed", "--json"], env);
     expect({ code, stderr }).toEqual({ code: 1, stderr: "" });
@@ -54,14 +54,14 @@ describe("kindling failed", () => {
     expect(stdout).toMatch(/^organization:org_1 +kinde_forbidden/m);
   });
 
-  it("exits with 0 when nothing failed", async () => {
-    expect(await kindling(["failed"], env)).toMatchObject({ code: 0, stdout: "Nothing failed.\n" });
+  it("exits with 0 if there are no failures", async () => {
+    expect(await kindling(["failed"], env)).toMatchObject({ code: 0, stdout: "No failures.\n" });
     expect((await kindling(["failed", "--json"], env)).json).toEqual({ failures: [] });
   });
 });
 
 describe("kindling failed retry", () => {
-  it("enqueues the named ones and no other", async () => {
+  it("enqueues only the given ids", async () => {
     const { second } = await failSome();
     const { code, json } = await kindling(["failed", "retry", second, "organization:org_1", "--json"], env);
     expect(code).toBe(0);
@@ -69,18 +69,18 @@ describe("kindling failed retry", () => {
     expect(await jobs()).toEqual({ bulk: [second], fanout: ["organization:org_1"] });
   });
 
-  it("says which id did not fail, retries the others, and exits with 1", async () => {
+  it("names an id that is not on the failed list, retries the others and exits with 1", async () => {
     const { first } = await failSome();
     const { code, stderr } = await kindling(["failed", "retry", "kp_0", first], env);
-    expect({ code, stderr }).toEqual({ code: 1, stderr: "kp_0 is not among the failures.\n" });
+    expect({ code, stderr }).toEqual({ code: 1, stderr: "Not on the failed list: kp_0\n" });
     expect(await jobs()).toEqual({ bulk: [first], fanout: [] });
   });
 
   it.each([
-    ["kinde_forbidden", false],
-    ["kinde_unauthorized", false],
-    ["kinde_unavailable", true],
-  ])("of a %s keeps the fleet's access token: %s", async (code, keeps) => {
+    ["drops", "kinde_forbidden", false],
+    ["drops", "kinde_unauthorized", false],
+    ["keeps", "kinde_unavailable", true],
+  ])("%s the fleet's access token after %s", async (_verb, code, keeps) => {
     const [id = ""] = stack.emulator.kinde.userIds();
     const { accessToken, ledger: users, fanoutLedger: fanouts } = stack.store;
     const token = { token: "bought", issuedAt: Date.now(), expiresAt: Date.now() + 60_000 };
@@ -91,11 +91,11 @@ describe("kindling failed retry", () => {
     expect(await accessToken.read()).toEqual(keeps ? token : undefined);
   });
 
-  it("--all lets a worker clear the whole list", async () => {
+  it("enqueues the whole list with --all, and a worker clears it", async () => {
     await failSome();
     expect(await kindling(["failed", "retry", "--all"], env)).toMatchObject({
       code: 0,
-      stdout: "Enqueued again: 3.\n",
+      stdout: "Enqueued: 3\n",
     });
     await stack.startWorkers();
     await until(async () => expect((await kindling(["failed"], env)).code).toBe(0));
@@ -103,7 +103,7 @@ describe("kindling failed retry", () => {
 });
 
 describe("kindling failed discard", () => {
-  it("strikes the named one out, of failures and ledger, and leaves its record", async () => {
+  it("removes only the given id from the failed list and the ledger, without a refresh", async () => {
     const { first, second } = await failSome();
     expect((await kindling(["failed", "discard", first], env)).code).toBe(0);
     expect(await stack.store.ledger.entry(first)).toBeUndefined();
@@ -111,7 +111,7 @@ describe("kindling failed discard", () => {
     expect(await jobs()).toEqual({ bulk: [], fanout: [] });
   });
 
-  it("refuses one that did not fail: its event would be lost", async () => {
+  it("does not discard a user that has not failed, because its event would be lost", async () => {
     stack.subscribe();
     const { id } = stack.emulator.kinde.createUser();
     await stack.emulator.deliveries.settled();
@@ -119,7 +119,7 @@ describe("kindling failed discard", () => {
     expect(await stack.store.ledger.entry(id)).toBeDefined();
   });
 
-  it("--all strikes users and fan-outs out", async () => {
+  it("removes users and fan-outs with --all", async () => {
     await failSome();
     const { json } = await kindling(["failed", "discard", "--all", "--json"], env);
     expect((json as { discarded: string[] }).discarded).toHaveLength(3);

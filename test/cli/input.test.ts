@@ -14,34 +14,34 @@ const settings = () => ({
 
 const user = "kp_0123456789abcdef0123456789abcdef";
 
-describe("bad input", () => {
+describe("invalid input", () => {
   it.each([
     ["an unknown command", ["statsu"], "unknown command 'statsu' (Did you mean status?)"],
     ["an unknown option", ["status", "--jsn"], "unknown option '--jsn' (Did you mean --json?)"],
     ["an unknown subcommand", ["failed", "forget"], "too many arguments for 'failed'"],
     ["a missing argument", ["inspect"], "missing required argument 'userId'"],
     ["a malformed user id", ["inspect", "someone@example.com"], "A user id is kp_"],
-    ["one malformed id of many", ["reprocess", user, "kp-1"], "'kp-1'"],
-    ["a malformed organization", ["reprocess", "--org", "acme"], "An organization's code is org_"],
-    ["nothing to reprocess", ["reprocess"], "exactly one"],
-    ["two things to reprocess", ["reprocess", user, "--all"], "exactly one"],
-    ["a restart of nothing", ["reprocess", "--failed", "--restart"], "--restart goes with --all"],
-    ["nothing to retry", ["failed", "retry"], "either ids or --all"],
-    ["ids and all", ["failed", "discard", user, "--all"], "either ids or --all"],
-    ["a malformed member", ["failed", "retry", "role"], "role:<id>"],
-    ["a sample of nothing", ["verify", "--sample", "0"], "from 1 to"],
-    ["a webhook id that is none", ["webhook", "delete", "a/b"], "letters, digits"],
-    ["a webhook address that is none", ["webhook", "register", "kindling"], "Expected a URL"],
-    ["a port that is none", ["emulator", "--port", "70000"], "from 0 to 65535"],
-    ["a webhook that is no URL", ["emulator", "--webhook", "localhost"], "must be a URL"],
-  ])("%s is one line on standard error and exit code 2", async (_what, args, words) => {
+    ["one malformed id among several", ["reprocess", user, "kp-1"], "'kp-1'"],
+    ["a malformed organization", ["reprocess", "--org", "acme"], "An organization code is org_"],
+    ["reprocess without users", ["reprocess"], "exactly one"],
+    ["reprocess with two selections", ["reprocess", user, "--all"], "exactly one"],
+    ["--restart without --all", ["reprocess", "--failed", "--restart"], "--restart requires --all"],
+    ["failed retry without ids", ["failed", "retry"], "either ids or --all"],
+    ["ids together with --all", ["failed", "discard", user, "--all"], "either ids or --all"],
+    ["a malformed failed id", ["failed", "retry", "role"], "role:<id>"],
+    ["an empty sample", ["verify", "--sample", "0"], "from 1 to"],
+    ["a malformed webhook id", ["webhook", "delete", "a/b"], "letters, digits"],
+    ["a malformed webhook URL", ["webhook", "register", "kindling"], "Expected a URL"],
+    ["a port out of range", ["emulator", "--port", "70000"], "from 0 to 65535"],
+    ["an emulator webhook that is not a URL", ["emulator", "--webhook", "localhost"], "must be a URL"],
+  ])("reports %s on one line of standard error and exits with 2", async (_what, args, words) => {
     const { code, stdout, stderr } = await kindling(args, settings());
     expect(stderr).toMatch(/^error: [^\n]+\n$/);
     expect(stderr).toContain(words);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
   });
 
-  it("names every setting that does not fit, each on its own line", async () => {
+  it("names each invalid setting on its own line", async () => {
     const env = { ...settings(), KINDE_DOMAIN: "", PORT: "http", KINDLING_PREFIX: "a b" };
     const { code, stdout, stderr } = await kindling(["status"], env);
     const lines = stderr.trimEnd().split("\n");
@@ -49,7 +49,7 @@ describe("bad input", () => {
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
   });
 
-  it("a flags file that is missing is bad input for the command that derives, and for no other", async () => {
+  it("reports a missing flags file only in commands that derive flags", async () => {
     const env = { ...settings(), KINDLING_FLAGS: "no-such.flags.ts" };
     const inspected = await kindling(["inspect", user], env);
     expect(inspected.code).toBe(2);
@@ -58,7 +58,7 @@ describe("bad input", () => {
   });
 });
 
-describe("Redis out of reach", () => {
+describe("unreachable Redis", () => {
   it.each([
     [["status"]],
     [["inspect", user]],
@@ -68,10 +68,10 @@ describe("Redis out of reach", () => {
     [["failed"]],
     [["failed", "retry", "--all"]],
     [["server"]],
-  ])("%j says so in one line and exits with 3", async (args) => {
+  ])("%j reports it on one line and exits with 3", async (args) => {
     const env = { ...settings(), REDIS_URL: "redis://:a-password@127.0.0.1:1", KINDLING_LOG_LEVEL: "silent" };
     const { code, stdout, stderr } = await kindling(args, env);
-    expect(stderr).toMatch(/^error: Redis does not answer[^\n]+\n$/);
+    expect(stderr).toMatch(/^error: Redis did not answer[^\n]+\n$/);
     expect(stderr).not.toContain("a-password");
     expect({ code, stdout }).toEqual({ code: 3, stdout: "" });
   });
@@ -90,7 +90,7 @@ describe("help", () => {
     },
   );
 
-  it("is what a bare kindling shows, with every command", async () => {
+  it("is shown without arguments and lists every command", async () => {
     const { code, stdout } = await kindling([], {});
     expect(code).toBe(0);
     for (const command of commands) expect(stdout).toMatch(new RegExp(`^ {2}${command} `, "m"));
@@ -98,7 +98,7 @@ describe("help", () => {
 });
 
 describe("the process", () => {
-  it("exits with the code, and writes no stack", async () => {
+  it("exits with the exit code and prints no stack trace", async () => {
     const unknown = spawnKindling(["statsu"], {}).ended;
     const { code, stdout, stderr } = await spawnKindling(["status"], { KINDE_DOMAIN: "http://example.com" }).ended;
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
@@ -107,7 +107,7 @@ describe("the process", () => {
     expect(await unknown).toMatchObject({ code: 2, stdout: "" });
   });
 
-  it("answers a script with JSON alone", async () => {
+  it("writes only JSON to standard output with --json", async () => {
     const { code, json, stderr } = await spawnKindling(["status", "--json"], settings()).ended;
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(json).toMatchObject({ queues: { refresh: { waiting: 0 } } });

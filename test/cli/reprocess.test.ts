@@ -45,7 +45,7 @@ describe("kindling reprocess <ids>, --failed, --org", () => {
     expect(Number((await stack.record(id))?.ticket)).toBeGreaterThan(Number(first?.ticket));
   });
 
-  it("--failed enqueues the users that failed and no other, at low priority", async () => {
+  it("--failed enqueues only the users that failed, at low priority", async () => {
     const [first = "", second = "", third = ""] = stack.emulator.kinde.userIds();
     const failure = { code: "kinde_forbidden", message: "", failedAt: Date.now(), attempts: 1, final: true };
     await stack.store.ledger.fail(first, failure);
@@ -56,7 +56,7 @@ describe("kindling reprocess <ids>, --failed, --org", () => {
     expect(await waitingIn("refresh")).toEqual([]);
   });
 
-  it("--org enqueues all members, over all pages, at low priority", async () => {
+  it("--org enqueues all members of an organization, across pages, at low priority", async () => {
     const { code: org } = stack.emulator.kinde.createOrganization();
     const members = stack.emulator.kinde.importUsers(Array.from({ length: 501 }, () => ({ organizations: [org] })));
     const { code, json } = await kindling(["reprocess", "--org", org, "--json"], env);
@@ -66,7 +66,7 @@ describe("kindling reprocess <ids>, --failed, --org", () => {
     expect(await waitingIn("refresh")).toEqual([]);
   });
 
-  it("--org of an organization that Kinde does not have exits with 1", async () => {
+  it("--org exits with 1 if Kinde has no such organization", async () => {
     const { code, stdout, stderr } = await kindling(["reprocess", "--org", "org_none"], env);
     expect({ code, stdout, stderr }).toEqual({
       code: 1,
@@ -77,7 +77,7 @@ describe("kindling reprocess <ids>, --failed, --org", () => {
 });
 
 describe("kindling reprocess --all", () => {
-  it("enqueues every user at low priority, and forgets its place at the end", async () => {
+  it("enqueues every user at low priority and removes its bookmark at the end", async () => {
     await begin({ emulator: { users: 1_203 } });
     const { code, json, stderr } = await kindling(["reprocess", "--all", "--json"], env);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
@@ -86,7 +86,7 @@ describe("kindling reprocess --all", () => {
     expect(await stack.store.redis.exists(stack.store.keys.ledgerPart("reprocess"))).toBe(0);
   });
 
-  it("reaches users whom the search does not show yet", async () => {
+  it("includes users that the search index does not show yet", async () => {
     await begin({});
     stack.emulator.faults.set({ kind: "search_lag", ms: 3_600_000 });
     const [imported] = stack.emulator.kinde.importUsers([{}]);
@@ -94,11 +94,11 @@ describe("kindling reprocess --all", () => {
     expect(await waitingIn("bulk")).toEqual([imported?.id]);
   });
 
-  it("goes on where Ctrl-C stopped it, and --restart starts anew", async () => {
+  it("resumes where Ctrl-C stopped it", async () => {
     await begin({ emulator: { users: 1_500 } });
     const interrupt = new AbortController();
     const stopped = kindling(["reprocess", "--all", "--backlog", "900", "--json"], env, { interrupt });
-    // Two pages are enqueued, then the walk waits for workers, of which there are none.
+    // Two pages are enqueued, then the walk waits for workers, and none run.
     await until(async () => expect(await waitingIn("bulk")).toHaveLength(1_000));
     await until(async () => expect(await stack.store.redis.exists(stack.store.keys.ledgerPart("reprocess"))).toBe(1));
     pressCtrlC(interrupt);
@@ -110,12 +110,12 @@ describe("kindling reprocess --all", () => {
     stack.emulator.stats.reset();
     const resumed = await kindling(["reprocess", "--all", "--json"], env);
     expect(resumed.json).toMatchObject({ enqueued: 1_500, resumedAt: 1_000, complete: true });
-    expect(resumed.stderr).toContain("Going on after 1,000 users");
+    expect(resumed.stderr).toContain("Resuming after 1,000 users");
     expect(listings()).toBe(1);
     expect(await waitingIn("bulk")).toHaveLength(1_500);
   });
 
-  it("--restart forgets where an earlier run stopped", async () => {
+  it("rejects an invalid bookmark, and starts over with --restart", async () => {
     await begin({ emulator: { users: 600 } });
     const place = { cursor: "no-such-cursor", enqueued: 500, startedAt: 1 };
     await stack.store.redis.hset(stack.store.keys.ledgerPart("reprocess"), place);
@@ -126,7 +126,7 @@ describe("kindling reprocess --all", () => {
     expect(json).toMatchObject({ enqueued: 600, resumedAt: 0, complete: true });
   });
 
-  it("waits for workers instead of filling Redis, and goes on when they made room", async () => {
+  it("waits while the bulk queue is full and continues when workers make room", async () => {
     await begin({ emulator: { users: 1_100 } });
     const running = kindling(["reprocess", "--all", "--backlog", "1", "--json"], env);
     const { redis, keys, queues } = stack.store;
@@ -139,7 +139,7 @@ describe("kindling reprocess --all", () => {
     expect(await waitingIn("bulk")).toHaveLength(100);
   });
 
-  it("waits out Kinde's limit and its passing troubles", async () => {
+  it("retries after Kinde's rate limit and temporary errors", async () => {
     await begin({ emulator: { users: 600 } });
     stack.emulator.faults.set({ kind: "too_many_requests", path: "/api/v1/users", resetSeconds: 1, count: 1 });
     stack.emulator.faults.set({ kind: "error", status: 503, path: "/api/v1/users", count: 1 });
@@ -148,7 +148,7 @@ describe("kindling reprocess --all", () => {
     expect(listings()).toBe(4);
   });
 
-  it("keeps its place when Kinde stays away, and exits with 3", async () => {
+  it("exits with 3 if Kinde stays unreachable, and can be resumed", async () => {
     await begin({ emulator: { users: 1_100 } });
     const running = kindling(["reprocess", "--all", "--backlog", "500"], env);
     await until(async () => expect(await waitingIn("bulk")).toHaveLength(500));
@@ -162,7 +162,7 @@ describe("kindling reprocess --all", () => {
 
   it("leaves a quarter of the call budget to webhooks", async () => {
     await begin({ emulator: { users: 10 }, env: { KINDLING_CALLS_AT_ONCE: "4" } });
-    // Three calls under way are all that bulk work may have of four.
+    // Bulk work gets at most three of four concurrent calls.
     const release = new AbortController();
     const held = Array.from({ length: 3 }, () =>
       stack.store.budget.run(
@@ -185,7 +185,7 @@ describe("kindling reprocess --all", () => {
     expect(listings()).toBe(1);
   });
 
-  it("draws a bar with share, rate and time left on a terminal", async () => {
+  it("draws a progress bar with share, rate and time left on a terminal", async () => {
     await begin({ emulator: { users: 2_000 } });
     const interrupt = new AbortController();
     let drawn = "";
@@ -198,12 +198,12 @@ describe("kindling reprocess --all", () => {
       },
     });
     expect(drawn).toMatch(/█+░+ \d+% · 1,000 of about [12],\d{3} users · [\d,]+\/s · .* left · waiting for workers/);
-    // Neither the cursor nor line wrapping was touched, so there is nothing to restore.
+    // Hiding the cursor or disabling line wrapping would have to be undone after a kill.
     expect(drawn).not.toContain("\u001b[?25l");
     expect(drawn).not.toContain("\u001b[?7l");
   });
 
-  it("as a process: the first Ctrl-C stops it with 130 and a place to go on from", async () => {
+  it("exits with 130 at the first Ctrl-C as a process, and can be resumed", async () => {
     await begin({ emulator: { users: 1_500 } });
     const { child, ended } = spawnKindling(["reprocess", "--all", "--backlog", "900"], env);
     await until(async () => expect(await waitingIn("bulk")).toHaveLength(1_000));

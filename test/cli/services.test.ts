@@ -31,7 +31,7 @@ const portOf = async (process: Spawned) => Number((await process.says(/"port":(\
 const ready = (process: Spawned) => process.says(/"msg":"workers started"/);
 
 describe("kindling start", () => {
-  it("takes a webhook and refreshes the user; SIGTERM ends it with 0", async () => {
+  it("receives a webhook, refreshes the user and exits with 0 on SIGTERM", async () => {
     const process = run("start");
     const port = await portOf(process);
     await ready(process);
@@ -44,7 +44,7 @@ describe("kindling start", () => {
     expect(stdout).toMatch(/"msg":"stopped"\}\n$/);
   });
 
-  it("lets the refresh in hand finish before it ends", async () => {
+  it("finishes a running refresh before it exits", async () => {
     const process = run("start");
     await ready(process);
     const { id } = stack.emulator.kinde.createUser();
@@ -56,7 +56,7 @@ describe("kindling start", () => {
     expect(await stack.record(id)).toMatchObject({ status: "present" });
   });
 
-  it("ends within its bound, with 0, while Kinde hangs; the user is not lost", async () => {
+  it("exits with 0 within the shutdown timeout while Kinde hangs, and loses no user", async () => {
     const process = run("worker", { KINDLING_SHUTDOWN_TIMEOUT: "1s" });
     await ready(process);
     const { id } = stack.emulator.kinde.createUser();
@@ -72,7 +72,7 @@ describe("kindling start", () => {
     await until(async () => expect(await stack.record(id)).toMatchObject({ status: "present" }));
   });
 
-  it("a second signal ends it at once, with 143", async () => {
+  it("exits immediately with 143 on a second signal", async () => {
     const process = run("worker", { KINDLING_SHUTDOWN_TIMEOUT: "30s" });
     await ready(process);
     const { id } = stack.emulator.kinde.createUser();
@@ -85,7 +85,7 @@ describe("kindling start", () => {
     expect((await process.ended).code).toBe(143);
   });
 
-  it("ends within its bound, with 0, when Redis is gone for good", async () => {
+  it("exits with 0 within the shutdown timeout if Redis is gone", async () => {
     const redis = await startEmbeddedRedis();
     try {
       const process = run("start", { REDIS_URL: redis.url, KINDLING_SHUTDOWN_TIMEOUT: "1s" });
@@ -104,7 +104,7 @@ describe("kindling start", () => {
 });
 
 describe("kindling server", () => {
-  it("stops taking connections, answers the request in hand, and ends with 0", async () => {
+  it("refuses new connections, answers the open request and exits with 0", async () => {
     const process = run("server");
     const port = await portOf(process);
     const socket = connect(port, "127.0.0.1");
@@ -113,10 +113,10 @@ describe("kindling server", () => {
       answer += chunk.toString();
     });
     const closed = new Promise((resolve) => socket.once("close", resolve));
-    // Half a request: in hand, and not yet answered.
+    // Half a request keeps the connection busy.
     socket.write("POST /webhooks/kinde HTTP/1.1\r\nHost: kindling\r\nContent-Length: 4\r\n\r\nab");
     await until(() => expect(socket.bytesWritten).toBeGreaterThan(0));
-    // Answered on another connection: by then the server has seen the first one.
+    // Once another connection is answered, the server has seen the first one.
     expect((await fetch(`http://127.0.0.1:${port}/healthz`)).status).toBe(200);
     process.child.kill("SIGTERM");
     await process.says(/"msg":"stopping"/);
@@ -127,24 +127,21 @@ describe("kindling server", () => {
     expect((await process.ended).code).toBe(0);
   });
 
-  it("needs no flags file", async () => {
+  it("does not need a flags file", async () => {
     const process = run("server", { KINDLING_FLAGS: "none.flags.ts" });
     const port = await portOf(process);
     expect((await fetch(`http://127.0.0.1:${port}/readyz`)).status).toBe(200);
   });
 });
 
-describe("at the start", () => {
-  it.each(["worker", "start"])(
-    "%s refuses a flags file that is not there, with 2, and leaves nothing running",
-    async (command) => {
-      const { code, stderr } = await run(command, { KINDLING_FLAGS: "none.flags.ts" }).ended;
-      expect(code).toBe(2);
-      expect(stderr).toMatch(/^error: KINDLING_FLAGS: there is no file [^\n]+\n$/);
-    },
-  );
+describe("starting", () => {
+  it.each(["worker", "start"])("%s exits with 2 if the flags file is missing", async (command) => {
+    const { code, stderr } = await run(command, { KINDLING_FLAGS: "none.flags.ts" }).ended;
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^error: KINDLING_FLAGS: there is no file [^\n]+\n$/);
+  });
 
-  it("start says which port is taken, with 2, and leaves nothing running", async () => {
+  it("start exits with 2 and names the port if it is in use", async () => {
     const taken = new URL(stack.emulator.url).port;
     const { code, stderr } = await run("start", { PORT: taken, KINDLING_LOG_LEVEL: "silent" }).ended;
     expect({ code, stderr }).toEqual({
@@ -153,7 +150,7 @@ describe("at the start", () => {
     });
   });
 
-  it("refuses a Redis that may evict what must not be lost, with 3", async () => {
+  it("start exits with 3 if Redis can evict keys", async () => {
     const redis = await startEmbeddedRedis();
     try {
       const client = new Redis(redis.url);

@@ -18,7 +18,7 @@ const propertiesOf = () => stack.emulator.kinde.user(id)?.properties;
 const patch = { method: "PATCH" };
 
 describe("kindling set", () => {
-  it("sets and removes values in Kinde, and prints the flags that every reader sees by now", async () => {
+  it("sets and removes properties in Kinde and prints the resulting flags", async () => {
     const args = ["set", id, "onboarded=true", "plan_tier=pro", "--unset", "compliance_region"];
     const { code, stdout, stderr } = await kindling(args, env);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
@@ -27,12 +27,12 @@ describe("kindling set", () => {
     expect(await stack.record(id)).toMatchObject({ flags: { onboarded: true, tier: "pro", region: null } });
   });
 
-  it("takes everything behind the first = for the value, nothing at all too", async () => {
+  it("takes everything after the first = as the value, even nothing", async () => {
     await kindling(["set", id, "compliance_region=a=b c", "plan_tier="], env);
     expect(propertiesOf()).toEqual({ compliance_region: "a=b c", plan_tier: "" });
   });
 
-  it("answers a script with JSON, and drops Kinde's token cache if asked to", async () => {
+  it("prints JSON with --json and refreshes claims with --refresh-claims", async () => {
     const { json } = await kindling(["set", id, "plan_tier=pro", "--refresh-claims", "--json"], env);
     const { flags, ticket, fetchedAt } = (await stack.record(id)) ?? {};
     expect(json).toEqual({ userId: id, flags, ticket, fetchedAt });
@@ -47,17 +47,17 @@ describe("kindling set", () => {
       ["plan_tier=pro"],
       { kind: "too_many_requests", resetSeconds: 9, ...patch },
       3,
-      /No call to Kinde/,
+      /Calls to Kinde are suspended/,
     ],
-    ["Kinde out of reach", ["plan_tier=pro"], { kind: "error", status: 503, ...patch }, 3, /status 503/],
+    ["Kinde unavailable", ["plan_tier=pro"], { kind: "error", status: 503, ...patch }, 3, /status 503/],
     [
-      "a write not to be read back",
+      "a write that cannot be read back",
       ["plan_tier=pro"],
       { kind: "error", status: 503, method: "GET" },
       1,
-      /set them again/,
+      /Set them again/,
     ],
-  ] as const)("says in one line what stopped it: %s", async (_what, assignments, fault, expected, words) => {
+  ] as const)("reports %s on one line", async (_what, assignments, fault, expected, words) => {
     if (fault !== undefined) stack.emulator.faults.set(fault);
     const { code, stdout, stderr } = await kindling(["set", id, ...assignments], env);
     expect(stderr).toMatch(/^error: [^\n]+\n$/);
@@ -65,19 +65,19 @@ describe("kindling set", () => {
     expect({ code, stdout }).toEqual({ code: expected, stdout: "" });
   });
 
-  it("says that there is no such user", async () => {
+  it("reports an unknown user", async () => {
     const { code, stderr } = await kindling(["set", "kp_0123456789abcdef", "plan_tier=pro"], env);
     expect({ code, stderr }).toEqual({ code: 1, stderr: "error: Kinde has no user kp_0123456789abcdef.\n" });
   });
 
   it.each([
-    ["nothing to set", [], "key=value or --unset"],
-    ["no value", ["plan_tier"], "Expected key=value"],
-    ["no key", ["=pro"], "Expected key=value"],
-    ["one key twice", ["plan_tier=pro", "plan_tier=free"], "plan_tier is given twice"],
+    ["no assignment", [], "key=value or --unset"],
+    ["a key without a value", ["plan_tier"], "Expected key=value"],
+    ["a value without a key", ["=pro"], "Expected key=value"],
+    ["a key set twice", ["plan_tier=pro", "plan_tier=free"], "plan_tier is given twice"],
     ["a key set and unset", ["plan_tier=pro", "--unset", "plan_tier"], "both set and unset"],
-    ["an assignment to unset", ["--unset", "plan_tier=pro"], "the key of a property alone"],
-  ])("refuses %s, in one line and with exit code 2", async (_what, args, words) => {
+    ["an assignment in --unset", ["--unset", "plan_tier=pro"], "a property key without a value"],
+  ])("rejects %s on one line and exits with 2", async (_what, args, words) => {
     const { code, stdout, stderr } = await kindling(["set", id, ...args], env);
     expect(stderr).toMatch(/^error: [^\n]+\n$/);
     expect(stderr).toContain(words);

@@ -8,7 +8,7 @@ afterEach(() => stack.close());
 const status = async (env: Record<string, string>) =>
   (await kindling(["status", "--json"], env)).json as { warnings: { code: string; message: string }[] };
 
-it("kindling sweep --wait ends with the reason when the sweep gives up, and status warns until one goes through", async () => {
+it("kindling sweep --wait reports why a sweep failed, and status warns until one succeeds", async () => {
   stack = await startStack({ emulator: { users: 5 } });
   const env = envOf(stack.config);
   const heal = stack.emulator.faults.set({ kind: "error", status: 403, path: "/api/v1/search/users" });

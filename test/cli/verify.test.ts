@@ -6,7 +6,7 @@ import { envOf, kindling, pressCtrlC } from "./command-line.ts";
 let stack: Stack;
 let env: Record<string, string>;
 
-/** A stack whose records equal Kinde; with no worker left, so that nobody mends what a test breaks. */
+/** Starts a stack whose records equal Kinde. Its workers are closed, so that nothing repairs what a test breaks. */
 async function begin(users: number, options: StackOptions = {}) {
   stack = await startStack({ workers: false, ...options, emulator: { users, ...options.emulator } });
   env = envOf(stack.config);
@@ -26,17 +26,19 @@ afterEach(() => stack.close());
 const waiting = async () => (await stack.store.queues.bulk.getJobs(["waiting"])).map(({ data }) => data.userId).sort();
 
 describe("kindling verify", () => {
-  it("exits with 0 where a sample equals Kinde, and says how large it was and what that proves", async () => {
+  it("exits with 0 if a sample equals Kinde, and prints its size and confidence bound", async () => {
     await begin(30);
     const { code, json, stderr } = await kindling(["verify", "--sample", "10", "--json"], env);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(json).toMatchObject({ scope: "sample", checked: 10, drifted: 0, rate: 0, complete: true, repaired: 0 });
     expect((json as { atMost: number }).atMost).toBeCloseTo(0.213, 2);
     const { stdout } = await kindling(["verify", "--sample", "10"], env);
-    expect(stdout).toBe("Looked at 10 users: none differs from Kinde (of all at most 21.3 %, with 95 % confidence).\n");
+    expect(stdout).toBe(
+      "Checked 10 users: none differ from Kinde (at most 21.3% of all users, with 95% confidence).\n",
+    );
   });
 
-  it("finds, with --all, changed users, missing ones and gone ones, tells each cause and exits with 1", async () => {
+  it("finds changed, missing and deleted users with --all, prints causes and exits with 1", async () => {
     const [changed = "", suspended = "", gone = "", ...rest] = await begin(6);
     const { kinde } = stack.emulator;
     kinde.setProperties(changed, { plan_tier: "enterprise" });
@@ -56,11 +58,11 @@ describe("kindling verify", () => {
     expect(examples.map(({ userId }) => userId).sort()).toEqual([changed, suspended, gone, imported?.id].sort());
     expect(await waiting()).toEqual([]);
     const { stdout } = await kindling(["verify", "--all"], env);
-    expect(stdout).toMatch(/4 records differ from Kinde, 57\.1 %/);
+    expect(stdout).toMatch(/Checked 7 users: 4 \(57\.1%\) differ from Kinde/);
     expect(stdout).toMatch(new RegExp(`${suspended} +missed_event +.*isSuspended`));
   }, 40_000);
 
-  it("has whom it finds refreshed with --repair, and finds nothing any more after that", async () => {
+  it("refreshes users that differ with --repair, and then finds no difference", async () => {
     const [changed = "", gone = ""] = await begin(4);
     stack.emulator.kinde.setProperties(changed, { plan_tier: "enterprise" });
     stack.emulator.kinde.deleteUser(gone, { silent: true });
@@ -74,19 +76,21 @@ describe("kindling verify", () => {
     expect(await kindling(["verify", "--all", "--json"], env)).toMatchObject({ code: 0, json: { drifted: 0 } });
   }, 40_000);
 
-  it("goes on where Kinde gives no answer about one user, counts them, and exits with 1", async () => {
-    const [odd = ""] = await begin(5);
-    stack.emulator.faults.set({ kind: "error", status: 500, path: "/api/v1/users/*/properties", user: odd });
+  it("counts users for whom Kinde gives no answer, continues and exits with 1", async () => {
+    const [unavailable = ""] = await begin(5);
+    stack.emulator.faults.set({ kind: "error", status: 500, path: "/api/v1/users/*/properties", user: unavailable });
     const { code, json } = await kindling(["verify", "--all", "--json"], env);
     expect({ code, json }).toMatchObject({ code: 1, json: { checked: 4, drifted: 0, failed: 1, complete: true } });
     const { stdout } = await kindling(["verify", "--all"], env);
-    expect(stdout).toMatch(/^Looked at 4 users: none differs from Kinde\.\nKinde gave no answer about 1 user: /);
+    expect(stdout).toMatch(
+      /^Checked 4 users: none differ from Kinde\.\nNot checked: Kinde gave no answer for 1 user\.\n$/,
+    );
     stack.emulator.faults.set({ kind: "error", status: 500 });
     const down = await kindling(["verify", "--sample", "3"], env);
     expect(down).toMatchObject({ code: 3, stdout: "" });
   }, 60_000);
 
-  it("is not deceived by a store that holds nobody", async () => {
+  it("reports missing users if the store is empty", async () => {
     stack = await startStack({ workers: false, emulator: { users: 3 } });
     env = envOf(stack.config);
     expect(await kindling(["verify", "--sample", "2", "--json"], env)).toMatchObject({
@@ -95,7 +99,7 @@ describe("kindling verify", () => {
     });
   });
 
-  it("waits where Kinde has asked for a pause, and says so", async () => {
+  it("waits while calls to Kinde are paused and says so", async () => {
     await begin(4);
     await stack.store.budget.pause(4_000);
     const { code, stderr } = await kindling(["verify", "--sample", "4"], env, { isTTY: true });
@@ -103,7 +107,7 @@ describe("kindling verify", () => {
     expect(stderr).toContain("for Kinde");
   });
 
-  it("shows its progress on a terminal, and ends with what it has when stopped", async () => {
+  it("shows progress on a terminal and prints the partial result when stopped", async () => {
     await begin(40);
     stack.emulator.faults.set({ kind: "latency", ms: 150 });
     const interrupt = new AbortController();
@@ -122,11 +126,11 @@ describe("kindling verify", () => {
     expect(answer.checked).toBeLessThan(40);
   });
 
-  it("refuses both scopes at once, and names a missing scope of the application", async () => {
+  it("rejects --sample with --all, and names a missing scope of the application", async () => {
     await begin(1);
     expect(await kindling(["verify", "--all", "--sample", "3"], env)).toMatchObject({
       code: 2,
-      stderr: "error: verify takes --sample or --all, not both\n",
+      stderr: "error: verify expects --sample or --all, not both\n",
     });
     stack.emulator.faults.set({ kind: "error", status: 403 });
     const { code, stderr } = await kindling(["verify"], env);

@@ -16,7 +16,7 @@ afterEach(() => stack.close());
 const run = (...args: string[]) => kindling(["webhook", ...args, "--json"], env);
 
 describe("kindling webhook register", () => {
-  it("creates ours, with every event type that makes work, and changes nothing when run again", async () => {
+  it("creates the webhook with every required event type, and changes nothing when run again", async () => {
     await begin();
     const created = await run("register", url);
     expect(created).toMatchObject({ code: 0, stderr: "", json: { action: "created", replaced: [] } });
@@ -29,7 +29,7 @@ describe("kindling webhook register", () => {
     expect(await stack.store.audits.webhook()).toMatchObject({ state: "ok", endpoint: url });
   });
 
-  it("repairs one that is told too little, and takes nothing away from it", async () => {
+  it("adds missing event types and keeps the others", async () => {
     await begin();
     stack.emulator.webhooks.register({ url, eventTypes: ["user.created", "subscriber.created"] });
     const { json } = await run("register", url);
@@ -39,7 +39,7 @@ describe("kindling webhook register", () => {
     expect(webhook?.eventTypes).toEqual(expect.arrayContaining(["user.created", "subscriber.created", "user.deleted"]));
   });
 
-  it("replaces with --renew whatever has this address by one that is switched on, and nothing else", async () => {
+  it("replaces only the webhooks with this URL with --renew, and the new one is enabled", async () => {
     await begin();
     const other = stack.emulator.webhooks.register({ url: "https://other.example.com/" });
     const first = stack.emulator.webhooks.register({ url, eventTypes: ["user.created"], name: "Mine" });
@@ -53,18 +53,18 @@ describe("kindling webhook register", () => {
     expect(left[1]).toMatchObject({ endpoint: url, name: "Mine", enabled: true });
   });
 
-  it("takes the address from KINDLING_WEBHOOK_URL, and tells to set it where it would not know ours again", async () => {
+  it("uses KINDLING_WEBHOOK_URL, and asks to set it if the URL would not be recognized", async () => {
     await begin();
     expect(await run("register")).toMatchObject({ code: 2, stderr: expect.stringContaining("KINDLING_WEBHOOK_URL") });
     const elsewhere = "https://example.com/hooks/kinde";
     expect((await run("register", elsewhere)).stderr).toBe(
-      `Set KINDLING_WEBHOOK_URL=${elsewhere}, so that it is known as ours.\n`,
+      `Set KINDLING_WEBHOOK_URL=${elsewhere}, so that Kindling recognizes the webhook.\n`,
     );
     env = { ...env, KINDLING_WEBHOOK_URL: elsewhere };
     expect(await run("register")).toMatchObject({ code: 0, stderr: "", json: { action: "unchanged" } });
   });
 
-  it("does not ask for event types that this Kinde does not know, and does without asking where it may not", async () => {
+  it("works without the scope read:event_types", async () => {
     const scopes = ["read:webhooks", "create:webhooks", "update:webhooks"];
     await begin({ emulator: { scopes } });
     expect(await run("register", url)).toMatchObject({ code: 0, json: { action: "created" } });
@@ -73,7 +73,7 @@ describe("kindling webhook register", () => {
   it.each([
     ["read:webhooks", ["create:webhooks"]],
     ["create:webhooks", ["read:webhooks"]],
-  ])("names the scope %s where it is missing", async (missing, scopes) => {
+  ])("names the missing scope %s", async (missing, scopes) => {
     await begin({ emulator: { scopes } });
     const { code, stdout, stderr } = await run("register", url);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
@@ -82,7 +82,7 @@ describe("kindling webhook register", () => {
 });
 
 describe("kindling webhook list and delete", () => {
-  it("shows all and marks ours; exits with 1 where ours is missing or told too little", async () => {
+  it("lists all webhooks, marks Kindling's, and exits with 1 if that is missing or incomplete", async () => {
     await begin();
     expect(await run("list")).toMatchObject({ code: 1, json: { webhooks: [] } });
     const other = stack.emulator.webhooks.register({ url: "https://other.example.com/" });
@@ -99,11 +99,11 @@ describe("kindling webhook list and delete", () => {
     await run("register", url);
     expect((await run("list")).code).toBe(0);
     expect((await kindling(["webhook", "list"], env)).stdout).toMatch(
-      new RegExp(`${ours.id} +${url} +\\d+ event types +ours`),
+      new RegExp(`${ours.id} +${url} +\\d+ event types +Kindling`),
     );
   });
 
-  it("deletes one, and says so where there is none", async () => {
+  it("deletes a webhook, and reports an unknown one", async () => {
     await begin();
     const { id } = stack.emulator.webhooks.register({ url });
     expect(await run("delete", id)).toMatchObject({ code: 0, json: { deleted: id } });

@@ -8,28 +8,28 @@ import { Command } from "commander";
 import { Redis } from "ioredis";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Terminal } from "../../src/cli/terminal.ts";
+import { expectEqual } from "../../src/demo/checks.ts";
 import { addDemo } from "../../src/demo/command.ts";
-import { expectEqual } from "../../src/demo/mismatch.ts";
-import type { Step } from "../../src/demo/step.ts";
+import { tour } from "../../src/demo/run-demo.ts";
+import type { Step } from "../../src/demo/stage.ts";
 import { signUp } from "../../src/demo/steps/sign-up.ts";
-import { story } from "../../src/demo/story.ts";
 import { type Spawned, spawnKindling } from "../cli/command-line.ts";
 import { testRedisUrl } from "../support/redis-url.ts";
 import { until } from "../support/until.ts";
 
 const broken: Step = {
-  title: "A promise that is not kept",
+  title: "A step with a failing check",
   run: async () => {
-    expectEqual("Colour of the sky", "grey", "blue");
-    return "never said";
+    expectEqual("Color of the sky", "grey", "blue");
+    return "not reached";
   },
 };
 
-describe("kindling demo, on a machine with nothing", () => {
+describe("kindling demo without a Redis", () => {
   let folder: string;
   let spawned: Spawned | undefined;
 
-  // The demo's Redis keeps its folder in there, and is told by it among the processes.
+  // The demo's Redis has its folder in here, which identifies it in the process list.
   beforeEach(async () => {
     folder = await mkdtemp(join(tmpdir(), "kindling-demo-"));
   });
@@ -49,24 +49,24 @@ describe("kindling demo, on a machine with nothing", () => {
       .split("\n")
       .filter((line) => line.includes(folder));
 
-  it("tells the whole story, checked, and leaves nothing behind", { timeout: 60_000 }, async () => {
+  it("runs every step of the tour and leaves no process or folder behind", { timeout: 60_000 }, async () => {
     const { code, stdout, stderr } = await demo("--exit").ended;
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-    for (const { title } of story) expect(stdout).toContain(title);
-    expect(stdout.match(/✓/g)).toHaveLength(story.length);
+    for (const { title } of tour) expect(stdout).toContain(title);
+    expect(stdout.match(/✓/g)).toHaveLength(tour.length);
     expect(stdout).toMatch(
       /> GET kindling:flags:\{kp_\w+\}\n +\{"flags":\{"onboarded":true,"tier":"pro","region":"eu"/,
     );
     expect(stdout).toMatch(/> writer\.setProperties\("kp_\w+", \{ onboarded: true \}\)\n +\{"onboarded":true/);
-    expect(stdout).toMatch(/✓ set in Kinde and right for every reader after .+, with no webhook at all/);
-    expect(stdout).toMatch(/202 users compared in 1 call: Bob differs, 100 had been imported/);
-    expect(stdout).toMatch(/✓ Bob was right .+ after the sweep began; the next one found nothing, in 1 call/);
+    expect(stdout).toMatch(/✓ Saved in Kinde, visible to every reader after .+, without a webhook/);
+    expect(stdout).toMatch(/202 users compared in 1 call: Bob differs, 100 imported users had no record/);
+    expect(stdout).toMatch(/✓ Corrected after .+; the next sweep finds nothing, in 1 call/);
     expect(stdout).toBe(stripVTControlCharacters(stdout));
     expect(leftovers()).toEqual([]);
     expect((await readdir(folder)).filter((name) => name.startsWith("kindling-redis"))).toEqual([]);
   });
 
-  it("stays and serves until Ctrl-C, which ends everything with 0", { timeout: 60_000 }, async () => {
+  it("keeps running after the tour and exits with 0 on Ctrl-C", { timeout: 60_000 }, async () => {
     const { child, stdout, ended } = demo();
     const readiness = /curl (http:\S+\/readyz)/;
     await until(() => expect(stdout()).toMatch(readiness), 50_000);
@@ -81,7 +81,7 @@ describe("kindling demo, on a machine with nothing", () => {
     expect((await readdir(folder)).filter((name) => name.startsWith("kindling-redis"))).toEqual([]);
   });
 
-  it("takes its Redis along even when it is killed", { timeout: 60_000 }, async () => {
+  it("stops its Redis even when it is killed", { timeout: 60_000 }, async () => {
     const { child, says } = demo();
     await says(/1 {2}A user signs up/);
     expect(leftovers()).not.toEqual([]);
@@ -90,11 +90,11 @@ describe("kindling demo, on a machine with nothing", () => {
   });
 });
 
-describe("kindling demo, with a Redis given", () => {
+describe("kindling demo with REDIS_URL", () => {
   const run = async (steps: readonly Step[], args: readonly string[], stop = new AbortController()) => {
-    let [told, code] = ["", 0];
+    let [output, code] = ["", 0];
     const stdout = new PassThrough().on("data", (chunk: Buffer) => {
-      told += chunk.toString();
+      output += chunk.toString();
     });
     const terminal: Terminal = {
       env: { REDIS_URL: testRedisUrl() },
@@ -109,7 +109,7 @@ describe("kindling demo, with a Redis given", () => {
     const program = new Command();
     addDemo(program, { terminal, exitWith, steps });
     const done = program.parseAsync(["demo", ...args], { from: "user" });
-    return { told: () => told, done: done.then(() => code) };
+    return { output: () => output, done: done.then(() => code) };
   };
   const demoKeys = async () => {
     const redis = new Redis(testRedisUrl());
@@ -118,18 +118,18 @@ describe("kindling demo, with a Redis given", () => {
     return keys;
   };
 
-  it("exits with 1 at the first broken promise, and says what was expected and what was found", async () => {
-    const { told, done } = await run([signUp, broken, signUp], []);
+  it("exits with 1 at the first failed check and prints the expected and found values", async () => {
+    const { output, done } = await run([signUp, broken, signUp], []);
     expect(await done).toBe(1);
-    expect(told()).toContain('✗ Colour of the sky\n     expected "blue"\n     found    "grey"');
-    expect(told().match(/A user signs up/g)).toHaveLength(1);
+    expect(output()).toContain('✗ Color of the sky\n     expected "blue"\n     found    "grey"');
+    expect(output().match(/A user signs up/g)).toHaveLength(1);
     expect(await demoKeys()).toEqual([]);
   });
 
-  it("removes its keys when it is stopped", async () => {
+  it("removes its keys when stopped", async () => {
     const stop = new AbortController();
-    const { told, done } = await run([signUp], [], stop);
-    await until(() => expect(told()).toContain("Ctrl-C"));
+    const { output, done } = await run([signUp], [], stop);
+    await until(() => expect(output()).toContain("Ctrl-C"));
     expect(await demoKeys()).not.toEqual([]);
     stop.abort();
     expect(await done).toBe(0);

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { type AuditState, beginAudit } from "../../src/audit/audit.ts";
+import { beginAudit } from "../../src/audit/audit.ts";
 import { type Stack, type StackOptions, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
@@ -29,8 +29,8 @@ async function audit() {
   }, 30_000);
 }
 
-describe("the workers' audit", () => {
-  it("tells drift, its cause, and refreshes whom it finds", async () => {
+describe("a scheduled audit", () => {
+  it("reports drift with its cause and refreshes the users", async () => {
     const { emulator, store } = await start({ emulator: { users: 8 }, env: { KINDLING_AUDIT_SAMPLE: "100" } });
     expect(await audit()).toMatchObject({ drifted: 0, unsettled: 0, causes: {}, examples: [] });
     const [changed = "", suspended = ""] = emulator.kinde.userIds();
@@ -48,32 +48,32 @@ describe("the workers' audit", () => {
     expect(await store.audits.totals()).toMatchObject({ drift: { property_change: 1, missed_event: 1, lost_race: 0 } });
   }, 60_000);
 
-  it("goes through although Kinde gives no answer about one user", async () => {
+  it("completes although Kinde gives no answer about one user", async () => {
     const { emulator } = await start({
       emulator: { users: 12 },
       env: { KINDLING_AUDIT_SAMPLE: "100", KINDLING_RETRY_BASE: "10ms", KINDLING_REFRESH_ATTEMPTS: "3" },
     });
-    const [odd = ""] = emulator.kinde.userIds();
-    emulator.faults.set({ kind: "error", status: 500, path: "/api/v1/users/*/properties", user: odd });
+    const [failing = ""] = emulator.kinde.userIds();
+    emulator.faults.set({ kind: "error", status: 500, path: "/api/v1/users/*/properties", user: failing });
     expect(await audit()).toMatchObject({ checked: 11, drifted: 0, failed: 1 });
     expect(await stack.store.audits.totals()).toMatchObject({ checked: 11, failed: 1 });
   }, 60_000);
 
   it.each([12, 1])(
-    "waits for Kinde where it answers about nobody of %i",
+    "retries later if Kinde answers for none of %i users",
     async (users) => {
       const { emulator, store } = await start({
         emulator: { users },
         env: { KINDLING_AUDIT_SAMPLE: "100", KINDLING_RETRY_BASE: "10ms" },
       });
-      const heal = emulator.faults.set({ kind: "error", status: 503 });
+      const recover = emulator.faults.set({ kind: "error", status: 503 });
       await store.queues.enqueueAudit();
       await until(async () => {
         const [job] = await store.queues.audit.getJobs(["active", "waiting", "delayed"]);
         expect(job?.attemptsMade).toBeGreaterThan(1);
       });
       expect(await store.audits.last()).toBeUndefined();
-      heal();
+      recover();
       const { checked = 0, failed = 0 } =
         (await until(async () => {
           const last = await store.audits.last();
@@ -81,23 +81,30 @@ describe("the workers' audit", () => {
           return last;
         }, 30_000)) ?? {};
       expect(checked + failed).toBe(users);
-      // Of the batch that was under way when Kinde came back, not of any before.
+      // Only users of the batch that was running when Kinde recovered.
       expect(failed).toBeLessThan(Math.min(users, 5));
     },
     60_000,
   );
 
-  it("goes on with what an older version began, which counted no failures", async () => {
+  it("resumes an audit of an older release, which did not count failures", async () => {
     const { emulator, store } = await start({ emulator: { users: 3 } });
-    const [odd = "", ...others] = emulator.kinde.userIds();
-    emulator.faults.set({ kind: "error", status: 500, path: "/api/v1/users/*/properties", user: odd });
-    const { failed: _none, ...begun } = { ...beginAudit([odd, ...others], Date.now()), checked: 40 };
-    await store.queues.audit.add("audit", { state: begun as AuditState });
+    const [failing = "", ...others] = emulator.kinde.userIds();
+    emulator.faults.set({ kind: "error", status: 500, path: "/api/v1/users/*/properties", user: failing });
+    const { failed: _failed, ...begun } = { ...beginAudit([failing, ...others], Date.now()), checked: 40 };
+    await store.queues.audit.add("audit", { state: begun });
     await until(async () => expect(await store.audits.last()).toMatchObject({ checked: 42, failed: 1 }));
     expect(await store.audits.totals()).toMatchObject({ checked: 42, failed: 1 });
   }, 60_000);
 
-  it("goes on after a pause that Kinde asked for, with the users that are left", async () => {
+  it("starts again if a newer release wrote the progress", async () => {
+    const { store } = await start({ emulator: { users: 3 }, env: { KINDLING_AUDIT_SAMPLE: "100" } });
+    const state = { ...beginAudit([], Date.now()), v: 2, checked: 40, rest: { users: 7 } };
+    await store.queues.audit.add("audit", { state });
+    await until(async () => expect(await store.audits.last()).toMatchObject({ checked: 3, failed: 0 }));
+  }, 60_000);
+
+  it("resumes with the remaining users after a pause requested by Kinde", async () => {
     const { emulator } = await start({ emulator: { users: 12 }, env: { KINDLING_AUDIT_SAMPLE: "100" } });
     emulator.faults.set({ kind: "too_many_requests", resetSeconds: 1, count: 1, path: "/api/v1/user" });
     emulator.stats.reset();
@@ -105,7 +112,7 @@ describe("the workers' audit", () => {
     expect(emulator.stats.tooMany).toBe(1);
   }, 60_000);
 
-  it("runs on its schedule, and tells what became of our webhook at Kinde", async () => {
+  it("runs on schedule and reports the state of our webhook at Kinde", async () => {
     await start({ env: { KINDLING_AUDIT_INTERVAL: "500ms", KINDLING_WATCH_INTERVAL: "200ms" } });
     const { emulator, store, webhookUrl } = stack;
     const state = async (expected: object) =>
@@ -121,7 +128,7 @@ describe("the workers' audit", () => {
     await state({ state: "ok", endpoint: webhookUrl });
   });
 
-  it("takes a missing scope for no more than not knowing", async () => {
+  it("reports the webhook as unknown if the scope is missing", async () => {
     const scopes = ["read:users", "read:user_properties"];
     await start({ emulator: { scopes }, env: { KINDLING_AUDIT_SAMPLE: "1" } });
     expect(await audit()).toMatchObject({ drifted: 0 });

@@ -43,12 +43,12 @@ const imported = (count: number) =>
 const since = () => stack.store.completeness.since();
 const flagsOf = async (id: string) => (await stack.record(id))?.flags;
 
-/** The record and profile of each, without what a refresh has of its own. */
+/** Records and profiles, without the members that differ between refreshes. */
 async function snapshot(ids: readonly string[]) {
   const records = await stack.store.records.readMany(ids);
   return records.map(({ flags, profile }) => ({
     flags: { ...flags, fetchedAt: 0, ticket: 0 },
-    // The user's own call lists unset properties as null, the search leaves them out.
+    // Kinde returns unset properties as null when fetching a user and omits them from search results.
     profile: {
       ...profile,
       properties: Object.fromEntries(Object.entries(profile?.properties ?? {}).filter(([, value]) => value !== null)),
@@ -57,7 +57,7 @@ async function snapshot(ids: readonly string[]) {
 }
 
 describe("kindling backfill", () => {
-  it("fills the store from pages, with two calls more for none but those whose flags need more", async () => {
+  it("fills the store from pages and refreshes only users whose flags need more", async () => {
     const { emulator } = await start();
     const { code: org } = emulator.kinde.createOrganization();
     emulator.kinde.createRole("chief", ["admin:access"]);
@@ -68,7 +68,7 @@ describe("kindling backfill", () => {
     const { code, json, stderr } = await backfill();
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(json).toMatchObject({ users: 701, filled: 700, enqueued: 1, resumedAt: 0, complete: true });
-    // Two pages, and the details of a hundred users a call.
+    // Two pages, and details of 100 users per call.
     const { calls: made } = json as { calls: number };
     expect(made).toBeLessThanOrEqual(10);
     await idle();
@@ -78,7 +78,7 @@ describe("kindling backfill", () => {
     expect(calls("GET /api/v1/search/users") + calls("GET /api/v1/users")).toBe(made);
   });
 
-  it("commits from pages what a refresh would have committed, hundreds a call", async () => {
+  it("commits the same records from pages as a refresh does", async () => {
     const { emulator, store } = await start();
     const ids = imported(1_001);
     expect((await backfill()).json).toMatchObject({
@@ -94,7 +94,7 @@ describe("kindling backfill", () => {
     expect(await snapshot(some)).toEqual(before);
   }, 60_000);
 
-  it("leaves nothing that verify would call drift", async () => {
+  it("leaves no drift for verify to find", async () => {
     await start();
     imported(12);
     await backfill();
@@ -102,7 +102,7 @@ describe("kindling backfill", () => {
     expect({ code, json }).toMatchObject({ code: 0, json: { checked: 12 } });
   });
 
-  it("leaves those of whom the lists tell too little to the workers", async () => {
+  it("refreshes users with incomplete list entries individually", async () => {
     const { emulator } = await start({ emulator: { users: 40 } });
     const withoutOrganization = imported(5);
     const { json } = await backfill();
@@ -114,12 +114,12 @@ describe("kindling backfill", () => {
     expect(await since()).toBeUndefined();
     await idle();
     for (const id of emulator.kinde.userIds()) expect(await held(stack, id)).toEqual(expected(emulator.kinde.user(id)));
-    // Another walk finds everybody, and only then is the store known to be complete.
+    // Only a pass that finds a record for every user marks the store complete.
     expect((await backfill()).json).toMatchObject({ filled: 0, enqueued: 0 });
     expect(await since()).toBeDefined();
   }, 60_000);
 
-  it("changes nothing the second time, and fetches only who differs", async () => {
+  it("changes nothing on a second run and fetches only users that differ", async () => {
     const { emulator } = await start({ env: { KINDLING_INDEX_LAG: "0s" } });
     const ids = imported(120);
     await backfill();
@@ -135,7 +135,7 @@ describe("kindling backfill", () => {
     await until(async () => expect(await flagsOf(ids[7] ?? "")).toMatchObject({ tier: "enterprise" }));
   });
 
-  it("never calls a store complete that was wiped meanwhile", async () => {
+  it("does not mark a store complete that was wiped during the backfill", async () => {
     await start({ env: { KINDLING_SWEEP_PAGE_SIZE: "10" } });
     imported(60);
     stack.emulator.faults.set({ kind: "latency", path: "/api/v1/search/users", ms: 150 });
@@ -148,7 +148,7 @@ describe("kindling backfill", () => {
     expect(await since()).toBeUndefined();
   });
 
-  it("draws a bar with users, rate, calls and time left", async () => {
+  it("shows a progress bar with users, rate, calls and time left", async () => {
     await start({ env: { KINDLING_SWEEP_PAGE_SIZE: "50" } });
     imported(400);
     stack.emulator.faults.set({ kind: "latency", path: "/api/v1/search/users", ms: 80 });
@@ -161,7 +161,7 @@ describe("kindling backfill", () => {
     expect(stdout).toContain("400 users: 400 filled");
   });
 
-  it("goes on where Ctrl-C stopped it, and --restart starts anew", async () => {
+  it("resumes after Ctrl-C, and starts again with --restart", async () => {
     const env = { KINDLING_SWEEP_PAGE_SIZE: "10" };
     const { emulator, store } = await start({ env });
     emulator.kinde.importUsers(Array.from({ length: 95 }, () => ({})));
@@ -182,7 +182,7 @@ describe("kindling backfill", () => {
     expect((await backfill("--restart")).json).toMatchObject({ users: 95, filled: 0, resumedAt: 0 });
   });
 
-  it("waits out Kinde's limit and its passing troubles", async () => {
+  it("waits for rate limits and retries temporary failures", async () => {
     const { emulator } = await start();
     emulator.kinde.importUsers([{}, {}]);
     emulator.faults.set({ kind: "too_many_requests", resetSeconds: 1, count: 1, path: "/api/v1/search/users" });
@@ -191,12 +191,12 @@ describe("kindling backfill", () => {
   });
 });
 
-describe("a backfill beside live traffic", () => {
-  it("never takes what a page showed before a refresh that ended meanwhile", async () => {
+describe("a backfill during live traffic", () => {
+  it("does not overwrite a refresh that committed after the page was read", async () => {
     const { emulator, store } = await start();
     const [user] = emulator.kinde.importUsers([{ properties: { plan_tier: "free" } }]);
     const id = String(user?.id);
-    // The page is on its way, with the user as they were, when the refresh begins and ends.
+    // The page with the old value is in transit while the refresh runs.
     emulator.faults.set({ kind: "latency", ms: 1_500, path: "/api/v1/search/users", when: "after" });
     const running = backfill();
     await until(() => expect(calls("GET /api/v1/search/users")).toBe(1));
@@ -208,7 +208,7 @@ describe("a backfill beside live traffic", () => {
     expect(await stack.record(id)).toMatchObject({ flags: { tier: "pro" } });
   });
 
-  it("does not undo a write-through", async () => {
+  it("does not revert a write-through", async () => {
     const { emulator, store, config, world } = await start();
     const [user] = emulator.kinde.importUsers([{ properties: { onboarded: "false" } }]);
     const id = String(user?.id);
@@ -226,10 +226,10 @@ describe("a backfill beside live traffic", () => {
     expect(await stack.record(id)).toMatchObject({ flags: { onboarded: true } });
   });
 
-  it("loses to a refresh of the same time, whose answer is newer than the index", async () => {
+  it("loses to a concurrent refresh, whose answer is newer than the index", async () => {
     const { store } = await start({ env: { KINDLING_INDEX_LAG: "1h" } });
     const [id = ""] = imported(1);
-    // Its ticket is taken before the page's, and it commits after the page.
+    // The refresh draws its ticket before the page and commits after it.
     const { ticket } = await store.ledger.begin(id);
     await backfill();
     expect(await flagsOf(id)).toMatchObject({ tier: "pro" });
@@ -240,23 +240,23 @@ describe("a backfill beside live traffic", () => {
     expect(await flagsOf(id)).toMatchObject({ tier: "enterprise" });
   });
 
-  it("never overwrites what a webhook brought meanwhile, however far the index lags behind", async () => {
+  it("does not overwrite a webhook's refresh however far the index lags", async () => {
     const { emulator } = await start({ env: { KINDLING_INDEX_LAG: "0s" } });
     stack.subscribe();
     const [id = ""] = imported(1);
-    // The page is read before the write, and committed after it: a record stands there by then.
-    const heal = emulator.faults.set({ kind: "latency", path: "/api/v1/users", ms: 400 });
+    // The page is read before the write and committed after it, when a record exists.
+    const recover = emulator.faults.set({ kind: "latency", path: "/api/v1/users", ms: 400 });
     const running = backfill();
     await until(() => expect(calls("GET /api/v1/search/users")).toBe(1));
     emulator.kinde.setProperties(id, { plan_tier: "enterprise" });
     emulator.kinde.updateUser(id, { firstName: "Ada" });
     await until(async () => expect(await flagsOf(id)).toMatchObject({ tier: "enterprise" }));
     await running;
-    heal();
+    recover();
     expect(await flagsOf(id)).toMatchObject({ tier: "enterprise" });
   });
 
-  it("does not bring back whom a webhook told deleted, though the index still shows them", async () => {
+  it("does not restore a user deleted by a webhook although the index still lists them", async () => {
     const { emulator, store } = await start({ env: { KINDLING_INDEX_LAG: "0s" }, emulator: { users: 60 } });
     stack.subscribe();
     const [id = ""] = [...emulator.kinde.userIds()].filter(
@@ -268,13 +268,13 @@ describe("a backfill beside live traffic", () => {
     expect((await backfill()).json).toMatchObject({ users: 60, filled: expect.any(Number) });
     await idle();
     expect(await statusOf(id)).toBe("deleted");
-    // Nor where the tombstone itself was lost.
+    // Not even without the tombstone.
     await store.redis.del(store.keys.flags(id));
     expect((await backfill()).json).toMatchObject({ users: 60 });
     expect(await statusOf(id)).not.toBe("present");
   });
 
-  it("finds out by a fetch that somebody was deleted without a webhook", async () => {
+  it("fetches a listed user that was deleted without a webhook and buries them", async () => {
     const { emulator } = await start({ emulator: { users: 60 } });
     const [id = ""] = [...emulator.kinde.userIds()].filter(
       (each) => emulator.kinde.user(each)?.organizations.length === 0,
@@ -285,23 +285,23 @@ describe("a backfill beside live traffic", () => {
     await until(async () => expect(await statusOf(id)).toBe("deleted"));
   });
 
-  it("never reads an old value back after a write through Kindling", async () => {
+  it("never returns an old value after a write through Kindling", async () => {
     const { emulator } = await start({ env: { KINDLING_INDEX_LAG: "0s" } });
     const ids = imported(30);
-    const heal = emulator.faults.set({ kind: "latency", path: "/api/v1/users", ms: 400 });
+    const recover = emulator.faults.set({ kind: "latency", path: "/api/v1/users", ms: 400 });
     const running = backfill();
     await until(() => expect(calls("GET /api/v1/search/users")).toBe(1));
     const [id = ""] = ids;
     expect((await kindling(["set", id, "plan_tier=enterprise"], envOfCommand())).code).toBe(0);
     expect(await flagsOf(id)).toMatchObject({ tier: "enterprise" });
     await running;
-    heal();
+    recover();
     expect(await flagsOf(id)).toMatchObject({ tier: "enterprise" });
   });
 });
 
-describe("the mark of completeness", () => {
-  it("is set by a walk that left nobody without a record, and not before", async () => {
+describe("the completeness mark", () => {
+  it("is set only by a pass after which every user has a record", async () => {
     const { emulator, store } = await start({ workers: false });
     const { code: org } = emulator.kinde.createOrganization();
     emulator.kinde.importUsers([{}, { organizations: [org] }]);
@@ -313,7 +313,7 @@ describe("the mark of completeness", () => {
     expect(await store.completeness.since()).toBeDefined();
   });
 
-  it("goes with a wiped store, which is filled by itself from pages, and is set again", async () => {
+  it("is lost with a wiped store and set again when the store is refilled from pages", async () => {
     const { emulator, store, config } = await start();
     const users = emulator.kinde.importUsers(Array.from({ length: 30 }, () => ({})));
     await backfill();
@@ -329,7 +329,7 @@ describe("the mark of completeness", () => {
 });
 
 describe("a wiped store", () => {
-  it("refills itself, and tells when everybody is held", async () => {
+  it("refills automatically and reports when it is complete", async () => {
     const { emulator, store, config } = await start({ emulator: { users: 30 } });
     imported(30);
     const look = () => scheduleSweeps({ ...store, intervalMs: 3_600_000, now: Date.now });
@@ -343,14 +343,14 @@ describe("a wiped store", () => {
     expect(await since()).toBeUndefined();
     await filled();
     for (const id of emulator.kinde.userIds()) expect(await held(stack, id)).toEqual(expected(emulator.kinde.user(id)));
-    // Complete: nothing more is asked for.
+    // Complete: no further sweep is enqueued.
     const sweeps = (await store.sweeps.last())?.mark.number;
     await look();
     expect(await store.queues.sweep.getJobCountByTypes("waiting", "active")).toBe(0);
     expect((await store.sweeps.last())?.mark.number).toBe(sweeps);
   }, 60_000);
 
-  it("stays empty where sweeps are switched off", async () => {
+  it("stays empty if sweeps are disabled", async () => {
     const { store } = await start();
     imported(3);
     await scheduleSweeps({ ...store, intervalMs: 0, now: Date.now });
@@ -360,7 +360,7 @@ describe("a wiped store", () => {
 });
 
 describe("kindling sweep", () => {
-  it("starts one, waits for it, and tells what it found; status tells it too", async () => {
+  it("starts a sweep, waits for it and reports the result, as status does", async () => {
     const { emulator } = await start({ env: { KINDLING_INDEX_LAG: "0s" } });
     const [user] = emulator.kinde.importUsers([{}, {}]);
     await backfill();
@@ -375,7 +375,7 @@ describe("kindling sweep", () => {
     expect(status.stdout).toMatch(/last\s+\S+.* ago: 2 users, 1 different \(\w+ 1\), 0 missing, in \d+ m?s/);
   });
 
-  it("waits for a worker, says so, and stops waiting at Ctrl-C", async () => {
+  it("reports that it waits for a worker and stops at Ctrl-C", async () => {
     await start({ workers: false });
     const interrupt = new AbortController();
     const onOutput = (text: string) => {
@@ -385,7 +385,7 @@ describe("kindling sweep", () => {
     expect(code).toBe(130);
   });
 
-  it("says that one is under way already", async () => {
+  it("reports a sweep that is already running", async () => {
     await start({ workers: false });
     const env = envOf(stack.config);
     expect((await kindling(["sweep"], env)).stdout).toBe("A sweep is under way.\n");

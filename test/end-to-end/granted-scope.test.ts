@@ -12,7 +12,7 @@ let second: { store: Store; workers: Running };
 beforeEach(async () => {
   stack = await startStack({ emulator: { scopes: ["read:users"] } });
   stack.subscribe();
-  // Another process of the fleet, with a token in a memory of its own.
+  // A second process of the fleet, which caches the token separately.
   const store = await openStore(stack.config, stack.world, stack.log);
   second = { store, workers: await runWorkers(stack.config, stack.world, stack.log, store) };
 });
@@ -23,7 +23,7 @@ afterEach(async () => {
   await stack.close();
 });
 
-/** Waits until all of them have failed for want of the scope, later than at an instant. */
+/** Waits until all users have failed because of the missing scope, at `since` or later. */
 const haveFailed = (ids: readonly string[], since = 0) =>
   until(async () => {
     const failures = await stack.store.ledger.failures();
@@ -35,13 +35,13 @@ const haveFailed = (ids: readonly string[], since = 0) =>
     }
   });
 
-it("a scope that was granted counts once the failures are reprocessed, at the price of one token", async () => {
+it("uses a newly granted scope after the failures are reprocessed, at the cost of one token", async () => {
   const { kinde, scopes, stats } = stack.emulator;
   const ids = Array.from({ length: 30 }, () => kinde.createUser().id);
   await haveFailed(ids);
   expect(stats.tokensIssued).toBe(1);
 
-  // Reprocessed in vain: the new token tells that the scope is missing still, and serves on.
+  // Reprocessing before the scope is granted costs one token, which still lacks the scope and stays in use.
   const began = Date.now();
   await kindling(["reprocess", "--failed"], envOf(stack.config));
   await haveFailed(ids, began);

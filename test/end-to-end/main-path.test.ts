@@ -1,23 +1,23 @@
 import { createReader } from "kindling";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import flags from "../../kindling.flags.ts";
+import definitions from "../../kindling.flags.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
 let stack: Stack;
 
 beforeEach(async () => {
-  // Bursts here last, and pause, as long as a busy machine takes to deliver them.
+  // Long enough for a busy machine to deliver a burst without a pause that would end it.
   stack = await startStack({ env: { KINDLING_BURST_QUIET: "2s", KINDLING_BURST_MAX: "30s" } });
   stack.subscribe();
 });
 
 afterEach(() => stack.close());
 
-describe("from Kinde's event to the reader's answer", () => {
-  it("a sign-up, a role, a suspension and a deletion each show in one key lookup", async () => {
+describe("from an event in Kinde to the answer of a reader", () => {
+  it("reflects a sign-up, a role, a suspension and a deletion in one key lookup", async () => {
     const { kinde } = stack.emulator;
-    const reader = createReader({ redis: stack.store.redis, definitions: flags, prefix: stack.config.prefix });
+    const reader = createReader({ redis: stack.store.redis, definitions, prefix: stack.config.prefix });
     kinde.createRole("admin", ["admin:access"]);
     const organization = kinde.createOrganization();
     const { id } = kinde.createUser({ properties: { onboarded: "true", plan_tier: "pro", compliance_region: "eu" } });
@@ -36,14 +36,14 @@ describe("from Kinde's event to the reader's answer", () => {
 
     kinde.deleteUser(id);
     await until(async () => expect((await reader.get(id)).status).toBe("deleted"));
-    expect((await reader.get(id)).flags).toEqual(flags.defaults);
+    expect((await reader.get(id)).flags).toEqual(definitions.defaults);
     expect(await stack.store.redis.exists(stack.store.keys.profile(id))).toBe(0);
 
     await until(async () => expect((await stack.store.ledger.size()).size).toBe(0));
     expect(stack.emulator.stats.tokensIssued).toBe(1);
   });
 
-  it("a role's new permission reaches everybody who holds the role", async () => {
+  it("reflects a role's new permission for everyone who holds the role", async () => {
     const { kinde } = stack.emulator;
     kinde.createPermission("admin:access");
     kinde.createRole("editor", []);
@@ -66,7 +66,7 @@ describe("from Kinde's event to the reader's answer", () => {
     });
   });
 
-  it("a burst of a thousand events for one user costs two fetches at most", async () => {
+  it("fetches a user at most twice for a burst of a thousand events", async () => {
     const { kinde, stats } = stack.emulator;
     const { id } = kinde.createUser();
     await until(async () => expect(await stack.record(id)).not.toBeNull());
@@ -83,7 +83,7 @@ describe("from Kinde's event to the reader's answer", () => {
     expect(profile.firstName).toBe("Ada 999");
   });
 
-  it("an event delivered again makes no new work", async () => {
+  it("does no work for a redelivered event", async () => {
     const { kinde, stats, deliveries } = stack.emulator;
     const { id } = kinde.createUser();
     await until(async () => expect(await stack.record(id)).not.toBeNull());

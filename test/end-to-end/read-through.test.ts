@@ -4,16 +4,16 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
-const flags = defineFlags({
+const definitions = defineFlags({
   onboarded: property.boolean("onboarded", { default: false }),
   tier: property.oneOf("plan_tier", ["free", "pro", "enterprise"], { default: "free" }),
 });
-type Values = typeof flags.defaults;
+type Values = typeof definitions.defaults;
 
 let stack: Stack;
 let redis: Redis;
 let reader: Reader<Values>;
-/** Milliseconds by which the app's clock is ahead, so that records are as old as a test wants them. */
+/** How far the app's clock is ahead in milliseconds, to make records look old. */
 let later = 0;
 
 beforeEach(async () => {
@@ -22,7 +22,7 @@ beforeEach(async () => {
   later = 0;
   reader = createReader({
     redis,
-    definitions: flags,
+    definitions,
     prefix: stack.config.prefix,
     now: () => Date.now() + later,
     timeoutMs: 5_000,
@@ -35,8 +35,8 @@ afterEach(async () => {
   await stack.close();
 });
 
-/** A user whose record is there, and whose tier was then changed by hand: no webhook tells of it. */
-async function changedByHand(): Promise<string> {
+/** Creates a user with a record whose tier was then changed in Kinde's admin, which sends no webhook. */
+async function changedInAdmin(): Promise<string> {
   const [user] = stack.emulator.kinde.importUsers([{}]);
   const id = String(user?.id);
   await stack.store.queues.enqueueReprocess([id]);
@@ -59,13 +59,13 @@ it("ignores malformed user ids in refresh requests", async () => {
 
 describe("a read with maxAge and wait", () => {
   it("waits for the refresh of a record that is too old", async () => {
-    const id = await changedByHand();
+    const id = await changedInAdmin();
     const answer = await reader.get(id, { maxAge: 0, wait: 10_000 });
     expect(answer).toMatchObject({ flags: { tier: "pro" }, status: "present", source: "record" });
   });
 
-  it("answers at once from a record that is young enough, and asks for nothing", async () => {
-    const id = await changedByHand();
+  it("answers at once from a record that is recent enough, without a refresh request", async () => {
+    const id = await changedInAdmin();
     const before = fetches();
     expect(await reader.get(id, { maxAge: 60_000, wait: 10_000 })).toMatchObject({ flags: { tier: "free" } });
     expect(await redis.exists(stack.store.keys.refreshRequests.now, stack.store.keys.refreshRequests.later)).toBe(0);
@@ -78,12 +78,15 @@ describe("a read with maxAge and wait", () => {
     expect(answer).toMatchObject({ flags: { tier: "enterprise" }, status: "present" });
   });
 
-  it("tells a user whom Kinde does not have", async () => {
-    expect(await reader.get("kp_nobody", { wait: 10_000 })).toMatchObject({ status: "deleted", flags: flags.defaults });
+  it("reports a user who does not exist in Kinde as deleted", async () => {
+    expect(await reader.get("kp_nobody", { wait: 10_000 })).toMatchObject({
+      status: "deleted",
+      flags: definitions.defaults,
+    });
   });
 
-  it("gives what there is when the wait is over", async () => {
-    const id = await changedByHand();
+  it("answers with the old record when the wait is over", async () => {
+    const id = await changedInAdmin();
     stack.emulator.faults.set({ kind: "hang" });
     expect(await reader.get(id, { maxAge: 0, wait: 100 })).toMatchObject({
       flags: { tier: "free" },
@@ -91,14 +94,14 @@ describe("a read with maxAge and wait", () => {
     });
   });
 
-  it("without wait answers at once, and the refresh comes by itself", async () => {
-    const id = await changedByHand();
+  it("answers at once without wait and refreshes in the background", async () => {
+    const id = await changedInAdmin();
     expect(await reader.get(id, { maxAge: 0 })).toMatchObject({ flags: { tier: "free" } });
     await until(async () => expect(await stack.record(id)).toMatchObject({ flags: { tier: "pro" } }));
   });
 
-  it("of many readers costs one fetch", async () => {
-    const id = await changedByHand();
+  it("costs one fetch for many concurrent readers", async () => {
+    const id = await changedInAdmin();
     const before = fetches();
     stack.emulator.faults.set({ kind: "latency", ms: 200, path: "/api/v1/user" });
     await until(async () => expect(Date.now() - Number((await stack.record(id))?.fetchedAt)).toBeGreaterThan(300));
@@ -108,9 +111,9 @@ describe("a read with maxAge and wait", () => {
   });
 });
 
-describe("a record beyond the soft age", () => {
-  it("is answered at once, and refreshed in the background", async () => {
-    const id = await changedByHand();
+describe("a record older than the soft age", () => {
+  it("is returned at once and refreshed in the background", async () => {
+    const id = await changedInAdmin();
     expect(await reader.get(id)).toMatchObject({ flags: { tier: "free" } });
     expect(await redis.exists(stack.store.keys.refreshRequests.later)).toBe(0);
     later = 5 * 60_000 + 1_000;
@@ -118,15 +121,15 @@ describe("a record beyond the soft age", () => {
     await until(async () => expect(await stack.record(id)).toMatchObject({ flags: { tier: "pro" } }));
   });
 
-  it("is refreshed when read among many, too", async () => {
-    const id = await changedByHand();
+  it("is also refreshed by getMany", async () => {
+    const id = await changedInAdmin();
     later = 5 * 60_000 + 1_000;
     await reader.getMany([id]);
     await until(async () => expect(await stack.record(id)).toMatchObject({ flags: { tier: "pro" } }));
   });
 
-  it("is not asked for again and again where the app may not ask", async () => {
-    const id = await changedByHand();
+  it("is requested only once if the app has no permission to write refresh requests", async () => {
+    const id = await changedInAdmin();
     const refused = { count: 0 };
     const readOnly = createReader({
       redis: {
@@ -137,7 +140,7 @@ describe("a record beyond the soft age", () => {
           return Promise.reject(new Error("NOPERM"));
         },
       },
-      definitions: flags,
+      definitions,
       prefix: stack.config.prefix,
       now: () => Date.now() + 600_000,
     });
@@ -148,11 +151,11 @@ describe("a record beyond the soft age", () => {
   });
 });
 
-describe("the first call, before the webhook", () => {
+describe("the first read of a user, before the webhook", () => {
   const claims = (sub: string, iat: number) => ({ sub, iat, user_properties: { plan_tier: { v: "pro" } } });
   const seconds = () => Math.floor(Date.now() / 1000);
 
-  it("is answered from the caller's claims, marked as such", async () => {
+  it("is answered from the caller's claims, with that source", async () => {
     expect(await reader.get("kp_new", { claims: claims("kp_new", seconds()) })).toMatchObject({
       flags: { tier: "pro", onboarded: false },
       status: "missing",
@@ -160,14 +163,14 @@ describe("the first call, before the webhook", () => {
     });
   });
 
-  it("is not answered from the claims of somebody else", async () => {
+  it("is not answered from another user's claims", async () => {
     expect(await reader.get("kp_new", { claims: claims("kp_other", seconds()) })).toMatchObject({
       flags: { tier: "free" },
       source: "defaults",
     });
   });
 
-  it("of a deleted user is answered with defaults, whatever the token says", async () => {
+  it("answers with defaults for a deleted user, whatever the claims", async () => {
     const { id } = stack.emulator.kinde.createUser();
     stack.emulator.kinde.deleteUser(id);
     await stack.store.queues.enqueueReprocess([id]);
@@ -179,20 +182,20 @@ describe("the first call, before the webhook", () => {
     });
   });
 
-  it("with claims that are newer than the record and disagree has the user refreshed", async () => {
-    const id = await changedByHand();
+  it("refreshes the user if claims newer than the record disagree with it", async () => {
+    const id = await changedInAdmin();
     expect(await reader.get(id, { claims: claims(id, seconds() + 60) })).toMatchObject({ flags: { tier: "free" } });
     await until(async () => expect(await stack.record(id)).toMatchObject({ flags: { tier: "pro" } }));
   });
 
-  it("with claims that are older than the record has nothing refreshed", async () => {
-    const id = await changedByHand();
+  it("does not refresh the user if the claims are older than the record", async () => {
+    const id = await changedInAdmin();
     expect(await reader.get(id, { claims: claims(id, seconds() - 60) })).toMatchObject({ flags: { tier: "free" } });
     expect(await redis.exists(stack.store.keys.refreshRequests.now, stack.store.keys.refreshRequests.later)).toBe(0);
   });
 });
 
-describe("a flag with a maxAge of its own", () => {
+describe("a flag with its own maxAge", () => {
   const strict = defineFlags({
     tier: property.oneOf("plan_tier", ["free", "pro"], { default: "free" }),
     served: fresh(property.string("plan_tier", { default: null }), { maxAge: 1_000, whenOlder: "serve" }),
@@ -203,16 +206,16 @@ describe("a flag with a maxAge of its own", () => {
   });
   const options = () => ({ redis, prefix: stack.config.prefix, timeoutMs: 5_000 });
 
-  it("`serve` answers at once and refreshes in the background", async () => {
-    const id = await changedByHand();
+  it("answers at once and refreshes in the background with `serve`", async () => {
+    const id = await changedInAdmin();
     const now = () => Date.now() + 2_000;
     const serving = createReader({ ...options(), definitions: strict, now });
     expect(await serving.get(id)).toMatchObject({ flags: { tier: "free" } });
     await until(async () => expect(await stack.record(id)).toMatchObject({ flags: { tier: "pro" } }));
   });
 
-  it("`refresh` waits for the refresh", async () => {
-    const id = await changedByHand();
+  it("waits for the refresh with `refresh`", async () => {
+    const id = await changedInAdmin();
     const tier = property.oneOf("plan_tier", ["free", "pro"], { default: "free" });
     const waiting = createReader({
       ...options(),
@@ -224,8 +227,8 @@ describe("a flag with a maxAge of its own", () => {
     waiting.close();
   });
 
-  it("`deny` fails closed when no refresh comes in time, and for a user without a record", async () => {
-    const id = await changedByHand();
+  it("fails closed with `deny` if no refresh finishes in time or there is no record", async () => {
+    const id = await changedInAdmin();
     stack.emulator.faults.set({ kind: "hang" });
     const now = () => Date.now() + 61_000;
     const denying = createReader({ ...options(), definitions: denied, now, wait: 50 });
@@ -236,8 +239,8 @@ describe("a flag with a maxAge of its own", () => {
     denying.close();
   });
 
-  it("`deny` lets a young record pass", async () => {
-    const id = await changedByHand();
+  it("serves a recent record with `deny`", async () => {
+    const id = await changedInAdmin();
     const denying = createReader({ ...options(), definitions: denied });
     expect(await denying.get(id)).toMatchObject({ flags: { suspended: false }, denied: [] });
   });

@@ -10,12 +10,12 @@ let stack: Stack;
 afterEach(() => stack.close());
 
 async function start(options: StackOptions = {}) {
-  // An index that is always up to date, unless a test says otherwise.
+  // By default the search index is always up to date.
   stack = await startStack({ ...options, env: { KINDLING_INDEX_LAG: "0s", ...options.env } });
   return stack;
 }
 
-/** Sweeps once, and waits until all it asked for is done. */
+/** Runs a sweep and waits for the refreshes it requested. */
 async function sweep() {
   const { sweeps, queues } = stack.store;
   const before = (await sweeps.last())?.mark.number ?? 0;
@@ -28,14 +28,14 @@ async function sweep() {
   }, 30_000);
 }
 
-/** Kinde, with so many users in each page of the search whose entry is not as described. */
-function withOddEntries(count: number): typeof fetch {
+/** Fetches from Kinde with this many invalid users in each search page. */
+function withInvalidEntries(count: number): typeof fetch {
   return async (input, init) => {
     const answer = await fetch(input, init);
     if (!String(input).includes("/search/users")) return answer;
     const { results, ...rest } = (await answer.json()) as { results: object[] };
-    const odd = results.map((user, index) => (index < count ? { ...user, total_sign_ins: "many" } : user));
-    return Response.json({ ...rest, results: odd });
+    const invalid = results.map((user, index) => (index < count ? { ...user, total_sign_ins: "many" } : user));
+    return Response.json({ ...rest, results: invalid });
   };
 }
 
@@ -43,8 +43,8 @@ const searches = () => stack.emulator.stats.calls["GET /api/v1/search/users"] ??
 const fetches = () => stack.emulator.stats.calls["GET /api/v1/user"] ?? 0;
 const flagsOf = async (id: string) => (await stack.record(id))?.flags;
 
-describe("a sweep, with no webhook at all", () => {
-  it("finds users that were imported", async () => {
+describe("a sweep without webhooks", () => {
+  it("finds imported users", async () => {
     const { emulator, store } = await start();
     const users = emulator.kinde.importUsers(
       Array.from({ length: 1_001 }, () => ({ properties: { plan_tier: "pro" } })),
@@ -55,7 +55,7 @@ describe("a sweep, with no webhook at all", () => {
     expect(tickets.every((ticket) => ticket > 0)).toBe(true);
   }, 60_000);
 
-  it("finds a changed property, and fetches nobody else", async () => {
+  it("finds a changed property and fetches only that user", async () => {
     const { emulator } = await start({ emulator: { users: 60 } });
     await sweep();
     const [id = ""] = emulator.kinde.userIds();
@@ -73,7 +73,7 @@ describe("a sweep, with no webhook at all", () => {
     ["1h", { doubted: 1, different: 0 }, 0],
     ["0s", { doubted: 0, different: 1 }, 1],
   ])(
-    "takes a difference for the index' lag only while the record is younger than that (%s)",
+    "attributes a difference to index lag only if the record is younger than the lag (%s)",
     async (lag, found, asked) => {
       const { emulator, store } = await start({ env: { KINDLING_INDEX_LAG: lag }, emulator: { users: 1 } });
       const [id = ""] = emulator.kinde.userIds();
@@ -89,7 +89,7 @@ describe("a sweep, with no webhook at all", () => {
     },
   );
 
-  it("makes tombstones of users that two sweeps in a row did not list, not of those that one did not", async () => {
+  it("buries users that two consecutive sweeps did not list, not after a single sweep", async () => {
     const { emulator } = await start({ emulator: { users: 20 } });
     await sweep();
     const [gone = "", ...rest] = emulator.kinde.userIds();
@@ -102,7 +102,7 @@ describe("a sweep, with no webhook at all", () => {
     for (const id of rest) expect((await stack.record(id))?.status).toBe("present");
   });
 
-  it("never takes for gone whom the search merely leaves out", async () => {
+  it("keeps users that the search omits but Kinde still has", async () => {
     const { emulator, store } = await start();
     const { id } = emulator.kinde.createUser();
     await store.queues.enqueueRefreshes([{ userId: id, delayMs: 0 }]);
@@ -113,54 +113,61 @@ describe("a sweep, with no webhook at all", () => {
     expect((await stack.record(id))?.status).toBe("present");
   });
 
-  it("repeats a page that fails, and no other", async () => {
+  it("retries only the page that failed", async () => {
     const env = { KINDLING_SWEEP_PAGE_SIZE: "10", KINDLING_RETRY_BASE: "10ms", KINDLING_REFRESH_ATTEMPTS: "4" };
     const { emulator } = await start({ env, emulator: { users: 295 } });
     emulator.faults.set({ kind: "error", status: 503, path: "/api/v1/search/users", probability: 0.3, seed: 7 });
     expect(await sweep()).toMatchObject({ users: 295 });
     const struck = emulator.faults.list()[0]?.struck ?? 0;
-    // More than one page may take: pages that got through count no more.
+    // More than the attempts of one page: failures before the last saved page do not count.
     expect(struck).toBeGreaterThan(4);
     expect(searches()).toBe(30 + struck);
   });
 
-  it("fetches users whose entry in the search makes no sense, and goes on", async () => {
+  it("fetches users with invalid search entries and continues", async () => {
     const { emulator } = await start({
       env: { KINDLING_SWEEP_PAGE_SIZE: "10" },
       emulator: { users: 25 },
-      world: { fetch: withOddEntries(1) },
+      world: { fetch: withInvalidEntries(1) },
     });
     expect(await sweep()).toMatchObject({ users: 25, missing: 25 });
     for (const id of emulator.kinde.userIds()) expect((await stack.record(id))?.status).toBe("present");
     expect(await sweep()).toMatchObject({ users: 25, missing: 0, different: 3, fields: { unreadable: 3 } });
   });
 
-  it("goes on with what an older version began, which counted no fields, and logs those of the rest", async () => {
-    const said: object[] = [];
-    const log = { ...createLog("silent"), info: (fields: object) => said.push(fields) } as Log;
+  it("resumes a sweep of an older release, which did not count fields", async () => {
+    const logged: object[] = [];
+    const log = { ...createLog("silent"), info: (fields: object) => logged.push(fields) } as Log;
     const { emulator, store } = await start({ emulator: { users: 3 }, log });
     await sweep();
     const [id = ""] = emulator.kinde.userIds();
     emulator.kinde.setProperties(id, { plan_tier: "enterprise" });
     const [number, previous] = await Promise.all([store.sweeps.nextNumber(), store.sweeps.last()]);
-    const { fields: _none, ...begun } = beginSweep({ number, previous, now: Date.now(), fill: false });
+    const { fields: _fields, ...begun } = beginSweep({ number, previous, now: Date.now(), fill: false });
     await store.queues.sweep.add("sweep", { state: { ...begun, different: 7 } });
     await until(async () => expect(await store.sweeps.last()).toMatchObject({ mark: { number } }));
     expect(await store.sweeps.last()).toMatchObject({ different: 8, fields: { properties: 1 } });
-    await until(() => expect(said).toContainEqual(expect.objectContaining({ fields: { properties: 1 } })));
+    await until(() => expect(logged).toContainEqual(expect.objectContaining({ fields: { properties: 1 } })));
   });
 
-  it("takes a page of such entries for a failure of Kinde's, and nobody is fetched", async () => {
-    const { store } = await start({ emulator: { users: 25 }, world: { fetch: withOddEntries(11) } });
+  it("starts again if a newer release wrote the progress", async () => {
+    const { store } = await start({ emulator: { users: 3 } });
+    const begun = beginSweep({ number: 900, previous: undefined, now: Date.now(), fill: false });
+    await store.queues.sweep.add("sweep", { state: { ...begun, v: 2, cursor: { page: 3 }, users: "many" } });
+    await until(async () => expect(await store.sweeps.last()).toMatchObject({ mark: { number: 1 }, users: 3 }));
+  });
+
+  it("treats a page of mostly invalid entries as a failure of Kinde and fetches nobody", async () => {
+    const { store } = await start({ emulator: { users: 25 }, world: { fetch: withInvalidEntries(11) } });
     await store.queues.enqueueSweep();
     await until(async () => {
       const [job] = await store.queues.sweep.getJobs(["delayed"]);
-      expect(job?.failedReason).toMatch(/^kinde_unavailable: .* makes no sense/);
+      expect(job?.failedReason).toMatch(/^kinde_unavailable: .* malformed/);
     });
     expect(fetches()).toBe(0);
   });
 
-  it("fetches roles again by their age, each user at another time, so that not all are due at once", async () => {
+  it("refreshes roles by age, spread over time by user", async () => {
     const { emulator, store } = await start({ env: { KINDLING_EXTRAS_MAX_AGE: "7d" } });
     const { code } = emulator.kinde.createOrganization();
     const users = emulator.kinde.importUsers(Array.from({ length: 60 }, () => ({ organizations: [code] })));
@@ -178,13 +185,13 @@ describe("a sweep, with no webhook at all", () => {
     const half = await fetchedAfter(1.9);
     expect(half).toBeGreaterThan(10);
     expect(half).toBeLessThan(50);
-    // The others at last; those fetched by now are not due again before 3.5 days.
+    // The rest. Users already fetched are not due again within 3.5 days.
     expect(await fetchedAfter(1.8)).toBe(60 - half);
   });
 
-  it("does not call a store filled that was wiped while it was being filled", async () => {
-    const said: object[] = [];
-    const log = { ...createLog("silent"), warn: (fields: object) => said.push(fields) } as Log;
+  it("does not mark a store complete that was wiped during the sweep", async () => {
+    const logged: object[] = [];
+    const log = { ...createLog("silent"), warn: (fields: object) => logged.push(fields) } as Log;
     const { emulator, store, config } = await start({
       env: { KINDLING_SWEEP_PAGE_SIZE: "10" },
       emulator: { users: 50 },
@@ -194,15 +201,15 @@ describe("a sweep, with no webhook at all", () => {
     await store.queues.enqueueSweep();
     await until(() => expect(searches()).toBe(3));
     await dropKeys(config);
-    // The worker finds its job gone after the page it is at.
-    await until(() => expect(said).toContainEqual(expect.objectContaining({ queue: "sweep", member: "sweep" })));
+    // The worker notices after the current page that its job is gone.
+    await until(() => expect(logged).toContainEqual(expect.objectContaining({ queue: "sweep", member: "sweep" })));
     expect(await store.completeness.since()).toBeUndefined();
     expect(await store.sweeps.last()).toBeUndefined();
   });
 
-  it("stands behind webhooks: a quarter of the call budget is theirs", async () => {
+  it("leaves a quarter of the call budget to webhooks", async () => {
     const { store } = await start({ env: { KINDLING_CALLS_AT_ONCE: "4" }, emulator: { users: 3 } });
-    // Three calls under way are all that a sweep may have of four.
+    // A sweep can use three of four concurrent calls.
     const release = new AbortController();
     const held = Array.from({ length: 3 }, () =>
       store.budget.run(
@@ -212,7 +219,7 @@ describe("a sweep, with no webhook at all", () => {
     );
     await until(async () => expect((await store.budget.state()).inUse).toBe(3));
     await store.queues.enqueueSweep();
-    // The second try: the first was turned away.
+    // The first attempt was rejected.
     await until(async () => {
       const [job] = await store.queues.sweep.getJobs(["active", "waiting", "delayed"]);
       expect(job?.attemptsStarted).toBeGreaterThan(1);
@@ -224,7 +231,7 @@ describe("a sweep, with no webhook at all", () => {
     await until(async () => expect(await store.sweeps.last()).toMatchObject({ users: 3 }));
   });
 
-  it("is one at a time in the fleet", async () => {
+  it("runs one at a time in the fleet", async () => {
     const { store, emulator } = await start({ emulator: { users: 30 } });
     await stack.startWorkers();
     emulator.faults.set({ kind: "latency", ms: 50 });
@@ -234,14 +241,14 @@ describe("a sweep, with no webhook at all", () => {
     expect((await store.sweeps.last())?.mark.number).toBe(1);
   });
 
-  it("goes back at once when its process shuts down, and another goes on where it was", async () => {
+  it("is handed back on shutdown and resumed by another process", async () => {
     stack = await startStack({ workers: false, env: { KINDLING_SWEEP_PAGE_SIZE: "1" }, emulator: { users: 100 } });
     const { store, emulator } = stack;
     const workers = await stack.startWorkers();
     emulator.faults.set({ kind: "latency", ms: 300, path: "/api/v1/search/users" });
     await store.queues.enqueueSweep();
     await until(() => expect(searches()).toBeGreaterThan(1));
-    // Of a grace of 16 s, and pages for twice as long.
+    // The grace period is 16 s, and the remaining pages take twice as long.
     const began = performance.now();
     await workers.close();
     expect(performance.now() - began).toBeLessThan(8_000);
@@ -255,7 +262,7 @@ describe("a sweep, with no webhook at all", () => {
     expect(await store.redis.pttl(String(mark))).toBeGreaterThan(0);
   }, 60_000);
 
-  it("refills a store that was wiped, unasked", async () => {
+  it("refills a wiped store automatically", async () => {
     const { emulator, store, config } = await start({ emulator: { users: 25 } });
     await sweep();
     await dropKeys(config);

@@ -14,7 +14,7 @@ afterEach(() => redis.quit());
 
 const application = { domain: "https://acme.kinde.com", clientId: "one", audience: "https://acme.kinde.com/api" };
 
-it("leaves no lock behind that Redis grants after the wait for it was given up", async () => {
+it("releases a lock that Redis grants after the caller timed out", async () => {
   const options = { ...application, keys: createKeys(uniquePrefix()), now: Date.now, lockMs: 60_000 };
   const late = Object.assign(Object.create(redis) as Redis, {
     async set(key: string, value: string) {
@@ -29,15 +29,15 @@ it("leaves no lock behind that Redis grants after the wait for it was given up",
 });
 
 it.each([
-  ["tenant", { domain: "https://other.kinde.com" }],
-  ["application", { clientId: "two" }],
+  ["domain", { domain: "https://other.kinde.com" }],
+  ["client id", { clientId: "two" }],
   ["audience", { audience: "https://other.kinde.com/api" }],
-])("gives no %s the token of another", async (_name, other) => {
+])("keeps a separate token for each %s", async (_name, difference) => {
   const options = { redis, keys: createKeys(uniquePrefix()), now: Date.now, lockMs: 60_000 };
   const token = { token: "of-acme", issuedAt: Date.now(), expiresAt: Date.now() + 5_000 };
   await createRedisTokenStore({ ...options, ...application }).write(token);
-  const others = createRedisTokenStore({ ...options, ...application, ...other });
-  expect(await others.read()).toBeUndefined();
-  await others.forget("of-acme");
+  const other = createRedisTokenStore({ ...options, ...application, ...difference });
+  expect(await other.read()).toBeUndefined();
+  await other.forget("of-acme");
   expect(await createRedisTokenStore({ ...options, ...application }).read()).toEqual(token);
 });

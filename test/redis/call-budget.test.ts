@@ -15,7 +15,7 @@ function budgets(perMinute: number, atOnce: number, processes = 2, leaseMs = 60_
   );
 }
 
-/** A call that ends when told to. */
+/** A call that runs until `end` is called. */
 function openCall() {
   let end = () => {};
   const ended = new Promise<void>((resolve) => {
@@ -35,8 +35,8 @@ function openCall() {
   };
 }
 
-describe("the call budget", () => {
-  it("lets no more than so many calls run at once, over all processes", async () => {
+describe("call budget", () => {
+  it("limits concurrent calls across processes", async () => {
     const processes = budgets(1_000_000, 3);
     let running = 0;
     let most = 0;
@@ -52,7 +52,7 @@ describe("the call budget", () => {
     expect((await processes[0]?.state())?.inUse).toBeLessThanOrEqual(1);
   });
 
-  it("refuses calls beyond so many a minute, and says when to ask again", async () => {
+  it("refuses calls beyond the limit per minute and says when to retry", async () => {
     const [budget] = budgets(6, 4, 1);
     const made: number[] = [];
     const results = await Promise.allSettled(
@@ -70,7 +70,7 @@ describe("the call budget", () => {
     }
   });
 
-  it("keeps a quarter of the calls at once from bulk work", async () => {
+  it("reserves a quarter of the concurrency for webhook work", async () => {
     const [budget] = budgets(1_000_000, 4, 1);
     const calls = Array.from({ length: 5 }, openCall);
     const bulk = calls.slice(0, 4).map(({ call }) => budget?.run("bulk", call).catch((error: unknown) => error));
@@ -82,7 +82,7 @@ describe("the call budget", () => {
     await Promise.all([...bulk, webhook]);
   });
 
-  it("keeps a quarter of the calls a minute from bulk work", async () => {
+  it("reserves a quarter of the rate for webhook work", async () => {
     const [budget] = budgets(6, 8, 1);
     const outcomes = async (priority: "webhook" | "bulk", n: number) =>
       (
@@ -94,19 +94,19 @@ describe("the call budget", () => {
     expect(await outcomes("webhook", 8)).toBe(1);
   });
 
-  it("pauses all processes, and of two pauses the later end counts", async () => {
-    const [one, other] = budgets(1_000_000, 10);
-    await one?.pause(60_000);
-    await other?.pause(1_000);
-    for (const budget of [one, other]) {
+  it("pauses all processes, until the later end of two pauses", async () => {
+    const [first, second] = budgets(1_000_000, 10);
+    await first?.pause(60_000);
+    await second?.pause(1_000);
+    for (const budget of [first, second]) {
       const error: unknown = await budget?.run("webhook", async () => 1).catch((reason: unknown) => reason);
       expect(error).toBeInstanceOf(ThrottledError);
       expect((error as ThrottledError).retryAfterMs).toBeGreaterThan(55_000);
     }
-    expect((await one?.state())?.pausedMs).toBeGreaterThan(55_000);
+    expect((await first?.state())?.pausedMs).toBeGreaterThan(55_000);
   });
 
-  it("gets back the places of a process that died", async () => {
+  it("recovers the leases of a crashed process", async () => {
     const [budget] = budgets(1_000_000, 1, 1, 200);
     const never = openCall();
     void budget?.run("webhook", never.call);
@@ -114,7 +114,7 @@ describe("the call budget", () => {
     expect(await budget?.run("webhook", async () => "in")).toBe("in");
   });
 
-  it("gives up waiting at shutdown", async () => {
+  it("stops waiting when the signal aborts", async () => {
     const [budget] = budgets(1_000_000, 1, 1);
     const first = openCall();
     const running = budget?.run("webhook", first.call);
@@ -127,7 +127,7 @@ describe("the call budget", () => {
     await running;
   });
 
-  it("keeps nobody longer than their patience, however patient those in front are", async () => {
+  it("bounds each caller's wait by its own patience, not that of callers ahead", async () => {
     const [budget] = budgets(1_000_000, 10, 1);
     await budget?.pause(60_000);
     const stopping = new AbortController();
@@ -138,7 +138,7 @@ describe("the call budget", () => {
       ?.run("webhook", async () => 1, { patienceMs: 50 })
       .catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(ThrottledError);
-    // What Redis says, not a guess from the queue in front.
+    // The answer comes from Redis, not from an estimate of the queue ahead.
     expect((error as ThrottledError).retryAfterMs).toBeGreaterThan(50_000);
     expect((error as ThrottledError).retryAfterMs).toBeLessThanOrEqual(60_000);
     stopping.abort(new Error("shutting down"));
@@ -146,7 +146,7 @@ describe("the call budget", () => {
     expect(ends.map(({ status }) => status)).toEqual(Array(5).fill("rejected"));
   }, 10_000);
 
-  it("lets those who leave the queue go at once, and keeps the others in their order", async () => {
+  it("rejects callers that abort or time out at once and keeps the others in order", async () => {
     const [budget] = budgets(1_000_000, 1, 1);
     const first = openCall();
     const running = budget?.run("webhook", first.call);
@@ -170,7 +170,7 @@ describe("the call budget", () => {
     expect(made).toEqual(["front", "second", "third"]);
   }, 10_000);
 
-  it("leaves nothing of a wait behind: no listener, no timer", async () => {
+  it("removes all listeners and timers after a wait", async () => {
     const [budget] = budgets(1_000_000, 1, 1);
     const { signal } = new AbortController();
     setMaxListeners(0, signal);

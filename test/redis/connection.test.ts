@@ -25,37 +25,37 @@ afterEach(async () => {
   await new Promise((resolve) => server.close(resolve));
 });
 
-/** What is between forgets the connections there are, and tells neither end. */
-function forgetConnections() {
+/** Makes the proxy stop forwarding without closing the connections, like a firewall that drops them. */
+function silenceConnections() {
   for (const socket of sockets) socket.unpipe();
 }
 
-it("leaves a connection that gives no answer for another", async () => {
+it("reconnects when a connection goes silent", async () => {
   const errors: Error[] = [];
   const onError = (error: Error) => errors.push(error);
   const redis = connectRedis({ url: `redis://127.0.0.1:${port}`, timeoutMs: 200, onError });
   await until(async () => expect(await redis.ping()).toBe("PONG"));
-  forgetConnections();
+  silenceConnections();
   await expect(redis.ping()).rejects.toThrow("Command timed out");
   await until(async () => expect(await redis.ping()).toBe("PONG"));
   redis.disconnect();
 });
 
-it("stays with a connection that is idle, and with the next once one was lost", async () => {
+it("keeps idle connections open, including one that replaced a lost connection", async () => {
   let closes = 0;
   const redis = connectRedis({ url: `redis://127.0.0.1:${port}`, timeoutMs: 300, onError: () => undefined });
   redis.on("close", () => {
     closes += 1;
   });
   await until(async () => expect(await redis.ping()).toBe("PONG"));
-  const asked = redis.blpop("nothing", 1);
+  const blocked = redis.blpop("nothing", 1);
   for (const socket of sockets.splice(0)) socket.destroy();
-  await expect(asked).rejects.toThrow();
-  const lost = performance.now();
-  // For longer than silence is borne.
+  await expect(blocked).rejects.toThrow();
+  const lostAt = performance.now();
+  // Longer than a silent connection is kept.
   await until(async () => {
     expect(await redis.ping()).toBe("PONG");
-    expect(performance.now() - lost).toBeGreaterThan(1_000);
+    expect(performance.now() - lostAt).toBeGreaterThan(1_000);
   });
   expect(closes).toBe(1);
   redis.disconnect();

@@ -15,8 +15,8 @@ let failing: Error | undefined;
 let serial = 0;
 
 beforeEach(async () => {
-  const left = await context.redis.keys(`*${context.keys.prefix}*`);
-  if (left.length > 0) await context.redis.del(left);
+  const leftovers = await context.redis.keys(`*${context.keys.prefix}*`);
+  if (leftovers.length > 0) await context.redis.del(leftovers);
   ledger = createLedger(context.redis, context.keys, "users", Date.now);
   fanouts = createLedger(context.redis, context.keys, "fanouts", Date.now);
   enqueued = [];
@@ -51,28 +51,28 @@ function routed(userId: string, rest: Partial<RoutedEvent> & { deleted?: boolean
   return { id: `event_${serial}`, type: "user.updated", route: { to: "user", userId, deleted }, ...fields };
 }
 
-describe("a ticket", () => {
-  it("grows with every taking, whoever takes it", async () => {
+describe("tickets", () => {
+  it("increase with every draw, whoever draws", async () => {
     const tickets: number[] = [];
     for (let n = 0; n < 50; n += 1) tickets.push((await ledger.begin(testUser(n))).ticket);
     expect(tickets).toEqual([...new Set(tickets)].sort((a, b) => a - b));
   });
 
-  it("is microseconds since the epoch, so that it survives a counter that was lost", async () => {
+  it("are microseconds since the epoch, so they increase even if the counter is lost", async () => {
     const before = (await ledger.begin("x")).ticket;
     expect(Math.abs(before / 1000 - Date.now())).toBeLessThan(5_000);
     await context.redis.del(context.keys.ledgerPart("ticket"));
     expect((await ledger.begin("x")).ticket).toBeGreaterThan(before);
   });
 
-  it("goes on past a counter that is ahead of the clock", async () => {
+  it("continue from a counter that is ahead of the clock", async () => {
     const ahead = 9_000_000_000_000_000;
     await context.redis.set(context.keys.ledgerPart("ticket"), String(ahead));
     expect((await ledger.begin("x")).ticket).toBe(ahead + 1);
   });
 });
 
-describe("the ledger", () => {
+describe("ledger", () => {
   it("holds a user from the acknowledgement to the commit", async () => {
     const id = testUser(1);
     expect(await admissions().admit(routed(id))).toBe("accepted");
@@ -84,7 +84,7 @@ describe("the ledger", () => {
     expect(await ledger.entry(id)).toBeUndefined();
   });
 
-  it("goes on holding a user whose event was acknowledged after the ticket was taken", async () => {
+  it("keeps a user whose event was acknowledged after the ticket was drawn", async () => {
     const id = testUser(2);
     await admissions().admit(routed(id));
     const { ticket } = await ledger.begin(id);
@@ -96,14 +96,14 @@ describe("the ledger", () => {
     expect((await ledger.size()).size).toBe(0);
   });
 
-  it("remembers a deletion past a later event, and for a while after it is settled", async () => {
+  it("remembers a deletion through later events and for a while after it is settled", async () => {
     const id = testUser(3);
     await admissions().admit(routed(id, { deleted: true }));
     await admissions().admit(routed(id));
     const { ticket, deleted } = await ledger.begin(id);
     expect(deleted).toBe(true);
     await ledger.settle(id, ticket);
-    // A fan-out that meets the user now must not ask a copy of Kinde's that lags.
+    // A fan-out must not ask a lagging replica of Kinde's about the user now.
     expect((await ledger.begin(id)).deleted).toBe(true);
     expect((await ledger.begin("another")).deleted).toBe(false);
   });
@@ -120,7 +120,17 @@ describe("the ledger", () => {
     expect(await ledger.size()).toMatchObject({ size: 0, failed: 0 });
   });
 
-  it("pages through its members from the oldest", async () => {
+  it("reads failures of earlier releases and keeps unreadable ones visible", async () => {
+    const failure = { code: "kinde_forbidden", message: "no", failedAt: 1, attempts: 3, final: true };
+    const key = context.keys.ledgerPart("failures");
+    await context.redis.hset(key, "old", JSON.stringify(failure), "broken", "{");
+    expect(await ledger.failures()).toEqual([
+      { member: "old", failure },
+      { member: "broken", failure: expect.objectContaining({ code: "unexpected", final: false }) },
+    ]);
+  });
+
+  it("pages through its members, oldest first", async () => {
     const ids = Array.from({ length: 5 }, (_, n) => testUser(20 + n));
     for (const id of ids) await admissions().admit(routed(id));
     const page = await ledger.page({ olderThanMs: -1000, limit: 3 });
@@ -131,7 +141,7 @@ describe("the ledger", () => {
     expect((await ledger.page({ olderThanMs: 60_000, limit: 3 })).entries).toEqual([]);
   });
 
-  it("pages through users who stand at one position, as those of a fan-out do", async () => {
+  it("pages through users that share a position, as in a fan-out", async () => {
     const ids = Array.from({ length: 8 }, (_, n) => testUser(30 + n));
     const acknowledge = createAcknowledgeUsers({ ...context, queues: { enqueueBulk: async () => undefined } });
     await admissions().admit(routed(testUser(29)));
@@ -149,56 +159,56 @@ describe("the ledger", () => {
 });
 
 describe("admission", () => {
-  it("takes an event once, in one batch or in two", async () => {
+  it("accepts an event once, whether its duplicate is in the same batch or a later one", async () => {
     const event = routed(testUser(1));
-    const way = admissions();
+    const entry = admissions();
     const other = routed(testUser(9));
-    // The first goes at once; the others make up the next batch together.
-    const admissionsOf = await Promise.all([other, event, event].map((each) => way.admit(each)));
-    expect(admissionsOf).toEqual(["accepted", "accepted", "duplicate"]);
-    expect(await way.admit(event)).toBe("duplicate");
+    // The first event is sent at once. The other two share the next batch.
+    const outcomes = await Promise.all([other, event, event].map((each) => entry.admit(each)));
+    expect(outcomes).toEqual(["accepted", "accepted", "duplicate"]);
+    expect(await entry.admit(event)).toBe("duplicate");
     expect(enqueued.map(({ userId }) => userId)).toEqual([testUser(9), testUser(1)]);
   });
 
-  it("does not remember an event whose work could not be held", async () => {
+  it("does not remember an event whose work could not be queued", async () => {
     const event = routed(testUser(2));
-    const way = admissions();
+    const entry = admissions();
     failing = new Error("OOM");
-    await expect(way.admit(event)).rejects.toThrow("OOM");
+    await expect(entry.admit(event)).rejects.toThrow("OOM");
     failing = undefined;
-    expect(await way.admit(event)).toBe("accepted");
+    expect(await entry.admit(event)).toBe("accepted");
     expect(enqueued).toHaveLength(1);
   });
 
-  it("remembers ids as long as events may be old, and then forgets them", async () => {
+  it("remembers event ids for the maximum age of an event, then forgets them", async () => {
     let clock = 1_800_000_000_000;
-    const way = admissions(() => clock);
+    const entry = admissions(() => clock);
     const event = routed(testUser(3));
-    await way.admit(event);
+    await entry.admit(event);
     clock += 48 * hour;
-    expect(await way.admit(event)).toBe("duplicate");
+    expect(await entry.admit(event)).toBe("duplicate");
     const seen = await context.redis.keys(`*${context.keys.prefix}*seen*`);
     expect(seen).toHaveLength(1);
     expect(await context.redis.pttl(seen[0] ?? "")).toBeLessThanOrEqual(96 * hour);
     clock += 48 * hour;
-    expect(await way.admit(event)).toBe("accepted");
+    expect(await entry.admit(event)).toBe("accepted");
   });
 
-  it("lets the first event through at once and has the rest of a burst wait, within bounds", async () => {
-    const way = admissions();
+  it("refreshes the first event of a burst at once and delays the rest, within bounds", async () => {
+    const entry = admissions();
     const id = testUser(4);
-    await way.admit(routed(id));
-    await way.admit(routed(id));
+    await entry.admit(routed(id));
+    await entry.admit(routed(id));
     expect(enqueued.map(({ delayMs }) => delayMs)).toEqual([0, 250]);
-    // Outstanding for two seconds already: no further waiting.
+    // Outstanding for two seconds already, so no further delay.
     const since = (await ledger.begin(id)).ticket - 2_000_000;
     await context.redis.zadd(context.keys.ledger, since, id);
-    await way.admit(routed(id));
-    await way.admit(routed(id, { deleted: true }));
+    await entry.admit(routed(id));
+    await entry.admit(routed(id, { deleted: true }));
     expect(enqueued.slice(2).map(({ delayMs }) => delayMs)).toEqual([0, 0]);
   });
 
-  it("sends what concerns many to a fan-out, which has a ledger of its own", async () => {
+  it("routes events that concern many users to a fan-out with its own ledger", async () => {
     const event = routed("", { type: "role.updated", route: { to: "fanout", subject: "role:1" } });
     expect(await admissions().admit(event)).toBe("accepted");
     expect(fannedOut).toEqual(["role:1"]);
@@ -206,7 +216,7 @@ describe("admission", () => {
     expect((await ledger.size()).size).toBe(0);
   });
 
-  it("counts what needs no work, and makes none", async () => {
+  it("counts events that cause no work", async () => {
     const event = routed("", { type: "customer.plan_changed", route: { to: "none", reason: "unroutable" } });
     expect(await admissions().admit(event)).toBe("unroutable");
     expect(await context.redis.hgetall(context.keys.ledgerPart("counts"))).toEqual({
@@ -215,9 +225,9 @@ describe("admission", () => {
     expect(enqueued).toEqual([]);
   });
 
-  it("takes two round trips for a batch, however large", async () => {
-    const way = admissions();
-    await Promise.all(Array.from({ length: 500 }, (_, n) => way.admit(routed(testUser(100 + n)))));
+  it("admits more events than fit in one batch", async () => {
+    const entry = admissions();
+    await Promise.all(Array.from({ length: 500 }, (_, n) => entry.admit(routed(testUser(100 + n)))));
     expect(enqueued).toHaveLength(500);
     expect((await ledger.size()).size).toBe(500);
   });

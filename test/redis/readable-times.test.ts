@@ -12,8 +12,8 @@ let ledger: Ledger;
 let serial = 0;
 
 beforeEach(async () => {
-  const left = await context.redis.keys(`*${context.keys.prefix}*`);
-  if (left.length > 0) await context.redis.del(left);
+  const leftovers = await context.redis.keys(`*${context.keys.prefix}*`);
+  if (leftovers.length > 0) await context.redis.del(leftovers);
   ledger = createLedger(context.redis, context.keys, "users", Date.now);
 });
 
@@ -44,15 +44,15 @@ async function admit(count = 1) {
   }
 }
 
-/** As if the oldest outstanding event had come so long ago. */
+/** Makes the oldest outstanding event older. */
 async function age(ms: number) {
   await context.redis.zincrby(context.keys.ledger, -ms * 1000, id);
 }
 
 const settle = ({ ticket, events }: { ticket: number; events: number }) => ledger.settle(id, ticket, events);
 
-describe("the time to being readable", () => {
-  it("counts every event of a burst, with the time of the oldest", async () => {
+describe("readable times", () => {
+  it("count every event of a burst with the age of the oldest", async () => {
     await admit(3);
     await age(7_000);
     expect(await settle(await ledger.begin(id))).toBe("settled");
@@ -63,7 +63,7 @@ describe("the time to being readable", () => {
     expect(lastDay).toEqual(ever);
   });
 
-  it("is one time after the other, whatever is in which bucket", async () => {
+  it("fill one bucket per event", async () => {
     for (const seconds of [0, 3, 40, 100_000]) {
       await admit();
       await age(seconds * 1000);
@@ -76,7 +76,7 @@ describe("the time to being readable", () => {
     expect(ever.within.at(-1)).toBe(3);
   });
 
-  it("leaves out what came during the fetch until that is reflected too", async () => {
+  it("leave out events that arrive during the fetch until a refresh reflects them", async () => {
     await admit(2);
     const first = await ledger.begin(id);
     await admit(3);
@@ -86,7 +86,7 @@ describe("the time to being readable", () => {
     expect(await counted()).toBe(5);
   });
 
-  it("counts none twice and none too soon where refreshes overlap", async () => {
+  it("count each event once, and not too early, if refreshes overlap", async () => {
     await admit();
     const first = await ledger.begin(id);
     await admit();
@@ -99,13 +99,13 @@ describe("the time to being readable", () => {
     expect(await counted()).toBe(2);
     await settle(await ledger.begin(id));
     expect(await counted()).toBe(4);
-    // One that began before the user was struck out has nothing to say about events since.
+    // A refresh that began before the user was settled says nothing about later events.
     await admit();
     await settle(first);
     expect(await counted()).toBe(4);
   });
 
-  it("counts each once where one refresh after the other is overtaken by another event", async () => {
+  it("count each event once if new events overtake several refreshes", async () => {
     await admit();
     const first = await ledger.begin(id);
     await admit();
@@ -119,7 +119,7 @@ describe("the time to being readable", () => {
     expect(await counted()).toBe(3);
   });
 
-  it("waits for whoever knows how many are reflected", async () => {
+  it("wait for a refresh that knows how many events it reflects", async () => {
     await admit();
     await age(60_000);
     const { ticket } = await ledger.begin(id);
@@ -131,7 +131,7 @@ describe("the time to being readable", () => {
     expect([ever.events, shareWithin(ever, 30_000)]).toEqual([2, 0]);
   });
 
-  it("of a fan-out's users runs from the event, not from when they were found", async () => {
+  it("of a fan-out's users start at the event, not when the users were found", async () => {
     const acknowledge = createAcknowledgeUsers({ ...context, queues });
     await acknowledge([id], (await ledger.begin("x")).ticket - 20_000_000);
     await acknowledge([id]);
@@ -140,7 +140,7 @@ describe("the time to being readable", () => {
     expect([ever.events, shareWithin(ever, 10_000), shareWithin(ever, 60_000)]).toEqual([2, 0, 1]);
   });
 
-  it("is not that of events which nobody will read", async () => {
+  it("exclude discarded events, fan-outs and refreshes without an event", async () => {
     await admit(2);
     await ledger.discard(id);
     const fanouts = createLedger(context.redis, context.keys, "fanouts", Date.now);
@@ -151,7 +151,7 @@ describe("the time to being readable", () => {
     expect(shareWithin((await times()).ever, readableBoundsMs[0])).toBeNull();
   });
 
-  it("leaves the last day after a day, and never the total", async () => {
+  it("drop out of the last day after a day, never out of the total", async () => {
     await admit();
     await settle(await ledger.begin(id));
     expect(await times(Date.now() + 23 * 3_600_000)).toMatchObject({ lastDay: { events: 1 } });

@@ -13,11 +13,11 @@ const record = (ticket: number, flags: Record<string, unknown> = { ticket }): Fl
   ticket,
   schema: "abc",
 });
-// As large as real ones, which are microseconds since the epoch.
+// As large as real tickets, which are microseconds since the epoch.
 const first = 1_795_000_000_000_001;
 
-describe("a record", () => {
-  it("stands in the two keys of the contract, in one cluster slot", async () => {
+describe("records", () => {
+  it("are stored in the two public keys, in one cluster slot", async () => {
     const id = testUser(1);
     await records().commit(record(first), { ...blankProfile(id), email: "ada@example.com" });
     const { redis, keys } = context;
@@ -29,7 +29,7 @@ describe("a record", () => {
     });
   });
 
-  it("is never overwritten by an older ticket, and is by a later one", async () => {
+  it("are overwritten by a later ticket, never by an older one", async () => {
     const profile = blankProfile(testUser(2));
     expect(await records().commit(record(first + 1), profile)).toBe("committed");
     expect(await records().commit(record(first), profile)).toBe("superseded");
@@ -38,13 +38,13 @@ describe("a record", () => {
     expect((await records().read(profile.id)).flags?.ticket).toBe(first + 2);
   });
 
-  it("may be committed again by the same refresh, whose answer was lost", async () => {
+  it("can be committed again by the same refresh after its answer was lost", async () => {
     const profile = blankProfile(testUser(3));
     await records().commit(record(first), profile);
     expect(await records().commit(record(first), profile)).toBe("committed");
   });
 
-  it("is not revived after deletion by a refresh that began earlier", async () => {
+  it("are not revived after deletion by a refresh that began earlier", async () => {
     const profile = blankProfile(testUser(4));
     await records().commit(record(first), profile);
     expect(await records().bury(profile.id, { ...record(first + 2), status: "deleted" })).toBe("committed");
@@ -55,7 +55,7 @@ describe("a record", () => {
     expect(await context.redis.pttl(context.keys.flags(profile.id))).toBeGreaterThan(0);
   });
 
-  it("comes back for good when the user does", async () => {
+  it("become permanent again when a deleted user returns", async () => {
     const profile = blankProfile(testUser(5));
     await records().bury(profile.id, { ...record(first), status: "deleted" });
     await records().commit(record(first + 1), profile);
@@ -63,7 +63,7 @@ describe("a record", () => {
   });
 
   it.each(["", "{", "[]", "null", '{"ticket":"x"}', "\u0000"])(
-    "that reads %j is repaired by any refresh",
+    "are repaired by any refresh if they contain %j",
     async (junk) => {
       const profile = blankProfile(testUser(6));
       await context.redis.set(context.keys.flags(profile.id), junk);
@@ -74,16 +74,16 @@ describe("a record", () => {
     },
   );
 
-  it("survives a restart that makes Redis forget its scripts", async () => {
+  it("can be committed after Redis forgot its scripts", async () => {
     await context.redis.script("FLUSH");
     expect(await records().commit(record(first), blankProfile(testUser(7)))).toBe("committed");
   });
 });
 
-describe("records of many who have none", () => {
-  it("are written in one go, only where nothing stands, even after Redis forgot its scripts", async () => {
+describe("commitMissing", () => {
+  it("writes only missing records, even after Redis forgot its scripts", async () => {
     const [held, buried, ...fresh] = [20, 21, 22, 23].map((number) => blankProfile(testUser(number)));
-    if (held === undefined || buried === undefined) throw new Error("Two are there.");
+    if (held === undefined || buried === undefined) throw new Error("Expected two profiles.");
     await records().commit(record(first), held);
     await records().bury(buried.id, { ...record(first), status: "deleted" });
     await context.redis.script("FLUSH");
@@ -100,8 +100,8 @@ describe("records of many who have none", () => {
   });
 });
 
-describe("a walk over all profiles", () => {
-  it("finds each", async () => {
+describe("scan", () => {
+  it("finds every profile", async () => {
     const ids = Array.from({ length: 300 }, (_, n) => testUser(1000 + n));
     for (const id of ids) await records().commit(record(first), blankProfile(id));
     const found = new Set<string>();

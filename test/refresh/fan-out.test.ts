@@ -13,7 +13,7 @@ const call = { priority: "webhook", signal: new AbortController().signal } as co
 let stack: Stack;
 
 beforeEach(async ({ task }) => {
-  stack = await startStack({ workers: task.name !== "goes on where it was interrupted" });
+  stack = await startStack({ workers: task.name !== "continues where it was interrupted" });
 });
 
 afterEach(() => stack.close());
@@ -21,13 +21,13 @@ afterEach(() => stack.close());
 async function walk(
   subject: FanoutSubject,
   env: Partial<Stack["config"]> = {},
-  flags = loadDefinitions(stack.config.flagsFile),
+  definitions = loadDefinitions(stack.config.flagsFile),
 ) {
   const { fanOut } = createFlows({
     config: { ...stack.config, ...env },
     world: stack.world,
     store: stack.store,
-    definitions: await flags,
+    definitions: await definitions,
   });
   const found: string[] = [];
   let at: Pick<FanoutProgress, "source" | "cursor"> | undefined;
@@ -41,8 +41,8 @@ async function walk(
   return { found: new Set(found), pages };
 }
 
-describe("whom a change concerns", () => {
-  it("is found page by page among an organization's members", async () => {
+describe("the users affected by a change", () => {
+  it("are found page by page among the members of an organization", async () => {
     const { kinde } = stack.emulator;
     const { code } = kinde.createOrganization();
     const members = kinde.importUsers(Array.from({ length: 1_200 }, () => ({ organizations: [code] })));
@@ -52,7 +52,7 @@ describe("whom a change concerns", () => {
     expect(pages).toBeGreaterThanOrEqual(3);
   });
 
-  it("is found among the records we hold once Kinde has deleted the thing", async () => {
+  it("are found in the records after Kinde has deleted the subject", async () => {
     const { kinde } = stack.emulator;
     stack.subscribe();
     const { code } = kinde.createOrganization();
@@ -74,18 +74,18 @@ describe("whom a change concerns", () => {
     expect((await walk(`organization:${code}`)).found).toEqual(only);
   });
 
-  it("is nobody when neither flags nor profile hold roles and permissions", async () => {
-    const flags = defineFlags({ onboarded: property.boolean("onboarded", { default: false }) });
+  it("are none if neither flags nor profiles contain roles and permissions", async () => {
+    const definitions = defineFlags({ onboarded: property.boolean("onboarded", { default: false }) });
     const keep = new Set(["account", "properties", "organizations"] as const);
     stack.emulator.stats.reset();
-    const { found } = await walk("role:x", { profile: keep }, Promise.resolve(flags));
+    const { found } = await walk("role:x", { profile: keep }, Promise.resolve(definitions));
     expect(found.size).toBe(0);
     expect(stack.emulator.stats.total).toBe(0);
   });
 });
 
 describe("a fan-out", () => {
-  it("reaches every member, through ledger and bulk queue", async () => {
+  it("refreshes every member through the ledger and the bulk queue", async () => {
     const { kinde } = stack.emulator;
     stack.subscribe();
     const { code } = kinde.createOrganization();
@@ -98,7 +98,7 @@ describe("a fan-out", () => {
     }, 60_000);
   }, 90_000);
 
-  it("goes on where it was interrupted", async () => {
+  it("continues where it was interrupted", async () => {
     const { store, config, world, log } = stack;
     const asked: (string | null)[] = [];
     const connection = connectRedis({ url: config.redisUrl, onError: () => {} });
@@ -108,17 +108,17 @@ describe("a fan-out", () => {
       prefix: `${store.keys.queues}`,
       retry: { attempts: 3, baseMs: 1, maxMs: 1 },
       concurrency: { refresh: 1, bulk: 1 },
-      refreshUser: () => Promise.reject(new Error("nobody is to be refreshed")),
+      refreshUser: () => Promise.reject(new Error("Unexpected refresh.")),
       acknowledge: async () => {},
-      sweepStep: () => Promise.reject(new Error("nothing is to be swept")),
+      sweepStep: () => Promise.reject(new Error("Unexpected sweep.")),
       drawSample: async () => [],
-      auditUser: () => Promise.reject(new Error("nobody is to be audited")),
-      checkWebhook: () => Promise.reject(new Error("nothing is to be checked")),
+      auditUser: () => Promise.reject(new Error("Unexpected audit.")),
+      checkWebhook: () => Promise.reject(new Error("Unexpected webhook check.")),
       paceMs: 0,
       backlog: 1,
       fanOut: async (_subject, at) => {
         asked.push(at?.cursor ?? null);
-        if (asked.length === 3) throw new Error("the process went away");
+        if (asked.length === 3) throw new Error("The process died.");
         const page = Number(at?.cursor ?? 0) + 1;
         return { userIds: [], next: page === 4 ? undefined : { source: "listing", cursor: String(page) } };
       },

@@ -1,7 +1,7 @@
 import { defineFlags } from "kindling";
 import type { Profile } from "kindling/contract";
 import { beforeEach, describe, expect, it } from "vitest";
-import flags from "../../kindling.flags.ts";
+import configured from "../../kindling.flags.ts";
 import type { Call, ManagementApi } from "../../src/kinde/management-api.ts";
 import { createLedger } from "../../src/redis/ledger.ts";
 import { createRecords } from "../../src/redis/records.ts";
@@ -39,17 +39,17 @@ const api: ManagementApi = {
     await beforeAnswer(path);
     return answer.parse(value);
   },
-  send: () => Promise.reject(new Error("nothing is to be written")),
+  send: () => Promise.reject(new Error("Unexpected write.")),
 };
 
 const ledger = () => createLedger(context.redis, context.keys, "users", Date.now);
 const records = () => createRecords({ ...context, tombstoneTtlMs: 60_000 });
-const refresh = (which = flags as Parameters<typeof createRefreshUser>[0]["flags"]) =>
+const refresh = (definitions = configured as Parameters<typeof createRefreshUser>[0]["definitions"]) =>
   createRefreshUser({
     ledger: ledger(),
     records: records(),
     api,
-    flags: which,
+    definitions,
     keep: new Set(["account", "properties", "organizations"]),
     now: Date.now,
   });
@@ -68,14 +68,14 @@ const acknowledge = (deleted = false) => {
 };
 
 describe("a refresh", () => {
-  it("commits what it fetched and strikes the user out of the ledger", async () => {
+  it("commits the record and removes the user from the ledger", async () => {
     await acknowledge();
     expect(await refresh()(id, call)).toMatchObject({ outcome: "committed", pending: false });
-    expect((await records().read(id)).flags).toMatchObject({ flags: { tier: "free" }, schema: flags.schema });
+    expect((await records().read(id)).flags).toMatchObject({ flags: { tier: "free" }, schema: configured.schema });
     expect(await ledger().entry(id)).toBeUndefined();
   });
 
-  it("that began earlier but ends later changes nothing", async () => {
+  it("does not overwrite the record of a refresh that started later", async () => {
     let release = () => {};
     const held = new Promise<void>((resolve) => {
       release = resolve;
@@ -91,7 +91,7 @@ describe("a refresh", () => {
     expect((await records().read(id)).flags?.flags).toMatchObject({ tier: "pro" });
   });
 
-  it("leaves the user in the ledger when an event came during the fetch", async () => {
+  it("leaves the user in the ledger if an event arrives during the fetch", async () => {
     await acknowledge();
     beforeAnswer = async () => {
       beforeAnswer = async () => {};
@@ -102,7 +102,7 @@ describe("a refresh", () => {
     expect(await refresh()(id, call)).toMatchObject({ pending: false });
   });
 
-  it("of a user whose deletion was acknowledged makes a tombstone without asking Kinde", async () => {
+  it("writes a tombstone without calling Kinde if the deletion was acknowledged", async () => {
     await refresh()(id, call);
     calls = [];
     await acknowledge(true);
@@ -111,7 +111,7 @@ describe("a refresh", () => {
     expect(await records().read(id)).toMatchObject({ flags: { status: "deleted" }, profile: undefined });
   });
 
-  it("under way when the user is deleted cannot bring the user back", async () => {
+  it("cannot revive a user who is deleted during the fetch", async () => {
     let release = () => {};
     const held = new Promise<void>((resolve) => {
       release = resolve;
@@ -126,7 +126,7 @@ describe("a refresh", () => {
     expect((await records().read(id)).flags?.status).toBe("deleted");
   });
 
-  it("that fails leaves record and ledger as they were", async () => {
+  it("leaves record and ledger unchanged if it fails", async () => {
     await refresh()(id, call);
     await acknowledge();
     beforeAnswer = () => Promise.reject(new Error("down"));
@@ -135,7 +135,7 @@ describe("a refresh", () => {
     expect(await ledger().entry(id)).toBeDefined();
   });
 
-  it("fetches a part as soon as a flag function turns out to need it", async () => {
+  it("fetches a part once a flag function reads it", async () => {
     const owners = defineFlags({
       owner: (user: Profile) => user.organizations.some(({ roles }) => roles.some(({ key }) => key === "owner")),
     });

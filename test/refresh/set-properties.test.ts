@@ -25,7 +25,7 @@ const open = async () =>
 const tierOf = async () => (await stack.record(id))?.flags as { tier?: string; onboarded?: boolean } | undefined;
 
 describe("a write", () => {
-  it("shows in Kinde and to every reader when it returns", async () => {
+  it("is visible in Kinde and to every reader when it returns", async () => {
     const { setProperties } = await open();
     const record = await setProperties(id, { onboarded: "true", plan_tier: "pro" }, call);
     expect(record.flags).toMatchObject({ onboarded: true, tier: "pro" });
@@ -33,7 +33,7 @@ describe("a write", () => {
     expect(stack.emulator.kinde.user(id)?.properties).toMatchObject({ onboarded: "true", plan_tier: "pro" });
   });
 
-  it("is not undone by a fetch that began before it and ends after it", async () => {
+  it("is not overwritten by a fetch that starts before it and ends after it", async () => {
     const { setProperties, refreshUser } = await open();
     const remove = stack.emulator.faults.set({ kind: "latency", ms: 500, when: "after", user: id, count: 2 });
     const slow = refreshUser(id, call);
@@ -44,23 +44,23 @@ describe("a write", () => {
     expect(await tierOf()).toMatchObject({ tier: "enterprise" });
   });
 
-  it("is not undone by an answer of Kinde's that is older than it", async () => {
+  it("is not overwritten by an older answer from Kinde", async () => {
     const { setProperties, refreshUser } = await open();
     await setProperties(id, { plan_tier: "pro" }, call);
-    // What a copy at Kinde that lags would answer.
+    // The answer of a lagging replica.
     stack.emulator.kinde.setProperties(id, { plan_tier: "free" });
     await refreshUser(id, call);
     expect(await tierOf()).toMatchObject({ tier: "pro" });
   });
 
-  it("gives way to what somebody else has set, once Kinde's answers are taken at their word again", async () => {
+  it("yields to changes made elsewhere after the settle time", async () => {
     const { setProperties } = await open();
     await setProperties(id, { plan_tier: "pro" }, call);
     stack.emulator.kinde.setProperties(id, { plan_tier: "enterprise" });
     await until(async () => expect(await tierOf()).toMatchObject({ tier: "enterprise" }));
   });
 
-  it("gives way likewise when an event has had the user refreshed meanwhile", async () => {
+  it("yields to changes made elsewhere even if an event caused a refresh in between", async () => {
     const { setProperties } = await open();
     stack.subscribe();
     await setProperties(id, { plan_tier: "pro" }, call);
@@ -70,7 +70,7 @@ describe("a write", () => {
     await until(async () => expect(await tierOf()).toMatchObject({ tier: "enterprise" }));
   });
 
-  it("that Kinde refuses changes nothing and says why", async () => {
+  it("changes nothing and reports the reason if Kinde rejects it", async () => {
     const { setProperties } = await open();
     await expect(setProperties(id, { no_such_property: "x" }, call)).rejects.toMatchObject({
       code: "kinde_rejected",
@@ -82,7 +82,7 @@ describe("a write", () => {
     expect(stack.emulator.kinde.user(id)?.properties).toEqual({ onboarded: "false" });
   });
 
-  it("that Kinde takes but cannot be read back says so, and shows later", async () => {
+  it("reports that it is not visible yet if reading back fails, and becomes visible later", async () => {
     const { setProperties } = await open();
     const stop = stack.emulator.faults.set({ kind: "error", status: 503, method: "GET" });
     await expect(setProperties(id, { plan_tier: "pro" }, call)).rejects.toMatchObject({ code: "write_not_visible" });
@@ -90,7 +90,7 @@ describe("a write", () => {
     await until(async () => expect(await tierOf()).toMatchObject({ tier: "pro" }));
   });
 
-  it("drops Kinde's token cache if asked to", async () => {
+  it("drops Kinde's token cache on request", async () => {
     const { setProperties } = await open();
     await setProperties(id, { plan_tier: "pro" }, { ...call, refreshClaims: true });
     expect(Object.keys(stack.emulator.stats.calls).filter((route) => route.includes("refresh_claims"))).toHaveLength(1);

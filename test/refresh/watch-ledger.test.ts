@@ -12,7 +12,7 @@ beforeEach(async () => {
 
 afterEach(() => stack.close());
 
-/** A user with an event whose job gave up and is gone. */
+/** Creates a user with an event whose job failed for good and was removed. */
 async function gaveUp(final: boolean): Promise<string> {
   const { id } = stack.emulator.kinde.createUser();
   await stack.emulator.deliveries.settled();
@@ -34,20 +34,20 @@ async function enqueuedAfter(ms: number): Promise<number> {
   });
 }
 
-describe("a user whose job gave up", () => {
-  it("after many attempts gets another soon", async () => {
+describe("a user whose job failed for good", () => {
+  it("gets another job soon if the attempts were used up", async () => {
     await gaveUp(false);
     expect(await enqueuedAfter(14 * minute)).toBe(0);
     expect(await enqueuedAfter(16 * minute)).toBe(1);
   });
 
-  it("as no retry could help gets another after a while", async () => {
+  it("gets another job later if no retry could help", async () => {
     await gaveUp(true);
     expect(await enqueuedAfter(59 * minute)).toBe(0);
     expect(await enqueuedAfter(61 * minute)).toBe(1);
   });
 
-  it("gets another at once when an event has come since, and its job is lost too", async () => {
+  it("gets another job at once if the job of a later event is lost too", async () => {
     const id = await gaveUp(true);
     stack.emulator.kinde.updateUser(id, { firstName: "Ada" });
     await stack.emulator.deliveries.settled();

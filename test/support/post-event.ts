@@ -1,13 +1,14 @@
 import { randomBytes } from "node:crypto";
 import type { Emulator } from "kinde-emulator";
 
-/** How a delivery by hand went: nobody repeats it. `0`: no answer at all. */
+/** The result of one manual delivery. */
 export interface Posted {
+  /** `0` if there was no answer. */
   status: number;
   ms: number;
 }
 
-/** Delivers one `user.updated`, signed by the emulator's key, exactly once. */
+/** Delivers one `user.updated`, signed with the emulator's key, without retries. */
 export async function postUpdate(emulator: Emulator, url: string, userId: string): Promise<Posted> {
   const body = await emulator.deliveries.sign({
     type: "user.updated",

@@ -1,7 +1,7 @@
 import { afterEach } from "vitest";
 import { type Spawned, spawnKindling } from "../cli/command-line.ts";
 
-/** Real `kindling` processes that end with their test, whatever became of it. */
+/** Starts `kindling` processes and kills them after each test. */
 export function useProcesses() {
   const spawned: Spawned[] = [];
   afterEach(async () => {
@@ -14,13 +14,13 @@ export function useProcesses() {
     return process;
   };
   return {
-    /** A process with an endpoint, once it listens. */
+    /** Starts a process with a webhook endpoint and waits until it listens. */
     async server(command: "server" | "start", env: Record<string, string>) {
       const process = start(command, env);
       const port = (await process.says(/"port":(\d+),"msg":"server listens"/))[1];
       return { ...process, webhookUrl: `http://127.0.0.1:${port}/webhooks/kinde` };
     },
-    /** A process with workers, once they work. */
+    /** Starts a worker process and waits until its workers run. */
     async worker(env: Record<string, string>) {
       const process = start("worker", env);
       await process.says(/"msg":"workers started"/);
@@ -29,7 +29,7 @@ export function useProcesses() {
   };
 }
 
-/** Ends a process as the kernel would for want of memory: no handler runs. */
+/** Kills a process without running its signal handlers, like the kernel's out-of-memory killer. */
 export async function sigkill({ child, ended }: Spawned): Promise<void> {
   child.kill("SIGKILL");
   await ended;

@@ -8,7 +8,7 @@ declare module "vitest" {
   }
 }
 
-/** One Redis for all test files, each under a prefix of its own; files that break Redis start another. */
+/** Starts one Redis for all test files, which use separate prefixes. Files that break Redis start their own. */
 export default async function setup(project: TestProject) {
   if (process.env.REDIS_URL) {
     project.provide("redisUrl", process.env.REDIS_URL);

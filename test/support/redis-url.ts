@@ -1,6 +1,6 @@
 import { inject } from "vitest";
 
-/** The tests' Redis, and in it a database that no file run at the same time uses: samples then see no keys of theirs. */
+/** Returns the URL of the test Redis, with a database that no concurrent file uses, so that samples see no foreign keys. */
 export function testRedisUrl(database = Number(process.env.VITEST_POOL_ID)): string {
   const url = new URL(inject("redisUrl"));
   url.pathname = `/${database}`;

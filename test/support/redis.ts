@@ -4,7 +4,7 @@ import { createKeys, type Keys } from "../../src/redis/keys.ts";
 import { testRedisUrl } from "./redis-url.ts";
 import { uniquePrefix } from "./stack.ts";
 
-/** A connection and a prefix for one test file, tidied up after it. */
+/** A connection and a prefix for one test file. The keys are removed after it. */
 export interface TestRedis {
   redis: Redis;
   keys: Keys;

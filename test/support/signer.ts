@@ -7,14 +7,14 @@ import {
   SignJWT,
 } from "jose";
 
-/** A tenant's key, and a `fetch` that serves it as the key set, counting how often. */
+/** A tenant's signing key, and a `fetch` that serves the key set and counts the calls. */
 export interface Signer {
   url: string;
   fetch: typeof fetch;
   fetches(): number;
-  /** Makes the key server answer otherwise: a status, or an error thrown. */
+  /** Makes the key server answer with a status or throw an error; `undefined` restores it. */
   fail(how: number | Error | undefined): void;
-  /** Puts another key in place of the current one. */
+  /** Replaces the current key. */
   rotate(): Promise<void>;
   sign(payload: Record<string, unknown>, header?: Partial<JWTHeaderParameters>): Promise<string>;
   privateKey(): CryptoKey;
@@ -59,7 +59,7 @@ export async function createSigner(): Promise<Signer> {
 
 let events = 0;
 
-/** A well-formed event, as Kinde's published sample has it. */
+/** Creates a well-formed event, modelled on Kinde's published sample. */
 export function event(type: string, data: Record<string, unknown>, rest: Record<string, unknown> = {}) {
   events += 1;
   return {
@@ -72,10 +72,10 @@ export function event(type: string, data: Record<string, unknown>, rest: Record<
   };
 }
 
-/** The instant of the events above. */
+/** Timestamp of these events. */
 export const eventTime = Date.parse("2026-05-12T22:29:41.123Z");
 
-/** A user id with that number in it. */
+/** Returns the user id with this number. */
 export function testUser(n: number): string {
   return `kp_${n.toString(16).padStart(32, "0")}`;
 }

@@ -7,7 +7,7 @@ declare module "vitest" {
   }
 }
 
-/** One RSA key for all emulators of the tests: to make one takes longer than most tests do. */
+/** Creates one RSA key for all emulators, because generating one takes longer than most tests. */
 export default async function setup(project: TestProject) {
   const { privateKey } = await generateKeyPair("RS256", { extractable: true });
   project.provide("signingKey", await exportJWK(privateKey));

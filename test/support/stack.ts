@@ -11,41 +11,41 @@ import type { Running, World } from "../../src/world.ts";
 import { startEmulator } from "./emulator.ts";
 import { testRedisUrl } from "./redis-url.ts";
 
-/** Kindling whole, as a deployment runs it: emulator, server and workers over real HTTP and a real Redis. */
+/** A whole deployment: emulator, server and workers over real HTTP and a real Redis. */
 export interface Stack {
   emulator: Emulator;
   config: Config;
   store: Store;
   log: Log;
   world: World;
-  /** Where Kinde is to deliver. */
+  /** URL that Kinde delivers to. */
   webhookUrl: string;
   startWorkers(): Promise<Running>;
   /** Registers the webhook at the emulator, for all events. */
   subscribe(): void;
-  /** The record of a user as any client sees it. */
+  /** Reads the record of a user, as an app server would. */
   record(userId: string): Promise<Record<string, unknown> | null>;
   close(): Promise<void>;
 }
 
 export interface StackOptions {
   emulator?: EmulatorOptions;
-  /** Settings by their environment names. */
+  /** Settings by name. */
   env?: Record<string, string>;
   world?: Partial<World>;
-  /** Default true. */
+  /** Start workers. Default: true. */
   workers?: boolean;
   redisUrl?: string;
-  /** Default: none. */
+  /** Default: a silent log. */
   log?: Log;
 }
 
-/** A prefix no other test uses. */
+/** Returns a prefix that no other test uses. */
 export function uniquePrefix(): string {
   return `test-${randomBytes(6).toString("hex")}`;
 }
 
-/** The settings a test runs with. */
+/** Returns the settings for a test. */
 export function testConfig(emulator: Emulator, env: Record<string, string> = {}, redisUrl = testRedisUrl()): Config {
   return loadConfig({
     KINDE_DOMAIN: emulator.url,
@@ -102,7 +102,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   };
 }
 
-/** Removes what a test left in the shared Redis. */
+/** Removes a test's keys from the shared Redis. */
 export async function dropKeys({ redisUrl, prefix }: Config): Promise<void> {
   const redis = new Redis(redisUrl, { maxRetriesPerRequest: 1 });
   redis.on("error", () => undefined);
@@ -110,7 +110,7 @@ export async function dropKeys({ redisUrl, prefix }: Config): Promise<void> {
     const keys = await redis.keys(`*${prefix}*`);
     if (keys.length > 0) await redis.del(keys);
   } catch {
-    // A test that breaks its own Redis leaves nothing to remove.
+    // A test that breaks its own Redis has nothing to remove.
   }
   redis.disconnect();
 }

@@ -1,24 +1,25 @@
 import { connect, createServer, type Socket } from "node:net";
 
-/** A wire to a server that can be cut: to its clients the server is then out of reach, and they to everyone. */
+/** A TCP proxy to a server. Cutting it makes the server unreachable for its clients. */
 export interface Wire {
   url: string;
-  /** Every connection breaks, and none comes about. */
+  /** Breaks all connections and refuses new ones. */
   cut(): void;
-  mend(): void;
-  /** Bytes from clients go no further, and connections stay: a server that hangs. */
+  /** Ends `cut` and `freeze`. */
+  restore(): void;
+  /** Stops forwarding bytes from clients but keeps the connections, like a server that hangs. */
   freeze(): void;
-  /** Called with every piece that clients send, before it goes on: to freeze or cut at a certain command. */
+  /** Called with every chunk from clients before it is forwarded, to freeze or cut at a certain command. */
   onRequest(listener: ((piece: string) => void) | undefined): void;
   close(): Promise<void>;
 }
 
-/** Lays a wire to the server of a URL such as `redis://127.0.0.1:6379`. */
+/** Starts a proxy to the server of a URL such as `redis://127.0.0.1:6379`. */
 export async function startWire(target: string): Promise<Wire> {
   const { protocol, hostname, port, pathname } = new URL(target);
   const pairs = new Set<[Socket, Socket]>();
   let state: "open" | "cut" | "frozen" = "open";
-  let hear: ((piece: string) => void) | undefined;
+  let notify: ((piece: string) => void) | undefined;
   const server = createServer((client) => {
     const upstream = connect(Number(port), hostname);
     const pair: [Socket, Socket] = [client, upstream];
@@ -32,7 +33,7 @@ export async function startWire(target: string): Promise<Wire> {
     }
     if (state === "cut") client.destroy();
     client.on("data", (piece) => {
-      hear?.(piece.toString("latin1"));
+      notify?.(piece.toString("latin1"));
       if (state === "open") upstream.write(piece);
     });
     upstream.on("data", (piece) => client.write(piece));
@@ -48,7 +49,7 @@ export async function startWire(target: string): Promise<Wire> {
       state = "cut";
       breakAll();
     },
-    mend: () => {
+    restore: () => {
       if (state === "frozen") breakAll();
       state = "open";
     },
@@ -56,7 +57,7 @@ export async function startWire(target: string): Promise<Wire> {
       state = "frozen";
     },
     onRequest: (listener) => {
-      hear = listener;
+      notify = listener;
     },
     close: () => {
       breakAll();

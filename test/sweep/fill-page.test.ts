@@ -13,14 +13,14 @@ import { testUser } from "../support/signer.ts";
 const context = useRedis();
 const call = { priority: "bulk", signal: new AbortController().signal } as const;
 const lagMs = 120_000;
-let asked: number[];
+let detailCalls: number[];
 let customers: Record<string, string>;
 let unlisted: Set<string>;
 
 beforeEach(async () => {
   const left = await context.redis.keys(`*${context.keys.prefix}*`);
   if (left.length > 0) await context.redis.del(left);
-  asked = [];
+  detailCalls = [];
   customers = {};
   unlisted = new Set();
 });
@@ -29,7 +29,7 @@ const api: ManagementApi = {
   async get<T>({ path, route, answer }: Call<T>) {
     expect(route).toBe("GET /api/v1/users");
     const ids = new URL(path, "http://kinde").searchParams.get("user_id")?.split(",") ?? [];
-    asked.push(ids.length);
+    detailCalls.push(ids.length);
     const users = ids.filter((id) => !unlisted.has(id));
     return answer.parse({
       users: users.map((id) => ({
@@ -39,7 +39,7 @@ const api: ManagementApi = {
       })),
     });
   },
-  send: () => Promise.reject(new Error("nothing is to be written")),
+  send: () => Promise.reject(new Error("Filling must not write to Kinde.")),
 };
 
 const searched = (number: number, organizations: string[] = []): SearchedUser => ({
@@ -51,9 +51,17 @@ const searched = (number: number, organizations: string[] = []): SearchedUser =>
 const ledger = () => createLedger(context.redis, context.keys, "users", Date.now);
 const records = () => createRecords({ ...context, tombstoneTtlMs: 60_000 });
 
-async function fill(flags: Definitions, keep: ProfilePart[], users: SearchedUser[]) {
+async function fill(definitions: Definitions, keep: ProfilePart[], users: SearchedUser[]) {
   const filling = createFillPage({
-    ...{ api, ledger: ledger(), records: records(), flags, keep: new Set(keep), now: Date.now, indexLagMs: lagMs },
+    ...{
+      api,
+      ledger: ledger(),
+      records: records(),
+      definitions,
+      keep: new Set(keep),
+      now: Date.now,
+      indexLagMs: lagMs,
+    },
   });
   return filling.commit(users, await filling.stamp(), call);
 }
@@ -61,38 +69,38 @@ async function fill(flags: Definitions, keep: ProfilePart[], users: SearchedUser
 const tier = property.oneOf("plan_tier", ["free", "pro"], { default: "free" });
 const plain = defineFlags({ tier });
 
-describe("filling from a page", () => {
-  it("asks nothing more of Kinde where only properties are wanted", async () => {
+describe("filling records from a search page", () => {
+  it("makes no further calls if the flags only need properties", async () => {
     const users = [searched(1), searched(2, ["org_1"])];
     expect(await fill(plain, ["properties", "organizations"], users)).toEqual([]);
-    expect(asked).toEqual([]);
+    expect(detailCalls).toEqual([]);
     const [, second] = await records().readMany(users.map(({ id }) => id));
     expect(second?.flags).toMatchObject({ flags: { tier: "pro" }, status: "present", schema: plain.schema });
     expect(second?.profile?.organizations).toEqual([{ code: "org_1", roles: [], permissions: [] }]);
   });
 
-  it("looks up the details that a search does not show, a hundred a call, where the profile keeps them", async () => {
+  it("fetches details that the search omits, 100 users per call, if the profile keeps them", async () => {
     const users = Array.from({ length: 201 }, (_, index) => searched(index + 1));
     expect(await fill(plain, ["account"], users)).toEqual([]);
-    expect(asked.sort()).toEqual([1, 100, 100]);
+    expect(detailCalls.sort()).toEqual([1, 100, 100]);
     expect((await records().read(testUser(1))).profile?.phone).toMatch(/^\+61/);
   });
 
-  it("leaves customers' plans to a refresh, and knows that others have none", async () => {
+  it("leaves users with a customer id to a refresh and fills the others without plans", async () => {
     customers = { [testUser(1)]: "customer_1" };
-    const flags = defineFlags({ tier, pro: plan("pro") });
-    expect(await fill(flags, [], [searched(1), searched(2)])).toEqual([testUser(1)]);
+    const definitions = defineFlags({ tier, pro: plan("pro") });
+    expect(await fill(definitions, [], [searched(1), searched(2)])).toEqual([testUser(1)]);
     expect((await records().read(testUser(2))).flags?.flags).toEqual({ tier: "pro", pro: false });
   });
 
-  it("leaves members to a refresh where grants are wanted, and asks nothing about them", async () => {
-    const flags = defineFlags({ tier, admin: permission("admin:access") });
-    expect(await fill(flags, ["account"], [searched(1), searched(2, ["org_1"])])).toEqual([testUser(2)]);
-    expect(asked).toEqual([1]);
+  it("leaves organization members to a refresh if grants are needed, without fetching their details", async () => {
+    const definitions = defineFlags({ tier, admin: permission("admin:access") });
+    expect(await fill(definitions, ["account"], [searched(1), searched(2, ["org_1"])])).toEqual([testUser(2)]);
+    expect(detailCalls).toEqual([1]);
     expect((await records().read(testUser(2))).flags).toBeUndefined();
   });
 
-  it("finds out what a function looks at, and never takes 'not shown' for 'has none'", async () => {
+  it("detects which parts a flag function reads and never treats a missing part as empty", async () => {
     customers = { [testUser(1)]: "customer_1" };
     const reachable = defineFlags({ reachable: (profile) => profile.phone !== null });
     expect(await fill(reachable, [], [searched(3)])).toEqual([]);
@@ -105,13 +113,13 @@ describe("filling from a page", () => {
     expect((await records().read(testUser(5))).flags?.flags).toEqual({ owner: false });
   });
 
-  it("leaves whom the list of users does not have to a refresh", async () => {
+  it("leaves users that the user list omits to a refresh", async () => {
     unlisted = new Set([testUser(1)]);
     expect(await fill(plain, ["account"], [searched(1), searched(2)])).toEqual([testUser(1)]);
     expect((await records().read(testUser(1))).flags).toBeUndefined();
   });
 
-  it("is stamped as old as the index may be", async () => {
+  it("backdates records by the index lag", async () => {
     const before = await ledger().draw();
     await fill(plain, [], [searched(1)]);
     const { flags } = await records().read(testUser(1));
@@ -120,7 +128,7 @@ describe("filling from a page", () => {
     expect(flags?.fetchedAt).toBeLessThanOrEqual(Date.now() - lagMs);
   });
 
-  it("writes nothing where anything stands: neither an older record nor a tombstone", async () => {
+  it("overwrites neither older records nor tombstones, only unreadable text", async () => {
     const old = { flags: { tier: "free" }, fetchedAt: 1, ticket: 1, schema: plain.schema };
     await records().bury(testUser(1), { ...old, status: "deleted" });
     await context.redis.set(context.keys.flags(testUser(2)), JSON.stringify({ ...old, status: "present" }));
@@ -134,7 +142,7 @@ describe("filling from a page", () => {
     ]);
   });
 
-  it("passes over whom an acknowledged event told deleted", async () => {
+  it("skips users that an acknowledged event deleted", async () => {
     const admissions = createAdmissions({
       ...context,
       queues: { enqueueRefreshes: async () => {}, enqueueFanouts: async () => {} },
@@ -144,7 +152,7 @@ describe("filling from a page", () => {
     await admissions.admit({ id: "event_1", type: "user.deleted", route });
     expect(await fill(plain, [], [searched(1)])).toEqual([]);
     expect((await records().read(testUser(1))).flags).toBeUndefined();
-    // For a while after it was reflected too.
+    // Also for a while after the event is settled.
     await ledger().settle(testUser(1), await ledger().draw());
     expect(await fill(plain, [], [searched(1)])).toEqual([]);
     expect((await records().read(testUser(1))).flags).toBeUndefined();

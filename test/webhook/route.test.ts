@@ -64,8 +64,8 @@ async function post(
 
 const segment = (value: unknown) => Buffer.from(JSON.stringify(value)).toString("base64url");
 
-describe("an event of Kinde's", () => {
-  it("is acknowledged once it is admitted", async () => {
+describe("an event from Kinde", () => {
+  it("is acknowledged after it is admitted", async () => {
     const payload = created();
     expect(await post(await signer.sign(payload))).toEqual({ status: 200, code: "accepted" });
     expect(admitted).toEqual([
@@ -73,25 +73,25 @@ describe("an event of Kinde's", () => {
     ]);
   });
 
-  it("may come as application/json, with line breaks around it, and with iss, aud, iat and an exp that is past", async () => {
+  it("can arrive as application/json, surrounded by line breaks, with iss, aud, iat and an expired exp", async () => {
     const seconds = Math.floor(eventTime / 1000);
     const token = await signer.sign({ ...created(), iss: "https://x", aud: ["y"], iat: seconds, exp: seconds - 60 });
     expect(await post(`\n${token}\r\n`, { "content-type": "application/json" })).toMatchObject({ status: 200 });
   });
 
-  it("is acknowledged as unknown when its type is new", async () => {
+  it("is acknowledged as unknown if its type is new", async () => {
     admission = async () => "unknown";
     expect(await post(await signer.sign(event("user.levitated", {})))).toEqual({ status: 200, code: "unknown" });
     expect(admitted[0]?.route).toEqual({ to: "none", reason: "unknown" });
   });
 
-  it("gets 503, never 200, when it cannot be kept", async () => {
+  it("gets 503, never 200, if it cannot be stored", async () => {
     admission = () => Promise.reject(new Error("connect ECONNREFUSED"));
     expect(await post(await signer.sign(created()))).toEqual({ status: 503, code: "store_unavailable" });
   });
 });
 
-describe("what is not Kinde's event is refused, and nothing is admitted", () => {
+describe("a request that is not an event from Kinde is rejected and not admitted", () => {
   const cases: [
     name: string,
     status: number,
@@ -103,10 +103,10 @@ describe("what is not Kinde's event is refused, and nothing is admitted", () => 
     ["JSON instead of a JWT", 400, "token_malformed", () => JSON.stringify(created())],
     ["two segments", 400, "token_malformed", () => `${segment({ alg: "RS256" })}.${segment({})}`],
     ["four segments", 400, "token_malformed", async () => `${await signer.sign(created())}.x`],
-    ["a header that is no JSON", 400, "token_malformed", () => `!!!.${segment({})}.c2ln`],
-    ["bytes that are no text", 400, "token_malformed", () => new Uint8Array([0xff, 0xfe, 0, 0xd8])],
+    ["a header that is not JSON", 400, "token_malformed", () => `!!!.${segment({})}.c2ln`],
+    ["bytes that are not text", 400, "token_malformed", () => new Uint8Array([0xff, 0xfe, 0, 0xd8])],
     [
-      "a signed payload that is no JSON",
+      "a signed payload that is not JSON",
       400,
       "token_malformed",
       async () => {
@@ -129,7 +129,7 @@ describe("what is not Kinde's event is refused, and nothing is admitted", () => 
       },
     ],
     [
-      "RS512 by the right key",
+      "RS512 with the right key",
       401,
       "token_forged",
       async () => {
@@ -138,7 +138,7 @@ describe("what is not Kinde's event is refused, and nothing is admitted", () => 
       },
     ],
     [
-      "another key under our kid",
+      "another key with our kid",
       401,
       "token_forged",
       async () => {
@@ -146,9 +146,9 @@ describe("what is not Kinde's event is refused, and nothing is admitted", () => 
         return new SignJWT(created()).setProtectedHeader({ alg: "RS256", kid: signer.kid() }).sign(privateKey);
       },
     ],
-    ["a key nobody knows", 401, "token_forged", async () => signer.sign(created(), { kid: "nobody" })],
+    ["an unknown key", 401, "token_forged", async () => signer.sign(created(), { kid: "nobody" })],
     [
-      "a key the token brings along (jwk, jku, x5u)",
+      "a key named by the token (jwk, jku, x5u)",
       401,
       "token_forged",
       async () => {
@@ -195,10 +195,15 @@ describe("what is not Kinde's event is refused, and nothing is admitted", () => 
       "user_token_refused",
       () => signer.sign({ sub: testUser(1), at_hash: "x", exp: 1000, email: "a@example.com" }),
     ],
-    ["a user's token dressed as an event", 401, "user_token_refused", () => signer.sign({ ...created(), sub: "kp_1" })],
+    [
+      "a user's token with the fields of an event",
+      401,
+      "user_token_refused",
+      () => signer.sign({ ...created(), sub: "kp_1" }),
+    ],
     ["no event_id", 400, "event_malformed", () => signer.sign({ ...created(), event_id: undefined })],
     [
-      "an event_id with odd characters",
+      "an event_id with invalid characters",
       400,
       "event_malformed",
       () => signer.sign({ ...created(), event_id: "event_a b" }),
@@ -216,12 +221,12 @@ describe("what is not Kinde's event is refused, and nothing is admitted", () => 
       ],
     ),
     [
-      "an organization code with odd characters",
+      "an organization code with invalid characters",
       400,
       "event_malformed",
       () => signer.sign(event("organization.updated", { organization: { code: "org_1?x=" } })),
     ],
-    ["a body too large", 413, "body_too_large", () => "x".repeat(maxBodyBytes + 1)],
+    ["a body that is too large", 413, "body_too_large", () => "x".repeat(maxBodyBytes + 1)],
   ];
 
   it.each(cases)("%s: %i %s", async (_name, status, code, body) => {
@@ -229,7 +234,7 @@ describe("what is not Kinde's event is refused, and nothing is admitted", () => 
     expect(admitted).toEqual([]);
   });
 
-  it("a body too large that does not say its length", async () => {
+  it("a body that is too large and has no content-length", async () => {
     const chunks = new ReadableStream({
       start(controller) {
         for (let i = 0; i < 40; i += 1) controller.enqueue(new Uint8Array(1024).fill(120));
@@ -241,7 +246,7 @@ describe("what is not Kinde's event is refused, and nothing is admitted", () => 
     expect(admitted).toEqual([]);
   });
 
-  it("answers no detail of what it was sent", async () => {
+  it("repeats nothing of the request in the answer", async () => {
     const token = await signer.sign({ sub: testUser(1), email: "ada@example.com" });
     const response = await app.request("/webhooks/kinde", { method: "POST", body: token });
     const text = await response.text();
@@ -256,14 +261,14 @@ describe("the age of an event", () => {
     ["more than 48 hours", 48 * hour + 2, 400],
     ["5 minutes ahead", -300_000, 200],
     ["more than 5 minutes ahead", -300_002, 400],
-  ])("%s", async (_name, age, status) => {
+  ])("of %s", async (_name, age, status) => {
     clock = eventTime + age;
     expect((await post(await signer.sign(created()))).status).toBe(status);
   });
 });
 
 describe("other requests", () => {
-  it("are told what is there", async () => {
+  it("are answered with health, readiness or 404", async () => {
     expect((await app.request("/healthz")).status).toBe(200);
     expect(await (await app.request("/readyz")).json()).toEqual({ status: "ready", redis: true, keys: true });
     expect((await app.request("/webhooks/kinde")).status).toBe(404);

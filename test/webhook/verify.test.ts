@@ -3,8 +3,8 @@ import { expect, it } from "vitest";
 import { createSigningKeys } from "../../src/kinde/signing-keys.ts";
 import { verifyWebhookToken } from "../../src/webhook/verify.ts";
 
-// Its key says nothing of an algorithm: only the pin can refuse another one that the same key would verify.
-it("an algorithm other than RS256 is refused even where the key would allow it", async () => {
+// The key names no algorithm, so only the pinned algorithm prevents another one that the key could verify.
+it("rejects algorithms other than RS256 even if the key allows them", async () => {
   const { publicKey, privateKey } = await generateKeyPair("RS256", { extractable: true });
   const set = { keys: [{ ...(await exportJWK(publicKey)), kid: "k", use: "sig" }] };
   const keys = createSigningKeys({

@@ -17,26 +17,27 @@ interface BackfillCommandOptions extends ReportOptions {
 }
 
 const help = `
-Walks over all users of Kinde, 500 a call, and makes records of those who have none straight from
-Kinde's lists. Users of whom flags or KINDLING_PROFILE need more than those tell (roles,
-permissions, plans), or whose record differs, go to the bulk queue and are refreshed one by one:
-keep workers running.
-Safe beside live traffic, and safe to run twice: nothing newer is ever overwritten. Stop it with
-Ctrl-C: run it again, anywhere, and it goes on.
+Lists all users in Kinde, 500 per call, and creates the missing records. Some
+users are refreshed individually through the bulk queue: those whose flags or
+profile need more than the list shows (roles, permissions, plans), and those
+whose record differs. Keep workers running.
+
+Safe to run at any time: newer records are never overwritten. After Ctrl-C, run
+the command again, on any machine, to resume.
 
 Examples:
   kindling backfill
   kindling backfill --json
 
-${exitCodesHelp("Kinde rejects the call, or Redis was wiped meanwhile")}`;
+${exitCodesHelp("Kinde rejects a call, or Redis lost its data during the run")}`;
 
-/** `kindling backfill`: the first fill, a page of users a call. */
+/** Adds `kindling backfill`. */
 export function addBackfill(program: Command, { terminal }: CommandContext): void {
   program
     .command("backfill")
-    .description("fill the store with all users Kinde has, many a call")
-    .option("--restart", "start anew, not where an interrupted run stopped")
-    .option("--backlog <jobs>", "jobs that may wait in the bulk queue", wholeNumber(1, 10_000_000), 20_000)
+    .description("create missing records from Kinde's user list")
+    .option("--restart", "start over instead of resuming an interrupted run")
+    .option("--backlog <jobs>", "maximum number of jobs in the bulk queue", wholeNumber(1, 10_000_000), 20_000)
     .option(...jsonOption)
     .addHelpText("after", help)
     .action(async (options: BackfillCommandOptions) => {
@@ -76,7 +77,7 @@ function run(terminal: Terminal, { restart = false, backlog }: BackfillCommandOp
 }
 
 function render({ users, filled, enqueued, calls, resumedAt }: BackfillResult): string {
-  const earlier = resumedAt > 0 ? `, ${countWords(resumedAt)} of them in an earlier run` : "";
-  const one = enqueued > 0 ? `, ${countWords(enqueued)} to be refreshed one by one` : "";
-  return `${plural(users, "user")}${earlier}: ${countWords(filled)} filled from lists, in ${plural(calls, "call")}${one}.`;
+  const earlier = resumedAt > 0 ? ` (${countWords(resumedAt)} of them in an earlier run)` : "";
+  const refreshes = enqueued > 0 ? `, ${countWords(enqueued)} enqueued for a refresh` : "";
+  return `${plural(users, "user")}${earlier}: ${countWords(filled)} filled from the list${refreshes}, ${plural(calls, "call")} to Kinde.`;
 }

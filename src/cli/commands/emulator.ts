@@ -2,14 +2,14 @@ import type { Command } from "commander";
 import { ConfigurationError } from "../../errors.ts";
 import type { CommandContext } from "../terminal.ts";
 
-/** `kindling emulator`: runs the `kinde-emulator` package, where it is installed. */
+/** Adds `kindling emulator`, which runs the `kinde-emulator` package if it is installed. */
 export function addEmulator(program: Command, { terminal, exitWith }: CommandContext): void {
   program
     .command("emulator")
-    .description("Kinde on localhost: tokens, Management API, webhooks, faults on demand")
+    .description("run an emulated Kinde on localhost")
     .helpOption(false)
     .allowUnknownOption()
-    .argument("[options...]", "see kindling emulator --help")
+    .argument("[options...]", "see `kindling emulator --help`")
     .action(async (args: string[]) => {
       const { runEmulator } = await loadEmulator();
       const { stdout, stderr } = terminal;
@@ -22,7 +22,7 @@ async function loadEmulator() {
     return await import("kinde-emulator/cli");
   } catch (cause) {
     if (!(cause instanceof Error && "code" in cause && cause.code === "ERR_MODULE_NOT_FOUND")) throw cause;
-    throw new ConfigurationError(["The emulator is a package of its own: npm install --save-dev kinde-emulator"], {
+    throw new ConfigurationError(["The emulator is not installed: run npm install --save-dev kinde-emulator."], {
       cause,
     });
   }

@@ -9,8 +9,9 @@ import type { CommandContext } from "../terminal.ts";
 import { withStore } from "../with-store.ts";
 
 const listHelp = `
-A user or fan-out stands here when its refresh gave up. It is tried again by itself after
-KINDLING_FAILED_RETRY (1h), and leaves the list when a refresh succeeds.
+Lists users and fan-outs whose refresh failed after all its attempts. Each is
+retried automatically after KINDLING_FAILED_RETRY (1h) and leaves the list when
+a refresh succeeds.
 
 Examples:
   kindling failed
@@ -20,12 +21,12 @@ Examples:
 
 ${exitCodesHelp("at least one failure is listed")}`;
 
-/** `kindling failed`, `failed retry` and `failed discard`: what gave up, and what to do about it. */
+/** Adds `kindling failed`, `failed retry` and `failed discard`. */
 export function addFailed(program: Command, context: CommandContext): void {
   const { terminal, exitWith } = context;
   const failed = program
     .command("failed")
-    .description("list users and fan-outs whose refresh gave up")
+    .description("list users and fan-outs whose refresh failed")
     .option(...jsonOption)
     .addHelpText("after", listHelp)
     .action(async (options: ReportOptions) => {
@@ -36,13 +37,13 @@ export function addFailed(program: Command, context: CommandContext): void {
     });
   addRemedy(failed, context, {
     name: "retry",
-    description: "enqueue failed users and fan-outs again, now",
-    done: "Enqueued again",
+    description: "retry failed users and fan-outs now",
+    done: "Enqueued",
     apply: reenqueue,
   });
   addRemedy(failed, context, {
     name: "discard",
-    description: "strike failed users and fan-outs out; their records stay as they are until the next event",
+    description: "remove entries from the list without a refresh",
     done: "Discarded",
     apply: discard,
   });
@@ -61,13 +62,13 @@ function addRemedy(failed: Command, { terminal, exitWith }: CommandContext, reme
     .command(name)
     .description(description)
     .argument("[id...]", "user ids, or organization:<code>, role:<id>, permission:<id>", parseMembers)
-    .option("--all", "everything that failed")
+    .option("--all", "everything on the list")
     .option(...jsonOption)
     .addHelpText("after", remedyHelp(name))
-    // The list has a --json of its own, and commander gives it to the outer command where both know it.
+    // `failed` has a --json too, and commander assigns the option to the outer command.
     .action(async (members: readonly string[], options: ReportOptions & { all?: boolean }, command: Command) => {
       if (members.length > 0 === (options.all === true)) {
-        command.error(`error: failed ${name} takes either ids or --all`);
+        command.error(`error: failed ${name} expects either ids or --all`);
       }
       const { chosen, missing } = await withStore(terminal, async (store) => {
         const failures = await listFailures(store);
@@ -77,23 +78,29 @@ function addRemedy(failed: Command, { terminal, exitWith }: CommandContext, reme
       });
       const json = command.optsWithGlobals<ReportOptions>();
       const result = { [name === "retry" ? "retried" : "discarded"]: chosen.map(({ member }) => member), missing };
-      report(terminal, json, result, () => `${done}: ${countWords(chosen.length)}.`);
-      for (const id of missing) terminal.stderr.write(`${id} is not among the failures.\n`);
+      report(terminal, json, result, () => `${done}: ${countWords(chosen.length)}`);
+      for (const id of missing) terminal.stderr.write(`Not on the failed list: ${id}\n`);
       exitWith(missing.length > 0 ? exitCodes.found : exitCodes.done);
     });
 }
 
-const remedyHelp = (name: Remedy["name"]) => `${name === "retry" ? newToken : ""}
+const remedyHelp = (name: Remedy["name"]) => `${name === "retry" ? retryNote : discardNote}
 Examples:
   kindling failed ${name} kp_0123456789abcdef0123456789abcdef
   kindling failed ${name} organization:org_0123456789a
   kindling failed ${name} --all
 
-${exitCodesHelp("an id is not among the failures; the others were dealt with")}`;
+${exitCodesHelp("an id is not on the failed list; all others were processed")}`;
 
-const newToken = `
-Where one failed for a missing scope or a refused token, the fleet begins with a new access token,
-since scopes are in the token; Kinde bills each that it issues.
+const retryNote = `
+If a refresh failed for a missing scope or a rejected token, this requests a new
+access token, because a token keeps the scopes it was issued with. Kinde bills
+each token.
+`;
+
+const discardNote = `
+Records stay as they are. The next event or sweep that finds a difference
+refreshes the user.
 `;
 
 async function discard(
@@ -104,7 +111,7 @@ async function discard(
 }
 
 function renderFailures(failures: readonly FailedMember[], paint: Paint, now: number): string {
-  if (failures.length === 0) return paint.good("Nothing failed.");
+  if (failures.length === 0) return paint.good("No failures.");
   const rows = failures.map(({ member, code, attempts, failedAt, message }) => [
     member,
     paint.bad(code),

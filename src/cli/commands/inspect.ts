@@ -8,7 +8,7 @@ import { type InspectOptions, inspectUser } from "../../status/inspect-user.ts";
 import type { Store } from "../../store.ts";
 import { parseUserId } from "../arguments.ts";
 import { exitCodes, exitCodesHelp } from "../exit-codes.ts";
-import { createPaint, jsonOption, type ReportOptions, report, sayWaiting } from "../output.ts";
+import { createPaint, jsonOption, type ReportOptions, report, reportWaiting } from "../output.ts";
 import { type InspectionAnswer, renderInspection } from "../render-inspection.ts";
 import type { CommandContext, Terminal } from "../terminal.ts";
 import { withStore } from "../with-store.ts";
@@ -19,24 +19,24 @@ interface InspectCommandOptions extends ReportOptions {
 }
 
 const help = `
-Misfits are values in Kinde that do not fit their flag, so that the default stands in.
-Personal data of the profile is shown with --profile only.
+A misfit is a value in Kinde that does not fit its flag, so the flag has its
+default. Personal data is shown with --profile only.
 
 Examples:
   kindling inspect kp_0123456789abcdef0123456789abcdef
   kindling inspect kp_0123456789abcdef0123456789abcdef --live
   kindling inspect kp_0123456789abcdef0123456789abcdef --json | jq .flags
 
-${exitCodesHelp("no record, a refresh that gave up, or with --live a difference from Kinde")}`;
+${exitCodesHelp("there is no record, the refresh failed, or --live found a difference")}`;
 
-/** `kindling inspect`: everything known about one user, and where it comes from. */
+/** Adds `kindling inspect`. */
 export function addInspect(program: Command, { terminal, exitWith }: CommandContext): void {
   program
     .command("inspect")
-    .description("everything known about one user: flags, their sources, misfits, ledger, jobs")
-    .argument("<userId>", "id of the user", parseUserId)
-    .option("--live", "compare with what Kinde says now; nothing is written")
-    .option("--profile", "show the stored profile, which holds personal data")
+    .description("show a user's record, flags, sources, misfits and jobs")
+    .argument("<userId>", "user id", parseUserId)
+    .option("--live", "compare the record with Kinde now, without writing")
+    .option("--profile", "show the stored profile, which contains personal data")
     .option(...jsonOption)
     .addHelpText("after", help)
     .action(async (userId: string, options: InspectCommandOptions) => {
@@ -51,10 +51,10 @@ export function addInspect(program: Command, { terminal, exitWith }: CommandCont
 
 function inspect(terminal: Terminal, userId: string, options: InspectCommandOptions): Promise<InspectionAnswer> {
   return withStore(terminal, async (store, config) => {
-    const flags = await loadDefinitions(config.flagsFile);
-    const shared = { store, flags, keep: config.profile, now: terminal.world.now() };
+    const definitions = await loadDefinitions(config.flagsFile);
+    const shared = { store, definitions, keep: config.profile, now: terminal.world.now() };
     const { profile, ...inspection } = await inspectUser(userId, shared);
-    const live = options.live === true ? await lookLive(terminal, config, store, userId, shared) : undefined;
+    const live = options.live === true ? await compareWithKinde(terminal, config, store, userId, shared) : undefined;
     return {
       ...inspection,
       ...(live !== undefined && { live: options.profile === true ? live : withoutValues(live) }),
@@ -63,22 +63,22 @@ function inspect(terminal: Terminal, userId: string, options: InspectCommandOpti
   });
 }
 
-function lookLive(
+function compareWithKinde(
   terminal: Terminal,
   config: Config,
   store: Store,
   userId: string,
-  { flags, keep }: InspectOptions,
+  { definitions, keep }: InspectOptions,
 ): Promise<LiveComparison> {
   const api = openKinde(config, terminal.world, store);
   const signal = terminal.stopSignal();
   return patiently(
     async () => {
-      const live = await fetchLive(userId, { api, flags, keep, call: { priority: "webhook", signal } });
-      // Read after the fetch: while we waited, a refresh may have come between.
+      const live = await fetchLive(userId, { api, definitions, keep, call: { priority: "webhook", signal } });
+      // Read after the fetch: a refresh can commit during the wait.
       return compareLive(await store.records.read(userId), live, keep);
     },
-    { signal, onWait: sayWaiting(terminal) },
+    { signal, onWait: reportWaiting(terminal) },
   );
 }
 

@@ -23,20 +23,25 @@ interface ReprocessOptions extends ReportOptions {
   backlog: number;
 }
 
-/** What the command answers. */
+/** Result of the command. */
 interface Reprocessed extends Pick<WalkResult, "enqueued" | "complete"> {
-  /** `refresh`: at normal priority. `bulk`: when there is room. */
+  /** `refresh`: normal priority. `bulk`: low priority. */
   queue: "refresh" | "bulk";
-  /** With `--all`: users that an earlier, interrupted run had enqueued. */
+  /** With `--all`: users that an earlier, interrupted run enqueued. */
   resumedAt?: number;
 }
 
 const help = `
-User ids go to the refresh queue, at normal priority. --failed, --org and --all go to the bulk
-queue, behind everything that webhooks ask for; where it holds --backlog jobs --org and --all
-wait for workers. Where failures are of a missing scope or a refused token, --failed has the fleet
-begin with a new access token, since scopes are in the token; Kinde bills each that it issues.
---all can be stopped with Ctrl-C: run it again, anywhere, and it goes on.
+User ids are refreshed at normal priority. --failed, --org and --all use the
+bulk queue, at lower priority than webhooks; --org and --all wait while it holds
+--backlog jobs.
+
+If refreshes failed for a missing scope or a rejected token, --failed requests a
+new access token, because a token keeps the scopes it was issued with. Kinde
+bills each token.
+
+--all can be stopped with Ctrl-C. To resume, run the command again, on any
+machine.
 
 Examples:
   kindling reprocess kp_0123456789abcdef0123456789abcdef
@@ -44,19 +49,19 @@ Examples:
   kindling reprocess --failed --json
   kindling reprocess --all
 
-${exitCodesHelp("Kinde has no such organization, or rejects the call")}`;
+${exitCodesHelp("Kinde has no such organization, or rejects a call")}`;
 
-/** `kindling reprocess`: has users refreshed, whatever their records say. */
+/** Adds `kindling reprocess`. */
 export function addReprocess(program: Command, { terminal }: CommandContext): void {
   program
     .command("reprocess")
-    .description("refresh users again: some, an organization's, the failed ones, or all")
-    .argument("[userId...]", "ids of users", parseUserIds)
+    .description("refresh users: by id, by organization, the failed ones, or all")
+    .argument("[userId...]", "user ids", parseUserIds)
     .option("--org <code>", "all members of an organization", parseOrganizationCode)
-    .option("--failed", "all users whose refresh gave up")
-    .option("--all", "all users Kinde has")
-    .option("--restart", "with --all: start anew, not where an interrupted run stopped")
-    .option("--backlog <jobs>", "jobs that may wait in the bulk queue", wholeNumber(1, 10_000_000), 20_000)
+    .option("--failed", "all users whose refresh failed")
+    .option("--all", "all users in Kinde")
+    .option("--restart", "with --all: start over instead of resuming an interrupted run")
+    .option("--backlog <jobs>", "maximum number of jobs in the bulk queue", wholeNumber(1, 10_000_000), 20_000)
     .option(...jsonOption)
     .addHelpText("after", help)
     .action(async (userIds: readonly string[], options: ReprocessOptions, command: Command) => {
@@ -71,9 +76,8 @@ export function addReprocess(program: Command, { terminal }: CommandContext): vo
 
 function checkChoice(userIds: readonly string[], { org, failed, all, restart }: ReprocessOptions, command: Command) {
   const chosen = [userIds[0], org, failed, all].filter((choice) => choice !== undefined);
-  if (chosen.length !== 1)
-    command.error("error: reprocess takes user ids, --org, --failed or --all: exactly one of them");
-  if (restart === true && all !== true) command.error("error: --restart goes with --all only");
+  if (chosen.length !== 1) command.error("error: reprocess expects exactly one of: user ids, --org, --failed, --all");
+  if (restart === true && all !== true) command.error("error: --restart requires --all");
 }
 
 function reprocess(terminal: Terminal, userIds: readonly string[], options: ReprocessOptions): Promise<Reprocessed> {
@@ -122,6 +126,6 @@ async function walkListing(
 }
 
 function render({ enqueued, queue, resumedAt = 0 }: Reprocessed): string {
-  const earlier = resumedAt > 0 ? `, ${countWords(resumedAt)} of them in an earlier run` : "";
-  return `Enqueued ${plural(enqueued, "user")}${queue === "bulk" ? " at low priority" : ""}${earlier}.`;
+  const earlier = resumedAt > 0 ? ` (${countWords(resumedAt)} of them in an earlier run)` : "";
+  return `Enqueued ${plural(enqueued, "user")}${earlier}${queue === "bulk" ? " at low priority" : ""}.`;
 }

@@ -6,26 +6,27 @@ const commands: readonly { name: string; services: readonly Service[]; descripti
   {
     name: "server",
     services: ["server"],
-    description: "take Kinde's webhooks: verify, write down, queue",
+    description: "receive Kinde's webhooks and serve flags over HTTP",
     example: "PORT=8080 kindling server",
   },
   {
     name: "worker",
     services: ["worker"],
-    description: "refresh users: fetch from Kinde, derive the flags, store",
+    description: "refresh users: fetch from Kinde, derive flags, store",
     example: "KINDLING_REFRESH_CONCURRENCY=40 kindling worker",
   },
   {
     name: "start",
     services: ["server", "worker"],
-    description: "server and worker in one process",
+    description: "run server and worker in one process",
     example: "KINDLING_FLAGS=config/flags.ts kindling start",
   },
 ];
 
 const help = (name: string, example: string) => `
-SIGTERM or Ctrl-C: takes no more work, finishes what is in hand within
-KINDLING_SHUTDOWN_TIMEOUT (20s), and exits 0. A second one exits at once.
+SIGTERM and Ctrl-C stop it gracefully: it accepts no more work, finishes running
+work within KINDLING_SHUTDOWN_TIMEOUT (20s) and exits with 0. A second signal
+stops it immediately.
 
 Examples:
   kindling ${name}
@@ -33,13 +34,13 @@ Examples:
   node --env-file=.env "$(command -v kindling)" ${name}
 
 Exit codes:
-  0    stopped as asked
-  1    unexpected failure
-  2    the settings do not fit, the flags file does not load, or the port is taken
-  3    Redis is out of reach or must not hold the data
-  130  stopped at once by a second Ctrl-C (143 by SIGTERM)`;
+  0    stopped gracefully
+  1    unexpected error
+  2    invalid settings, the flags file does not load, or the port is in use
+  3    Redis is unreachable, or its configuration could lose data
+  130  stopped immediately by a second Ctrl-C (143: by SIGTERM)`;
 
-/** `kindling server`, `worker` and `start`: any number of each make up a deployment. */
+/** Adds `kindling server`, `worker` and `start`. A deployment runs any number of each. */
 export function addServices(program: Command, { terminal }: CommandContext): void {
   for (const { name, services, description, example } of commands) {
     program

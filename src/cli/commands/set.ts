@@ -15,31 +15,31 @@ interface SetOptions extends ReportOptions {
   refreshClaims?: boolean;
 }
 
-/** What the command answers. */
+/** Result of the command. */
 interface SetAnswer extends Pick<FlagsRecord, "flags" | "ticket" | "fetchedAt"> {
   userId: string;
 }
 
 const help = `
-Writes to Kinde first. Once this command has ended, every reader sees the new values.
-"key=" sets an empty text; --unset sends null, to remove the value.
+Writes to Kinde, then refreshes the user. When the command returns, every reader
+sees the new values. "key=" sets an empty string; --unset removes the value.
 
 Examples:
   kindling set kp_0123456789abcdef0123456789abcdef onboarded=true plan_tier=pro
   kindling set kp_0123456789abcdef0123456789abcdef --unset compliance_region
-  kindling set kp_0123456789abcdef0123456789abcdef plan_tier=free --refresh-claims --json
+  kindling set kp_0123456789abcdef0123456789abcdef plan_tier=free --json
 
-${exitCodesHelp("Kinde has no such user or refuses a value; or took it, and it is not visible yet")}`;
+${exitCodesHelp("no such user, Kinde rejects a value, or it is not readable yet")}`;
 
-/** `kindling set`: writes properties through to Kinde, and shows the flags that follow. */
+/** Adds `kindling set`. */
 export function addSet(program: Command, { terminal }: CommandContext): void {
   program
     .command("set")
-    .description("set properties of a user, in Kinde and for every reader at once")
-    .argument("<userId>", "id of the user", parseUserId)
-    .argument("[key=value...]", "properties and their new values", parseAssignment)
-    .option("--unset <key>", "remove the value of a property; may be given again", parseUnset)
-    .option("--refresh-claims", "also drop Kinde's token cache, so that the user's next token has the values")
+    .description("set a user's properties in Kinde and update the flags")
+    .argument("<userId>", "user id", parseUserId)
+    .argument("[key=value...]", "property keys and their new values", parseAssignment)
+    .option("--unset <key>", "remove a property's value (repeatable)", parseUnset)
+    .option("--refresh-claims", "also refresh the claims in the user's next token")
     .option(...jsonOption)
     .addHelpText("after", help)
     .action(async (userId: string, assigned: Written = {}, options: SetOptions, command: Command) => {
@@ -47,7 +47,7 @@ export function addSet(program: Command, { terminal }: CommandContext): void {
       const twice = Object.keys(assigned).find((key) => Object.hasOwn(unset, key));
       if (twice !== undefined) command.error(`error: ${twice} is both set and unset`);
       const properties = { ...assigned, ...unset };
-      if (Object.keys(properties).length === 0) command.error("error: set takes key=value or --unset <key>");
+      if (Object.keys(properties).length === 0) command.error("error: set expects key=value or --unset <key>");
       const answer = await set(terminal, userId, parsePropertyValues(properties), options);
       const paint = createPaint(terminal, terminal.stdout);
       report(terminal, options, answer, (found) => render(found, paint));
@@ -83,12 +83,12 @@ function parseAssignment(text: string, previous: Written | undefined): Written {
 }
 
 function parseUnset(key: string, previous: Written | undefined): Written {
-  if (key === "" || key.includes("=")) throw new InvalidArgumentError("Expected the key of a property alone.");
+  if (key === "" || key.includes("=")) throw new InvalidArgumentError("Expected a property key without a value.");
   return once(previous, key, null);
 }
 
 function once(previous: Written | undefined, key: string, value: string | null): Written {
   if (previous !== undefined && Object.hasOwn(previous, key)) throw new InvalidArgumentError(`${key} is given twice.`);
-  // By entries: assigning to a key such as "__proto__" would lose it.
+  // Object.fromEntries, because assigning to a key such as "__proto__" would lose it.
   return Object.fromEntries([...Object.entries(previous ?? {}), [key, value]]);
 }

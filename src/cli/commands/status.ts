@@ -7,21 +7,22 @@ import type { CommandContext } from "../terminal.ts";
 import { withStore } from "../with-store.ts";
 
 const help = `
-The number of records is estimated from a sample of the keys where there are many.
-Warnings and failed users do not change the exit code: ask \`kindling failed\` for that.
+Reads Redis only and makes no call to Kinde. With many users, the number of
+records is an estimate from a sample. Warnings and failures do not change the
+exit code; \`kindling failed\` exits with 1 if there are any failures.
 
 Examples:
   kindling status
   kindling status --json | jq -r .warnings[].message
   kindling status --json | jq .ledger.users.oldestAgeMs
 
-${exitCodesHelp("unexpected failure")}`;
+${exitCodesHelp("unexpected error")}`;
 
-/** `kindling status`: queues, ledger, call budget, records, events, last failures. */
+/** Adds `kindling status`. */
 export function addStatus(program: Command, { terminal }: CommandContext): void {
   program
     .command("status")
-    .description("warnings, queues, ledger, distance from the truth, calls to Kinde, records, events, last failures")
+    .description("show warnings, queues, ledger, freshness, drift and failures")
     .option(...jsonOption)
     .addHelpText("after", help)
     .action(async (options: ReportOptions) => {

@@ -9,22 +9,23 @@ import type { CommandContext } from "../terminal.ts";
 import { withStore } from "../with-store.ts";
 
 const help = `
-A worker does it, page by page, behind what webhooks ask for; one sweep at a time in the fleet.
-The users it finds different are refreshed after it. Sweeps come by themselves every
-KINDLING_SWEEP_INTERVAL (15m); \`kindling status\` tells of the last one.
+Workers compare every user in Kinde with its record, page by page, at lower
+priority than webhooks, and refresh those that differ. One sweep runs at a time.
+Sweeps also start automatically every KINDLING_SWEEP_INTERVAL (15m);
+\`kindling status\` shows the last one.
 
 Examples:
   kindling sweep
   kindling sweep --wait --json
 
-${exitCodesHelp("the sweep gave up, or an unexpected failure")}`;
+${exitCodesHelp("with --wait: the sweep failed")}`;
 
-/** `kindling sweep`: compare all of Kinde's users with their records, now. */
+/** Adds `kindling sweep`. */
 export function addSweep(program: Command, { terminal }: CommandContext): void {
   program
     .command("sweep")
-    .description("compare all users with Kinde now, and refresh those who differ")
-    .option("--wait", "wait until it is through, and show how far it is")
+    .description("compare all users with Kinde now and refresh those that differ")
+    .option("--wait", "show progress and wait until the sweep finishes")
     .option(...jsonOption)
     .addHelpText("after", help)
     .action(async (options: ReportOptions & { wait?: boolean }) => {
@@ -49,7 +50,7 @@ export function addSweep(program: Command, { terminal }: CommandContext): void {
         if (finished === undefined) return started ? "A sweep is under way." : "A sweep was under way already.";
         const { users, different, missing, unlisted } = finished;
         const found = [`${countWords(different)} different`, `${countWords(missing)} missing`];
-        return `${plural(users, "user")} compared: ${found.join(", ")}, ${countWords(unlisted)} gone or unlisted.`;
+        return `${plural(users, "user")} compared: ${found.join(", ")}, ${countWords(unlisted)} deleted or not listed.`;
       });
     });
 }

@@ -13,15 +13,17 @@ import { neededEventTypes } from "../../webhook/route-event.ts";
 import { plural } from "../../words.ts";
 import { parseHttpUrl } from "../arguments.ts";
 import { exitCodes, exitCodesHelp } from "../exit-codes.ts";
-import { align, createPaint, jsonOption, type Paint, type ReportOptions, report, sayWaiting } from "../output.ts";
+import { align, createPaint, jsonOption, type Paint, type ReportOptions, report, reportWaiting } from "../output.ts";
 import type { CommandContext, Terminal } from "../terminal.ts";
 import { withStore } from "../with-store.ts";
 
 const help = `
-Kinde does not tell whether it has switched a webhook off (it does after 72 hours of failures):
-where events stay away although all looks right, register --renew puts a new one in its place.
-The application needs the scopes read:webhooks, create:webhooks, update:webhooks and
-delete:webhooks, each for what it says.
+Kinde switches a webhook off after 72 hours of failures, and its API does not
+show that. If events stop although the list looks right, replace the webhook
+with \`kindling webhook register --renew\`.
+
+The Kinde application needs the scopes read:webhooks, create:webhooks,
+update:webhooks and delete:webhooks.
 
 Examples:
   kindling webhook list
@@ -29,13 +31,13 @@ Examples:
   kindling webhook register --renew        with KINDLING_WEBHOOK_URL set
   kindling webhook delete event_0123456789abcdef
 
-${exitCodesHelp("list: ours is missing or told too little; delete: there is no such webhook")}`;
+${exitCodesHelp("list: the webhook is missing or incomplete; delete: no such webhook")}`;
 
-/** `kindling webhook list`, `register` and `delete`: the environment's webhooks at Kinde. */
+/** Adds `kindling webhook list`, `register` and `delete`. */
 export function addWebhook(program: Command, context: CommandContext): void {
   const webhook = program
     .command("webhook")
-    .description("the webhooks at Kinde: list them, register ours, delete one")
+    .description("list, register and delete webhooks in Kinde")
     .addHelpText("after", help);
   addList(webhook, context);
   addRegister(webhook, context);
@@ -45,7 +47,7 @@ export function addWebhook(program: Command, context: CommandContext): void {
 function addList(webhook: Command, { terminal, exitWith }: CommandContext): void {
   webhook
     .command("list")
-    .description("all webhooks of the environment, ours marked")
+    .description("list all webhooks and mark Kindling's")
     .option(...jsonOption)
     .action(async (options: ReportOptions) => {
       const { listed, ok } = await withWebhooks(terminal, async ({ webhooks, config, check, call }) => {
@@ -62,10 +64,10 @@ function addList(webhook: Command, { terminal, exitWith }: CommandContext): void
 function addRegister(webhook: Command, { terminal }: CommandContext): void {
   webhook
     .command("register")
-    .description("see to it that Kinde tells us all we need: create ours, or repair it")
-    .argument("[url]", "where Kinde reaches us; default KINDLING_WEBHOOK_URL", parseHttpUrl)
-    .option("--name <name>", "what Kinde lists it as", "Kindling")
-    .option("--renew", "replace it by a new one, which Kinde has not switched off")
+    .description("create Kindling's webhook, or add missing event types")
+    .argument("[url]", "URL of the webhook endpoint (default: KINDLING_WEBHOOK_URL)", parseHttpUrl)
+    .option("--name <name>", "name shown in Kinde", "Kindling")
+    .option("--renew", "replace the webhook, in case Kinde has switched it off")
     .option(...jsonOption)
     .action(
       async (
@@ -75,7 +77,8 @@ function addRegister(webhook: Command, { terminal }: CommandContext): void {
       ) => {
         const { result, unset } = await withWebhooks(terminal, async ({ webhooks, config, needed, check, call }) => {
           const url = given ?? config.webhookUrl;
-          if (url === undefined) command.error("error: webhook register takes a URL, or KINDLING_WEBHOOK_URL");
+          if (url === undefined)
+            command.error("error: webhook register expects a URL: pass one, or set KINDLING_WEBHOOK_URL");
           const wanted = { webhooks, url, name: options.name, needed, renew: options.renew === true };
           const registered = await registerWebhook(wanted, call);
           await check();
@@ -84,7 +87,9 @@ function addRegister(webhook: Command, { terminal }: CommandContext): void {
         const paint = createPaint(terminal, terminal.stdout);
         report(terminal, options, result, (found) => renderRegistered(found, paint));
         if (unset)
-          terminal.stderr.write(`Set KINDLING_WEBHOOK_URL=${result.webhook.endpoint}, so that it is known as ours.\n`);
+          terminal.stderr.write(
+            `Set KINDLING_WEBHOOK_URL=${result.webhook.endpoint}, so that Kindling recognizes the webhook.\n`,
+          );
       },
     );
 }
@@ -92,8 +97,8 @@ function addRegister(webhook: Command, { terminal }: CommandContext): void {
 function addDelete(webhook: Command, { terminal }: CommandContext): void {
   webhook
     .command("delete")
-    .description("delete a webhook at Kinde")
-    .argument("<id>", "id of the webhook, as `kindling webhook list` shows it", parseWebhookId)
+    .description("delete a webhook in Kinde")
+    .argument("<id>", "webhook id from `kindling webhook list`", parseWebhookId)
     .option(...jsonOption)
     .action(async (id: string, options: ReportOptions) => {
       await withWebhooks(terminal, async ({ webhooks, check, call }) => {
@@ -110,9 +115,9 @@ function addDelete(webhook: Command, { terminal }: CommandContext): void {
 interface Tools {
   webhooks: Webhooks;
   config: Config;
-  /** Event types ours must be told. */
+  /** Event types that Kindling's webhook must be subscribed to. */
   needed: string[];
-  /** Looks again, and notes the result for `kindling status`. */
+  /** Checks the registration and stores the result for `kindling status`. */
   check: () => ReturnType<typeof checkWebhook>;
   call: CallOptions;
 }
@@ -133,10 +138,10 @@ function withWebhooks<T>(terminal: Terminal, task: (tools: Tools) => Promise<T>)
   });
 }
 
-/** Waits where there is no room for a call. */
+/** Wraps webhook calls so that they wait for the call limit. */
 function patient(webhooks: Webhooks, terminal: Terminal): Webhooks {
   const wait = <T>(call: () => Promise<T>) =>
-    patiently(call, { signal: terminal.stopSignal(), onWait: sayWaiting(terminal) });
+    patiently(call, { signal: terminal.stopSignal(), onWait: reportWaiting(terminal) });
   return {
     list: (call) => wait(() => webhooks.list(call)),
     create: (webhook, call) => wait(() => webhooks.create(webhook, call)),
@@ -148,27 +153,27 @@ function patient(webhooks: Webhooks, terminal: Terminal): Webhooks {
 
 function parseWebhookId(text: string): string {
   if (/^[\w-]{1,128}$/.test(text)) return text;
-  throw new InvalidArgumentError("A webhook's id has letters, digits, _ and - only.");
+  throw new InvalidArgumentError("A webhook id has only letters, digits, _ and -.");
 }
 
 function renderList(webhooks: readonly (Webhook & { ours: boolean })[], paint: Paint): string {
-  if (webhooks.length === 0) return paint.notice("Kinde has no webhook: `kindling webhook register <url>` makes ours.");
+  if (webhooks.length === 0) return paint.notice("Kinde has no webhooks. Create one: kindling webhook register <url>");
   const rows = webhooks.map(({ id, name, endpoint, eventTypes, ours }) => [
     id,
     endpoint,
     plural(eventTypes.length, "event type"),
-    ours ? paint.good("ours") : "",
+    ours ? paint.good("Kindling") : "",
     paint.dim(name),
   ]);
   return align(rows, "");
 }
 
 function renderRegistered({ action, webhook, added, replaced }: Registered, paint: Paint): string {
-  const words = {
+  const done = {
     created: "Created",
-    repaired: `Now also told ${added.join(", ")}:`,
-    renewed: `Replaced ${replaced.join(", ")} by`,
-    unchanged: "All is as it should be:",
-  };
-  return `${words[action]} ${paint.good(webhook.id)}, ${plural(webhook.eventTypes.length, "event type")} to ${webhook.endpoint}.`;
+    repaired: `Added ${added.join(", ")} to`,
+    renewed: `Replaced ${replaced.join(", ")} with`,
+    unchanged: "Nothing to change for",
+  }[action];
+  return `${done} ${paint.good(webhook.id)}: ${plural(webhook.eventTypes.length, "event type")} to ${webhook.endpoint}`;
 }

@@ -1,21 +1,18 @@
 import { countWords, plural } from "../../words.ts";
-import { bob } from "../cast.ts";
-import { showFlags, waitFor, waitForFlags } from "../lookups.ts";
-import { expectEqual } from "../mismatch.ts";
+import { expectEqual, showRecord, waitFor, waitForFlags } from "../checks.ts";
 import { spent } from "../narrator.ts";
-import type { Stage, Step } from "../step.ts";
+import { bob, type Stage, type Step } from "../stage.ts";
 
-/** A property is changed in Kinde itself: the sweep finds it, and with it everyone who never announced themselves. */
+/** A sweep finds a property edited in Kinde, and imported users. Kinde sends no webhook for either. */
 export const handEdit: Step = {
-  title: "An admin edits plan_tier in Kinde by hand: no webhook, and the sweep finds it",
+  title: "An admin edits a property in Kinde",
   async run(stage) {
     const { kinde, narrator, reader } = stage;
     const deliveries = kinde.deliveries.list().length;
     kinde.kinde.setProperties(bob.id, { plan_tier: "pro" });
     expectEqual("Bob's tier before the sweep", (await reader.get(bob.id)).flags.tier, "enterprise");
-    narrator.say(
-      `Bob is "pro" in Kinde now, and still "enterprise" here. A sweep, due every 15 minutes, is run at once.`,
-    );
+    narrator.say('Bob\'s plan_tier is now "pro" in Kinde. Kinde sends no webhook, so Redis still has "enterprise".');
+    narrator.say("Sweeps find such changes, by default every 15 minutes. One starts now:");
     const started = performance.now();
     const [{ users, different, missing, calls }, took] = await Promise.all([
       sweep(stage),
@@ -23,33 +20,33 @@ export const handEdit: Step = {
         () => performance.now() - started,
       ),
     ]);
-    await showFlags(stage, bob.id);
+    await showRecord(stage, bob.id);
     const everyone = [...kinde.kinde.userIds()];
-    expectEqual("Users the sweep has compared", users, everyone.length);
-    expectEqual("Users the sweep has found different", different, 1);
+    expectEqual("Users compared by the sweep", users, everyone.length);
+    expectEqual("Users that differed", different, 1);
     narrator.say(
-      `${countWords(users)} users compared in ${plural(calls, "call")}: Bob differs, ${countWords(missing)} had been imported and never announced.`,
+      `${countWords(users)} users compared in ${plural(calls, "call")}: Bob differs, ${countWords(missing)} imported users had no record yet.`,
     );
     const stored = (await reader.getMany(everyone)).filter(({ status }) => status === "present").length;
     expectEqual("Users with a record after the sweep", stored, everyone.length);
     const again = await sweep(stage);
-    expectEqual("What the next sweep finds", again.different + again.missing, 0);
-    expectEqual("Calls to Kinde of a sweep that finds nothing", again.calls, 1);
-    expectEqual("Webhooks delivered meanwhile", kinde.deliveries.list().length - deliveries, 0);
-    return `Bob was right ${spent(took)} after the sweep began; the next one found nothing, in ${plural(again.calls, "call")}`;
+    expectEqual("Differences found by the next sweep", again.different + again.missing, 0);
+    expectEqual("Calls to Kinde by the next sweep", again.calls, 1);
+    expectEqual("Webhooks sent meanwhile", kinde.deliveries.list().length - deliveries, 0);
+    return `Corrected after ${spent(took)}; the next sweep finds nothing, in ${plural(again.calls, "call")}`;
   },
 };
 
-/** Sweeps once, and waits until everyone it found is refreshed. */
+/** Runs a sweep and waits until every user it found is refreshed. */
 async function sweep({ kinde, queues, sweeps, signal }: Stage) {
   const before = (await sweeps.last())?.mark.number;
   const searches = () => kinde.stats.calls["GET /api/v1/search/users"] ?? 0;
   const earlier = searches();
   await queues.enqueueSweep();
-  const isOver = async () => (await sweeps.last())?.mark.number !== before;
-  await waitFor(isOver, true, { what: "The sweep went through", signal });
-  const left = () => queues.bulk.getJobCountByTypes("waiting", "active", "delayed");
-  await waitFor(left, 0, { what: "Users whom the sweep found and who are not refreshed yet", signal });
+  const isFinished = async () => (await sweeps.last())?.mark.number !== before;
+  await waitFor(isFinished, true, { what: "The sweep finished", signal });
+  const remaining = () => queues.bulk.getJobCountByTypes("waiting", "active", "delayed");
+  await waitFor(remaining, 0, { what: "Users found by the sweep and not refreshed yet", signal });
   const { users = 0, different = 0, missing = 0 } = (await sweeps.last()) ?? {};
   return { users, different, missing, calls: searches() - earlier };
 }

@@ -1,19 +1,18 @@
-import { ada } from "../cast.ts";
-import { showFlags, showReader, waitForFlags } from "../lookups.ts";
-import type { Step } from "../step.ts";
+import { showReader, showRecord, waitForFlags } from "../checks.ts";
+import { ada, type Step } from "../stage.ts";
 
-/** From `user.created` to the flags. */
+/** `user.created` leads to flags in Redis. */
 export const signUp: Step = {
   title: "A user signs up",
   async run(stage) {
     const [organization] = stage.kinde.kinde.organizations();
     stage.kinde.kinde.createUser({ ...ada, organizations: organization ? [organization.code] : [] });
-    stage.narrator.say("Ada signs up: Kinde delivers user.created, Kindling fetches her whole and stores her flags.");
+    stage.narrator.say("Kinde sends user.created. Kindling fetches Ada, properties included, and stores her flags:");
     const expected = { onboarded: true, tier: "pro", region: "eu", admin: false, suspended: false } as const;
-    await waitForFlags(stage, ada.id, expected, "Ada's flags after her sign-up");
-    await showFlags(stage, ada.id);
-    stage.narrator.say("The same in an app server, typed:");
+    await waitForFlags(stage, ada.id, expected, "Ada's flags after the sign-up");
+    await showRecord(stage, ada.id);
+    stage.narrator.say("An app server reads the same flags, typed:");
     await showReader(stage, ada.id);
-    return "signed up, fetched, stored: one key lookup answers";
+    return "One webhook later, Ada's flags are readable with one GET";
   },
 };

@@ -1,7 +1,7 @@
 import { defineFlags, permission, property } from "kindling";
 
-// The demo's own, so that its checks hold whatever the flags file of the deployment declares.
-const flags = defineFlags({
+// The demo has its own definitions, so that its checks hold whatever the deployment's flags file declares.
+const definitions = defineFlags({
   onboarded: property.boolean("onboarded", { default: false }),
   tier: property.oneOf("plan_tier", ["free", "pro", "enterprise"], { default: "free" }),
   region: property.string("compliance_region", { default: null }),
@@ -9,7 +9,7 @@ const flags = defineFlags({
   suspended: (profile) => profile.isSuspended,
 });
 
-export default flags;
+export default definitions;
 
-/** What the demo's app server reads. */
-export type DemoFlags = (typeof flags)["defaults"];
+/** Flags that the demo's app server reads. */
+export type DemoFlags = (typeof definitions)["defaults"];

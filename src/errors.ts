@@ -1,12 +1,12 @@
 import { KindlingError } from "kindling";
 
 /**
- * Every error Kindling throws on purpose: one base class, a stable `code` each.
+ * The errors that the service throws deliberately. They share one base class and have stable codes.
  *
- * Messages say what to do next and never carry a secret, a token, an e-mail address or a phone number.
+ * Messages say what to do next and never contain a secret, a token, an email address or a phone number.
  */
 
-/** The settings do not fit. `problems` holds one line for each, so that all can be mended at once. */
+/** Invalid settings. `problems` lists all of them, so that they can be fixed at once. */
 export class ConfigurationError extends KindlingError<"configuration_invalid"> {
   readonly problems: readonly string[];
 
@@ -20,10 +20,10 @@ export class ConfigurationError extends KindlingError<"configuration_invalid"> {
   }
 }
 
-/** Redis cannot be reached, or is not fit to hold what must not be lost. */
+/** Redis cannot be reached, or is configured in a way that can lose data. */
 export class RedisError extends KindlingError<"redis_unavailable" | "redis_unsuitable"> {}
 
-/** What a webhook request can be refused for; the HTTP status follows from it. */
+/** Why a webhook request is rejected. The code determines the HTTP status. */
 export type WebhookErrorCode =
   | "token_malformed"
   | "token_forged"
@@ -33,27 +33,27 @@ export type WebhookErrorCode =
   | "event_from_future"
   | "keys_unavailable";
 
-/** A webhook request that is not acknowledged: a bad token, a bad event, or signing keys out of reach. */
+/** A webhook request that is not acknowledged: an invalid token or event, or unavailable signing keys. */
 export class WebhookError extends KindlingError<WebhookErrorCode> {}
 
-/** How a call to Kinde failed. Each asks for another answer: see {@link KindeError}. */
+/** How a call to Kinde failed. Each code needs a different reaction. */
 export type KindeErrorCode =
-  /** Network, time-out, 5xx or an answer that makes no sense: worth trying again. */
+  /** Network error, timeout, 5xx or a malformed answer. Try again. */
   | "kinde_unavailable"
-  /** 401 even with a new token, or the credentials refused: the configuration is wrong. */
+  /** 401 even with a new token, or rejected credentials. Fix the configuration. */
   | "kinde_unauthorized"
-  /** 403: the application lacks a scope. */
+  /** 403. The application lacks a scope. */
   | "kinde_forbidden"
-  /** 404: there is no such thing at Kinde. */
+  /** 404. The resource does not exist in Kinde. */
   | "kinde_not_found"
-  /** Any other 4xx: this request is wrong and stays wrong. */
+  /** Any other 4xx. Repeating the request does not help. */
   | "kinde_rejected";
 
-/** A call to Kinde that failed. The message names the route, never a person. */
+/** A failed call to Kinde. The message names the route and never contains personal data. */
 export class KindeError extends KindlingError<KindeErrorCode> {
-  /** HTTP status, where an answer came at all. */
+  /** HTTP status, if Kinde answered. */
   readonly status: number | undefined;
-  /** Kinde's own words, where it gave any. They may quote what was sent: for the caller, never for a log. */
+  /** Kinde's error message, if any. It can quote what was sent, so show it to the caller but never log it. */
   readonly reason: string | undefined;
 
   constructor(code: KindeErrorCode, message: string, options?: { cause?: unknown; status?: number; reason?: string }) {
@@ -63,15 +63,15 @@ export class KindeError extends KindlingError<KindeErrorCode> {
   }
 }
 
-/** No call may be made now: Kinde asked for a pause, or the shared call budget is used up. Nobody's fault; wait. */
+/** Calls are suspended: Kinde answered 429, or the shared call budget is used up. Wait and try again. */
 export class ThrottledError extends KindlingError<"throttled"> {
-  /** Milliseconds until it is worth asking again. */
+  /** Milliseconds until the next attempt makes sense. */
   readonly retryAfterMs: number;
 
   constructor(retryAfterMs: number, options?: { cause?: unknown }) {
     super(
       "throttled",
-      `No call to Kinde for ${Math.ceil(retryAfterMs)} ms: its limit or our call budget is reached.`,
+      `Calls to Kinde are suspended: its rate limit or the call budget is exhausted. Try again in ${Math.ceil(retryAfterMs)} ms.`,
       options,
     );
     this.retryAfterMs = Math.max(1, Math.ceil(retryAfterMs));
@@ -79,8 +79,9 @@ export class ThrottledError extends KindlingError<"throttled"> {
 }
 
 /**
- * The stable code of any error: our own, else Node's `code`, else `redis_unavailable` where Redis gave no answer and
- * `redis_` with its own word where it refused (`redis_oom`, `redis_readonly`, `redis_noauth`), else `unexpected`.
+ * Returns a stable code for any error: the code of a {@link KindlingError} or Node error, `redis_unavailable` if Redis
+ * did not answer, `redis_` plus the error prefix if it refused (`redis_oom`, `redis_readonly`, `redis_noauth`), or
+ * `unexpected`.
  */
 export function errorCode(error: unknown): string {
   if (error instanceof KindlingError) return error.code;
@@ -90,7 +91,7 @@ export function errorCode(error: unknown): string {
   return isNoAnswer(error) ? "redis_unavailable" : "unexpected";
 }
 
-// ioredis gives these neither a class nor a code.
+// ioredis gives these errors neither a class nor a code.
 function isNoAnswer({ name, message }: Error): boolean {
   return (
     name === "MaxRetriesPerRequestError" ||

@@ -3,8 +3,7 @@ import pino from "pino";
 import { errorCode } from "./errors.ts";
 
 /**
- * Where a process says what happened. Entries carry ids and codes only: no token, secret, e-mail address or phone
- * number is ever passed to it.
+ * A structured log. Entries contain ids and codes only: never pass a token, a secret, an email address or a phone number.
  */
 export interface Log {
   debug(fields: object, message: string): void;
@@ -15,7 +14,7 @@ export interface Log {
 
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
-/** JSON lines on standard output. */
+/** Creates a log that writes JSON lines to standard output. */
 export function createLog(level: LogLevel): Log {
   return pino({
     level,
@@ -26,8 +25,7 @@ export function createLog(level: LogLevel): Log {
 }
 
 /**
- * What may be said of an error in a log. Messages of foreign errors are left out unless they are ours: a library's
- * message can quote what it was given.
+ * Returns the loggable fields of an error. Omits the messages of third-party errors, which can quote their input.
  */
 export function errorFields(error: unknown): { code: string; message?: string } {
   return error instanceof KindlingError ? { code: error.code, message: error.message } : { code: errorCode(error) };

@@ -22,7 +22,7 @@ import type { World } from "./world.ts";
 
 /** All queues of a deployment. */
 export interface Queues extends RefreshQueues, SweepQueue, AuditQueue {
-  /** Must be awaited once: a queue whose first command fails never recovers. */
+  /** Await this once: a BullMQ queue whose first command fails never recovers. */
   ready(): Promise<void>;
   close(): Promise<void>;
 }
@@ -47,7 +47,7 @@ export function createQueues(options: QueueOptions): Queues {
   };
 }
 
-/** Everything that lives in Redis, over one connection; of the access token only where it is the fleet's. */
+/** Everything that is stored in Redis, over one connection. The access token can be kept in memory instead. */
 export interface Store {
   redis: Redis;
   keys: Keys;
@@ -68,10 +68,10 @@ export interface Store {
 /**
  * Opens the store.
  *
- * @throws {RedisError} when Redis does not answer, or must not hold it
+ * @throws {RedisError} if Redis does not answer, or is configured in a way that can lose data
  */
 export async function openStore(config: Config, { now }: World, log: Log): Promise<Store> {
-  const onError = (error: unknown) => log.warn(errorFields(error), "redis error");
+  const onError = (error: unknown) => log.warn(errorFields(error), "Redis error");
   const redis = connectRedis({ url: config.redisUrl, timeoutMs: config.redisTimeoutMs, onError });
   const keys = createKeys(config.prefix);
   let queues: Queues;
@@ -82,7 +82,8 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
   } catch (error) {
     redis.disconnect();
     if (error instanceof KindlingError) throw error;
-    throw new RedisError("redis_unavailable", "Redis was lost while the queues were opened: try again.", {
+    const { host } = new URL(config.redisUrl);
+    throw new RedisError("redis_unavailable", `Redis at ${host} stopped answering during startup: try again.`, {
       cause: error,
     });
   }

@@ -1,11 +1,11 @@
-/** The world outside, passed in so that tests can put theirs. */
+/** Clock and fetch, injectable for tests. */
 export interface World {
   fetch: typeof fetch;
   /** Milliseconds since the epoch. */
   now: () => number;
 }
 
-/** A part of Kindling at work. */
+/** A running part of the service. */
 export interface Running {
   close(): Promise<void>;
 }

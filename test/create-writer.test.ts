@@ -8,11 +8,11 @@ import { type Stack, startStack } from "./support/stack.ts";
 import { until } from "./support/until.ts";
 import { startWire } from "./support/wire.ts";
 
-const flags = defineFlags({
+const definitions = defineFlags({
   onboarded: property.boolean("onboarded", { default: false }),
   tier: property.oneOf("plan_tier", ["free", "pro"], { default: "free" }),
 });
-type Values = (typeof flags)["defaults"];
+type Values = (typeof definitions)["defaults"];
 
 let stack: Stack;
 let writer: InProcessWriter<Values>;
@@ -20,7 +20,7 @@ let id: string;
 
 beforeEach(async () => {
   stack = await startStack();
-  writer = createWriter({ definitions: flags, env: envOf(stack.config) });
+  writer = createWriter({ definitions, env: envOf(stack.config) });
   id = stack.emulator.kinde.createUser().id;
 });
 
@@ -30,26 +30,26 @@ afterEach(async () => {
 });
 
 describe("createWriter", () => {
-  it("sets properties, and answers typed flags that every reader sees by now", async () => {
+  it("sets properties and returns typed flags that every reader now sees", async () => {
     const { flags: user, ticket, fetchedAt } = await writer.setProperties(id, { onboarded: true, plan_tier: "pro" });
     expectTypeOf(user.tier).toEqualTypeOf<"free" | "pro">();
     expectTypeOf(user.onboarded).toEqualTypeOf<boolean>();
     expect(user).toEqual({ onboarded: true, tier: "pro" });
-    const reader = createReader({ redis: stack.store.redis, definitions: flags, prefix: stack.config.prefix });
+    const reader = createReader({ redis: stack.store.redis, definitions, prefix: stack.config.prefix });
     expect(await reader.get(id)).toMatchObject({ flags: user, fetchedAt });
     expect((await stack.record(id))?.ticket).toBe(ticket);
     expect(stack.emulator.kinde.user(id)?.properties).toEqual({ onboarded: "true", plan_tier: "pro" });
   });
 
-  it("is never read back old, however many refreshes of workers are under way", async () => {
+  it("is never overwritten by refreshes that were already running", async () => {
     const { refreshUser } = createFlows({
       config: stack.config,
       world: stack.world,
       store: stack.store,
-      definitions: flags,
+      definitions,
     });
     const call = { priority: "webhook", signal: new AbortController().signal } as const;
-    const remove = stack.emulator.faults.set({ kind: "latency", ms: 400, when: "after", user: id, count: 4 });
+    const remove = stack.emulator.faults.set({ kind: "latency", ms: 1_200, when: "after", user: id, count: 4 });
     const slow = [refreshUser(id, call), refreshUser(id, call)];
     await until(() => expect(stack.emulator.faults.list()[0]?.struck ?? 4).toBe(4));
     remove();
@@ -60,31 +60,31 @@ describe("createWriter", () => {
 
   it.each([
     ["an unknown property", { no_such: 1 }, "kinde_rejected"],
-    ["no property", {}, "request_malformed"],
-  ])("says what is wrong by a code: %s", async (_what, properties, code) => {
+    ["no properties", {}, "request_malformed"],
+  ])("rejects with a code: %s", async (_what, properties, code) => {
     await expect(writer.setProperties(id, properties)).rejects.toMatchObject({ code });
   });
 
-  it("knows users that are none from users that do not exist", async () => {
+  it("distinguishes invalid user ids from unknown users", async () => {
     const set = (userId: string) => writer.setProperties(userId, { onboarded: true });
     await expect(set("kp_../kp_1")).rejects.toMatchObject({ code: "request_malformed" });
     await expect(set("kp_0123456789abcdef")).rejects.toMatchObject({ code: "user_not_found" });
   });
 
-  it("says which settings do not fit, when it is first used", async () => {
-    const unset = createWriter({ definitions: flags, env: {} });
+  it("reports invalid settings at the first write", async () => {
+    const unset = createWriter({ definitions, env: {} });
     await expect(unset.setProperties(id, { onboarded: true })).rejects.toMatchObject({ code: "configuration_invalid" });
     await unset.close();
   });
 
-  it("gets by with a Redis that was away at first, and says when it is away", async () => {
+  it("recovers if Redis was down at first and reports when it is down", async () => {
     const wire = await startWire(testRedisUrl());
     const env = { ...envOf(stack.config), REDIS_URL: wire.url, KINDLING_REDIS_TIMEOUT: "300ms" };
-    const wired = createWriter({ definitions: flags, env });
+    const wired = createWriter({ definitions, env });
     const set = () => wired.setProperties(id, { onboarded: true });
     wire.cut();
     await expect(set()).rejects.toMatchObject({ code: "redis_unavailable" });
-    wire.mend();
+    wire.restore();
     await until(async () => expect((await set()).flags.onboarded).toBe(true));
     wire.cut();
     await expect(set()).rejects.toMatchObject({ code: "redis_unavailable" });
@@ -92,16 +92,16 @@ describe("createWriter", () => {
     await wire.close();
   });
 
-  it("gives up when told to", async () => {
+  it("rejects with the reason of the signal when aborted", async () => {
     stack.emulator.faults.set({ kind: "hang", method: "PATCH" });
     const stop = new AbortController();
     const setting = writer.setProperties(id, { onboarded: true }, { signal: stop.signal });
     await until(() => expect(stack.emulator.faults.list()[0]?.struck).toBe(1));
-    stop.abort(new Error("the visitor left"));
-    await expect(setting).rejects.toThrow("the visitor left");
+    stop.abort(new Error("The visitor left."));
+    await expect(setting).rejects.toThrow("The visitor left.");
   });
 
-  it("is closed for good, used or not", async () => {
+  it("rejects writes after it is closed, even if it was never used", async () => {
     await writer.close();
     await expect(writer.setProperties(id, { onboarded: true })).rejects.toMatchObject({ code: "closed" });
   });

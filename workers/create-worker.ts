@@ -5,42 +5,42 @@ import type { Ledger } from "../src/redis/ledger.ts";
 import type { LongJob } from "../src/redis/queue.ts";
 import { jobError, RetryError } from "./job-errors.ts";
 
-/** What every worker of a process shares. */
+/** Dependencies that all workers of a process share. */
 export interface WorkerDeps {
-  /** A connection whose commands wait for Redis; BullMQ opens another like it to block on. */
+  /** A connection whose commands wait while Redis is down. BullMQ duplicates it for blocking commands. */
   connection: Redis;
   prefix: string;
-  /** Attempts before a job is given up, and the bounds of the pauses between them. */
+  /** Attempts before a job fails for good, and the bounds of the backoff between them. */
   retry: { attempts: number; baseMs: number; maxMs: number };
   now: () => number;
   log: Log;
-  /** Aborted when the process begins to shut down: long jobs go back at their next step. */
+  /** Aborted when shutdown starts: long jobs return to their queue at the next step. */
   closing: AbortSignal;
-  /** Aborted when jobs in hand must end. */
+  /** Aborted when active jobs must end. */
   signal: AbortSignal;
 }
 
-/** One worker: which queue, how many jobs at once, and what a job does. */
+/** Options for {@link createWorker}. */
 export interface WorkerSpec<Data> {
   queue: Queue<Data>;
   concurrency: number;
-  /** Where a job that gives up is noted; absent where the next one makes up for it. */
+  /** Records jobs that fail for good. Absent if the next job makes up for a failed one. */
   ledger?: Ledger;
-  /** Who stands in the ledger for this job. */
+  /** Returns the ledger member of a job. */
   member(data: Data): string;
   process(job: Job<Data>): Promise<unknown>;
 }
 
-// A killed worker's jobs are taken over when their lock has expired and the next check sees it: 25 s at the latest.
+// A killed worker's job is taken over after its lock has expired and the next check has run: within 25 s.
 const lockMs = 15_000;
 const stalledCheckMs = 10_000;
-/** A job that takes its process down with it comes back so often before it fails. */
+/** How often a job that crashes its process is taken over before it fails. */
 const takeovers = 5;
 
-/** Failed jobs kept for a dashboard's sake; the ledger keeps every failure itself. */
+/** Failed jobs kept for dashboards. The ledger keeps every failure. */
 const failedJobsKept = 1_000;
 
-/** A BullMQ worker whose jobs end as the ledger and the retry rules want them to. */
+/** Creates a BullMQ worker that applies the retry rules and records failures in the ledger. */
 export function createWorker<Data>(deps: WorkerDeps, spec: WorkerSpec<Data>): Worker<Data> {
   const { connection, prefix, retry, now, log, signal } = deps;
   const worker = new Worker<Data>(
@@ -50,10 +50,10 @@ export function createWorker<Data>(deps: WorkerDeps, spec: WorkerSpec<Data>): Wo
       try {
         return await spec.process(job);
       } catch (error) {
-        // The job put itself off, and is no failure.
+        // The job postponed itself, which is not a failure.
         if (error instanceof DelayedError) throw error;
         const attempt = attemptOf(job);
-        log.warn({ queue: spec.queue.name, member, attempt, ...errorFields(error) }, "job did not finish");
+        log.warn({ queue: spec.queue.name, member, attempt, ...errorFields(error) }, "job attempt failed");
         throw await jobError(error, job, token, {
           queue: spec.queue,
           ledger: spec.ledger,
@@ -73,9 +73,9 @@ export function createWorker<Data>(deps: WorkerDeps, spec: WorkerSpec<Data>): Wo
       maxStalledCount: takeovers,
       runRetryDelay: 1_000,
       maximumRateLimitDelay: 1_000,
-      // BullMQ heeds `queue.rateLimit` only where a limiter is set; this one never limits by itself.
+      // BullMQ honors `queue.rateLimit` only if a limiter is set. This one never limits anything itself.
       limiter: { max: Number.MAX_SAFE_INTEGER, duration: 1_000 },
-      // Said here and not with each job, whose options Redis keeps whole.
+      // Set here rather than per job, because Redis stores the options of every job.
       removeOnComplete: { count: 0 },
       removeOnFail: { count: failedJobsKept },
       settings: {
@@ -84,32 +84,32 @@ export function createWorker<Data>(deps: WorkerDeps, spec: WorkerSpec<Data>): Wo
       },
     },
   );
-  // BullMQ fails a job that has taken down one process after another by itself, without asking us.
+  // BullMQ fails a job that crashed several processes without calling the processor.
   worker.on("failed", (job) => {
     if (job?.deferredFailure === undefined) return;
-    const message = "Its worker died, time and again.";
+    const message = "The job repeatedly crashed its worker.";
     const failure = { code: "job_stalled", message, failedAt: now(), attempts: takeovers, final: true };
     spec.ledger?.fail(spec.member(job.data), failure).catch((error: unknown) => {
-      log.warn({ queue: spec.queue.name, ...errorFields(error) }, "failure not noted");
+      log.warn({ queue: spec.queue.name, ...errorFields(error) }, "failure could not be recorded in the ledger");
     });
   });
   worker.on("error", (error) => log.warn({ queue: spec.queue.name, ...errorFields(error) }, "worker error"));
   return worker;
 }
 
-/** Hands a long job back, with the place it has come to, once the process is shutting down: another goes on at once. */
+/** Returns a long job to its queue if the process is shutting down, so that another process continues it at once. */
 export async function handBackIfClosing({ closing, now }: WorkerDeps, job: Job): Promise<void> {
   if (!closing.aborted) return;
   await job.moveToDelayed(now(), job.token);
   throw new DelayedError();
 }
 
-/** Which attempt this is, of those that count. */
+/** Returns the number of this attempt, not counting forgiven ones. */
 function attemptOf({ attemptsMade, data }: Pick<Job, "attemptsMade" | "data">): number {
   return attemptsMade + 1 - ((data as LongJob).forgiven ?? 0);
 }
 
-/** Doubles from `baseMs` up to `maxMs`; the upper half is random, so that many failed together do not return together. */
+/** Exponential backoff from `baseMs` to `maxMs`. Half of it is jitter, so that jobs that failed together spread out. */
 export function backoff(attempt: number, { baseMs, maxMs }: { baseMs: number; maxMs: number }): number {
   const full = Math.min(maxMs, baseMs * 2 ** Math.min(attempt - 1, 30));
   return Math.round(full / 2 + (Math.random() * full) / 2);

@@ -3,22 +3,22 @@ import { KindlingError } from "kindling";
 import { errorCode, KindeError, ThrottledError } from "../src/errors.ts";
 import type { Failure, Ledger } from "../src/redis/ledger.ts";
 
-/** What a job's error is turned into, and by what. */
+/** Options for {@link jobError}. */
 export interface JobErrorOptions {
   queue: Pick<Queue, "rateLimit">;
-  /** Where a job that gives up is noted. */
+  /** Records a job that fails for good. */
   ledger: Ledger | undefined;
   member: string;
-  /** Which attempt failed, and whether it was the last. */
+  /** The failed attempt, and whether it was the last one. */
   attempt: { number: number; last: boolean };
   now: () => number;
-  /** Whether the process is shutting down: the job then goes back untouched. */
+  /** Returns whether the process is shutting down. The job then returns to its queue unchanged. */
   stopping: () => boolean;
 }
 
-/** A failed attempt that is tried again. */
+/** A failed attempt that will be retried. */
 export class RetryError extends Error {
-  /** An event came during the attempt: its refresh must not wait as long as the failure alone would have it. */
+  /** Whether an event arrived during the attempt. Its refresh must not wait for the full backoff. */
   readonly fresh: boolean;
   readonly attempt: number;
 
@@ -29,32 +29,32 @@ export class RetryError extends Error {
   }
 }
 
-/** A shorter pause than this stops the whole queue; in a longer one each job is put off by itself. */
+/** A pause up to this length stops the whole queue. During a longer one, each job is postponed individually. */
 const shortPauseMs = 5_000;
-/** So often a job may be sent back to the head of its queue before it must let others pass. */
+/** How often a job returns to the head of its queue before it must let others pass. */
 const headStarts = 10;
 
 /**
- * The error to throw to BullMQ:
- * - throttled: the job waits on with no attempt consumed. For a short pause the queue stops; for a long one the job is
- *   put off, so that those which need no call (deletions) still get through;
- * - shutting down: the job waits on likewise, for another process;
- * - a wrong configuration or request: it fails at once, as no retry can help, and shows in the ledger;
- * - anything else: it is tried again later, and after the last attempt shows in the ledger.
+ * Returns the error to throw to BullMQ:
+ * - throttled: the job waits without consuming an attempt. A short pause stops the queue. A long pause postpones the job,
+ *   so that jobs that need no call, such as deletions, still run;
+ * - shutting down: the job is postponed in the same way, for another process;
+ * - a wrong configuration or request: the job fails at once, because no retry can help, and the ledger records it;
+ * - anything else: the job is retried with backoff. The ledger records it after the last attempt.
  */
 export async function jobError(error: unknown, job: Job, token: string | undefined, options: JobErrorOptions) {
   const { queue, ledger, member, attempt, now, stopping } = options;
-  if (stopping()) return putOff(job, now(), token);
+  if (stopping()) return postpone(job, now(), token);
   if (error instanceof ThrottledError) {
     const { retryAfterMs } = error;
     const tooOften = (job.attemptsStarted - job.attemptsMade) % headStarts === 0;
-    if (retryAfterMs > shortPauseMs || tooOften) return putOff(job, now() + retryAfterMs, token);
+    if (retryAfterMs > shortPauseMs || tooOften) return postpone(job, now() + retryAfterMs, token);
     await queue.rateLimit(retryAfterMs);
     return Worker.RateLimitError();
   }
   const final = attempt.last || isFinal(error);
   if (final) await ledger?.fail(member, failure(error, attempt.number, now()));
-  // BullMQ stores and shows the message: only ours are known to hold nothing personal.
+  // BullMQ stores and shows the message. Only our own messages are known to contain no personal data.
   const message = error instanceof KindlingError ? `${error.code}: ${error.message}` : errorCode(error);
   if (final) return new UnrecoverableError(message);
   const latest = (await ledger?.latest(member)) ?? 0;
@@ -62,7 +62,7 @@ export async function jobError(error: unknown, job: Job, token: string | undefin
   return new RetryError(message, { fresh, attempt: attempt.number });
 }
 
-async function putOff(job: Job, until: number, token: string | undefined): Promise<DelayedError> {
+async function postpone(job: Job, until: number, token: string | undefined): Promise<DelayedError> {
   await job.moveToDelayed(until, token);
   return new DelayedError();
 }
@@ -74,6 +74,6 @@ function isFinal(error: unknown): boolean {
 }
 
 function failure(error: unknown, attempts: number, failedAt: number): Failure {
-  const message = error instanceof KindlingError ? error.message : "Unexpected: see the log of the worker.";
+  const message = error instanceof KindlingError ? error.message : "Unexpected error: see the log of the worker.";
   return { code: errorCode(error), message, failedAt, attempts, final: isFinal(error) };
 }

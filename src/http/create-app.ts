@@ -2,19 +2,19 @@ import { Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { errorCode } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { failure } from "./failure.ts";
+import { failure } from "./body.ts";
 
 /** Options for {@link createApp}. */
 export interface AppOptions {
   /** Apps to mount at the root. */
   routes: readonly Hono[];
-  /** What `GET /readyz` reports: ready once every part is. */
+  /** Returns the state of each part for `GET /readyz`, which reports ready once every part is. */
   readiness: () => Promise<Readonly<Record<string, boolean>>>;
   log: Pick<Log, "error">;
 }
 
 /**
- * Creates the Hono app: the routes, `GET /healthz` and `GET /readyz`. Answers are JSON: what was asked for, or
+ * Creates the Hono app: the routes, `GET /healthz` and `GET /readyz`. Every answer is JSON; errors have the form
  * `{ "error": { "code", "message" } }` with a stable code.
  */
 export function createApp({ routes, readiness, log }: AppOptions): Hono {
@@ -29,11 +29,11 @@ export function createApp({ routes, readiness, log }: AppOptions): Hono {
     return context.json({ status: ready ? "ready" : "not_ready", ...parts }, ready ? 200 : 503);
   });
 
-  app.notFound((context) => context.json(failure("not_found", "There is nothing here."), 404));
+  app.notFound((context) => context.json(failure("not_found", "No such route."), 404));
   app.onError((error, context) => {
     if (error instanceof HTTPException) return error.getResponse();
     log.error({ code: errorCode(error) }, "request failed");
-    return context.json(failure("unexpected", "The request failed."), 500);
+    return context.json(failure("unexpected", "The request failed: see the server log."), 500);
   });
   return app;
 }

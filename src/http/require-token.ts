@@ -1,9 +1,9 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { Context, MiddlewareHandler } from "hono";
 import { bearerAuth } from "hono/bearer-auth";
-import { failure } from "./failure.ts";
+import { failure } from "./body.ts";
 
-/** Lets through only who carries the token: `Authorization: Bearer <token>`. */
+/** Rejects requests without `Authorization: Bearer <token>` with 401. */
 export function requireToken(token: string): MiddlewareHandler {
   const refuse = {
     message: (context: Context) =>
@@ -18,8 +18,7 @@ export function requireToken(token: string): MiddlewareHandler {
 }
 
 /**
- * Whether two secrets are the same, in a time that tells nothing of how far they agree: digests are compared, which
- * have one length whatever was given.
+ * Compares two secrets in constant time. It compares digests, because `timingSafeEqual` needs inputs of equal length.
  */
 export function sameSecret(given: string, expected: string): boolean {
   return timingSafeEqual(digest(given), digest(expected));

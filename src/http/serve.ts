@@ -1,28 +1,29 @@
 import { serve as listen, type ServerType } from "@hono/node-server";
 import type { Hono } from "hono";
 
-/** Where to listen, and for how long a request may take to arrive, in milliseconds. */
+/** Options for {@link serve}. */
 export interface ServeOptions {
   host: string;
-  /** 0 for any free one. */
+  /** 0 selects any free port. */
   port: number;
+  /** Time limit for receiving a request, in milliseconds. */
   requestTimeoutMs: number;
 }
 
 /** A listening server. */
 export interface Server {
   port: number;
-  /** Refuses new connections, and resolves when requests in hand are answered. */
+  /** Refuses new connections and resolves once the requests in progress are answered. */
   close(): Promise<void>;
 }
 
-/** Serves the app until closed. Rejects when the address cannot be had. */
+/** Serves the app until it is closed. Rejects with Node's error, such as `EADDRINUSE`, if it cannot listen. */
 export async function serve(app: Hono, { host, port, requestTimeoutMs }: ServeOptions): Promise<Server> {
   const serverOptions = {
-    // A sender that trickles its body must not hold a connection for Node's default of five minutes.
+    // A client that trickles its body must not hold a connection for Node's default of five minutes.
     requestTimeout: requestTimeoutMs,
     headersTimeout: requestTimeoutMs,
-    // Node looks for late requests this often only.
+    // Node enforces the timeouts above only at this interval.
     connectionsCheckingInterval: Math.min(1_000, requestTimeoutMs),
   };
   const server = await new Promise<ServerType>((resolve, reject) => {
@@ -34,7 +35,7 @@ export async function serve(app: Hono, { host, port, requestTimeoutMs }: ServeOp
     port: typeof address === "object" && address !== null ? address.port : port,
     close: () =>
       new Promise((resolve, reject) => {
-        // A connection that falls idle only now would otherwise be kept open for the next request.
+        // A keep-alive connection that becomes idle only after `close` would otherwise stay open.
         const idle = setInterval(() => "closeIdleConnections" in server && server.closeIdleConnections(), 20);
         server.close((error) => {
           clearInterval(idle);

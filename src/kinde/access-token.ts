@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
 import { KindeError, ThrottledError } from "../errors.ts";
-import { pauseOf, withDeadline } from "./request.ts";
+import { parseRateLimitReset, withDeadline } from "./request.ts";
 
 /** An access token for the Management API; times in milliseconds since the epoch. */
 export interface AccessToken {
@@ -10,35 +10,38 @@ export interface AccessToken {
   expiresAt: number;
 }
 
-/** Where the token is kept: in Redis for the whole fleet, or in the memory of one process. */
+/** Stores the token: in Redis for the whole fleet, or in the memory of one process. */
 export interface AccessTokenStore {
   read(): Promise<AccessToken | undefined>;
   write(token: AccessToken): Promise<void>;
-  /** Forgets the token, if it is still this one. */
+  /** Deletes the token if it is still the stored one. */
   forget(token: string): Promise<void>;
-  /** Runs the task if nobody else does so now; answers whether it ran. */
+  /** Runs the task unless another caller is running one. Resolves to whether it ran. */
   exclusively(task: () => Promise<void>): Promise<boolean>;
 }
 
-/** The one machine-to-machine token. Kinde counts and bills each that it issues. */
+/** Provides the fleet's one machine-to-machine token. Kinde counts and bills every token it issues. */
 export interface AccessTokens {
-  /** @throws {KindeError} `kinde_unauthorized` when the credentials are refused, `kinde_unavailable`; {ThrottledError} */
+  /**
+   * @throws {KindeError} `kinde_unauthorized` if Kinde rejects the credentials, `kinde_unavailable`
+   * @throws {ThrottledError} if Kinde answers 429
+   */
   get(signal: AbortSignal): Promise<string>;
   /**
-   * Says that Kinde refused this token, so that the next `get` brings another.
+   * Reports that Kinde rejected this token, so that the next `get` returns another.
    *
-   * @throws {KindeError} `kinde_unauthorized` when it was issued just now: another would fare no better
+   * @throws {KindeError} `kinde_unauthorized` if the token was issued moments ago: a new one would be rejected too
    */
-  refuse(token: string): Promise<void>;
+  reportRejected(token: string): Promise<void>;
   /**
-   * Says that this token lacks a scope. Scopes are in a token from its issue on, so only one issued since may have it:
-   * the next `get` brings the one that the fleet has gone over to, or a new one if it has forgotten this one. Otherwise
-   * nothing changes: a scope that stays missing buys no tokens.
+   * Reports that this token lacks a scope. A token carries the scopes granted when it was issued, so only a newer one can
+   * help: the next `get` returns the fleet's newer token, or a new one if the fleet has deleted this one. Otherwise
+   * nothing changes, so a scope that stays missing costs no tokens.
    */
-  doubt(token: string): Promise<void>;
+  reportMissingScope(token: string): Promise<void>;
 }
 
-/** What getting a token needs. */
+/** Dependencies of {@link createAccessTokens}. */
 export interface AccessTokensOptions {
   store: AccessTokenStore;
   fetch: typeof fetch;
@@ -50,21 +53,25 @@ export interface AccessTokensOptions {
   timeoutMs: number;
 }
 
-/** A refused token younger than this is not replaced: the configuration is at fault, and tokens cost money. */
+/** A rejected token younger than this is not replaced: the configuration is wrong, and tokens cost money. */
 const tooYoungToReplaceMs = 60_000;
 
-/** Refused credentials are not offered again for so long, in milliseconds, however many jobs need a token. */
-const refusalHoldsMs = 5_000;
+/** Milliseconds before rejected credentials are tried again, however many jobs need a token. */
+const rejectionHoldsMs = 5_000;
 
-/** Tokens by client credentials: https://docs.kinde.com/kinde-apis/management/ */
+/**
+ * Obtains tokens with the client credentials grant.
+ *
+ * @see https://docs.kinde.com/kinde-apis/management/
+ */
 export function createAccessTokens(options: AccessTokensOptions): AccessTokens {
   const { store, now, timeoutMs } = options;
   let held: AccessToken | undefined;
-  /** A token that could not be put into the store: that it is not there tells nothing. */
+  /** A token that could not be stored: its absence from the store means nothing. */
   let unshared: string | undefined;
-  let refusal: { error: KindeError; at: number } | undefined;
+  let rejection: { error: KindeError; at: number } | undefined;
 
-  // Renewed in the last tenth of its life, a minute at most, by whoever gets there first; the others use it meanwhile.
+  // The first process to notice renews the token in the last tenth of its life (at most a minute); the others keep using it.
   const isFresh = (token: AccessToken) =>
     token.expiresAt - now() > Math.min(60_000, (token.expiresAt - token.issuedAt) / 10);
   const isUsable = (token: AccessToken) => token.expiresAt - now() > 1_000;
@@ -84,10 +91,10 @@ export function createAccessTokens(options: AccessTokensOptions): AccessTokens {
       if (stored !== undefined && isFresh(stored)) return stored;
       let issued: AccessToken | undefined;
       const renewal = store.exclusively(async () => {
-        // The one before us may have put a new one there since we looked.
+        // The previous lock holder may have stored a new token since the read above.
         const latest = await store.read();
         issued = latest !== undefined && isFresh(latest) ? latest : await requestToken(options, signal);
-        // Kinde has billed it: it serves this process even if the others cannot be told of it.
+        // Kinde has billed the token, so this process uses it even if it cannot be shared.
         if (issued !== latest) await share(issued);
       });
       await renewal.catch((error: unknown) => {
@@ -96,7 +103,10 @@ export function createAccessTokens(options: AccessTokensOptions): AccessTokens {
       if (issued !== undefined) return issued;
       if (stored !== undefined && isUsable(stored)) return stored;
       if (performance.now() > deadline) {
-        throw new KindeError("kinde_unavailable", "No access token in time: another process is asking Kinde for it.");
+        throw new KindeError(
+          "kinde_unavailable",
+          `No access token within ${timeoutMs} ms: another process is still requesting one from ${options.origin}.`,
+        );
       }
       await delay(50, undefined, { signal });
     }
@@ -105,26 +115,27 @@ export function createAccessTokens(options: AccessTokensOptions): AccessTokens {
   return {
     async get(signal) {
       if (held !== undefined && isFresh(held)) return held.token;
-      if (refusal !== undefined && now() - refusal.at < refusalHoldsMs) throw refusal.error;
+      if (rejection !== undefined && now() - rejection.at < rejectionHoldsMs) throw rejection.error;
       try {
         held = await renew(signal);
       } catch (error) {
-        if (error instanceof KindeError && error.code === "kinde_unauthorized") refusal = { error, at: now() };
+        if (error instanceof KindeError && error.code === "kinde_unauthorized") rejection = { error, at: now() };
         throw error;
       }
       return held.token;
     },
 
-    async refuse(token) {
-      const refused = held?.token === token ? held : await store.read();
+    async reportRejected(token) {
+      const rejected = held?.token === token ? held : await store.read();
       held = undefined;
-      if (refused?.token !== token) return;
-      if (Math.abs(now() - refused.issuedAt) < tooYoungToReplaceMs)
-        throw configurationError("a token it issued just now");
+      if (rejected?.token !== token) return;
+      if (Math.abs(now() - rejected.issuedAt) < tooYoungToReplaceMs) {
+        throw configurationError(options.origin, "a token it has just issued");
+      }
       await store.forget(token);
     },
 
-    async doubt(token) {
+    async reportMissingScope(token) {
       if (held?.token !== token) return;
       const stored = await store.read();
       if (stored === undefined ? token !== unshared : stored.token !== token) held = undefined;
@@ -132,13 +143,12 @@ export function createAccessTokens(options: AccessTokensOptions): AccessTokens {
   };
 }
 
-function configurationError(what: string, cause?: unknown): KindeError {
+function configurationError(origin: string, rejected: string): KindeError {
   return new KindeError(
     "kinde_unauthorized",
-    `Kinde refuses ${what}: check KINDE_DOMAIN, KINDE_MANAGEMENT_CLIENT_ID, KINDE_MANAGEMENT_CLIENT_SECRET and ` +
-      "KINDE_AUDIENCE (with a custom domain the audience stays https://<name>.kinde.com/api), and that the " +
-      "application is authorised for the Management API.",
-    { cause },
+    `Kinde (${origin}) rejected ${rejected}: check KINDE_DOMAIN, KINDE_MANAGEMENT_CLIENT_ID, ` +
+      "KINDE_MANAGEMENT_CLIENT_SECRET and KINDE_AUDIENCE (with a custom domain the audience stays " +
+      "https://<name>.kinde.com/api), and that the application is authorized for the Management API.",
   );
 }
 
@@ -166,20 +176,24 @@ async function requestToken(options: AccessTokensOptions, signal: AbortSignal): 
     });
   } catch (cause) {
     signal.throwIfAborted();
-    throw new KindeError("kinde_unavailable", "Kinde gave no access token: no answer that can be read.", { cause });
+    throw new KindeError(
+      "kinde_unavailable",
+      `${origin} issued no access token: no readable answer within ${timeoutMs} ms.`,
+      { cause },
+    );
   }
-  if (response.status === 429) throw new ThrottledError(pauseOf(response.headers.get("ratelimit-reset")));
-  if ([400, 401, 403].includes(response.status)) throw configurationError("the credentials");
+  if (response.status === 429) throw new ThrottledError(parseRateLimitReset(response.headers.get("ratelimit-reset")));
+  if ([400, 401, 403].includes(response.status)) throw configurationError(origin, "the client credentials");
   const answer = answerSchema.safeParse(body);
   if (!response.ok || !answer.success) {
-    throw new KindeError("kinde_unavailable", `Kinde gave no access token: status ${response.status}.`, {
+    throw new KindeError("kinde_unavailable", `${origin} issued no access token: status ${response.status}.`, {
       status: response.status,
     });
   }
   return { token: answer.data.access_token, issuedAt, expiresAt: issuedAt + answer.data.expires_in * 1000 };
 }
 
-/** A token kept in the memory of one process. */
+/** Creates a store that keeps the token in the memory of this process. */
 export function createMemoryTokenStore(): AccessTokenStore {
   let held: AccessToken | undefined;
   let running: Promise<void> | undefined;

@@ -1,23 +1,26 @@
-/** `webhook`: somebody waits for it. `bulk`: leaves a quarter of the budget to the others. */
+/** `webhook`: someone is waiting for the result. `bulk`: leaves a quarter of the budget to the other priority. */
 export type Priority = "webhook" | "bulk";
 
-/** The calls to Kinde of all processes together: so many a minute, so many at once, none during a pause. */
+/** Limits the calls that all processes together make to Kinde: per minute, concurrently, and none during a pause. */
 export interface CallBudget {
   /**
-   * Runs one call when there is room for it, waiting a short while if need be.
+   * Runs one call as soon as the budget allows it, waiting for a short time if necessary.
    *
-   * @throws {ThrottledError} when there is no room within the caller's patience
+   * @throws {ThrottledError} if the budget does not allow it within `patienceMs`
    */
   run<T>(priority: Priority, call: () => Promise<T>, options?: RunOptions): Promise<T>;
-  /** Lets no process call for so long, in milliseconds. Of two pauses the later end counts. */
+  /** Pauses calls in all processes for this many milliseconds. Of two pauses, the later end counts. */
   pause(ms: number): Promise<void>;
-  /** How things stand. Milliseconds for `pausedMs`; `available` is calls that could start at once. */
+  /** Returns the current state. `pausedMs` is in milliseconds; `available` is how many calls could start now. */
   state(): Promise<{ pausedMs: number; inUse: number; available: number }>;
 }
 
-/** How long a call may wait for room. */
+/** Options for {@link CallBudget.run}. */
 export interface RunOptions {
   signal?: AbortSignal;
-  /** Milliseconds, the wait for others in front included; default long enough for a few calls to become due, 2 s at least. */
+  /**
+   * Longest wait in milliseconds, including the time spent behind other callers. Default: long enough for a few calls to
+   * be allowed, at least 2 s.
+   */
   patienceMs?: number;
 }

@@ -1,8 +1,8 @@
 /**
- * About how many users there are in all, told from how far a walk has come. Kinde tells no total, but ids are random
- * (UUIDs of version 4), so that in a walk in their order the last one says which share of all ids is behind us.
+ * Estimates the number of users from the progress of a listing. Kinde reports no total, but user ids are random (UUID
+ * version 4), so in a listing sorted by id the last id shows which share of the users has been listed.
  *
- * @returns `undefined` when the walk does not go in the order of ids, or ids are not of that form
+ * @returns `undefined` if the listing is not sorted by id, or the ids have another format
  */
 export function estimateTotal(page: readonly string[], done: number): number | undefined {
   const last = page.at(-1);

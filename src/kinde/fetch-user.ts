@@ -12,7 +12,7 @@ const number = z
   .union([z.number(), z.string().transform(Number)])
   .nullish()
   .transform((value) => value ?? null);
-// Kinde's description marks nearly every field optional: an entry without its key is left out, and fails nobody.
+// Kinde's API description marks nearly every field optional, so an entry without its key is dropped, not an error.
 const listOf = <T>(item: z.ZodType<T>) =>
   z
     .array(z.unknown())
@@ -55,26 +55,28 @@ const agreementsSchema = z.object({
 });
 const listingSchema = z.object({ users: z.array(z.object({ id: z.string() })) });
 
-/** Which parts to fetch beyond the two calls every user takes. */
+/** Options for {@link fetchUser}. */
 export interface FetchUserOptions extends CallOptions {
+  /** Parts to fetch in addition to the two calls that every user costs. */
   parts: ReadonlySet<ExtraPart>;
 }
 
 /**
- * Fetches one user whole, as far as `parts` says. Kinde has no call for that, so what comes back is no snapshot: each
- * value is at least as new as the start of the fetch.
+ * Fetches one user with the given parts. This takes several calls, so the result is not a snapshot: each value is at
+ * least as new as the start of the fetch.
  *
- * @returns `undefined` when Kinde has no such user (any more)
- * @throws {ThrottledError} {KindeError} as the Management API does
+ * @returns `undefined` if the user does not exist in Kinde, or no longer does
+ * @throws {ThrottledError} as {@link ManagementApi.get}
+ * @throws {KindeError} as {@link ManagementApi.get}
  */
 export async function fetchUser(
   api: ManagementApi,
   id: string,
   options: FetchUserOptions,
 ): Promise<Profile | undefined> {
-  // Once a call has failed for good, those beside it are in vain: they must not go on using up the budget.
+  // Once one call has failed, the concurrent ones are useless and must stop consuming the budget.
   const failed = new AbortController();
-  // A user of many organizations takes many calls, and each listens: that is no leak.
+  // Every call listens to this signal, so a high listener count is not a leak.
   setMaxListeners(0, failed.signal);
   const stop = () => failed.abort(options.signal.reason);
   options.signal.addEventListener("abort", stop);
@@ -83,12 +85,12 @@ export async function fetchUser(
     return await fetchParts(api, id, { ...options, signal: failed.signal });
   } finally {
     options.signal.removeEventListener("abort", stop);
-    failed.abort(new Error("the fetch is over"));
+    failed.abort(new Error("The fetch has ended."));
   }
 }
 
 async function fetchParts(api: ManagementApi, id: string, options: FetchUserOptions): Promise<Profile | undefined> {
-  // Settled both: whether the user exists is for the user's own call to say, whichever fails first.
+  // `allSettled`: only the user's own call decides whether the user exists, whichever call fails first.
   const [user, properties] = await Promise.allSettled([getUser(api, id, options), getProperties(api, id, options)]);
   if (user.status === "rejected") {
     if (await isGone(api, id, user.reason, options)) return undefined;
@@ -96,13 +98,15 @@ async function fetchParts(api: ManagementApi, id: string, options: FetchUserOpti
   }
   if (properties.status === "rejected") {
     throw isNotFound(properties.reason)
-      ? new KindeError("kinde_unavailable", "Kinde has the user, but not the properties: deleted between two calls?", {
-          cause: properties.reason,
-        })
+      ? new KindeError(
+          "kinde_unavailable",
+          "Kinde has the user but not their properties: the user was probably deleted between the two calls.",
+          { cause: properties.reason },
+        )
       : properties.reason;
   }
   const found = user.value;
-  // Half of the user is here: better to wait for the rest than to begin anew, which a large user might do forever.
+  // Waits longer for the remaining calls: if a user with many organizations started over each time, it might never finish.
   const rest = { ...options, patienceMs: restPatienceMs };
   const [organizations, agreements] = await Promise.all([
     Promise.all(found.organizations.map((code) => getMembership(api, id, code, rest))),
@@ -129,7 +133,7 @@ async function fetchParts(api: ManagementApi, id: string, options: FetchUserOpti
   };
 }
 
-/** Longest wait for room for the calls after the first two, in milliseconds. */
+/** How long the calls after the first two wait for the call budget, in milliseconds. */
 const restPatienceMs = 30_000;
 
 async function getUser(api: ManagementApi, id: string, options: CallOptions) {
@@ -142,11 +146,14 @@ async function getUser(api: ManagementApi, id: string, options: CallOptions) {
     },
     options,
   );
-  if (user.id !== id) throw new KindeError("kinde_unavailable", "Kinde answered with another user than asked for.");
+  if (user.id !== id) throw new KindeError("kinde_unavailable", "GET /api/v1/user returned a different user.");
   return user;
 }
 
-// What a deleted user's GET answers is not documented. 404 means gone; 400 does if the listing has no such user either.
+/**
+ * Returns whether a failed call means that the user does not exist. Kinde does not document its answer for deleted
+ * users: 404 means deleted, and so does 400 if the user list lacks the user too.
+ */
 export async function isGone(api: ManagementApi, id: string, reason: unknown, options: CallOptions): Promise<boolean> {
   if (isNotFound(reason)) return true;
   if (!(reason instanceof KindeError && reason.status === 400)) return false;
@@ -172,8 +179,10 @@ async function getProperties(api: ManagementApi, id: string, options: CallOption
     },
     options,
   );
-  // The field is in Kinde's description, a way to ask for the next page is not: half of the properties would be wrong.
-  if (page.next_token) throw new KindeError("kinde_unavailable", "Kinde answers a user's properties in several pages.");
+  // Kinde documents `next_token` but no way to request the next page. Storing some of the properties would be wrong.
+  if (page.next_token) {
+    throw new KindeError("kinde_unavailable", "GET /api/v1/users/{id}/properties returned only a first page.");
+  }
   return Object.fromEntries(page.properties.map(({ key, value }) => [key, value ?? null]));
 }
 
@@ -191,7 +200,7 @@ async function getMembership(
     try {
       return pick(await api.get({ path: `${base}/${part}`, route, scope, answer }, options));
     } catch (error) {
-      // Left the organization between two calls: Kinde tells of that by an event of its own.
+      // The user left the organization between two calls: Kinde sends a separate event for that.
       if (isNotFound(error)) return [];
       if (error instanceof KindeError && error.status === 400) {
         throw new KindeError("kinde_unavailable", error.message, { cause: error, status: 400 });
@@ -219,7 +228,7 @@ async function getAgreements(
     const page = await getAgreementsPage(api, `customer_id=${encodeURIComponent(customerId)}${cursor}`, options);
     agreements.push(...page.agreements.map(({ id, plan_code }) => ({ id, planCode: plan_code })));
     const last = page.agreements.at(-1)?.id;
-    // A page that brings nothing new is the last, whatever it says of more.
+    // Stops at a page that adds nothing, even if it claims that there are more.
     after = page.has_more && last !== after ? last : undefined;
   } while (after !== undefined);
   return agreements;

@@ -1,8 +1,8 @@
 import { blankProfile, type Profile, type ProfilePart } from "kindling/contract";
 
 /**
- * The profile as it is stored: without the parts the settings leave out. `account` covers names, e-mail address, phone
- * and sign-in figures; `isSuspended` always stays, as an account's state is no personal detail.
+ * Returns the profile with only the given parts, ready to store. `account` covers names, email address, phone number and
+ * sign-in figures. `isSuspended` is always kept: the state of an account is not personal data.
  */
 export function keepParts(profile: Profile, parts: ReadonlySet<ProfilePart>): Profile {
   const blank = blankProfile(profile.id);

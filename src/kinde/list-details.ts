@@ -1,10 +1,10 @@
 import { z } from "zod";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
 
-/** What the search does not show of a user. */
+/** Fields of a user that the search omits. */
 export interface UserDetails {
   phone: string | null;
-  /** Of the billing customer; `null` for a user who is none. */
+  /** Id of the billing customer; `null` if the user has none. */
   customerId: string | null;
 }
 
@@ -20,13 +20,15 @@ const listingSchema = z.object({
     .nullish(),
 });
 
-// Ids stand in the URL: 36 characters each, and URLs over 8 kB are refused in many places.
+// The ids go into the URL, at 36 characters each, and many servers and proxies reject URLs longer than 8 kB.
 const usersPerCall = 100;
 
 /**
- * Details of many users by their ids: one call for each hundred. Users that Kinde does not have are left out.
+ * Fetches details of many users by id, at one call per hundred. Users that do not exist in Kinde are omitted.
  *
- * Source: `user_id` (comma-separated) and `expand` of https://docs.kinde.com/kinde-apis/management/#tag/users/get/api/v1/users
+ * Uses the parameters `user_id` (comma-separated) and `expand` of the user list.
+ *
+ * @see https://docs.kinde.com/kinde-apis/management/#tag/users/get/api/v1/users
  */
 export async function listDetails(
   api: ManagementApi,

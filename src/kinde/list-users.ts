@@ -2,21 +2,22 @@ import { z } from "zod";
 import { KindeError } from "../errors.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
 
-/** One page of users, and where the next one begins; `null` at the end. */
+/** One page of user ids. */
 export interface ListingPage {
   userIds: string[];
+  /** Cursor of the next page; `null` after the last. */
   next: string | null;
 }
 
-/** Reads one page of 500 users of a listing; `null` for the first. */
+/** Reads one page of up to 500 users. The cursor of the first page is `null`. */
 export type Listing = (cursor: string | null, options: CallOptions) => Promise<ListingPage>;
 
-/** All users. Not the search, whose index may lag behind: an import just made must not be missed. */
+/** Lists all users. Avoids the search, whose index can lag: a recent import must not be missed. */
 export function listEveryone(api: ManagementApi): Listing {
   return listing(api, { path: "/api/v1/users", route: "GET /api/v1/users", scope: "read:users" });
 }
 
-/** The members of one organization. */
+/** Lists the members of one organization. */
 export function listMembers(api: ManagementApi, code: string): Listing {
   return listing(api, {
     path: `/api/v1/organizations/${encodeURIComponent(code)}/users`,
@@ -25,7 +26,7 @@ export function listMembers(api: ManagementApi, code: string): Listing {
   });
 }
 
-/** Those who hold one role, over all organizations. */
+/** Lists the users who hold one role, across all organizations. */
 export function listRoleHolders(api: ManagementApi, roleId: string): Listing {
   return listing(api, {
     path: `/api/v1/roles/${encodeURIComponent(roleId)}/users`,
@@ -46,7 +47,7 @@ function listing(api: ManagementApi, { path, route, scope }: { path: string; rou
     const query = `?page_size=500${cursor === null ? "" : `&next_token=${encodeURIComponent(cursor)}`}`;
     const page = await api.get({ path: path + query, route, scope, answer: pageSchema }, options);
     if (page.next_token && page.next_token === cursor) {
-      throw new KindeError("kinde_unavailable", `Kinde answers ${route} with the same page again.`);
+      throw new KindeError("kinde_unavailable", `${route} returned the same page twice.`);
     }
     const users = page.organization_users ?? page.users ?? [];
     return { userIds: users.map(({ id }) => id), next: page.next_token || null };

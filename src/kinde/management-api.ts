@@ -2,64 +2,68 @@ import { z } from "zod";
 import { KindeError, ThrottledError } from "../errors.ts";
 import type { AccessTokens } from "./access-token.ts";
 import type { CallBudget, Priority } from "./call-budget.ts";
-import { pauseOf, withDeadline } from "./request.ts";
+import { parseRateLimitReset, withDeadline } from "./request.ts";
 
 /** One call to the Management API. */
 export interface Call<T> {
   /** Path and query, from `/api/v1/`. */
   path: string;
-  /** The route in words for messages: never holds an id or a value. */
+  /** The route for messages, with placeholders: it must not contain an id or a value. */
   route: string;
-  /** Scope the application must have for it. */
+  /** Scope that the application needs. */
   scope: string;
+  /** Schema of the answer. */
   answer: z.ZodType<T>;
 }
 
-/** One call that changes something. */
+/** A call that changes something. */
 export interface Change<T> extends Call<T> {
   method: "PATCH" | "POST" | "DELETE";
   /** Sent as JSON. */
   body?: unknown;
 }
 
-/** How a call is made. */
+/** Options for every call. */
 export interface CallOptions {
-  /** `webhook`: somebody waits for it. `bulk`: leaves a quarter of the budget to the others. */
+  /** See {@link Priority}. */
   priority: Priority;
-  /** Longest wait for room or for the end of a pause, in milliseconds; default the budget's own. */
+  /** Longest wait for the call budget or the end of a pause, in milliseconds. Default: the budget's own. */
   patienceMs?: number;
   /** Aborted at shutdown. */
   signal: AbortSignal;
 }
 
-/** Kinde's Management API: authenticated, within the call budget, every failure told by its kind. */
+/** Kinde's Management API: authenticated calls within the call budget, with one error code per kind of failure. */
 export interface ManagementApi {
   /**
-   * @throws {ThrottledError} Kinde answered 429 (the whole fleet pauses), or the budget has no room
+   * Reads.
+   *
+   * @throws {ThrottledError} if Kinde answers 429, which pauses the whole fleet, or the budget is used up
    * @throws {KindeError} for every other failure
    */
   get<T>(call: Call<T>, options: CallOptions): Promise<T>;
-  /** The same, for a change. */
+  /** Changes something. Throws as {@link ManagementApi.get}. */
   send<T>(change: Change<T>, options: CallOptions): Promise<T>;
 }
 
-/** What calling needs. */
+/** Dependencies of {@link createManagementApi}. */
 export interface ManagementApiOptions {
   origin: string;
   fetch: typeof fetch;
   accessTokens: AccessTokens;
   budget: Pick<CallBudget, "run" | "pause">;
-  /** Longest time for one call, its body included, in milliseconds. */
+  /** Time limit for one call including its body, in milliseconds. */
   timeoutMs: number;
 }
 
-/** Times in a row that one call is refused by 429 before its job waits in the queue instead. */
+/** How often in a row Kinde can answer a call with 429 before its job goes back to the queue. */
 const mostRefusals = 5;
 
-/** The Management API over `fetch`. */
+/** Creates a client for the Management API. */
 export function createManagementApi(options: ManagementApiOptions): ManagementApi {
   const { accessTokens, budget } = options;
-  // The whole fleet pauses. That the pause itself could not be noted is no reason to forget what Kinde said.
+  const { host } = new URL(options.origin);
+  // Pauses the whole fleet. If Redis cannot store the pause, the caller must still learn about the 429.
   const throttled = async (pauseMs: number) => {
     await budget.pause(pauseMs).catch(() => undefined);
     return new ThrottledError(pauseMs);
@@ -76,26 +80,26 @@ export function createManagementApi(options: ManagementApiOptions): ManagementAp
     for (let refusals = 1; ; refusals += 1) {
       const answer = await budget.run(priority, () => request(options, call, token, signal), callOptions);
       if (answer.status !== 429) return answer;
-      const error = await throttled(pauseOf(answer.reset));
-      // Calls in the middle of a user are worth waiting for: begun anew, a large user might never come to an end.
+      const error = await throttled(parseRateLimitReset(answer.reset));
+      // Waits rather than failing in the middle of a user: if a large user started over each time, it might never finish.
       if (error.retryAfterMs > patienceMs || refusals === mostRefusals) throw error;
     }
   };
-  // The token to try again with; the same one where no other would fare better.
+  // Returns the token for a second attempt, or the same token if another one would not help.
   const tokenAfter = async (status: number, token: string, signal: AbortSignal) => {
     if (status !== 401 && status !== 403) return token;
-    await (status === 401 ? accessTokens.refuse(token) : accessTokens.doubt(token));
+    await (status === 401 ? accessTokens.reportRejected(token) : accessTokens.reportMissingScope(token));
     return getToken(signal);
   };
   const make = async <T>(call: Call<T> | Change<T>, callOptions: CallOptions): Promise<T> => {
     const token = await getToken(callOptions.signal);
     const answer = await once(call, callOptions, token);
     const other = await tokenAfter(answer.status, token, callOptions.signal);
-    if (other === token) return read(call, answer);
+    if (other === token) return read(host, call, answer);
     const second = await once(call, callOptions, other);
-    // Issued just now and refused: throws the configuration error.
-    if (second.status === 401) await accessTokens.refuse(other);
-    return read(call, second);
+    // Throws the configuration error if the rejected token has just been issued.
+    if (second.status === 401) await accessTokens.reportRejected(other);
+    return read(host, call, second);
   };
   return { get: make, send: make };
 }
@@ -134,39 +138,42 @@ async function request(
     });
   } catch (cause) {
     signal.throwIfAborted();
-    const what = cause instanceof Error && cause.name === "TimeoutError" ? `no answer in ${timeoutMs} ms` : "no answer";
-    throw new KindeError("kinde_unavailable", `Kinde: ${what} to ${call.route}.`, { cause });
+    const timedOut = cause instanceof Error && cause.name === "TimeoutError";
+    const reason = timedOut ? `no answer within ${timeoutMs} ms` : "the connection failed";
+    throw new KindeError("kinde_unavailable", `${call.route} at ${new URL(origin).host} failed: ${reason}.`, { cause });
   }
 }
 
-function read<T>(call: Call<T> | Change<T>, { status, text }: Answer): T {
+function read<T>(host: string, call: Call<T> | Change<T>, { status, text }: Answer): T {
   const { route, scope, answer } = call;
   if (status >= 200 && status < 300) {
     const result = answer.safeParse(parseJson(text));
     if (result.success) return result.data;
-    throw new KindeError("kinde_unavailable", `Kinde's answer to ${route} makes no sense.`, { status });
+    throw new KindeError("kinde_unavailable", `The answer to ${route} at ${host} is malformed.`, { status });
   }
-  if (status === 401) throw new KindeError("kinde_unauthorized", `Kinde refuses our token for ${route}.`, { status });
+  if (status === 401) {
+    throw new KindeError("kinde_unauthorized", `${host} rejected the access token for ${route}.`, { status });
+  }
   if (status === 403) {
-    // What failed to be refreshed stands in the ledger; a change is for its caller to repeat, and no command knows of it.
+    // Failed refreshes stay in the ledger and can be reprocessed. Only the caller can repeat a change.
     const next =
       "method" in call
         ? "then try again with a new access token (docs/operations.md, Scopes)"
-        : "then reprocess what failed";
+        : "then run kindling reprocess --failed";
     throw new KindeError(
       "kinde_forbidden",
-      `Kinde forbids ${route}: give the machine-to-machine application the scope ${scope}, ${next}.`,
+      `${host} denied ${route}: grant the machine-to-machine application the scope ${scope}, ${next}.`,
       { status },
     );
   }
-  if (status === 404) throw new KindeError("kinde_not_found", `Kinde has nothing for ${route}.`, { status });
+  if (status === 404) throw new KindeError("kinde_not_found", `${route} at ${host} answered 404.`, { status });
   if (status >= 400 && status < 500 && status !== 408 && status !== 425) {
-    throw new KindeError("kinde_rejected", `Kinde rejects ${route} with status ${status}.`, {
+    throw new KindeError("kinde_rejected", `${host} rejected ${route} with status ${status}.`, {
       status,
       ...reasonOf(text),
     });
   }
-  throw new KindeError("kinde_unavailable", `Kinde answers ${route} with status ${status}.`, { status });
+  throw new KindeError("kinde_unavailable", `${route} at ${host} failed with status ${status}.`, { status });
 }
 
 function parseJson(text: string): unknown {

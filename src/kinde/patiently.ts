@@ -1,21 +1,21 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { KindeError, ThrottledError } from "../errors.ts";
 
-/** How patient a call is. */
+/** Options for {@link patiently}. */
 export interface Patience {
   signal: AbortSignal;
-  /** Told before each wait, in milliseconds, so that a silent command is not taken for a hung one. */
+  /** Called before each wait with its length in milliseconds, so that a command can show that it is waiting. */
   onWait: (ms: number) => void;
-  /** How often a call that Kinde did not answer is made again, with growing pauses. Default 0. */
+  /** How often to repeat a call that Kinde did not answer, with exponential backoff. Default: 0. */
   retries?: number;
 }
 
 const firstPauseMs = 500;
 
 /**
- * Makes a call to Kinde, waits while there is no room for it, and tries again what failed for the moment.
+ * Makes a call to Kinde, waits while it is throttled, and retries transient failures.
  *
- * @throws the signal's reason once it is aborted, else what the last try threw
+ * @throws the reason of the signal once it is aborted, otherwise the error of the last attempt
  */
 export async function patiently<T>(call: () => Promise<T>, { signal, onWait, retries = 0 }: Patience): Promise<T> {
   let failures = 0;
@@ -27,7 +27,7 @@ export async function patiently<T>(call: () => Promise<T>, { signal, onWait, ret
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof ThrottledError) waitMs = error.retryAfterMs;
-      else if (isPassing(error) && failures < retries) waitMs = firstPauseMs * 2 ** failures++;
+      else if (isTransient(error) && failures < retries) waitMs = firstPauseMs * 2 ** failures++;
       else throw error;
     }
     onWait(waitMs);
@@ -35,6 +35,6 @@ export async function patiently<T>(call: () => Promise<T>, { signal, onWait, ret
   }
 }
 
-function isPassing(error: unknown): boolean {
+function isTransient(error: unknown): boolean {
   return error instanceof KindeError && error.code === "kinde_unavailable";
 }

@@ -1,7 +1,8 @@
 /**
- * Runs a task under a signal that is aborted with the given one, or after so long, then with a `TimeoutError`.
- * `AbortSignal.any` with `AbortSignal.timeout` would do, but on Node 20 it leaves a little of each call behind on a
- * long-lived signal, and now and then never fires, as its timer may be collected: a call then hangs for good.
+ * Runs a task with a signal that aborts together with the given one, or with a `TimeoutError` after `timeoutMs`.
+ *
+ * Does not use `AbortSignal.any` with `AbortSignal.timeout`: on Node 20 it leaks memory on a long-lived signal, and its
+ * timer can be garbage-collected before it fires, so that a call hangs forever.
  */
 export async function withDeadline<T>(
   signal: AbortSignal,
@@ -10,7 +11,7 @@ export async function withDeadline<T>(
 ): Promise<T> {
   const ended = new AbortController();
   const stop = () => ended.abort(signal.reason);
-  const timer = setTimeout(() => ended.abort(new DOMException("The time is over.", "TimeoutError")), timeoutMs);
+  const timer = setTimeout(() => ended.abort(new DOMException("The deadline has passed.", "TimeoutError")), timeoutMs);
   signal.addEventListener("abort", stop);
   if (signal.aborted) stop();
   try {
@@ -21,15 +22,15 @@ export async function withDeadline<T>(
   }
 }
 
-/** A 429 without a usable `RateLimit-Reset` pauses for so long. */
+/** Pause after a 429 without a valid `RateLimit-Reset`. */
 const defaultPauseMs = 5_000;
-/** No pause is shorter: Kinde's concurrency limiter may well answer 0. */
+/** Shortest pause: Kinde's concurrency limiter can answer 0. */
 const shortestPauseMs = 1_000;
-/** No pause is longer, whatever the header says. */
+/** Longest pause, whatever the header says. */
 const longestPauseMs = 3_600_000;
 
-/** Milliseconds to pause for, from a `RateLimit-Reset` header: seconds until the window opens. */
-export function pauseOf(reset: string | null): number {
+/** Parses a `RateLimit-Reset` header (seconds until the window opens) into the milliseconds to pause. */
+export function parseRateLimitReset(reset: string | null): number {
   const ms = reset === null || reset.trim() === "" ? Number.NaN : Number(reset) * 1000;
   return Number.isFinite(ms) ? Math.min(Math.max(ms, shortestPauseMs), longestPauseMs) : defaultPauseMs;
 }

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { KindeError } from "../errors.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
 
-/** A user as Kinde's search index shows it: no phone, no billing, organizations by code alone; perhaps a little old. */
+/** A user in Kinde's search index: without phone and billing, organizations as codes only, possibly out of date. */
 export interface SearchedUser extends Omit<Profile, "phone" | "organizations" | "billing"> {
   organizations: readonly string[];
 }
@@ -36,30 +36,31 @@ const userSchema = entrySchema.extend({
 });
 const pageSchema = z.object({ results: z.array(z.unknown()) });
 
-/** Which page of all users. */
+/** Identifies one page of the search. */
 export interface SearchPage {
-  /** Id of the last user of the page before; `null` for the first page. */
+  /** Id of the last user of the previous page; `null` for the first page. */
   after: string | null;
-  /** 500 at most. */
+  /** At most 500. */
   pageSize: number;
 }
 
-/** A page of the search. */
+/** One page of search results. */
 export interface SearchedPage {
   users: SearchedUser[];
-  /** Ids of users whose entry makes no sense; their own call may tell more. */
+  /** Ids of users whose entries are malformed. They can still be fetched individually. */
   unreadable: string[];
-  /** Where the next page begins; `null` after the last. */
+  /** `after` of the next page; `null` after the last. */
   next: string | null;
 }
 
-/** A page with more entries that make no sense is one that we do not understand. */
+/** A page with more malformed entries than this is rejected as a whole. */
 const mostUnreadable = 10;
 
 /**
- * One page of all users, properties included: `pageSize` users a call instead of two calls a user.
+ * Fetches one page of all users with their properties: one call for `pageSize` users instead of two calls per user.
  *
- * @throws {ThrottledError} {KindeError} as the Management API does
+ * @throws {ThrottledError} as {@link ManagementApi.get}
+ * @throws {KindeError} as {@link ManagementApi.get}
  */
 export async function searchUsers(
   api: ManagementApi,
@@ -78,10 +79,10 @@ export async function searchUsers(
   );
   const users = results.map((entry) => userSchema.safeParse(entry).data);
   const unreadable = results.flatMap((entry, index) => (users[index] === undefined ? idOf(entry) : []));
-  if (unreadable.length > mostUnreadable) throw nonsense();
+  if (unreadable.length > mostUnreadable) throw malformed();
   const last = results.length === 0 ? null : idOf(results.at(-1));
   if (last !== null && last === after) {
-    throw new KindeError("kinde_unavailable", "Kinde's search answers the page before once more.");
+    throw new KindeError("kinde_unavailable", "GET /api/v1/search/users returned the same page twice.");
   }
   return {
     users: users.flatMap((user) => (user === undefined ? [] : toSearchedUser(user))),
@@ -92,12 +93,12 @@ export async function searchUsers(
 
 function idOf(entry: unknown): string {
   const { data } = entrySchema.safeParse(entry);
-  if (data === undefined) throw nonsense();
+  if (data === undefined) throw malformed();
   return data.id;
 }
 
-function nonsense(): KindeError {
-  return new KindeError("kinde_unavailable", "Kinde's answer to GET /api/v1/search/users makes no sense.");
+function malformed(): KindeError {
+  return new KindeError("kinde_unavailable", "The answer to GET /api/v1/search/users is malformed.");
 }
 
 function toSearchedUser(user: z.infer<typeof userSchema>): SearchedUser {

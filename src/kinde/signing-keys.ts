@@ -1,39 +1,39 @@
 import { createLocalJWKSet, errors, type JWTVerifyGetKey } from "jose";
 import { WebhookError } from "../errors.ts";
 
-/** The tenant's public keys, held in memory. */
+/** The tenant's public keys, cached in memory. */
 export interface SigningKeys {
   /**
-   * Key for a token's header, for jose.
+   * Finds the key for a token's header, as jose expects it.
    *
-   * @throws {JWKSNoMatchingKey} no such key, and the keys were fetched recently
-   * @throws {WebhookError} `keys_unavailable` when that cannot be told
+   * @throws {JWKSNoMatchingKey} if the key does not exist and the key set is recent
+   * @throws {WebhookError} `keys_unavailable` if the key is unknown and the key server cannot be reached
    */
   get: JWTVerifyGetKey;
-  /** Whether keys are held; fetches them if not, at most once per cool-down. */
+  /** Returns whether keys are cached. If not, fetches them first, at most once per cooldown. */
   ready(): Promise<boolean>;
 }
 
-/** What the keys need from outside. */
+/** Options for {@link createSigningKeys}. */
 export interface SigningKeysOptions {
-  /** `<origin>/.well-known/jwks`; no token can name another. */
+  /** `<origin>/.well-known/jwks`. A token cannot name another. */
   url: string;
   fetch: typeof fetch;
   /** Milliseconds since the epoch. */
   now: () => number;
-  /** Keys older than this are fetched again in the background; those held serve meanwhile. */
+  /** Keys older than this are refetched in the background and keep serving until then. Milliseconds. */
   maxAgeMs: number;
-  /** Least time between two fetches, whatever became of the first and whatever key is asked for. */
+  /** Minimum time between two fetches, whatever the outcome and whichever key is requested. Milliseconds. */
   cooldownMs: number;
-  /** Longest wait for the key server. */
+  /** Time limit for the key server, in milliseconds. */
   timeoutMs: number;
   onError?: (error: unknown) => void;
 }
 
 /**
- * Holds the tenant's keys. jose's own remote set drops its keys when they age while the key server is down, and asks
- * again at once after a failed fetch; here known keys go on serving, and one cool-down covers success, failure and
- * unknown keys alike, so that a flood of random `kid`s costs one fetch.
+ * Fetches and caches the tenant's keys. Unlike jose's `createRemoteJWKSet`, it keeps serving known keys while the key
+ * server is down, and applies one cooldown to success, failure and unknown keys, so that a flood of random `kid`s costs
+ * one fetch.
  */
 export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
   const { now, maxAgeMs, cooldownMs, onError } = options;
@@ -76,7 +76,7 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
         return await find(header, token);
       } catch (error) {
         if (failure === undefined) throw error;
-        throw new WebhookError("keys_unavailable", "The key server of the Kinde domain cannot be reached.", {
+        throw new WebhookError("keys_unavailable", `The signing keys cannot be fetched from ${options.url}.`, {
           cause: failure,
         });
       }
@@ -100,8 +100,8 @@ async function fetchKeys({ url, fetch, timeoutMs }: SigningKeysOptions): Promise
   if (!response.ok) throw new Error(`${url} answered ${response.status}`);
   const body: unknown = await response.json();
   if (typeof body !== "object" || body === null || !("keys" in body) || !Array.isArray(body.keys)) {
-    throw new Error(`${url} answered no key set`);
+    throw new Error(`${url} did not return a key set`);
   }
-  if (body.keys.length === 0) throw new Error(`${url} answered an empty key set`);
+  if (body.keys.length === 0) throw new Error(`${url} returned an empty key set`);
   return createLocalJWKSet({ keys: body.keys });
 }

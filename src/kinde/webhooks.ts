@@ -2,7 +2,7 @@ import { z } from "zod";
 import { KindeError } from "../errors.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
 
-/** A webhook as the Management API tells it. Whether Kinde has switched it off is not among what it tells. */
+/** A webhook as the Management API reports it. The API does not report whether Kinde has disabled it. */
 export interface Webhook {
   id: string;
   name: string;
@@ -10,15 +10,15 @@ export interface Webhook {
   eventTypes: string[];
 }
 
-/** The environment's webhooks, over the Management API. Each call throws as that does. */
+/** Manages the webhooks of the Kinde environment. Every call throws as {@link ManagementApi.get}. */
 export interface Webhooks {
   list(options: CallOptions): Promise<Webhook[]>;
-  /** Answers the id. */
+  /** Returns the id. */
   create(webhook: Omit<Webhook, "id">, options: CallOptions): Promise<string>;
-  /** The endpoint of a webhook cannot be changed. */
+  /** Replaces the event types. Kinde cannot change the endpoint of a webhook. */
   setEventTypes(id: string, eventTypes: readonly string[], options: CallOptions): Promise<void>;
   remove(id: string, options: CallOptions): Promise<void>;
-  /** The event types this Kinde knows; `undefined` where we may not ask, which takes the scope `read:event_types`. */
+  /** Returns the event types that Kinde supports; `undefined` without the scope `read:event_types`. */
   eventTypes(options: CallOptions): Promise<ReadonlySet<string> | undefined>;
 }
 
@@ -38,7 +38,11 @@ const createdSchema = z.object({ webhook: z.object({ id: z.string() }) });
 const eventTypesSchema = z.object({ event_types: z.array(z.object({ code: z.string() })) });
 const done = z.unknown();
 
-/** https://docs.kinde.com/kinde-apis/management/#tag/webhooks */
+/**
+ * Creates the client for webhooks.
+ *
+ * @see https://docs.kinde.com/kinde-apis/management/#tag/webhooks
+ */
 export function createWebhooks(api: ManagementApi): Webhooks {
   const one = (id: string) => ({ path: `/api/v1/webhooks/${encodeURIComponent(id)}`, answer: done });
   return {

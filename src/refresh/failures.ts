@@ -2,13 +2,13 @@ import type { AccessTokenStore } from "../kinde/access-token.ts";
 import type { Failure, Ledger } from "../redis/ledger.ts";
 import type { FanoutSubject, RefreshQueues } from "./queues.ts";
 
-/** A member of a ledger whose job gave up. */
+/** A ledger member whose job has failed for good. */
 export interface FailedMember extends Failure {
   kind: "user" | "fanout";
   member: string;
 }
 
-/** All failures of both ledgers, the latest first. */
+/** Lists the failures of both ledgers, latest first. */
 export async function listFailures({
   ledger,
   fanoutLedger,
@@ -25,13 +25,13 @@ export async function listFailures({
 
 const batchSize = 500;
 
-/** What a new access token may mend: scopes are in a token from its issue on. */
-const mendedByToken: ReadonlySet<string> = new Set(["kinde_forbidden", "kinde_unauthorized"]);
+/** Errors that a new access token can fix: a token carries the scopes granted when it was issued. */
+const fixedByNewToken: ReadonlySet<string> = new Set(["kinde_forbidden", "kinde_unauthorized"]);
 
 /**
- * Enqueues what failed again, at low priority: it may be everybody, and fresh events must not wait behind them. It
- * leaves the failures when a refresh succeeds. If a missing scope or a refused token was among the reasons, the fleet
- * forgets its access token before: whoever is refused with the old one gets another, one for all.
+ * Enqueues failed members again, at low priority, because they can be very many and new events must not wait behind them.
+ * A failure stays listed until a refresh succeeds. If a missing scope or a rejected token is among the causes, deletes
+ * the fleet's access token first, so that the fleet requests one with the scopes granted since.
  */
 export async function reenqueue(
   {
@@ -43,7 +43,7 @@ export async function reenqueue(
   },
   failures: readonly Pick<FailedMember, "kind" | "member" | "code">[],
 ): Promise<void> {
-  if (failures.some(({ code }) => mendedByToken.has(code))) {
+  if (failures.some(({ code }) => fixedByNewToken.has(code))) {
     const current = await accessToken.read();
     if (current !== undefined) await accessToken.forget(current.token);
   }

@@ -6,48 +6,52 @@ import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Records } from "../redis/records.ts";
 import type { FanoutProgress, FanoutSubject } from "./queues.ts";
 
-/** Users to refresh, and where to go on; `undefined` at the end. */
+/** One page of a fan-out. */
 export interface FanoutPage {
+  /** Users to refresh. */
   userIds: string[];
+  /** Where to continue; `undefined` after the last page. */
   next: Pick<FanoutProgress, "source" | "cursor"> | undefined;
 }
 
-/** Looks up one page of the users a subject concerns. */
+/** Looks up one page of the users that a change to the subject affects. */
 export type FanOut = (
   subject: FanoutSubject,
   at: Pick<FanoutProgress, "source" | "cursor"> | undefined,
   options: CallOptions,
 ) => Promise<FanoutPage>;
 
-/** What looking up needs. */
+/** Dependencies of {@link createFanOut}. */
 export interface FanOutOptions {
   api: ManagementApi;
   records: Pick<Records, "scan">;
-  flags: Pick<Definitions, "mayNeed">;
-  /** Parts of the profile that records keep. */
+  definitions: Pick<Definitions, "mayNeed">;
+  /** Parts of the profile that records contain. */
   keep: ReadonlySet<ProfilePart>;
-  /** Users who are being fetched now. */
-  inHand: () => Promise<string[]>;
+  /** Returns the users that are being refreshed now. */
+  activeUsers: () => Promise<string[]>;
 }
 
 /**
- * Whom an organization, role or permission concerns, from two sources one after the other: Kinde's listing, which knows
- * those who have it now, and our own records, which know those who had it (after its deletion the listing is gone) and
- * are the only way from a permission to its holders. A fetch in hand may hold what is gone by now and bring it into a
- * record we have passed already: whoever is being fetched at the start counts too.
+ * Finds the users that a change to an organization, role or permission affects. Reads two sources in turn: Kinde's list,
+ * which has the current holders, and our records, which also have the former ones. The records are the only source after
+ * a deletion, and the only way to find the holders of a permission.
+ *
+ * Users who are being fetched when the fan-out starts are included: such a fetch can carry the old state and commit it to
+ * a record that the fan-out has already passed.
  */
-export function createFanOut({ api, records, flags, keep, inHand }: FanOutOptions): FanOut {
-  const matters = (subject: FanoutSubject) => {
+export function createFanOut({ api, records, definitions, keep, activeUsers }: FanOutOptions): FanOut {
+  const affectsRecords = (subject: FanoutSubject) => {
     const part = grantPart(subject);
-    return part === undefined || keep.has(part) || flags.mayNeed(part);
+    return part === undefined || keep.has(part) || definitions.mayNeed(part);
   };
   return async (subject, at, options) => {
-    if (!matters(subject)) return { userIds: [], next: undefined };
-    const fetching = at === undefined ? await inHand() : [];
+    if (!affectsRecords(subject)) return { userIds: [], next: undefined };
+    const fetching = at === undefined ? await activeUsers() : [];
     const listing = listingOf(api, subject);
     const page =
       listing === undefined || at?.source === "records"
-        ? await recordsPage(records, concerns(subject, keep), at?.cursor ?? "0")
+        ? await recordsPage(records, affectedBy(subject, keep), at?.cursor ?? "0")
         : await listingPage(listing, at?.cursor ?? null, options);
     return { ...page, userIds: [...new Set([...fetching, ...page.userIds])] };
   };
@@ -61,7 +65,7 @@ function listingOf(api: ManagementApi, subject: FanoutSubject): Listing | undefi
 
 async function listingPage(listing: Listing, cursor: string | null, options: CallOptions): Promise<FanoutPage> {
   const { userIds, next } = await listing(cursor, options).catch((error: unknown) => {
-    // Deleted meanwhile: whom it concerned, our records tell.
+    // Deleted in the meantime: the records still have its former holders.
     const gone = error instanceof KindeError && (error.code === "kinde_not_found" || error.status === 400);
     if (gone) return { userIds: [], next: null };
     throw error;
@@ -71,18 +75,18 @@ async function listingPage(listing: Listing, cursor: string | null, options: Cal
 
 async function recordsPage(
   records: Pick<Records, "scan">,
-  concerned: (profile: Profile) => boolean,
+  isAffected: (profile: Profile) => boolean,
   cursor: string,
 ): Promise<FanoutPage> {
   const page = await records.scan(cursor, 1000);
   return {
-    userIds: page.profiles.filter(concerned).map(({ id }) => id),
+    userIds: page.profiles.filter(isAffected).map(({ id }) => id),
     next: page.cursor === "0" ? undefined : { source: "records", cursor: page.cursor },
   };
 }
 
-// Where records do not keep what would tell, everyone counts who could be concerned.
-function concerns(subject: FanoutSubject, keep: ReadonlySet<ProfilePart>): (profile: Profile) => boolean {
+// If records do not contain the deciding part, everyone who could be affected counts as affected.
+function affectedBy(subject: FanoutSubject, keep: ReadonlySet<ProfilePart>): (profile: Profile) => boolean {
   const id = splitSubject(subject)[1];
   const part = grantPart(subject);
   if (!keep.has("organizations")) return () => true;

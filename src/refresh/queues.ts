@@ -3,62 +3,62 @@ import type { Queue } from "bullmq";
 import type { ReportProgress } from "../progress.ts";
 import { type LongJob, openQueue, type QueueOptions, untilLatest } from "../redis/queue.ts";
 
-/** Refresh one user now: somebody waits for it. */
+/** A job that refreshes one user now, because someone is waiting for it. */
 export interface RefreshJob {
   userId: string;
-  /** For an event: done as soon as the ledger no longer holds the user. Absent: done in any case. */
+  /** Set for an event: the job is skipped if the ledger no longer contains the user. */
   owed?: boolean;
-  /** For a reader: a record from a fetch that began then or later is enough. Milliseconds since the epoch. */
+  /** Set for a reader: a record fetched at this time or later is sufficient. Milliseconds since the epoch. */
   freshSince?: number;
 }
 
-/** Refresh one user when there is room. */
+/** A job that refreshes one user when the budget allows it. */
 export interface BulkJob {
   userId: string;
-  /** Number of the event that asks for it: a record with a later ticket needs nothing more. Absent: done in any case. */
+  /** Ticket of the event that caused the job: it is skipped if the record has a later ticket. */
   since?: number;
-  /** As in {@link RefreshJob}. */
+  /** See {@link RefreshJob.freshSince}. */
   freshSince?: number;
 }
 
-/** What a fan-out looks up the users of: a kind, and Kinde's id of the organization, role or permission. */
+/** The subject of a fan-out: its kind and Kinde's id of the organization, role or permission. */
 export type FanoutSubject = `${"organization" | "role" | "permission"}:${string}`;
 
-/** Look up the users a subject concerns, page by page, and have each refreshed. */
+/** A job that looks up the users a subject affects, page by page, and enqueues a refresh for each. */
 export interface FanoutJob extends LongJob {
   subject: FanoutSubject;
-  /** Where to continue after an interruption; absent at the start. */
+  /** Where to continue after an interruption. Absent at the start. */
   progress?: FanoutProgress;
 }
 
-/** The pages already done: of which source, and the cursor of the next one. */
+/** The progress of a fan-out: the source it is reading, and the cursor of the next page. */
 export interface FanoutProgress {
   ticket: number;
   source: "listing" | "records";
   cursor: string | null;
 }
 
-/** The queues that refresh users, and the only ways to add to them. */
+/** The queues that refresh users. Add jobs only through these methods, which set the deduplication ids. */
 export interface RefreshQueues {
   refresh: Queue<RefreshJob>;
   bulk: Queue<BulkJob>;
   fanout: Queue<FanoutJob>;
-  /** For events. A waiting user is not added twice; one being fetched is fetched again; a waiting retry is pulled forward. */
+  /** Adds jobs for events. Deduplicates waiting users, pulls waiting retries forward, and refetches users in progress. */
   enqueueRefreshes(refreshes: readonly (RefreshJob & { delayMs: number })[]): Promise<void>;
-  /** Refreshes the user after the delay, whatever happens until then: an event's refresh does not replace this one. */
+  /** Refreshes the user after the delay. The refresh of an event in the meantime does not replace this one. */
   enqueueSettled(userId: string, delayMs: number): Promise<void>;
-  /** For an event that concerns many users. */
+  /** Adds jobs for an event that affects many users. */
   enqueueBulk(userIds: readonly string[], since: number): Promise<void>;
-  /** Refreshes users whatever their record's age: in `bulk` when there is room, in `refresh` now. */
+  /** Refreshes users regardless of the age of their record: `refresh` runs now, `bulk` when the budget allows it. */
   enqueueReprocess(userIds: readonly string[], queue?: "refresh" | "bulk"): Promise<void>;
-  /** For readers, who also accept a record as of `freshSince`. */
+  /** Adds jobs for refresh requests. A record fetched at `freshSince` or later satisfies them. */
   enqueueRefreshRequests(
     requests: readonly { userId: string; freshSince: number }[],
     queue: "refresh" | "bulk",
   ): Promise<void>;
   enqueueFanouts(subjects: readonly FanoutSubject[]): Promise<void>;
-  /** Users being refreshed right now in any process of the fleet. */
-  usersInHand(): Promise<string[]>;
+  /** Returns the users that any process is refreshing now. */
+  activeUsers(): Promise<string[]>;
 }
 
 /** Opens the refresh queues. */
@@ -81,7 +81,7 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
       );
     },
     async enqueueSettled(userId, delayMs) {
-      // An id of its own: an event must neither pull it forward nor postpone it.
+      // Has its own id, because an event must neither pull it forward nor postpone it.
       await refresh.add("settle", { userId }, { delay: delayMs, ...untilLatest(settledId(userId)) });
     },
     async enqueueBulk(userIds, since) {
@@ -92,7 +92,7 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
     },
     async enqueueReprocess(userIds, name = "bulk") {
       if (userIds.length === 0) return;
-      // Not the id of the jobs above: joining one of them, this could be taken for done already.
+      // Has its own id: if it joined one of the jobs above, it could be skipped with it.
       await { refresh, bulk }[name].addBulk(
         userIds.map((userId) => ({ name: "reprocess", data: { userId }, opts: untilLatest(reprocessId(userId)) })),
       );
@@ -109,24 +109,24 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
         subjects.map((subject) => ({ name: "fanout", data: { subject }, opts: untilLatest(subject) })),
       );
     },
-    async usersInHand() {
+    async activeUsers() {
       const jobs = await Promise.all([refresh.getActive(), bulk.getActive()]);
       return [...new Set(jobs.flat().map(({ data }) => data.userId))];
     },
   };
 }
 
-/** Deduplication id of an operator's refresh of a user. */
+/** Returns the deduplication id of an operator's refresh. */
 export function reprocessId(userId: string): string {
   return `reprocess:${userId}`;
 }
 
-/** Deduplication id of a user's refresh for a reader. */
+/** Returns the deduplication id of a refresh request. */
 export function refreshRequestId(userId: string): string {
   return `request:${userId}`;
 }
 
-/** Deduplication id of a user's refresh after a write of ours. */
+/** Returns the deduplication id of the refresh after a write. */
 export function settledId(userId: string): string {
   return `settle:${userId}`;
 }
@@ -134,7 +134,7 @@ export function settledId(userId: string): string {
 /** Options for {@link roomInQueue}. */
 export interface RoomInQueueOptions {
   queues: Pick<RefreshQueues, "bulk">;
-  /** Jobs that may wait in the bulk queue: Redis need not hold a job for every user. */
+  /** How many jobs can wait in the bulk queue, so that Redis does not have to hold a job for every user. */
   backlog: number;
   onProgress: ReportProgress;
   signal: AbortSignal;
@@ -143,9 +143,9 @@ export interface RoomInQueueOptions {
 const roomCheckMs = 500;
 
 /**
- * Waits until the bulk queue has room.
+ * Waits until the bulk queue is below the backlog limit.
  *
- * @throws the signal's reason once it is aborted
+ * @throws the reason of the signal once it is aborted
  */
 export async function roomInQueue({ queues, backlog, onProgress, signal }: RoomInQueueOptions): Promise<void> {
   for (;;) {

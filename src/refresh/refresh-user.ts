@@ -6,47 +6,49 @@ import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Ledger, Written } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
 
-/** What a refresh did. `superseded`: a later ticket had committed already, which is as good. */
+/** The result of a refresh. */
 export interface RefreshResult {
+  /** `superseded`: a refresh with a later ticket had already committed. */
   outcome: "committed" | "superseded" | "deleted";
   ticket: number;
-  /** Whether an event was acknowledged meanwhile, so that another refresh is due. */
+  /** Whether an event arrived during the refresh, so that another refresh is needed. */
   pending: boolean;
 }
 
-/** Fetches one user whole and commits the record: the only way a record is ever written anew. */
+/** Fetches one user and commits the record. */
 export type RefreshUser = (userId: string, options: CallOptions) => Promise<RefreshResult>;
 
-/** What a refresh needs. */
+/** Dependencies of {@link createRefreshUser}. */
 export interface RefreshUserOptions {
   ledger: Pick<Ledger, "begin" | "settle">;
   records: Pick<Records, "commit" | "bury">;
   api: ManagementApi;
-  flags: Definitions;
-  /** Parts of the profile to keep. */
+  definitions: Definitions;
+  /** Parts of the profile to store. */
   keep: ReadonlySet<ProfilePart>;
   now: () => number;
 }
 
 /**
- * A refresh: ticket, fetch, derive, commit, settle, in this order. The ticket comes before the fetch, so that of two
- * refreshes the one that began later wins; the ledger is settled after the commit, so that a crash in between costs a
- * fetch and not an event.
+ * Creates the refresh: ticket, fetch, derive, commit, settle, in this order. The ticket is drawn before the fetch, so
+ * that of two refreshes the one that started later wins. The ledger is settled after the commit, so that a crash in
+ * between costs a fetch and not an event.
  *
- * @throws {ThrottledError} {KindeError} as the Management API does; the record then stays as it was
+ * @throws {ThrottledError} as {@link ManagementApi.get}; the record is unchanged
+ * @throws {KindeError} as {@link ManagementApi.get}; the record is unchanged
  */
 export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
-  const { ledger, records, flags, now } = options;
-  // Grows when a flag function turns out to look at a part that the declarations do not name.
-  const parts = new Set<ExtraPart>([...flags.needs, ...extraParts.filter((part) => options.keep.has(part))]);
+  const { ledger, records, definitions, now } = options;
+  // Grows when a flag function reads a part that the definitions do not declare.
+  const parts = new Set<ExtraPart>([...definitions.needs, ...extraParts.filter((part) => options.keep.has(part))]);
 
   return async (userId, call) => {
     const { ticket, events, deleted, written } = await ledger.begin(userId);
-    const stamp = { fetchedAt: now(), ticket, schema: flags.schema };
+    const stamp = { fetchedAt: now(), ticket, schema: definitions.schema };
     const found = deleted ? undefined : await fetchAndDerive(options, userId, parts, call, written);
     const outcome =
       found === undefined
-        ? await records.bury(userId, { flags: flags.defaults, status: "deleted", ...stamp })
+        ? await records.bury(userId, { flags: definitions.defaults, status: "deleted", ...stamp })
         : await records.commit(
             { flags: found.flags, status: "present", ...stamp },
             keepParts(found.profile, options.keep),
@@ -61,13 +63,14 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
 }
 
 /**
- * A user's profile and flags as of now; `undefined` when Kinde has no such user.
+ * Fetches a user and derives the flags.
  *
- * @param written property values to take before Kinde's answer, which may not show them yet
- * @param parts what to fetch at first; gains whatever a flag function turns out to look at besides
+ * @param parts Parts to fetch. Parts that a flag function reads in addition are added to this set.
+ * @param written Property values that override Kinde's answer, which can be older
+ * @returns `undefined` if the user does not exist in Kinde
  */
 export async function fetchAndDerive(
-  { api, flags }: Pick<RefreshUserOptions, "api" | "flags">,
+  { api, definitions }: Pick<RefreshUserOptions, "api" | "definitions">,
   userId: string,
   parts: Set<ExtraPart>,
   call: CallOptions,
@@ -79,7 +82,7 @@ export async function fetchAndDerive(
     if (found === undefined) return undefined;
     const profile = { ...found, properties: { ...found.properties, ...written } };
     try {
-      return { profile, flags: flags.derive(profile, fetched).flags };
+      return { profile, flags: definitions.derive(profile, fetched).flags };
     } catch (error) {
       if (!isPartMissing(error)) throw error;
       parts.add(error.part);

@@ -2,8 +2,7 @@ import { type Context, Hono } from "hono";
 import { KindlingError } from "kindling";
 import { z } from "zod";
 import { KindeError, ThrottledError } from "../errors.ts";
-import { failure } from "../http/failure.ts";
-import { limitBody } from "../http/limit-body.ts";
+import { failure, limitBody } from "../http/body.ts";
 import { type LimitRateOptions, limitRate } from "../http/limit-rate.ts";
 import { requireToken } from "../http/require-token.ts";
 import { userId } from "../kinde/ids.ts";
@@ -11,19 +10,19 @@ import { errorFields, type Log } from "../log.ts";
 import { propertyValues } from "./property-values.ts";
 import type { SetProperties } from "./set-properties.ts";
 
-/** What the write-through route needs. */
+/** Dependencies of {@link setPropertiesRoute}. */
 export interface SetPropertiesRouteOptions {
   setProperties: SetProperties;
-  /** What callers must carry. */
+  /** Bearer token that callers must send. */
   token: string;
   rate: LimitRateOptions;
   maxBodyBytes: number;
-  /** Aborted when requests in hand must end. */
+  /** Aborted when requests in progress must end. */
   signal: AbortSignal;
   log: Log;
 }
 
-/** 502: somebody must change something at Kinde. 503: the same request once more may do. */
+/** 502: something must be changed in Kinde or in the settings. 503: the same request can succeed later. */
 const statuses: Readonly<Record<string, 400 | 404 | 502 | 503>> = {
   kinde_rejected: 400,
   user_not_found: 404,
@@ -41,14 +40,15 @@ const requestSchema = z.strictObject({
 });
 
 /**
- * `POST /v1/users/{id}/properties` with `{ "properties": { key: value }, "refreshClaims"?: boolean }`. 200 with
- * `{ flags, ticket, fetchedAt }` once every reader sees the values.
+ * Creates the route `POST /v1/users/{id}/properties`, whose body is
+ * `{ "properties": { key: value }, "refreshClaims"?: boolean }`. It answers 200 with `{ flags, ticket, fetchedAt }` once
+ * every reader sees the values.
  */
 export function setPropertiesRoute(options: SetPropertiesRouteOptions): Hono {
   const guards = [requireToken(options.token), limitRate(options.rate), limitBody(options.maxBodyBytes)] as const;
   return new Hono().post("/v1/users/:id/properties", ...guards, async (context) => {
     const id = userId.safeParse(context.req.param("id"));
-    if (!id.success) return malformed(context, "The path must hold a user id: kp_ and letters or digits.");
+    if (!id.success) return malformed(context, "The path must contain a user id: kp_ followed by letters and digits.");
     const request = requestSchema.safeParse(await context.req.json().catch(() => undefined));
     if (!request.success) return malformed(context, describe(request.error));
     const { properties, refreshClaims = false } = request.data;
@@ -58,7 +58,7 @@ export function setPropertiesRoute(options: SetPropertiesRouteOptions): Hono {
       return context.json({ flags, ticket, fetchedAt });
     } catch (error) {
       if (options.signal.aborted && !(error instanceof KindlingError)) {
-        return context.json(failure("shutting_down", "This process ends: send it again, to another."), 503);
+        return context.json(failure("shutting_down", "This process is shutting down: send the request again."), 503);
       }
       return refused(context, error, options.log);
     }
@@ -69,7 +69,7 @@ function malformed(context: Context, message: string) {
   return context.json(failure("request_malformed", message), 400);
 }
 
-// Paths and rules only: a value may be personal.
+// Names paths and rules only: values can be personal data.
 function describe({ issues }: z.ZodError): string {
   return issues.map(({ path, message }) => `${path.join(".") || "The body"}: ${message}`).join("; ");
 }
@@ -78,9 +78,9 @@ function refused(context: Context, error: unknown, log: Log) {
   const status = statuses[error instanceof KindlingError ? error.code : ""] ?? 503;
   log.warn({ status, ...errorFields(error) }, "properties not set");
   if (!(error instanceof KindlingError)) {
-    return context.json(failure("store_unavailable", "Redis does not answer: try again."), 503);
+    return context.json(failure("store_unavailable", "Redis does not answer: try again later."), 503);
   }
-  // Kinde's own words may quote what was sent: they are for the caller, who sent it, and not for the log.
+  // Kinde's message can quote the values, so it goes to the caller, who sent them, but not to the log.
   const reason = error instanceof KindeError && error.reason !== undefined ? ` ${error.reason}` : "";
   const wait = error instanceof ThrottledError ? Math.ceil(error.retryAfterMs / 1000) : 1;
   const headers = status === 503 ? { "Retry-After": String(wait) } : undefined;

@@ -16,39 +16,40 @@ export type SetProperties = (
   options: SetPropertiesOptions,
 ) => Promise<FlagsRecord>;
 
-/** How a write is done. */
+/** Options for {@link SetProperties}. */
 export interface SetPropertiesOptions extends CallOptions {
-  /** Also drop Kinde's own token cache for the user, so that the next token carries the values. Default false. */
+  /** Also drop Kinde's token cache for the user, so that the next token contains the values. Default: false. */
   refreshClaims?: boolean;
 }
 
-/** What writing needs. */
+/** Dependencies of {@link createSetProperties}. */
 export interface SetPropertiesDeps {
   api: ManagementApi;
   ledger: Pick<Ledger, "noteWrite">;
   records: Pick<Records, "read">;
   queues: Pick<RefreshQueues, "enqueueReprocess" | "enqueueSettled">;
   refreshUser: RefreshUser;
-  /** How long an answer of Kinde's may be older than the write, in milliseconds. */
+  /** How long Kinde's answers can be older than the write, in milliseconds. */
   settleMs: number;
 }
 
-/** Once Kinde has taken the values, a pause or a full budget is worth waiting out so long for, in milliseconds. */
+/** How long to wait for the call budget once Kinde has accepted the values, in milliseconds. */
 const readBackPatienceMs = 10_000;
 
 /**
- * Write-through: Kinde first, then a refresh whose ticket is later than that of any fetch that cannot have seen the
- * write. For a while after it, the values written stand before what Kinde answers, as its answer may be torn or come
- * from a copy that lags; a refresh at the end of that while takes up what anybody else has changed meanwhile.
+ * Creates the write-through: writes to Kinde first, then refreshes with a ticket later than that of any fetch that can
+ * have missed the write. For `settleMs`, the written values override Kinde's answers, which can be torn or come from a
+ * lagging replica. A refresh at the end of that time picks up changes made elsewhere in the meantime.
  *
- * Safe to repeat: the same values once more change nothing.
+ * Repeating a write with the same values is safe.
  *
- * @returns the new flags record, which every reader sees by now
- * @throws {KindlingError} `user_not_found`: Kinde has no such user
- * @throws {ThrottledError} {KindeError} when Kinde did not take the values: nothing has changed. Only with
- * `kinde_unavailable` may it have taken them all the same; a refresh is queued that will tell
- * @throws {KindlingError} `write_not_visible` when Kinde took them, but the record could not be refreshed yet;
- * `claims_not_refreshed` when they are visible, but Kinde's token cache for the user was not dropped
+ * @returns the new flags record, which every reader now sees
+ * @throws {KindlingError} `user_not_found` if the user does not exist in Kinde
+ * @throws {ThrottledError} if calls to Kinde are suspended; nothing has changed
+ * @throws {KindeError} if Kinde did not accept the values; nothing has changed. With `kinde_unavailable`, Kinde can have
+ * accepted them all the same, so a refresh is queued
+ * @throws {KindlingError} `write_not_visible` if Kinde accepted the values but the record could not be refreshed yet;
+ * `claims_not_refreshed` if the values are visible but Kinde's token cache for the user was not dropped
  */
 export function createSetProperties(deps: SetPropertiesDeps): SetProperties {
   return async (userId, properties, options) => {
@@ -63,9 +64,9 @@ async function write({ api, queues, settleMs }: SetPropertiesDeps, userId: strin
   try {
     await writeProperties(api, userId, values, call);
   } catch (error) {
-    const refused =
+    const rejected =
       error instanceof ThrottledError || (error instanceof KindeError && error.code !== "kinde_unavailable");
-    if (!refused) await queues.enqueueSettled(userId, settleMs).catch(() => undefined);
+    if (!rejected) await queues.enqueueSettled(userId, settleMs).catch(() => undefined);
     if (await isGone(api, userId, error, call).catch(() => false)) throw userNotFound(userId, error);
     throw error;
   }
@@ -78,11 +79,11 @@ async function makeVisible(
   call: CallOptions,
 ): Promise<FlagsRecord> {
   const record = await readBack().catch(async (cause: unknown) => {
-    // Not as an event's: such a job may be taken for done already.
+    // Enqueues a reprocess job, because a job for an event could be skipped.
     await queues.enqueueReprocess([userId], "refresh").catch(() => undefined);
     throw new KindlingError(
       "write_not_visible",
-      "Kinde has the new values, but readers may not see them yet: a refresh is queued. To be sure, set them again.",
+      "Kinde has the new values, but readers may not see them yet: a refresh is queued. Set them again to be sure.",
       { cause },
     );
   });
@@ -93,7 +94,7 @@ async function makeVisible(
     await ledger.noteWrite(userId, properties, settleMs);
     await refreshUser(userId, { patienceMs: readBackPatienceMs, ...call });
     const { flags } = await records.read(userId);
-    if (flags === undefined) throw new Error("the record is gone again");
+    if (flags === undefined) throw new Error("The record was deleted after the refresh.");
     await queues.enqueueSettled(userId, settleMs);
     return flags;
   }
@@ -132,10 +133,10 @@ async function refreshClaims(api: ManagementApi, userId: string, options: CallOp
       options,
     );
   } catch (cause) {
-    const why = cause instanceof KindlingError ? ` ${cause.message}` : "";
+    const reason = cause instanceof KindlingError ? ` ${cause.message}` : "";
     throw new KindlingError(
       "claims_not_refreshed",
-      `The new values are set and every reader sees them, but Kinde's token cache was not dropped.${why}`,
+      `The new values are set and every reader sees them, but Kinde's token cache was not dropped.${reason}`,
       { cause },
     );
   }

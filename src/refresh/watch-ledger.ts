@@ -4,7 +4,7 @@ import type { Keys } from "../redis/keys.ts";
 import type { Ledger, LedgerEntry, LedgerPlace } from "../redis/ledger.ts";
 import { type FanoutSubject, type RefreshQueues, reprocessId } from "./queues.ts";
 
-/** What a watch over the ledgers needs. */
+/** Dependencies and options of {@link watchLedger}. */
 export interface WatchLedgerOptions {
   redis: Redis;
   keys: Keys;
@@ -12,28 +12,28 @@ export interface WatchLedgerOptions {
   ledger: Ledger;
   fanoutLedger: Ledger;
   now: () => number;
-  /** Time between two watches of the whole fleet; a member younger than that is left alone. Milliseconds. */
+  /** Time between two checks by the fleet; younger members are skipped. Milliseconds. */
   intervalMs: number;
-  /** A member whose job gave up after many attempts gets another after so long, in milliseconds. */
+  /** Milliseconds before a member whose job used up its attempts gets another job. */
   retryMs: number;
-  /** The same, where no retry helps before somebody has mended something. */
+  /** The same for failures that need a fix first, such as a missing scope. */
   failedRetryMs: number;
 }
 
 const pageSize = 500;
 
 /**
- * One watch over both ledgers: whoever stands there without a live job is enqueued again, whatever became of the job (a
- * crash between ledger and queue, a dashboard's delete, a lost write of Redis).
+ * Checks both ledgers once and enqueues every member without a live job, however the job was lost: a crash between ledger
+ * and queue, a deletion in a dashboard, a write that Redis lost.
  *
- * @returns how many were enqueued; 0 too when another process watched within the interval
+ * @returns how many were enqueued; 0 if another process checked within the interval
  */
 export async function watchLedger(options: WatchLedgerOptions): Promise<number> {
   const { redis, keys, queues, ledger: users, fanoutLedger: fanouts, intervalMs } = options;
-  // A little less than the interval, so that a process that comes round just on time is not a whole one late.
+  // Slightly shorter than the interval, so that a timer that fires a little early does not skip a whole interval.
   const free = await redis.set(keys.ledgerPart("watch"), "1", "PX", Math.ceil(intervalMs * 0.9), "NX");
   if (free === null) return 0;
-  // At low priority: after a long failure they may be very many, and fresh events must not wait behind them.
+  // Low priority: after a long outage these can be very many, and new events must not wait behind them.
   const lostUsers = await enqueueLost(options, users, [queues.refresh, queues.bulk], (members) =>
     queues.enqueueReprocess(members),
   );
@@ -64,7 +64,7 @@ async function enqueueLost(
   return found;
 }
 
-// An event after the failure is owed a refresh whatever came before it.
+// An event after the failure needs a refresh regardless of earlier failures.
 function isDue({ now, retryMs, failedRetryMs }: WatchLedgerOptions, { failure, latest }: LedgerEntry): boolean {
   if (failure === undefined || latest / 1000 > failure.failedAt) return true;
   return now() - failure.failedAt > (failure.final ? failedRetryMs : retryMs);

@@ -16,7 +16,7 @@ import { neededEventTypes } from "../webhook/route-event.ts";
 import type { World } from "../world.ts";
 import { openKinde } from "./open-kinde.ts";
 
-/** Everything a deployment does with Kinde's users, ready to be called by workers, routes and commands. */
+/** The operations on users that workers, routes and commands call. */
 export interface Flows {
   kinde: ManagementApi;
   refreshUser: RefreshUser;
@@ -46,12 +46,13 @@ export function createFlows(options: FlowsOptions): Flows {
   const { now } = world;
   const { profile: keep, refreshOnSignIn: signIns } = config;
   const { pageSize, indexLagMs, extrasMaxAgeMs } = config.sweep;
-  const shared = { api: kinde, records, flags: definitions, keep };
-  const refreshUser = createRefreshUser({ ...shared, ledger, now });
-  const fillPage = createFillPage({ ...shared, ledger, now, indexLagMs });
+  const refreshUser = createRefreshUser({ api: kinde, records, ledger, definitions, keep, now });
+  const fillPage = createFillPage({ api: kinde, records, ledger, definitions, keep, now, indexLagMs });
   const needsExtras = extraParts.some((part) => keep.has(part) || definitions.mayNeed(part));
   const sweepOptions = {
-    ...shared,
+    api: kinde,
+    records,
+    keep,
     fillPage,
     ledger,
     seen,
@@ -79,9 +80,9 @@ export function createFlows(options: FlowsOptions): Flows {
       refreshUser,
       settleMs: config.writeSettleMs,
     }),
-    fanOut: createFanOut({ ...shared, inHand: queues.usersInHand }),
+    fanOut: createFanOut({ api: kinde, records, definitions, keep, activeUsers: queues.activeUsers }),
     sweepStep: (state, call) => sweepStep(sweepOptions, state, call),
-    auditUser: (userId, call) => auditUser({ ...shared, ledger, signIns }, userId, call),
+    auditUser: (userId, call) => auditUser({ api: kinde, records, ledger, definitions, keep, signIns }, userId, call),
     drawSample: () => sampleUsers(redis, keys, config.audit.sample),
     checkWebhook: (call) => checkWebhook(webhookOptions, call),
   };

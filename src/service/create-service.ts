@@ -1,6 +1,8 @@
+import { setMaxListeners } from "node:events";
 import type { Hono } from "hono";
-import type { Definitions } from "kindling";
+import { type Definitions, KindlingError } from "kindling";
 import { loadConfig } from "../config.ts";
+import { trackRequests } from "../http/track-requests.ts";
 import { createLog, type Log } from "../log.ts";
 import { openStore } from "../store.ts";
 import type { Running } from "../world.ts";
@@ -10,35 +12,42 @@ import { startServiceWorkers } from "./run-workers.ts";
 
 /** Options for {@link createService}. */
 export interface ServiceOptions {
-  /** What the flags file exports. */
+  /** The default export of the flags file. */
   definitions: Definitions;
   /** Settings by name: `KINDE_DOMAIN`, `REDIS_URL`, … Default: the environment. */
   env?: Readonly<Record<string, string | undefined>>;
-  /** Where the service logs. Default: JSON lines on standard output at `KINDLING_LOG_LEVEL`. */
+  /** Default: JSON lines on standard output at `KINDLING_LOG_LEVEL`. */
   log?: Log;
   /** Default: the global `fetch`. */
   fetch?: typeof fetch;
-  /** Milliseconds since the epoch. Default: `Date.now`. */
+  /** Returns milliseconds since the epoch. Default: `Date.now`. */
   now?: () => number;
 }
 
-/** Kindling inside a process of yours. */
+/** Kindling's endpoint and workers inside another process. */
 export interface Service {
   /** `POST /webhooks/kinde`, `GET /healthz`, `GET /readyz` and, with `KINDLING_API_TOKEN`, the write route. */
   app: Hono;
-  /** Writes and refreshes, without HTTP. */
+  /** Refreshes users and sets properties without HTTP. Await your own calls before {@link Service.close}. */
   flows: Pick<Flows, "refreshUser" | "setProperties">;
-  /** Starts the workers in this process. Any number of processes may; most need one. */
+  /**
+   * Starts the workers in this process. Any number of processes can run them; most deployments need one.
+   *
+   * @throws {KindlingError} `closed` after {@link Service.close}
+   */
   startWorkers(): Running;
-  /** Ends the workers within `KINDLING_SHUTDOWN_TIMEOUT`, then disconnects. */
+  /**
+   * Answers new requests with 503, waits up to `KINDLING_SHUTDOWN_TIMEOUT` for active requests and jobs, then disconnects
+   * from Redis. Calling it again returns the same promise.
+   */
   close(): Promise<void>;
 }
 
 /**
- * Composes Kindling's endpoint and workers, so that a small product can run them in its own process.
+ * Creates Kindling's endpoint and workers, so that a small product can run them in its own process.
  *
- * @throws {ConfigurationError} when settings do not fit
- * @throws {RedisError} when Redis does not answer or must not hold the data
+ * @throws {ConfigurationError} if settings are invalid
+ * @throws {RedisError} if Redis does not answer, or is configured in a way that can lose data
  *
  * @example
  * ```ts
@@ -49,7 +58,7 @@ export interface Service {
  *
  * const service = await createService({ definitions });
  * service.startWorkers();
- * const app = new Hono().route("/", service.app).get("/", (context) => context.text("the product"));
+ * const app = new Hono().route("/", service.app).get("/", (context) => context.text("Hello"));
  * const server = serve({ fetch: app.fetch, port: 3000 });
  * process.once("SIGTERM", async () => {
  *   server.close();
@@ -64,21 +73,46 @@ export async function createService(options: ServiceOptions): Promise<Service> {
   const world = { fetch, now };
   const store = await openStore(config, world, log);
   const flows = createFlows({ config, world, store, definitions });
-  const stopping = new AbortController();
   const { refreshUser, setProperties } = flows;
+  const requests = trackRequests();
+  const stopping = new AbortController();
+  // Every request listens to this signal, so a high listener count is not a leak.
+  setMaxListeners(0, stopping.signal);
   const running: Running[] = [];
+  let closed: Promise<void> | undefined;
+
+  const shutDown = async () => {
+    const { shutdownTimeoutMs } = config;
+    // Leaves aborted requests a fifth of the time to answer.
+    const timer = setTimeout(() => stopping.abort(new Error("shutting down")), shutdownTimeoutMs * 0.8);
+    try {
+      await Promise.all([requests.close(shutdownTimeoutMs), ...running.map((workers) => workers.close())]);
+    } finally {
+      clearTimeout(timer);
+      await store.close();
+    }
+  };
+
   return {
-    app: createServiceApp({ config, world, log, store, setProperties, signal: stopping.signal }),
+    app: createServiceApp({
+      config,
+      world,
+      log,
+      store,
+      setProperties,
+      signal: stopping.signal,
+      middleware: requests.middleware,
+    }),
     flows: { refreshUser, setProperties },
     startWorkers() {
+      if (closed !== undefined) throw new KindlingError("closed", "The service is closed: create a new one.");
       const workers = startServiceWorkers({ config, world, log, store, flows });
       running.push(workers);
       return workers;
     },
-    async close() {
-      await Promise.all(running.splice(0).map((part) => part.close()));
-      stopping.abort(new Error("shutting down"));
-      await store.close();
+    close() {
+      closed ??= shutDown();
+      return closed;
     },
   };
 }

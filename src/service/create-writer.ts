@@ -9,9 +9,9 @@ import { createFlows } from "./create-flows.ts";
 
 /** Options for {@link createWriter}. */
 export interface InProcessWriterOptions<V extends Record<string, unknown>> {
-  /** What the flags file exports. */
+  /** The default export of the flags file. */
   definitions: Definitions<V>;
-  /** Settings by name, the same as the workers': `KINDE_DOMAIN`, `REDIS_URL`, … Default: the environment. */
+  /** Settings by name, the same as those of the workers: `KINDE_DOMAIN`, `REDIS_URL`, … Default: the environment. */
   env?: Readonly<Record<string, string | undefined>>;
   /** Default: the global `fetch`. */
   fetch?: typeof fetch;
@@ -19,14 +19,14 @@ export interface InProcessWriterOptions<V extends Record<string, unknown>> {
 
 /** A {@link Writer} that holds a connection to Redis. */
 export interface InProcessWriter<V> extends Writer<V> {
-  /** Disconnects from Redis. Writes after it are refused with `closed`. */
+  /** Disconnects from Redis. Later writes reject with the code `closed`. */
   close(): Promise<void>;
 }
 
 /**
- * Creates a writer that sets properties from within this process, without Kindling's HTTP API. It needs the workers'
- * settings, Kinde's credentials included, and a Redis user that may write. It connects at the first write, and logs
- * nothing: what goes wrong is thrown.
+ * Creates a writer that sets properties from this process, without Kindling's HTTP API. It needs the same settings as the
+ * workers, including Kinde's credentials, and a Redis user with write access. It connects at the first write. It logs
+ * nothing; errors are thrown.
  *
  * @example
  * ```ts
@@ -44,9 +44,9 @@ export function createWriter<V extends Record<string, unknown>>(
   let opening: Promise<Opened> | undefined;
   let closed = false;
   const open = () => {
-    if (closed) throw new KindlingError("closed", "This writer is closed: create another one.");
+    if (closed) throw new KindlingError("closed", "The writer is closed: create a new one.");
     opening ??= openWriter(options).catch((error: unknown) => {
-      // The next call tries again: a Redis that was away may be back.
+      // Lets the next call connect again.
       opening = undefined;
       throw error;
     });
@@ -57,7 +57,7 @@ export function createWriter<V extends Record<string, unknown>>(
     async setProperties(userId, properties, { refreshClaims = false, signal = never } = {}) {
       const { setProperties } = await open();
       if (!isUserId(userId)) {
-        throw new KindlingError("request_malformed", "A user id is kp_ followed by letters or digits.");
+        throw new KindlingError("request_malformed", "Invalid user id: it must be kp_ followed by letters and digits.");
       }
       const call = { priority: "webhook", refreshClaims, signal } as const;
       try {
@@ -67,7 +67,7 @@ export function createWriter<V extends Record<string, unknown>>(
       } catch (error) {
         signal.throwIfAborted();
         if (error instanceof KindlingError) throw error;
-        throw new RedisError("redis_unavailable", "Redis does not answer: nothing was set. Try again.", {
+        throw new RedisError("redis_unavailable", "Redis does not answer, so nothing was set: try again.", {
           cause: error,
         });
       }

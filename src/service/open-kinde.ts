@@ -4,9 +4,18 @@ import { createManagementApi, type ManagementApi } from "../kinde/management-api
 import type { Store } from "../store.ts";
 import type { World } from "../world.ts";
 
-/** The Management API as this deployment uses it. */
+/** Creates the Management API client that the settings describe. */
 export function openKinde(config: Config, { fetch, now }: World, { accessToken: store, budget }: Store): ManagementApi {
-  const kinde = { origin: config.domain, fetch, now, timeoutMs: config.kindeTimeoutMs };
-  const accessTokens = createAccessTokens({ ...config, ...kinde, store });
-  return createManagementApi({ ...kinde, accessTokens, budget });
+  const { domain: origin, kindeTimeoutMs: timeoutMs, clientId, clientSecret, audience } = config;
+  const accessTokens = createAccessTokens({
+    store,
+    fetch,
+    now,
+    origin,
+    clientId,
+    clientSecret,
+    audience,
+    timeoutMs,
+  });
+  return createManagementApi({ origin, fetch, accessTokens, budget, timeoutMs });
 }

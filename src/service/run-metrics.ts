@@ -8,7 +8,7 @@ import { readFigures } from "../status/read-status.ts";
 import type { Store } from "../store.ts";
 import type { World } from "../world.ts";
 
-/** Serves the fleet's metrics on their own port; nothing where none is set. */
+/** Serves the fleet's metrics on `KINDLING_METRICS_PORT`, if set. */
 export async function runMetrics(config: Config, world: World, log: Log, store: Store): Promise<Server | undefined> {
   const { metricsPort, host } = config;
   if (metricsPort === undefined) return undefined;
@@ -21,6 +21,6 @@ export async function runMetrics(config: Config, world: World, log: Log, store: 
   };
   const app = createMetricsApp({ read, now: world.now, log });
   const server = await serve(app, { host, port: metricsPort, ...config.http });
-  log.info({ host, port: server.port }, "metrics listen");
+  log.info({ host, port: server.port }, "metrics server listens");
   return server;
 }

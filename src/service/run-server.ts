@@ -1,5 +1,5 @@
 import { setMaxListeners } from "node:events";
-import type { Hono } from "hono";
+import { Hono, type MiddlewareHandler } from "hono";
 import type { Config } from "../config.ts";
 import { createApp } from "../http/create-app.ts";
 import { type Server, serve } from "../http/serve.ts";
@@ -20,14 +20,17 @@ export interface ServiceAppOptions {
   world: World;
   log: Log;
   store: Store;
-  /** The write route exists only with it, and with `KINDLING_API_TOKEN`. */
+  /** The write route is mounted only with this function and `KINDLING_API_TOKEN`. */
   setProperties: SetProperties | undefined;
-  /** Aborted when requests in hand must end. */
+  /** Aborted when requests in progress must end. */
   signal: AbortSignal;
+  /** Runs before every route except the health checks. */
+  middleware?: MiddlewareHandler;
 }
 
-/** Creates the Hono app that receives Kinde's webhooks and, where a token is set, writes properties. */
-export function createServiceApp({ config, world, log, store, setProperties, signal }: ServiceAppOptions): Hono {
+/** Creates the Hono app that receives Kinde's webhooks and, if a token is set, writes properties. */
+export function createServiceApp(options: ServiceAppOptions): Hono {
+  const { config, world, log, store, setProperties, signal, middleware } = options;
   const { now } = world;
   const { redis, keys, queues } = store;
   const { maxBodyBytes } = config.http;
@@ -39,7 +42,7 @@ export function createServiceApp({ config, world, log, store, setProperties, sig
     maxAgeMs: config.keys.maxAgeMs,
     cooldownMs: config.keys.cooldownMs,
     timeoutMs: config.kindeTimeoutMs,
-    onError: (error) => log.warn(errorFields(error), "signing keys not fetched"),
+    onError: (error) => log.warn(errorFields(error), "signing keys could not be fetched"),
   });
   const admissions = createAdmissions({
     redis,
@@ -48,7 +51,7 @@ export function createServiceApp({ config, world, log, store, setProperties, sig
     now,
     rememberMs: config.event.maxAgeMs + config.event.maxSkewMs,
     burst: config.burst,
-    onError: (error) => log.warn(errorFields(error), "event id not remembered"),
+    onError: (error) => log.warn(errorFields(error), "event id could not be stored"),
   });
   const webhook = kindeWebhook({
     keys: signingKeys,
@@ -60,13 +63,13 @@ export function createServiceApp({ config, world, log, store, setProperties, sig
     log,
   });
   const rate = { redis, key: keys.apiCalls, perMinute: callsPerMinute, log };
-  const writes =
-    setProperties === undefined || token === undefined
-      ? []
-      : [setPropertiesRoute({ setProperties, token, rate, maxBodyBytes, signal, log })];
+  const routes = [webhook];
+  if (setProperties !== undefined && token !== undefined) {
+    routes.push(setPropertiesRoute({ setProperties, token, rate, maxBodyBytes, signal, log }));
+  }
   void signingKeys.ready();
   return createApp({
-    routes: [webhook, ...writes],
+    routes: middleware === undefined ? routes : [guard(routes, middleware), ...routes],
     readiness: async () => {
       const redisAnswers = redis.ping().then(
         () => true,
@@ -79,10 +82,18 @@ export function createServiceApp({ config, world, log, store, setProperties, sig
   });
 }
 
-/** Serves the app until closed. */
+/** Registers the middleware for the paths of the routes only, because the app can be mounted next to other routes. */
+function guard(routes: readonly Hono[], middleware: MiddlewareHandler): Hono {
+  const paths = new Set(routes.flatMap((route) => route.routes.map(({ path }) => path)));
+  const app = new Hono();
+  for (const path of paths) app.use(path, middleware);
+  return app;
+}
+
+/** Serves the app until it is closed. */
 export async function runServer(config: Config, world: World, log: Log, store: Store): Promise<Running & Server> {
   const stopping = new AbortController();
-  // Every request in hand listens to it: many at once are no leak.
+  // Every request listens to this signal, so a high listener count is not a leak.
   setMaxListeners(0, stopping.signal);
   const setProperties = config.writeApi.token === undefined ? undefined : await openWrites(config, world, store);
   const app = createServiceApp({ config, world, log, store, setProperties, signal: stopping.signal });

@@ -1,4 +1,4 @@
-import { startWorkers, type Workers } from "../../workers/start-workers.ts";
+import { startWorkers } from "../../workers/start-workers.ts";
 import type { Config } from "../config.ts";
 import { loadDefinitions } from "../load-definitions.ts";
 import { errorFields, type Log } from "../log.ts";
@@ -19,13 +19,13 @@ export interface ServiceWorkersOptions {
   flows: Flows;
 }
 
-/** Starts the workers, the ledger's watch and the drain of refresh requests. */
+/** Starts the workers, the periodic checks and the drain of refresh requests. */
 export function startServiceWorkers({ config, world, log, store, flows }: ServiceWorkersOptions): Running {
-  const onError = (error: unknown) => log.warn(errorFields(error), "redis error");
-  // Commands on this connection wait for Redis, as BullMQ's workers need.
+  const onError = (error: unknown) => log.warn(errorFields(error), "Redis error");
+  // BullMQ's workers need a connection whose commands wait while Redis is down.
   const connection = connectRedis({ url: config.redisUrl, onError });
   const { queues, keys, ledger, fanoutLedger, records, sweeps, seen, completeness, audits } = store;
-  const workers: Workers = startWorkers({
+  const workers = startWorkers({
     connection,
     prefix: keys.queues,
     retry: config.retry,
@@ -55,7 +55,7 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
   const drain = drainRefreshRequests({ redis: blocking, keys, queues, onError });
   return {
     async close() {
-      // Less than the whole bound: aborted jobs must still be handed back within it.
+      // Less than the shutdown timeout, because aborted jobs must still be returned to their queues within it.
       await Promise.all([watch.close(), drain.close(), workers.close(config.shutdownTimeoutMs * 0.8)]);
       connection.disconnect();
     },

@@ -6,34 +6,46 @@ import type { Store } from "../store.ts";
 import { scheduleSweeps } from "../sweep/schedule.ts";
 import type { Running, World } from "../world.ts";
 
-/** Looks after the ledger, the schedules and the pulse, now and at each interval. */
+/** Starts the periodic checks: of the ledgers, the schedules, and the time since the last event. */
 export function startWatch(config: Config, { now }: World, log: Log, store: Store): Running {
   const { watchIntervalMs: intervalMs, failedRetryMs } = config;
   const ledger = async () => {
-    const enqueued = await watchLedger({ ...store, now, intervalMs, retryMs: config.retry.maxMs, failedRetryMs });
-    if (enqueued > 0) log.warn({ enqueued }, "the ledger held users without a job");
+    const { redis, keys, queues, ledger: users, fanoutLedger } = store;
+    const retryMs = config.retry.maxMs;
+    const enqueued = await watchLedger({
+      redis,
+      keys,
+      queues,
+      ledger: users,
+      fanoutLedger,
+      now,
+      intervalMs,
+      retryMs,
+      failedRetryMs,
+    });
+    if (enqueued > 0) log.warn({ enqueued }, "enqueued ledger members without a job");
   };
   const pulse = async () => {
     const { silence, say } = await store.pulse.look();
-    if (say) log.warn({ ...silence }, "no event for longer than usual: see kindling status");
+    if (say) log.warn({ ...silence }, "no events for longer than usual: run kindling status");
   };
-  // Each for itself: trouble with one must not keep the others from being looked after.
-  const looks = {
+  // Independent of each other: one that fails must not prevent the others.
+  const checks = {
     ledger,
     sweeps: () => scheduleSweeps({ ...store, intervalMs: config.sweep.intervalMs, now }),
     audits: () => scheduleTick(store.queues.audit, config.audit.intervalMs),
     pulse,
   };
-  const look = () =>
+  const checkAll = () =>
     Promise.all(
-      Object.entries(looks).map(([what, task]) =>
-        task().catch((error: unknown) => log.warn({ what, ...errorFields(error) }, "could not be watched")),
+      Object.entries(checks).map(([check, run]) =>
+        run().catch((error: unknown) => log.warn({ check, ...errorFields(error) }, "periodic check failed")),
       ),
     );
   let current: Promise<unknown> | undefined;
-  // Whether or not the one before has come to its end: one that hangs must not be the last.
+  // Does not wait for the previous round, which could hang forever.
   const watch = () => {
-    current = look();
+    current = checkAll();
   };
   watch();
   const timer = setInterval(watch, intervalMs);

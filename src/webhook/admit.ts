@@ -1,112 +1,116 @@
 import type { Redis } from "ioredis";
+import { z } from "zod";
 import type { Keys } from "../redis/keys.ts";
-import { drawTicketLua, latestLua, ledgerKeys } from "../redis/ledger.ts";
-import { defineScript } from "../redis/script.ts";
+import { ledgerKeys } from "../redis/ledger.ts";
+import { defineScript, noAnswer } from "../redis/script.ts";
 import type { FanoutSubject, RefreshQueues } from "../refresh/queues.ts";
 import type { Route } from "./route-event.ts";
 
-/** A verified event and where it goes. */
+/** A verified event and the work it causes. */
 export interface RoutedEvent {
   id: string;
   type: string;
   route: Route;
 }
 
-/** What became of an event. */
+/** The outcome of admitting an event. */
 export type Admission = "accepted" | "duplicate" | "ignored" | "unknown" | "unroutable";
 
-/** The way in: events to ledger and queue. */
+/** Admits verified events to the ledger and the queues. */
 export interface Admissions {
-  /** Resolves when the ledger and the queue hold what the event asks for; rejects when that is not certain. */
+  /** Resolves once the ledger and the queue hold the event's work. Rejects if that is uncertain. */
   admit(event: RoutedEvent): Promise<Admission>;
 }
 
-/** What admission needs. */
+/** Options for {@link createAdmissions}. */
 export interface AdmissionsOptions {
   redis: Redis;
   keys: Keys;
   queues: Pick<RefreshQueues, "enqueueRefreshes" | "enqueueFanouts">;
   now: () => number;
-  /** How long an event id is remembered, in milliseconds: as long as an event may be old. */
+  /** How long an event id is remembered, in milliseconds. Must not be less than the maximum age of an event. */
   rememberMs: number;
   /**
-   * While a user has an outstanding event, further ones wait until it has been quiet for `quietMs`, but no longer than
-   * `maxMs` in all: a burst costs two fetches, the first at once.
+   * The first event of a user is refreshed at once. Further ones wait until the user has been quiet for `quietMs`, at
+   * most `maxMs` in total, so that a burst costs two fetches.
    */
   burst: { quietMs: number; maxMs: number };
   onError: (error: unknown) => void;
 }
 
-/** Events admitted in one go: more wait for the next. */
+/** Events per batch. */
 const batchSize = 200;
-/** Batches under way at once: enough that none waits for another's round trip, few enough that they fill up under load. */
-const batchesAtOnce = 4;
+/** Concurrent batches: enough that none waits for another's round trip, few enough that batches fill up under load. */
+const maxBatches = 4;
 
-// For each event: -1 seen before, -2 nothing outstanding for its subject yet, else the milliseconds for which something
-// has been. Ids are remembered in two sets that take turns, so that forgetting costs nothing.
-const admitScript = defineScript(`${drawTicketLua}${latestLua}
-local events = #ARGV / 5
-local first, now = draw(KEYS[3], events)
-local ids, answers, inBatch, counts = {}, {}, {}, {}
-for i = 1, events do ids[i] = ARGV[i * 5 - 4] end
-local current = redis.call('SMISMEMBER', KEYS[1], unpack(ids))
-local previous = redis.call('SMISMEMBER', KEYS[2], unpack(ids))
-for i = 1, events do
-  local id, count, ledger, member, mark = unpack(ARGV, i * 5 - 4, i * 5)
-  answers[i] = -2
-  if inBatch[id] or current[i] == 1 or previous[i] == 1 then
-    answers[i] = -1
-    count = 'duplicate'
-  elseif ledger ~= '' then
-    local since, latest = KEYS[5], KEYS[6]
-    if ledger == 'fanouts' then since, latest = KEYS[7], KEYS[8] end
-    local ticket = first + i - 1
-    local joined, reflected = 0, 0
-    if redis.call('ZADD', since, 'NX', ticket, member) == 0 then
-      answers[i] = math.max(0, math.floor((now - tonumber(redis.call('ZSCORE', since, member))) / 1000))
-      local noted, _
-      noted, _, joined, reflected = readLatest(redis.call('HGET', latest, member))
-      if noted == 'd' then mark = 'd' end
-    end
-    redis.call('HSET', latest, member, writeLatest(mark, ticket, joined + 1, reflected))
-  end
-  inBatch[id] = true
-  counts[count] = (counts[count] or 0) + 1
-end
-for count, times in pairs(counts) do redis.call('HINCRBY', KEYS[4], count, times) end
-return answers
-`);
+interface LedgerKeys {
+  since: string;
+  latest: string;
+}
 
-const rememberScript = defineScript(`
-redis.call('SADD', KEYS[1], unpack(ARGV, 2))
-redis.call('PEXPIRE', KEYS[1], ARGV[1])
-return 1
-`);
+interface AdmitInput {
+  seen: { current: string; previous: string };
+  ticketKey: string;
+  countsKey: string;
+  users: LedgerKeys;
+  fanouts: LedgerKeys;
+  events: readonly RoutedEvent[];
+}
 
-interface Waiting {
+interface AdmitAnswer {
+  duplicate: boolean;
+  /** How long something has been outstanding for the event's member; `undefined` if nothing was. */
+  outstandingMs: number | undefined;
+}
+
+const notOutstanding: AdmitAnswer = { duplicate: false, outstandingMs: undefined };
+
+const admitEvents = defineScript("admit-events", {
+  call: ({ seen, ticketKey, countsKey, users, fanouts, events }: AdmitInput) => ({
+    keys: [seen.current, seen.previous, ticketKey, countsKey, users.since, users.latest, fanouts.since, fanouts.latest],
+    args: events.flatMap(({ id, type, route }) => [id, `${admissionOf(route)}:${type}`, ...ledgerArgs(route)]),
+  }),
+  answer: z.array(
+    z
+      .int()
+      .min(-2)
+      .transform(
+        (answer): AdmitAnswer => ({ duplicate: answer === -1, outstandingMs: answer < 0 ? undefined : answer }),
+      ),
+  ),
+});
+
+const rememberEvents = defineScript("remember-events", {
+  call: ({ seenKey, ttlMs, ids }: { seenKey: string; ttlMs: number; ids: readonly string[] }) => ({
+    keys: [seenKey],
+    args: [ttlMs, ...ids],
+  }),
+  answer: noAnswer,
+});
+
+interface PendingEvent {
   event: RoutedEvent;
   resolve: (admission: Admission) => void;
   reject: (error: unknown) => void;
 }
 
 /**
- * Admits events in two round trips, whatever their number: first the ledger, which also tells duplicates, then the
- * queue. Only the ledger's answer says what to enqueue, so fewer cannot do. Events that are verified in the same turn of the
- * event loop share a batch.
+ * Creates the entry point for events. A batch takes two round trips, whatever its size: first the ledger, which also
+ * detects duplicates, then the queue. The ledger's answer decides what to enqueue, so one round trip is not enough.
  *
- * An id is remembered only after its work is held, in a third trip that nobody waits for: were it lost, a redelivery
- * would cost a fetch; were it first, a failure in between would lose the event.
+ * Event ids are remembered in a third round trip that nobody waits for. It must come last: if it is lost, a redelivery
+ * costs one fetch, but an id remembered before its work is queued could lose the event.
  */
 export function createAdmissions(options: AdmissionsOptions): Admissions {
-  const waiting: Waiting[] = [];
+  const pending: PendingEvent[] = [];
   let scheduled = false;
-  let underWay = 0;
+  let runningBatches = 0;
 
-  const run = async () => {
+  const runBatch = async () => {
     scheduled = false;
-    if (underWay >= batchesAtOnce || waiting.length === 0) return;
-    underWay += 1;
-    const batch = waiting.splice(0, batchSize);
+    if (runningBatches >= maxBatches || pending.length === 0) return;
+    runningBatches += 1;
+    const batch = pending.splice(0, batchSize);
     schedule();
     try {
       const admissions = await admitBatch(
@@ -117,61 +121,59 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
         resolve(admissions[index] ?? "duplicate");
       });
     } catch (error) {
-      // Whoever waits behind a Redis that hangs would wait as long again: refused now, Kinde delivers again.
-      for (const { reject } of [...batch, ...waiting.splice(0)]) reject(error);
+      // Events behind a batch that failed would only wait for the next time-out. Kinde redelivers rejected events.
+      for (const { reject } of [...batch, ...pending.splice(0)]) reject(error);
     }
-    underWay -= 1;
+    runningBatches -= 1;
     schedule();
   };
 
-  // Whatever is verified in one turn of the event loop goes together.
+  // Events verified in the same turn of the event loop share a batch.
   const schedule = () => {
-    if (scheduled || waiting.length === 0) return;
+    if (scheduled || pending.length === 0) return;
     scheduled = true;
-    setImmediate(run);
+    setImmediate(runBatch);
   };
 
   return {
     admit: (event) =>
       new Promise((resolve, reject) => {
-        waiting.push({ event, resolve, reject });
+        pending.push({ event, resolve, reject });
         schedule();
       }),
   };
 }
 
 async function admitBatch(options: AdmissionsOptions, events: readonly RoutedEvent[]): Promise<Admission[]> {
-  const { redis, keys, queues } = options;
-  const users = ledgerKeys(keys, "users");
-  const fanouts = ledgerKeys(keys, "fanouts");
-  const [current, previous] = seenKeys(options);
-  const answers = (await admitScript(
-    redis,
-    [
-      current,
-      previous,
-      keys.ledgerPart("ticket"),
-      keys.ledgerPart("counts"),
-      users.since,
-      users.latest,
-      fanouts.since,
-      fanouts.latest,
-    ],
-    events.flatMap(({ id, type, route }) => [id, countName(type, route), ...ledgerArgs(route)]),
-  )) as number[];
-
-  const fresh = events.filter((_, index) => answers[index] !== -1);
-  const refreshes = events.flatMap(({ route }, index) => {
-    const outstandingMs = answers[index] ?? -1;
-    if (route.to !== "user" || outstandingMs === -1) return [];
-    return [
-      { userId: route.userId, owed: true, delayMs: route.deleted ? 0 : burstDelay(options.burst, outstandingMs) },
-    ];
+  const { redis, keys, queues, burst } = options;
+  const seen = seenKeys(options);
+  const answers = await admitEvents(redis, {
+    seen,
+    ticketKey: keys.ledgerPart("ticket"),
+    countsKey: keys.ledgerPart("counts"),
+    users: ledgerKeys(keys, "users"),
+    fanouts: ledgerKeys(keys, "fanouts"),
+    events,
   });
-  const subjects = fresh.flatMap(({ route }): FanoutSubject[] => (route.to === "fanout" ? [route.subject] : []));
+  const admitted = events.map((event, index) => ({ event, ...(answers[index] ?? notOutstanding) }));
+  const accepted = admitted.filter(({ duplicate }) => !duplicate);
+
+  const refreshes = accepted.flatMap(({ event: { route }, outstandingMs }) => {
+    if (route.to !== "user") return [];
+    return [{ userId: route.userId, owed: true, delayMs: route.deleted ? 0 : burstDelay(burst, outstandingMs) }];
+  });
+  const subjects = accepted.flatMap(({ event: { route } }): FanoutSubject[] =>
+    route.to === "fanout" ? [route.subject] : [],
+  );
   await Promise.all([queues.enqueueRefreshes(refreshes), queues.enqueueFanouts(subjects)]);
-  if (fresh.length > 0) remember(options, current, fresh);
-  return events.map(({ route }, index) => (answers[index] === -1 ? "duplicate" : admissionOf(route)));
+  if (accepted.length > 0) {
+    remember(
+      options,
+      seen.current,
+      accepted.map(({ event }) => event.id),
+    );
+  }
+  return admitted.map(({ event, duplicate }) => (duplicate ? "duplicate" : admissionOf(event.route)));
 }
 
 function ledgerArgs(route: Route): [ledger: string, member: string, mark: string] {
@@ -183,23 +185,16 @@ function admissionOf(route: Route): Admission {
   return route.to === "none" ? route.reason : "accepted";
 }
 
-function countName(type: string, route: Route): string {
-  return `${admissionOf(route)}:${type}`;
+function burstDelay({ quietMs, maxMs }: { quietMs: number; maxMs: number }, outstandingMs: number | undefined): number {
+  return outstandingMs === undefined ? 0 : Math.max(0, Math.min(quietMs, maxMs - outstandingMs));
 }
 
-function burstDelay({ quietMs, maxMs }: { quietMs: number; maxMs: number }, outstandingMs: number): number {
-  return outstandingMs < 0 ? 0 : Math.max(0, Math.min(quietMs, maxMs - outstandingMs));
+// An id stays known for one full period at least: ids of the previous period still count.
+function seenKeys({ keys, now, rememberMs }: AdmissionsOptions): { current: string; previous: string } {
+  const period = Math.floor(now() / rememberMs);
+  return { current: keys.ledgerPart(`seen:${period}`), previous: keys.ledgerPart(`seen:${period - 1}`) };
 }
 
-function seenKeys({ keys, now, rememberMs }: AdmissionsOptions): [current: string, previous: string] {
-  const turn = Math.floor(now() / rememberMs);
-  return [keys.ledgerPart(`seen:${turn}`), keys.ledgerPart(`seen:${turn - 1}`)];
-}
-
-function remember(
-  { redis, rememberMs, onError }: AdmissionsOptions,
-  key: string,
-  events: readonly RoutedEvent[],
-): void {
-  rememberScript(redis, [key], [2 * rememberMs, ...events.map(({ id }) => id)]).catch(onError);
+function remember({ redis, rememberMs, onError }: AdmissionsOptions, seenKey: string, ids: readonly string[]): void {
+  rememberEvents(redis, { seenKey, ttlMs: 2 * rememberMs, ids }).catch(onError);
 }

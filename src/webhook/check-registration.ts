@@ -2,24 +2,24 @@ import { KindeError } from "../errors.ts";
 import type { CallOptions } from "../kinde/management-api.ts";
 import type { Webhook, Webhooks } from "../kinde/webhooks.ts";
 
-/** Whether Kinde has a webhook of ours, and tells it enough. */
+/** Whether our webhook exists and is subscribed to every required event type. */
 export interface WebhookCheck {
-  /** `incomplete`: it is told too few event types. `unknown`: Kinde would not say, for `reason`. */
+  /** `incomplete`: event types are missing. `unknown`: the check failed; see `reason`. */
   state: "ok" | "missing" | "incomplete" | "unknown";
   /** Milliseconds since the epoch. */
   checkedAt: number;
-  /** Where it delivers, if there is one. */
+  /** URL of the webhook, if it exists. */
   endpoint?: string;
   missingTypes?: string[];
   reason?: string;
 }
 
-/** What checking needs. */
+/** Options for {@link checkWebhook}. */
 export interface CheckWebhookOptions {
   webhooks: Pick<Webhooks, "list" | "eventTypes">;
-  /** Where ours delivers; absent: whichever ends in our route. */
+  /** URL of our webhook. Default: any URL that ends with our route. */
   url: string | undefined;
-  /** Event types it must be told. */
+  /** Event types that it must be subscribed to. */
   needed: readonly string[];
   now: () => number;
 }
@@ -27,34 +27,33 @@ export interface CheckWebhookOptions {
 const route = "/webhooks/kinde";
 
 /**
- * Asks Kinde whether our webhook is there. Only that: whether it was switched off, Kinde does not tell.
+ * Checks whether our webhook exists in Kinde. It cannot tell whether Kinde has disabled the webhook.
  *
- * @throws {ThrottledError} when there is no room for the call
+ * @throws {ThrottledError} if calls to Kinde are suspended
  */
 export async function checkWebhook(options: CheckWebhookOptions, call: CallOptions): Promise<WebhookCheck> {
   const { webhooks, url, now } = options;
   try {
-    const [all, known] = [await webhooks.list(call), await webhooks.eventTypes(call)];
+    const [all, known] = await Promise.all([webhooks.list(call), webhooks.eventTypes(call)]);
     return { ...judge(all.filter(isOurs(url)), needed(options, known)), checkedAt: now() };
   } catch (error) {
     if (!(error instanceof KindeError)) throw error;
-    const reason =
-      error.code === "kinde_forbidden" ? "give the application the scope read:webhooks" : `${error.message}`;
+    const reason = error.code === "kinde_forbidden" ? "grant the application the scope read:webhooks" : error.message;
     return { state: "unknown", reason, checkedAt: now() };
   }
 }
 
-/** Whether a webhook is this deployment's. */
+/** Returns a predicate for the webhooks of this deployment. */
 export function isOurs(url: string | undefined): (webhook: Webhook) => boolean {
   return ({ endpoint }) => (url === undefined ? pathOf(endpoint).endsWith(route) : sameUrl(endpoint, url));
 }
 
-/** Whether two texts are one URL. */
+/** Returns whether two strings are the same URL. */
 export function sameUrl(one: string, other: string): boolean {
   return URL.canParse(one) && URL.canParse(other) && new URL(one).href === new URL(other).href;
 }
 
-// A type that this Kinde does not know could not be subscribed to either.
+// A webhook cannot subscribe to a type that Kinde does not support.
 function needed({ needed }: CheckWebhookOptions, known: ReadonlySet<string> | undefined): string[] {
   return needed.filter((type) => known?.has(type) ?? true);
 }

@@ -2,44 +2,45 @@ import type { CallOptions } from "../kinde/management-api.ts";
 import type { Webhook, Webhooks } from "../kinde/webhooks.ts";
 import { sameUrl } from "./check-registration.ts";
 
-/** What registering did. */
+/** The result of {@link registerWebhook}. */
 export interface Registered {
   action: "created" | "repaired" | "renewed" | "unchanged";
   webhook: Webhook;
-  /** Event types it was not told before. */
+  /** Event types that were missing before. */
   added: string[];
-  /** Ids of webhooks with the same address that it replaced. */
+  /** Ids of the webhooks with the same URL that it replaced. */
   replaced: string[];
 }
 
-/** What registering needs. */
+/** Options for {@link registerWebhook}. */
 export interface RegisterOptions {
   webhooks: Webhooks;
   url: string;
   name: string;
-  /** Event types it must be told. */
+  /** Event types that the webhook must be subscribed to. */
   needed: readonly string[];
-  /** Put a new one in the place of one that is there. */
+  /** Replace an existing webhook with a new one. */
   renew: boolean;
 }
 
 /**
- * Sees to it that Kinde has a webhook to this address and tells it all we need; leaves alone what is right already.
- * Kinde's API neither tells nor changes whether a webhook is switched off: a new one in its place is the way to be sure. It
- * is made before the old one goes, so that no event falls between; those that both deliver are told by their ids.
+ * Ensures that Kinde has a webhook with this URL that is subscribed to every required event type.
+ *
+ * Kinde's API can neither show nor change whether a webhook is disabled, so only `renew` guarantees an active one. The new
+ * webhook is created before the old one is removed, so that no event is lost; duplicates are dropped by event id.
  */
 export async function registerWebhook(options: RegisterOptions, call: CallOptions): Promise<Registered> {
   const { webhooks, url, name, renew } = options;
   const known = await webhooks.eventTypes(call);
   const needed = options.needed.filter((type) => known?.has(type) ?? true);
-  const there = (await webhooks.list(call)).filter(({ endpoint }) => sameUrl(endpoint, url));
-  const old = there[0];
+  const existing = (await webhooks.list(call)).filter(({ endpoint }) => sameUrl(endpoint, url));
+  const old = existing[0];
   if (old === undefined || renew) {
-    const eventTypes = [...new Set([...there.flatMap((webhook) => webhook.eventTypes), ...needed])];
+    const eventTypes = [...new Set([...existing.flatMap((webhook) => webhook.eventTypes), ...needed])];
     const fields = { name: old?.name || name, endpoint: url, eventTypes };
     const id = await webhooks.create(fields, call);
-    for (const webhook of there) await webhooks.remove(webhook.id, call);
-    const replaced = there.map((webhook) => webhook.id);
+    for (const webhook of existing) await webhooks.remove(webhook.id, call);
+    const replaced = existing.map((webhook) => webhook.id);
     const action = old === undefined ? "created" : "renewed";
     return { action, webhook: { id, ...fields }, added: lacking(old, eventTypes), replaced };
   }

@@ -4,11 +4,11 @@ import { grantId, organizationCode, userId } from "../kinde/ids.ts";
 import type { FanoutSubject } from "../refresh/queues.ts";
 import { type KindeEvent, malformed } from "./verify.ts";
 
-/** What an event asks for. */
+/** The work an event causes. */
 export type Route =
   | { to: "user"; userId: string; deleted: boolean }
   | { to: "fanout"; subject: FanoutSubject }
-  /** Acknowledged and counted, no work. */
+  /** The event is acknowledged and counted, but causes no work. */
   | { to: "none"; reason: "ignored" | "unknown" | "unroutable" };
 
 type Router = (data: Readonly<Record<string, unknown>>) => Route;
@@ -31,16 +31,16 @@ const toDeleted = reader(byUser, ({ user }) => ({ to: "user", userId: user.id, d
 const toMembers = reader(byOrganization, ({ organization }) => fanout(`organization:${organization.code}`));
 const toRoleHolders = reader(byRole, ({ role }) => fanout(`role:${role.id}`));
 const toPermissionHolders = reader(byPermission, ({ permission }) => fanout(`permission:${permission.id}`));
-const nowhere: Router = () => ({ to: "none", reason: "ignored" });
+const ignore: Router = () => ({ to: "none", reason: "ignored" });
 
 function fanout(subject: FanoutSubject): Route {
   return { to: "fanout", subject };
 }
 
-/** The event types that Kinde's own package lists; a type it adds later fails the build here until it is routed. */
+/** The event types of `@kinde/webhooks`. A type that it adds later breaks the build here until it is routed. */
 type ListedType = `${WebhookEvent["type"]}`;
 
-/** Those it does not list, from Kinde's event catalogue. */
+/** Event types from Kinde's documentation that the package lacks. */
 type UnlistedType =
   | `passkey.${"added" | "removed"}`
   | `customer.agreement_${"created" | "cancelled"}`
@@ -50,20 +50,20 @@ type UnlistedType =
   | "customer.meter_usage_updated";
 
 /**
- * Routes an event to whom it concerns.
+ * Routes an event to the affected users.
  *
- * @param options.refreshOnSignIn whether a login refreshes its user
- * @throws {WebhookError} `event_malformed` when a known type lacks what its route needs
+ * @param options.refreshOnSignIn Whether a sign-in refreshes the user
+ * @throws {WebhookError} `event_malformed` if an event of a known type lacks the id that its route needs
  */
 export function routeEvent(event: KindeEvent, options: { refreshOnSignIn: boolean }): Route {
-  if (event.type === "user.authenticated" && !options.refreshOnSignIn) return nowhere(event.data);
+  if (event.type === "user.authenticated" && !options.refreshOnSignIn) return ignore(event.data);
   return isKnown(event.type) ? routers[event.type](event.data) : { to: "none", reason: "unknown" };
 }
 
-/** The event types that make work, which a webhook of ours must therefore be told of. */
+/** Returns the event types that cause work. Our webhook must be subscribed to them. */
 export function neededEventTypes({ refreshOnSignIn }: { refreshOnSignIn: boolean }): string[] {
   return Object.entries(routers)
-    .filter(([type, router]) => router !== nowhere && (refreshOnSignIn || type !== "user.authenticated"))
+    .filter(([type, router]) => router !== ignore && (refreshOnSignIn || type !== "user.authenticated"))
     .map(([type]) => type);
 }
 
@@ -75,7 +75,7 @@ const routers: Readonly<Record<ListedType | UnlistedType, Router>> = {
   "user.created": toUser,
   "user.updated": toUser,
   "user.authenticated": toUser,
-  "user.authentication_failed": nowhere,
+  "user.authentication_failed": ignore,
   "user.deleted": toDeleted,
   "organization.created": toMembers,
   "organization.updated": toMembers,
@@ -86,26 +86,26 @@ const routers: Readonly<Record<ListedType | UnlistedType, Router>> = {
   "permission.created": toPermissionHolders,
   "permission.updated": toPermissionHolders,
   "permission.deleted": toPermissionHolders,
-  "access_request.created": nowhere,
-  "subscriber.created": nowhere,
-  "passkey.added": toNamed,
-  "passkey.removed": toNamed,
-  "customer.agreement_created": toNamed,
-  "customer.agreement_cancelled": toNamed,
-  "customer.plan_created": toNamed,
-  "customer.plan_assigned": toNamed,
-  "customer.plan_changed": toNamed,
-  "customer.payment_succeeded": toNamed,
-  "customer.payment_failed": toNamed,
-  "customer.invoice_overdue": toNamed,
-  "customer.meter_usage_updated": toNamed,
+  "access_request.created": ignore,
+  "subscriber.created": ignore,
+  "passkey.added": toFirstId,
+  "passkey.removed": toFirstId,
+  "customer.agreement_created": toFirstId,
+  "customer.agreement_cancelled": toFirstId,
+  "customer.plan_created": toFirstId,
+  "customer.plan_assigned": toFirstId,
+  "customer.plan_changed": toFirstId,
+  "customer.payment_succeeded": toFirstId,
+  "customer.payment_failed": toFirstId,
+  "customer.invoice_overdue": toFirstId,
+  "customer.meter_usage_updated": toFirstId,
 };
 
 /**
- * The payloads of billing and passkey events are not documented: the first user id anywhere in them, else the first organization code, else
- * nobody.
+ * Routes by the first user id anywhere in the payload, otherwise by the first organization code. The payloads of billing
+ * and passkey events are not documented.
  */
-function toNamed(data: Readonly<Record<string, unknown>>): Route {
+function toFirstId(data: Readonly<Record<string, unknown>>): Route {
   const texts = [...strings(data, 6)];
   const user = texts.find((text) => userId.safeParse(text).success);
   if (user !== undefined) return { to: "user", userId: user, deleted: false };

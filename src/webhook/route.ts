@@ -1,14 +1,13 @@
 import { Hono } from "hono";
 import { WebhookError, type WebhookErrorCode } from "../errors.ts";
-import { failure } from "../http/failure.ts";
-import { limitBody } from "../http/limit-body.ts";
+import { failure, limitBody } from "../http/body.ts";
 import type { SigningKeys } from "../kinde/signing-keys.ts";
 import { errorFields, type Log } from "../log.ts";
 import type { Admissions } from "./admit.ts";
 import { routeEvent } from "./route-event.ts";
 import { type EventWindow, parseEvent, verifyWebhookToken } from "./verify.ts";
 
-/** What taking webhooks needs. */
+/** Dependencies of {@link kindeWebhook}. */
 export interface KindeWebhookOptions {
   keys: SigningKeys;
   admissions: Admissions;
@@ -19,7 +18,7 @@ export interface KindeWebhookOptions {
   log: Log;
 }
 
-/** Ours are 503, so that Kinde delivers again; a bad token or event never gets better. */
+/** Failures on our side are 503, so that Kinde delivers again. An invalid token or event stays invalid. */
 const statuses: Readonly<Record<WebhookErrorCode, 400 | 401 | 503>> = {
   token_malformed: 400,
   token_forged: 401,
@@ -30,7 +29,7 @@ const statuses: Readonly<Record<WebhookErrorCode, 400 | 401 | 503>> = {
   keys_unavailable: 503,
 };
 
-/** `POST /webhooks/kinde`: 200 only once the event is kept. */
+/** Creates the route `POST /webhooks/kinde`. It answers 200 only after the event is stored. */
 export function kindeWebhook(options: KindeWebhookOptions): Hono {
   const { maxBodyBytes, log } = options;
   return new Hono().post("/webhooks/kinde", limitBody(maxBodyBytes), async (context) => {
@@ -43,7 +42,7 @@ export function kindeWebhook(options: KindeWebhookOptions): Hono {
       log.warn({ status, ...errorFields(error) }, "event not acknowledged");
       const body = refused
         ? failure(error.code, error.message)
-        : failure("store_unavailable", "The event cannot be kept now: deliver it again.");
+        : failure("store_unavailable", "The event could not be stored: deliver it again.");
       return context.json(body, status);
     }
   });

@@ -3,18 +3,17 @@ import { z } from "zod";
 import { WebhookError } from "../errors.ts";
 import type { SigningKeys } from "../kinde/signing-keys.ts";
 
-/** The claims of a token whose signature is right. */
+/** The claims of a token with a valid signature. */
 export type Payload = Readonly<Record<string, unknown>>;
 
 /**
- * Verifies the body of a webhook request: a compact JWT, signed RS256 by a key of the configured tenant. Headers that
- * name a key of their own (`jku`, `x5u`, `jwk`) are not looked at, `crit` is refused.
+ * Verifies the body of a webhook request: a compact JWT, signed with RS256 by a key of the configured tenant. Ignores
+ * headers that name a key (`jku`, `x5u`, `jwk`) and rejects `crit`.
  *
- * Kinde's webhooks carry no `iss`, `aud`, `exp` or `iat` (its published sample), so none is looked at either: whether a
- * retry is signed anew is not documented, and an `exp` would turn away the late ones. The event's own timestamp and id
- * bound a replay.
+ * Kinde's webhooks carry no `iss`, `aud`, `exp` or `iat`, so none of them is checked. Checking an `exp` could reject late
+ * retries, because Kinde does not document whether it signs a retry again. The event's timestamp and id limit replays.
  *
- * @returns the payload, of which only the origin is certain: any signed-in user holds a token by the same keys
+ * @returns the payload, which is not necessarily an event: the same keys sign the tokens of every signed-in user
  * @throws {WebhookError} `token_malformed`, `token_forged` or `keys_unavailable`
  */
 export async function verifyWebhookToken(token: string, keys: SigningKeys): Promise<Payload> {
@@ -33,10 +32,16 @@ function refusal(cause: unknown): WebhookError {
     return new WebhookError("token_malformed", "The body is not a JWT.", { cause });
   }
   if (cause instanceof errors.JOSEError) {
-    return new WebhookError("token_forged", "The token is not signed RS256 by a key of the Kinde domain.", { cause });
+    return new WebhookError("token_forged", "The token is not signed with RS256 by a key of the Kinde domain.", {
+      cause,
+    });
   }
-  // What is left is a key of the set that cannot be used: not the token's fault.
-  return new WebhookError("keys_unavailable", "The Kinde domain's key for this token cannot be used.", { cause });
+  // The remaining errors come from an unusable key in the key set, not from the token.
+  return new WebhookError(
+    "keys_unavailable",
+    "The signing key for this token in the key set of the Kinde domain is unusable.",
+    { cause },
+  );
 }
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
@@ -46,24 +51,14 @@ function parsePayload(bytes: Uint8Array): Payload {
   try {
     payload = JSON.parse(decoder.decode(bytes));
   } catch (cause) {
-    throw new WebhookError("token_malformed", "The token's payload is no JSON.", { cause });
+    throw new WebhookError("token_malformed", "The payload of the token is not JSON.", { cause });
   }
   if (typeof payload === "object" && payload !== null && !Array.isArray(payload)) return payload as Payload;
-  throw new WebhookError("token_malformed", "The token's payload is no JSON object.");
+  throw new WebhookError("token_malformed", "The payload of the token is not a JSON object.");
 }
 
-/** Claims that only ID and access tokens carry. */
+/** Claims that only ID and access tokens have. */
 const userClaims = ["sub", "scp", "azp", "at_hash", "nonce", "feature_flags", "org_code", "org_codes"] as const;
-
-/** Whether a verified payload is that of a user's token. */
-export function isUserToken(payload: Readonly<Record<string, unknown>>): boolean {
-  return userClaims.some((claim) => claim in payload);
-}
-
-/** The error for a user's token posted as a webhook. */
-export function userTokenRefused(): WebhookError {
-  return new WebhookError("user_token_refused", "This is a user's or an application's token, not a webhook event.");
-}
 
 const envelope = z.object({
   type: z.string().regex(/^[a-z0-9_.]{1,100}$/),
@@ -72,24 +67,24 @@ const envelope = z.object({
   data: z.record(z.string(), z.unknown()),
 });
 
-/** An event that Kinde told us, its envelope checked; the payload is as the type has it. */
+/** An event from Kinde. Its envelope is validated; `data` depends on the type and is not. */
 export interface KindeEvent {
   type: string;
-  /** The signed identity: the same in every delivery. */
+  /** The signed id, which is the same in every delivery. */
   id: string;
   /** Milliseconds since the epoch. */
   timestamp: number;
   data: Readonly<Record<string, unknown>>;
 }
 
-/** How old or early an event may be, in milliseconds. */
+/** How old, or how far ahead of our clock, an event can be. Milliseconds. */
 export interface EventWindow {
   maxAgeMs: number;
   maxSkewMs: number;
 }
 
 /**
- * Reads an event from a verified payload.
+ * Parses an event from a verified payload.
  *
  * @throws {WebhookError} `user_token_refused`, `event_malformed`, `event_too_old` or `event_from_future`
  */
@@ -98,7 +93,9 @@ export function parseEvent(
   { maxAgeMs, maxSkewMs }: EventWindow,
   now: number,
 ): KindeEvent {
-  if (isUserToken(payload)) throw userTokenRefused();
+  if (userClaims.some((claim) => claim in payload)) {
+    throw new WebhookError("user_token_refused", "The token is an ID or access token, not a webhook event.");
+  }
   const { data: fields, error } = envelope.safeParse(payload);
   if (fields === undefined) throw malformed(error);
   const timestamp = Date.parse(fields.timestamp);
@@ -111,9 +108,9 @@ export function parseEvent(
   return { type: fields.type, id: fields.event_id, timestamp, data: fields.data };
 }
 
-/** The error for a payload that is no event, or lacks what its type must have. */
+/** Creates the error for a payload that is not an event, or lacks a field that its type requires. */
 export function malformed(error: z.ZodError): WebhookError {
-  // Paths only: values are Kinde's, and may be personal.
-  const where = error.issues.map((issue) => issue.path.join(".")).join(", ");
-  return new WebhookError("event_malformed", `The payload is not an event: see ${where || "its top level"}.`);
+  // Names paths only: values can be personal data.
+  const paths = error.issues.map((issue) => issue.path.join(".")).join(", ");
+  return new WebhookError("event_malformed", `The payload is not a valid event: check ${paths || "its top level"}.`);
 }

@@ -19,7 +19,7 @@ beforeEach(async () => {
 
 afterEach(() => stack.close());
 
-it("two processes together keep within the calls at once and per minute; bulk work leaves room for webhooks", async () => {
+it("two processes share the concurrency and per-minute limits, and bulk work leaves room for webhooks", async () => {
   const { emulator, store, config } = stack;
   await Promise.all([processes.worker(envOf(config)), processes.worker(envOf(config))]);
   emulator.faults.set({ kind: "latency", ms: 20 });
@@ -41,7 +41,7 @@ it("two processes together keep within the calls at once and per minute; bulk wo
   expect(total).toBeGreaterThanOrEqual(122);
   expect(maxConcurrent).toBeLessThanOrEqual(atOnce);
   expect(tooMany).toBe(0);
-  // A burst of ten seconds' worth, and from then on no more than the rate.
+  // A burst worth ten seconds, then at most the rate.
   const minutes = (performance.now() - started) / 60_000;
   expect(total).toBeLessThanOrEqual(perMinute / 6 + perMinute * minutes + 1);
 }, 60_000);

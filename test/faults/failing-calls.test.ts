@@ -18,7 +18,7 @@ const isPresent = (id: string) =>
 const failures = () => stack.store.ledger.failures();
 
 describe("401", () => {
-  it("buys one new token for the fleet, then fails in plain words, and buys no more", async () => {
+  it("requests one new token for the fleet, then fails with the settings to check, and requests no more", async () => {
     let offset = 0;
     await open({}, { world: { now: () => Date.now() + offset } });
     await stack.startWorkers();
@@ -26,7 +26,7 @@ describe("401", () => {
     const first = kinde.createUser();
     await isPresent(first.id);
     expect(stats.tokensIssued).toBe(1);
-    // A token younger than a minute is not replaced at all.
+    // A token younger than a minute is not replaced.
     offset = 120_000;
     faults.set({ kind: "error", status: 401 });
     const ids = Array.from({ length: 5 }, () => kinde.createUser().id);
@@ -43,7 +43,7 @@ describe("401", () => {
     expect(await failures()).toEqual([]);
   });
 
-  it("of a wrong client secret fails at once, visibly, and heals by reprocessing", async () => {
+  it("for a wrong client secret fails at once and is listed", async () => {
     await open({ KINDE_MANAGEMENT_CLIENT_SECRET: "wrong" });
     const { id } = stack.emulator.kinde.createUser();
     await until(async () => expect(await failures()).toHaveLength(1));
@@ -56,7 +56,7 @@ describe("401", () => {
 });
 
 describe("403", () => {
-  it("fails naming the scope that is missing, for this user alone", async () => {
+  it("fails only the affected user and names the missing scope", async () => {
     await open();
     const { kinde, faults } = stack.emulator;
     const bad = kinde.importUsers([{}])[0]?.id ?? "";
@@ -71,7 +71,7 @@ describe("403", () => {
     expect(await stack.record(bad)).toBeNull();
   });
 
-  it("given up on is not given up for good: the next event refreshes the user, and the failure is gone", async () => {
+  it("no longer counts as a failure after the next event refreshes the user", async () => {
     await open();
     const { kinde, faults } = stack.emulator;
     const heal = faults.set({ kind: "error", status: 403 });
@@ -84,7 +84,7 @@ describe("403", () => {
     expect((await stack.store.ledger.size()).size).toBe(0);
   });
 
-  it("during which another event came does not swallow that event", async () => {
+  it("does not lose an event that arrives during the failing attempt", async () => {
     await open();
     const { kinde, faults, deliveries } = stack.emulator;
     faults.set({ kind: "latency", ms: 400, path: "/api/v1/user", count: 1 });
@@ -98,15 +98,15 @@ describe("403", () => {
   });
 });
 
-const badWays: [string, Omit<Fault, "user">][] = [
+const faultyAnswers: [string, Omit<Fault, "user">][] = [
   ["5xx", { kind: "error", status: 500 } as Fault],
   ["garbage", { kind: "garbage" }],
-  ["half bodies", { kind: "truncated" }],
+  ["truncated bodies", { kind: "truncated" }],
   ["hangs", { kind: "hang" }],
 ];
 
-describe("one bad user", () => {
-  it.each(badWays)("answered by %s delays nobody else", async (_name, fault) => {
+describe("a failing user", () => {
+  it.each(faultyAnswers)("with %s does not delay other users", async (_name, fault) => {
     await open({ KINDLING_REFRESH_CONCURRENCY: "2", KINDLING_KINDE_TIMEOUT: "1s" });
     const { kinde, faults } = stack.emulator;
     const bad = kinde.importUsers([{}])[0]?.id ?? "";
@@ -123,7 +123,7 @@ describe("one bad user", () => {
     await isPresent(bad);
   });
 
-  it("waiting for a retry is fetched at once when a fresh event comes", async () => {
+  it("waiting for a retry is fetched at once when a new event arrives", async () => {
     await open({ KINDLING_RETRY_BASE: "10m", KINDLING_RETRY_MAX: "1h" });
     const { kinde, faults } = stack.emulator;
     const heal = faults.set({ kind: "error", status: 500 });

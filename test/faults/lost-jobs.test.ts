@@ -24,8 +24,8 @@ const isRefreshed = (id: string) =>
     expect((await stack.store.ledger.size()).size).toBe(0);
   });
 
-describe("a job that a dashboard's user deletes", () => {
-  it("one by one, is enqueued again by the watch", async () => {
+describe("the ledger check enqueues a job again that was deleted", () => {
+  it("individually", async () => {
     const id = await acknowledged();
     for (const job of await stack.store.queues.refresh.getJobs()) await job.remove();
     expect(await stack.store.queues.refresh.getJobCountByTypes("waiting", "active", "delayed")).toBe(0);
@@ -33,14 +33,14 @@ describe("a job that a dashboard's user deletes", () => {
     await isRefreshed(id);
   });
 
-  it("with the whole queue, is enqueued again by the watch", async () => {
+  it("with the whole queue", async () => {
     const id = await acknowledged();
     await stack.store.queues.refresh.obliterate({ force: true });
     await stack.startWorkers();
     await isRefreshed(id);
   });
 
-  it("as a bare key, leaving the rest of the queue's memory, is enqueued again by the watch", async () => {
+  it("as a Redis key, leaving the other keys of the queue", async () => {
     const id = await acknowledged();
     const { queues, redis } = stack.store;
     const [job] = await queues.refresh.getJobs();
@@ -49,7 +49,7 @@ describe("a job that a dashboard's user deletes", () => {
     await isRefreshed(id);
   });
 
-  it("while the user is being fetched, costs no later event", async () => {
+  it("during the fetch, without losing later events", async () => {
     await stack.startWorkers();
     const { kinde, faults, stats, deliveries } = stack.emulator;
     const heal = faults.set({ kind: "hang", path: "/api/v1/user" });
@@ -66,16 +66,16 @@ describe("a job that a dashboard's user deletes", () => {
     expect(stats.tokensIssued).toBe(1);
   });
 
-  it("is enqueued again by the watch, whatever else it has trouble with", async () => {
+  it("while another periodic check fails", async () => {
     const id = await acknowledged();
     const { queues, redis, keys } = stack.store;
     await queues.refresh.obliterate({ force: true });
-    await redis.lpush(keys.ledgerPart("pulse"), "no pulse");
+    await redis.lpush(keys.ledgerPart("pulse"), "not a timestamp");
     await stack.startWorkers();
     await isRefreshed(id);
   });
 
-  it("of a fan-out, is enqueued again by the watch", async () => {
+  it("from the fan-out queue", async () => {
     const { kinde, deliveries } = stack.emulator;
     const organization = kinde.createOrganization();
     const { id } = kinde.importUsers([{ organizations: [organization.code] }])[0] ?? { id: "" };

@@ -26,14 +26,14 @@ beforeEach(async () => {
   env = {
     ...envOf(testConfig(emulator, {}, redis.url)),
     KINDLING_REDIS_TIMEOUT: "1s",
-    // Events that got 503 may stand in the ledger with no job: the watch makes up for it.
+    // An event that got 503 can be in the ledger without a job. The ledger check enqueues it.
     KINDLING_WATCH_INTERVAL: "1s",
     KINDLING_LOG_LEVEL: "info",
   };
   server = await processes.server("start", env);
   url = server.webhookUrl;
   users = emulator.kinde.importUsers(Array.from({ length: 60 }, () => ({}))).map(({ id }) => id);
-  // The signing keys are held from here on.
+  // Caches the signing keys.
   expect((await post(users[0] ?? "")).status).toBe(200);
 });
 
@@ -43,19 +43,19 @@ afterEach(async () => {
   await redis.close();
 });
 
-/** A job whose lock was lost with Redis is taken over after 25 s at the latest. */
-const takenOverMs = 40_000;
+/** A job whose lock was lost with Redis is taken over within 25 s. */
+const takeoverMs = 40_000;
 
 const post = (id: string): Promise<Posted> => postUpdate(emulator, url, id);
-const isThere = async (id: string) => (await client.get(`${env.KINDLING_PREFIX}:flags:{${id}}`)) !== null;
+const hasRecord = async (id: string) => (await client.get(`${env.KINDLING_PREFIX}:flags:{${id}}`)) !== null;
 
-it("Redis killed and restarted while events come in: each that was answered 200 is reflected, the others got 503", async () => {
+it("reflects every event answered with 200, and answers the others with 503, while Redis is killed and restarted", async () => {
   const answers = new Map<string, Posted>();
   const take = async (ids: readonly string[]) => {
     await Promise.all(ids.map(async (id) => answers.set(id, await post(id))));
   };
   const before = take(users.slice(1, 20));
-  // Killed while these are on their way through ledger and queue.
+  // Kills Redis while these events are between ledger and queue.
   await until(async () => expect(await client.zcard(`${env.KINDLING_PREFIX}:ledger`)).toBeGreaterThan(0));
   await redis.kill();
   await before;
@@ -71,14 +71,14 @@ it("Redis killed and restarted while events come in: each that was answered 200 
   const acknowledged = users.slice(1).filter((id) => answers.get(id)?.status === 200);
   expect(acknowledged.length).toBeGreaterThanOrEqual(19);
   await until(async () => {
-    for (const id of acknowledged) expect(await isThere(id), id).toBe(true);
+    for (const id of acknowledged) expect(await hasRecord(id), id).toBe(true);
     expect(await client.zcard(`${env.KINDLING_PREFIX}:ledger`)).toBe(0);
-  }, takenOverMs);
+  }, takeoverMs);
   expect(server.stdout()).toContain('"status":503,"code":"redis_unavailable"');
   expect(server.stdout()).not.toContain('"code":"unexpected"');
 }, 90_000);
 
-it("Redis hangs: 503 within the Redis time-out and a second", async () => {
+it("answers 503 within a second of the Redis timeout while Redis hangs", async () => {
   const pid = Number(/process_id:(\d+)/.exec(await client.info("server"))?.[1]);
   process.kill(pid, "SIGSTOP");
   try {
@@ -91,10 +91,10 @@ it("Redis hangs: 503 within the Redis time-out and a second", async () => {
     process.kill(pid, "SIGCONT");
   }
   await until(async () => expect((await post(users[1] ?? "")).status).toBe(200));
-  await until(async () => expect(await isThere(users[1] ?? "")).toBe(true), takenOverMs);
+  await until(async () => expect(await hasRecord(users[1] ?? "")).toBe(true), takeoverMs);
 }, 90_000);
 
-it("Redis is full: 503, and 200 again when there is room", async () => {
+it("answers 503 while Redis is full and 200 once it has room", async () => {
   await client.config("SET", "maxmemory", "1mb");
   const answers = await Promise.all(users.slice(1, 10).map(post));
   for (const { status, ms } of answers) {
@@ -103,5 +103,5 @@ it("Redis is full: 503, and 200 again when there is room", async () => {
   }
   await client.config("SET", "maxmemory", "0");
   expect((await post(users[1] ?? "")).status).toBe(200);
-  await until(async () => expect(await isThere(users[1] ?? "")).toBe(true), takenOverMs);
+  await until(async () => expect(await hasRecord(users[1] ?? "")).toBe(true), takeoverMs);
 }, 90_000);

@@ -19,12 +19,12 @@ afterEach(async () => {
   await stack.close();
 });
 
-it("a server killed when the ledger holds the event and the queue does not: the watch has the user refreshed", async () => {
+it("refreshes the user if the server is killed after writing the ledger and before adding the job", async () => {
   const { emulator, store, config } = stack;
   const server = await processes.server("server", { ...envOf(config), REDIS_URL: wire.url });
   const id = emulator.kinde.importUsers([{}])[0]?.id ?? "";
   let frozen = false;
-  // The first command that puts this user into the queue gets no further than here.
+  // Stops the first command that adds this user to the queue.
   wire.onRequest((piece) => {
     if (frozen || !piece.includes(id) || !piece.includes(store.queues.refresh.toKey(""))) return;
     frozen = true;
@@ -34,7 +34,7 @@ it("a server killed when the ledger holds the event and the queue does not: the 
   emulator.kinde.updateUser(id, { firstName: "Ada" });
   await until(() => expect(frozen).toBe(true));
   await sigkill(server);
-  // Nothing will be delivered again: what the ledger holds is all there is.
+  // Prevents another delivery, so that only the ledger knows about the event.
   emulator.webhooks.remove(webhook.id);
   const statuses = emulator.deliveries.list().flatMap((delivery) => delivery.statuses);
   expect(statuses).not.toContain(200);
@@ -46,7 +46,7 @@ it("a server killed when the ledger holds the event and the queue does not: the 
   await until(async () => expect((await store.ledger.size()).size).toBe(0));
 });
 
-it("no 200 goes out while the queue does not hold the refresh", async () => {
+it("answers 503 until the queue contains the refresh", async () => {
   const { emulator, store, config } = stack;
   const env = { ...envOf(config), REDIS_URL: wire.url, KINDLING_REDIS_TIMEOUT: "1s" };
   const server = await processes.server("server", env);
@@ -61,7 +61,7 @@ it("no 200 goes out while the queue does not hold the refresh", async () => {
   emulator.kinde.updateUser(id, { firstName: "Ada" });
   await until(() => expect(emulator.deliveries.list()[0]?.statuses[0]).toBe(503));
   expect(frozen).toBe(true);
-  wire.mend();
+  wire.restore();
   await emulator.deliveries.settled();
   expect(emulator.deliveries.list()[0]?.state).toBe("delivered");
   expect(await store.queues.refresh.getJobCountByTypes("waiting", "active", "delayed")).toBe(1);

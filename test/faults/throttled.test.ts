@@ -11,7 +11,7 @@ let second: { store: Store; workers: Running };
 beforeEach(async () => {
   stack = await startStack({ env: { KINDLING_REFRESH_CONCURRENCY: "3" } });
   stack.subscribe();
-  // Another process of the fleet, as far as Redis and Kinde can tell.
+  // To Redis and Kinde, this is a second process of the fleet.
   const store = await openStore(stack.config, stack.world, stack.log);
   second = { store, workers: await runWorkers(stack.config, stack.world, stack.log, store) };
 });
@@ -22,7 +22,7 @@ afterEach(async () => {
   await stack.close();
 });
 
-it("429 pauses the whole fleet until RateLimit-Reset: no call meanwhile, no attempt consumed", async () => {
+it("pauses the whole fleet until RateLimit-Reset after a 429, without consuming an attempt", async () => {
   const { emulator, store } = stack;
   const warm = emulator.kinde.createUser();
   await until(async () => expect(await stack.record(warm.id)).not.toBeNull());
@@ -45,7 +45,7 @@ it("429 pauses the whole fleet until RateLimit-Reset: no call meanwhile, no atte
   expect([...counts]).toEqual([0]);
 
   const calls = emulator.stats.recent.filter(({ route }) => route.startsWith("/api/"));
-  // Those let through before the pause may still have been on their way to Kinde when it began.
+  // Excludes calls that started before the pause and reached Kinde shortly after.
   const during = calls.filter(({ at }) => at > paused + 200 && at < paused + pausedMs - 20);
   expect(during).toEqual([]);
   expect(calls.length).toBeGreaterThan(40);

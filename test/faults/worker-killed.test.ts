@@ -13,7 +13,7 @@ beforeEach(async () => {
 
 afterEach(() => stack.close());
 
-it("a worker killed in the middle of a fetch: another takes its job over within 30 s", async () => {
+it("another worker takes over the job of a worker killed during a fetch within 30 s", async () => {
   const { emulator, store, config } = stack;
   const doomed = await processes.worker(envOf(config));
   stack.subscribe();
@@ -24,7 +24,7 @@ it("a worker killed in the middle of a fetch: another takes its job over within 
   heal();
   const killed = performance.now();
   await stack.startWorkers();
-  // Nobody has to be told: no event, no watch within this time.
+  // Nothing else triggers it: no event arrives, and the ledger check does not run within this time.
   await until(async () => expect(await stack.record(id)).toMatchObject({ status: "present" }), 30_000);
   expect(performance.now() - killed).toBeLessThan(30_000);
   await until(async () => expect((await store.ledger.size()).size).toBe(0));

@@ -16,22 +16,22 @@ afterEach(async () => {
   stack = undefined;
 });
 
-/** `name{labels} value` as a map; every line that is none must be a comment in its proper form. */
+/** Parses `name{labels} value` lines. Every other line must be a well-formed comment. */
 function parse(text: string): Map<string, number> {
   const samples = new Map<string, number>();
   for (const line of text.trimEnd().split("\n")) {
     if (/^# (HELP kindling_\w+ \S.*|TYPE kindling_\w+ (counter|gauge|histogram))$/.test(line)) continue;
     const [, name = "", value = ""] =
       /^([a-z_]+(?:\{(?:[a-z]+="(?:[^"\\\n]|\\.)*",?)+\})?) (-?\d+(?:\.\d+)?(?:e[+-]\d+)?)$/.exec(line) ?? [];
-    if (name === "") throw new Error(`No sample: ${line}`);
-    if (samples.has(name)) throw new Error(`Twice: ${line}`);
+    if (name === "") throw new Error(`Not a sample: ${line}`);
+    if (samples.has(name)) throw new Error(`Duplicate sample: ${line}`);
     samples.set(name, Number(value));
   }
   return samples;
 }
 
 describe("metrics", () => {
-  it("are the fleet's numbers in Prometheus' text format, and name nobody", async () => {
+  it("are in the Prometheus text format and contain no personal data", async () => {
     stack = await startStack({ env: { KINDLING_METRICS_PORT: "0", KINDLING_AUDIT_SAMPLE: "10" } });
     const { store, config, world, log, emulator } = stack;
     stack.subscribe();
@@ -61,7 +61,7 @@ describe("metrics", () => {
     expect((await fetch(`http://127.0.0.1:${server?.port}/`)).status).toBe(404);
   });
 
-  it("have cumulative buckets that end with the count", async () => {
+  it("have cumulative buckets up to the count", async () => {
     stack = await startStack({ workers: false, env: { KINDLING_METRICS_PORT: "0" } });
     const { store, config, world, log } = stack;
     const redisKey = store.keys.ledgerPart("readable");
@@ -79,7 +79,7 @@ describe("metrics", () => {
     expect(samples.get("kindling_readable_seconds_sum")).toBe(9);
   });
 
-  it("are served on a port of their own where one is set, and nowhere else", async () => {
+  it("are served on KINDLING_METRICS_PORT only", async () => {
     stack = await startStack({ workers: false });
     expect(await runMetrics(stack.config, stack.world, stack.log, stack.store)).toBeUndefined();
     expect((await fetch(new URL("/metrics", stack.webhookUrl))).status).toBe(404);
@@ -89,15 +89,15 @@ describe("metrics", () => {
       server.child.kill("SIGTERM");
       expect((await server.ended).code).toBe(0);
     });
-    const [, port] = await server.says(/"port":(\d+),"msg":"metrics listen"/);
+    const [, port] = await server.says(/"port":(\d+),"msg":"metrics server listens"/);
     expect(parse(await (await fetch(`http://127.0.0.1:${port}/metrics`)).text()).size).toBeGreaterThan(30);
   });
 
-  it("ask Redis once for many scrapes, and answer 503 while it is gone", async () => {
+  it("read Redis once for concurrent scrapes and answer 503 while it is down", async () => {
     let [reads, clock, failing] = [0, 0, false];
     const read = async () => {
       reads += 1;
-      if (failing) throw new Error("gone");
+      if (failing) throw new Error("down");
       return [];
     };
     const app = createMetricsApp({ read, now: () => clock, log: createLog("silent") });
@@ -111,7 +111,7 @@ describe("metrics", () => {
     expect(reads).toBe(3);
   });
 
-  it("escape what would break a line", () => {
+  it("escape characters that would break a line", () => {
     const samples = [{ labels: { cause: 'a "b"\\\nc' }, value: 1 }];
     expect(renderMetrics([{ name: "x_total", help: "one\\\ntwo", type: "counter", samples }])).toBe(
       '# HELP x_total one\\\\\\ntwo\n# TYPE x_total counter\nx_total{cause="a \\"b\\"\\\\\\nc"} 1\n',

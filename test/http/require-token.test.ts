@@ -29,7 +29,7 @@ describe("two secrets", () => {
   });
 });
 
-it("a route that requires a token compares it so", async () => {
+it("compares the token of a request in constant time", async () => {
   const app = new Hono().use(requireToken(secret)).get("/", (context) => context.text("in"));
   const ask = (token: string) => app.request("/", { headers: { authorization: `Bearer ${token}` } });
   expect((await ask(secret)).status).toBe(200);

@@ -18,7 +18,7 @@ const start = async (app: Hono, requestTimeoutMs = 5_000) => {
 };
 
 describe("the server", () => {
-  it("ends a request that trickles in too slowly", async () => {
+  it("ends a request that arrives too slowly", async () => {
     const app = new Hono()
       .onError((_, context) => context.text("ended", 400))
       .post("/", async (context) => context.text(await context.req.text()));
@@ -30,7 +30,7 @@ describe("the server", () => {
     socket.destroy();
   });
 
-  it("answers what is in hand before it is closed, and takes nothing more", async () => {
+  it("answers requests in progress before it closes and accepts no new ones", async () => {
     let finish = () => {};
     const held = new Promise<void>((resolve) => {
       finish = resolve;
@@ -59,7 +59,7 @@ describe("the server", () => {
     agent.destroy();
   });
 
-  it("says when its address is taken", async () => {
+  it("rejects with EADDRINUSE if the port is taken", async () => {
     const { port } = await start(new Hono());
     await expect(serve(new Hono(), { host: "127.0.0.1", port, requestTimeoutMs: 1_000 })).rejects.toMatchObject({
       code: "EADDRINUSE",

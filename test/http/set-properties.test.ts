@@ -50,7 +50,7 @@ const patches = () =>
   );
 
 describe("POST /v1/users/{id}/properties", () => {
-  it("sets properties in Kinde and answers what every reader sees by now", async () => {
+  it("sets properties in Kinde and returns the flags that every reader now sees", async () => {
     await start();
     const { status, answer } = await send({ properties: { onboarded: true, plan_tier: "pro" } });
     expect({ status, answer }).toEqual({
@@ -65,7 +65,7 @@ describe("POST /v1/users/{id}/properties", () => {
     expect(stack.emulator.kinde.user(id)?.properties).toMatchObject({ onboarded: "true", plan_tier: "pro" });
   });
 
-  it("is never read back old, however slow the refreshes that began before it", async () => {
+  it("is never overwritten by slower refreshes that started before it", async () => {
     await start({ env: { KINDLING_WRITE_SETTLE: "60s" } });
     const { refreshUser } = createFlows({
       config: stack.config,
@@ -88,7 +88,7 @@ describe("POST /v1/users/{id}/properties", () => {
     expect(await flagsOf()).toMatchObject({ tier: "enterprise" });
   });
 
-  it("removes a value with null", async () => {
+  it("removes a value if it is null", async () => {
     await start();
     await send({ properties: { plan_tier: "pro" } });
     const { answer } = await send({ properties: { plan_tier: null } });
@@ -96,7 +96,7 @@ describe("POST /v1/users/{id}/properties", () => {
     expect(stack.emulator.kinde.user(id)?.properties).toEqual({ onboarded: "false" });
   });
 
-  it("drops Kinde's token cache if asked to, and tells when just that failed", async () => {
+  it("drops Kinde's token cache on request and reports if only that failed", async () => {
     await start();
     const claims = () => Object.keys(stack.emulator.stats.calls).filter((route) => route.includes("refresh_claims"));
     await send({ properties: { plan_tier: "pro" } });
@@ -110,7 +110,7 @@ describe("POST /v1/users/{id}/properties", () => {
     expect(await flagsOf()).toMatchObject({ tier: "enterprise" });
   });
 
-  it("does not exist unless a token is set, nor for other methods", async () => {
+  it("does not exist without a token setting or for other methods", async () => {
     await start({ env: { KINDLING_API_TOKEN: "" } });
     expect(await send({ properties: { plan_tier: "pro" } })).toMatchObject({ status: 404, code: "not_found" });
     expect(patches()).toBe(0);
@@ -122,12 +122,12 @@ describe("POST /v1/users/{id}/properties", () => {
   it.each([
     ["no header", ""],
     ["another scheme", `Basic ${token}`],
-    ["the bare token", token],
+    ["the token without a scheme", token],
     ["an empty token", "Bearer "],
-    ["half of it", `Bearer ${token.slice(0, 20)}`],
-    ["more than it", `Bearer ${token.replace("=", "x=")}`],
-    ["characters no token has", "Bearer {}"],
-  ])("refuses who does not carry the token, before all else: %s", async (_what, authorization) => {
+    ["a prefix of the token", `Bearer ${token.slice(0, 20)}`],
+    ["the token with an extra character", `Bearer ${token.replace("=", "x=")}`],
+    ["invalid characters", "Bearer {}"],
+  ])("rejects requests without the token before anything else: %s", async (_what, authorization) => {
     await start();
     const { status, code, headers } = await send("{", { authorization });
     expect({ status, code }).toEqual({ status: 401, code: "unauthorized" });
@@ -136,20 +136,20 @@ describe("POST /v1/users/{id}/properties", () => {
   });
 
   it.each([
-    ["no JSON", "{", {}],
-    ["nothing", "", {}],
-    ["no object", [], {}],
-    ["no properties", {}, {}],
-    ["none of them", { properties: {} }, {}],
+    ["invalid JSON", "{", {}],
+    ["an empty body", "", {}],
+    ["an array", [], {}],
+    ["no properties member", {}, {}],
+    ["no properties", { properties: {} }, {}],
     ["a nested value", { properties: { plan_tier: { to: "secret-value" } } }, {}],
-    ["another word for it", { properties: { plan_tier: "pro" }, refresh_claims: true }, {}],
-    ["no boolean", { properties: { plan_tier: "pro" }, refreshClaims: "yes" }, {}],
-    ["an id that is none", { properties: { plan_tier: "pro" } }, { user: "someone@example.com" }],
+    ["an unknown member", { properties: { plan_tier: "pro" }, refresh_claims: true }, {}],
+    ["a refreshClaims that is not a boolean", { properties: { plan_tier: "pro" }, refreshClaims: "yes" }, {}],
+    ["an invalid id", { properties: { plan_tier: "pro" } }, { user: "someone@example.com" }],
     ["an id with a path in it", { properties: { plan_tier: "pro" } }, { user: "kp_1%2F..%2Fkp_2" }],
     ["an id with braces", { properties: { plan_tier: "pro" } }, { user: "kp_1%7D%3Akp_2" }],
     ["an id with a line break", { properties: { plan_tier: "pro" } }, { user: "kp_1%0A" }],
     ["an id that cannot be decoded", { properties: { plan_tier: "pro" } }, { user: "kp_%zz" }],
-  ])("refuses what makes no sense, asks nobody, and repeats no value: %s", async (_what, body, sent) => {
+  ])("rejects malformed requests without calling Kinde or repeating a value: %s", async (_what, body, sent) => {
     await start();
     const { status, code, message } = await send(body, sent);
     expect({ status, code }).toEqual({ status: 400, code: "request_malformed" });
@@ -157,7 +157,7 @@ describe("POST /v1/users/{id}/properties", () => {
     expect(stack.emulator.stats.total).toBe(0);
   });
 
-  it("takes either form of a user id", async () => {
+  it("accepts both forms of user ids", async () => {
     await start();
     stack.emulator.kinde.importUsers([{ id: "kp:0123456789abcdef0123456789abcdef" }]);
     for (const user of ["kp:0123456789abcdef0123456789abcdef", "kp%3A0123456789abcdef0123456789abcdef"]) {
@@ -165,13 +165,13 @@ describe("POST /v1/users/{id}/properties", () => {
     }
   });
 
-  it("refuses a body that is too large", async () => {
+  it("rejects a body that is too large", async () => {
     await start({ env: { KINDLING_MAX_BODY_BYTES: "1024" } });
     const { status, code } = await send({ properties: { note: "x".repeat(2_000) } });
     expect({ status, code }).toEqual({ status: 413, code: "body_too_large" });
   });
 
-  it("limits how often it is called, over all processes, counting nobody without the token", async () => {
+  it("limits authenticated requests per minute across all processes", async () => {
     await start({ env: { KINDLING_API_CALLS_PER_MINUTE: "3" } });
     for (let call = 0; call < 5; call += 1) await send({}, { authorization: "" });
     for (let call = 0; call < 3; call += 1) expect(await send({})).toMatchObject({ status: 400 });
@@ -186,8 +186,8 @@ describe("POST /v1/users/{id}/properties", () => {
   });
 });
 
-describe("a write that Kinde does not take", () => {
-  it("of an unknown property is 400 in Kinde's own words, and changes nothing", async () => {
+describe("a write that Kinde does not accept", () => {
+  it("answers 400 with Kinde's message for an unknown property and changes nothing", async () => {
     await start();
     const { status, code, message } = await send({ properties: { no_such_property: "x" } });
     expect({ status, code }).toEqual({ status: 400, code: "kinde_rejected" });
@@ -195,7 +195,7 @@ describe("a write that Kinde does not take", () => {
     expect(await stack.record(id)).toBeNull();
   });
 
-  it.each([404, 400] as const)("of an unknown user is 404, though Kinde should answer %i", async (answered) => {
+  it.each([404, 400] as const)("answers 404 for an unknown user if Kinde answers %i", async (answered) => {
     await start();
     stack.emulator.faults.set({ kind: "unknown_user", status: answered });
     const { status, code } = await send({ properties: { plan_tier: "pro" } }, { user: "kp_0123456789abcdef" });
@@ -206,7 +206,7 @@ describe("a write that Kinde does not take", () => {
     [403, 502, "kinde_forbidden"],
     [503, 503, "kinde_unavailable"],
     [429, 503, "throttled"],
-  ])("with status %i is %i %s", async (theirs, ours, expected) => {
+  ])("with Kinde's status %i answers %i %s", async (theirs, ours, expected) => {
     await start();
     const scope = { method: "PATCH" };
     if (theirs === 429) stack.emulator.faults.set({ kind: "too_many_requests", resetSeconds: 7, ...scope });
@@ -218,26 +218,26 @@ describe("a write that Kinde does not take", () => {
     expect(await stack.record(id)).toBeNull();
   });
 
-  it("for wrong credentials is 502", async () => {
+  it("answers 502 for wrong credentials", async () => {
     await start({ env: { KINDE_MANAGEMENT_CLIENT_SECRET: "wrong" } });
     const { status, code } = await send({ properties: { plan_tier: "pro" } });
     expect({ status, code }).toEqual({ status: 502, code: "kinde_unauthorized" });
   });
 
-  it("because Redis is away is 503, and Kinde is not asked", async () => {
+  it("answers 503 without calling Kinde while Redis is down", async () => {
     wire = await startWire(testRedisUrl());
     await start({ redisUrl: wire.url, workers: false, env: { KINDLING_REDIS_TIMEOUT: "300ms" } });
     wire.cut();
     await until(() => expect(stack.store.redis.status).not.toBe("ready"));
     expect(await send({ properties: { plan_tier: "pro" } })).toMatchObject({ status: 503, code: "store_unavailable" });
     expect(patches()).toBe(0);
-    wire.mend();
+    wire.restore();
     await until(async () => expect(await send({ properties: { plan_tier: "pro" } })).toMatchObject({ status: 200 }));
   });
 });
 
-describe("a write that Kinde takes", () => {
-  it("but does not show yet is 503, and succeeds when repeated", async () => {
+describe("a write that Kinde accepts", () => {
+  it("answers 503 while it is not visible and succeeds when repeated", async () => {
     await start();
     const stop = stack.emulator.faults.set({ kind: "error", status: 503, method: "GET" });
     const { status, code } = await send({ properties: { plan_tier: "pro" } });
@@ -247,7 +247,7 @@ describe("a write that Kinde takes", () => {
     expect(answer).toMatchObject({ flags: { tier: "pro" } });
   });
 
-  it("and whose answer is lost shows all the same", async () => {
+  it("becomes visible even if Kinde's answer is lost", async () => {
     await start({ env: { KINDLING_WRITE_SETTLE: "200ms" } });
     stack.emulator.faults.set({ kind: "truncated", method: "PATCH" });
     const { status, code } = await send({ properties: { plan_tier: "pro" } });
@@ -256,7 +256,7 @@ describe("a write that Kinde takes", () => {
   });
 });
 
-it("answers what is in hand when its process must end", async () => {
+it("answers requests in progress when the process shuts down", async () => {
   await start({ env: { KINDLING_SHUTDOWN_TIMEOUT: "500ms" } });
   const server = await runServer(stack.config, stack.world, stack.log, stack.store);
   stack.emulator.faults.set({ kind: "hang", method: "PATCH" });
@@ -266,7 +266,7 @@ it("answers what is in hand when its process must end", async () => {
   expect(await answer).toMatchObject({ status: 503, code: "shutting_down" });
 });
 
-it("logs no value and no token", async () => {
+it("never logs values or tokens", async () => {
   const logged: unknown[] = [];
   const note = (fields: object, message: string) => logged.push(fields, message);
   await start({ log: { debug: note, info: note, warn: note, error: note } });

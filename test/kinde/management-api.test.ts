@@ -18,19 +18,19 @@ const { signal } = new AbortController();
 beforeEach(async () => {
   emulator = await startEmulator();
   pauses = [];
-  // Another emulator may have had the same port.
+  // An earlier emulator can have had the same port, and with it the same token key.
   await forgetToken();
 });
 
 afterEach(() => emulator.close());
 
-/** The fleet's token, as any process sees it. */
+/** The store of the fleet's token. */
 const tokenStore = (now = Date.now) =>
   createRedisTokenStore({ ...context, now, lockMs: 5_000, domain: emulator.url, ...applicationOf(emulator) });
 
 const applicationOf = ({ clientId, audience }: Emulator) => ({ clientId, audience });
 
-/** What an operator's retry does. */
+/** Deletes the fleet's token, as an operator's retry does. */
 async function forgetToken(): Promise<void> {
   await tokenStore().forget((await tokenStore().read())?.token ?? "");
 }
@@ -68,13 +68,13 @@ const users = {
 const call = { priority: "webhook", signal } as const;
 
 describe("the access token", () => {
-  it("is asked for once by a whole fleet", async () => {
+  it("is requested once for the whole fleet", async () => {
     const fleet = Array.from({ length: 8 }, () => open());
     await Promise.all(fleet.map(({ api }) => api.get(users, call)));
     expect(emulator.stats.tokensIssued).toBe(1);
   });
 
-  it("can be each process' own", async () => {
+  it("can be kept per process", async () => {
     const fleet = Array.from({ length: 2 }, () => open({ store: createMemoryTokenStore() }));
     await Promise.all(fleet.flatMap(({ api }) => [api.get(users, call), api.get(users, call)]));
     expect(emulator.stats.tokensIssued).toBe(2);
@@ -89,7 +89,7 @@ describe("the access token", () => {
     expect(emulator.stats.tokensIssued).toBe(2);
   });
 
-  it("is replaced once when Kinde refuses it, and by one process only", async () => {
+  it("is replaced by a single process when Kinde rejects it", async () => {
     let clock = Date.now();
     const fleet = Array.from({ length: 3 }, () => open({ now: () => clock }));
     await Promise.all(fleet.map(({ api }) => api.get(users, call)));
@@ -99,7 +99,7 @@ describe("the access token", () => {
     expect(emulator.stats.tokensIssued).toBe(2);
   });
 
-  it("is not bought again and again when none is accepted", async () => {
+  it("is not requested repeatedly when Kinde accepts none", async () => {
     emulator.faults.set({ kind: "error", status: 401 });
     const { api } = open();
     for (let n = 0; n < 5; n += 1) {
@@ -108,7 +108,7 @@ describe("the access token", () => {
     expect(emulator.stats.tokensIssued).toBe(1);
   });
 
-  it("with a wrong secret fails as a configuration error that does not show it", async () => {
+  it("fails with a configuration error that hides the secret when the secret is wrong", async () => {
     const { api } = open({ secret: "wrong-secret" });
     const error: unknown = await api.get(users, call).catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code: "kinde_unauthorized" });
@@ -128,15 +128,15 @@ describe("a missing scope", () => {
     return fleet;
   };
 
-  it("buys no token, however many calls it fails", async () => {
+  it("costs no tokens, however many calls fail", async () => {
     const fleet = await fleetOf(3);
     for (const { api } of [...fleet, ...fleet]) await expect(api.get(users, call)).rejects.toEqual(forbidden);
     expect(emulator.stats.tokensIssued).toBe(1);
-    // Nor is a call made twice that would fare no better.
+    // A call that would fail again is not repeated either.
     expect(emulator.stats.calls["GET /api/v1/users"]).toBe(9);
   });
 
-  it("that was granted is there for all processes once the fleet forgets its token, at the price of one", async () => {
+  it("works for all processes once it is granted and the fleet's token is deleted, at the cost of one token", async () => {
     const fleet = await fleetOf(3);
     emulator.scopes.set(["read:users"]);
     for (const { api } of fleet) await expect(api.get(users, call)).rejects.toEqual(forbidden);
@@ -145,7 +145,7 @@ describe("a missing scope", () => {
     expect(emulator.stats.tokensIssued).toBe(2);
   });
 
-  it("that another process' newer token has is there without a new one", async () => {
+  it("works without another token if another process has a newer one", async () => {
     const [old] = await fleetOf(1);
     emulator.scopes.set(["read:users"]);
     await forgetToken();
@@ -154,7 +154,7 @@ describe("a missing scope", () => {
     expect(emulator.stats.tokensIssued).toBe(2);
   });
 
-  it("that stays missing costs one token after the fleet has forgotten its own, and no more", async () => {
+  it("costs one token when the fleet's token is deleted but the scope stays missing", async () => {
     const fleet = await fleetOf(3);
     await forgetToken();
     for (const { api } of [...fleet, ...fleet]) await expect(api.get(users, call)).rejects.toEqual(forbidden);
@@ -162,9 +162,9 @@ describe("a missing scope", () => {
   });
 
   it.each([
-    ["in the memory of one process", () => createMemoryTokenStore()],
-    ["that Redis did not take", () => ({ ...tokenStore(), write: () => Promise.reject(new Error("OOM")) })],
-  ])("buys no other for a token %s", async (_where, store) => {
+    ["is kept in memory", () => createMemoryTokenStore()],
+    ["could not be stored in Redis", () => ({ ...tokenStore(), write: () => Promise.reject(new Error("OOM")) })],
+  ])("costs no further tokens if the token %s", async (_where, store) => {
     const { api } = open({ store: store() });
     for (let n = 0; n < 5; n += 1) await expect(api.get(users, call)).rejects.toEqual(forbidden);
     expect(emulator.stats.tokensIssued).toBe(1);
@@ -178,21 +178,21 @@ describe("a failed call", () => {
     ["a 403", { kind: "error", status: 403 }, "kinde_forbidden"],
     ["a 404", { kind: "error", status: 404 }, "kinde_not_found"],
     ["a 400", { kind: "error", status: 400 }, "kinde_rejected"],
-    ["a reset", { kind: "reset" }, "kinde_unavailable"],
-    ["garbage", { kind: "garbage" }, "kinde_unavailable"],
-    ["half a body", { kind: "truncated" }, "kinde_unavailable"],
+    ["a connection reset", { kind: "reset" }, "kinde_unavailable"],
+    ["a garbage body", { kind: "garbage" }, "kinde_unavailable"],
+    ["a truncated body", { kind: "truncated" }, "kinde_unavailable"],
     ["a hang", { kind: "hang" }, "kinde_unavailable"],
-  ] as const)("by %s is told by its kind", async (_name, fault, code) => {
+  ] as const)("with %s has its own error code", async (_name, fault, code) => {
     emulator.faults.set(fault);
     await expect(open({ timeoutMs: 300 }).api.get(users, call)).rejects.toMatchObject({ code });
   });
 
-  it("names the scope that is missing", async () => {
+  it("names the missing scope", async () => {
     emulator.faults.set({ kind: "error", status: 403 });
     await expect(open().api.get(users, call)).rejects.toThrow("read:users");
   });
 
-  it("by 429 pauses the fleet for as long as Kinde says", async () => {
+  it("with a 429 pauses the fleet for as long as Kinde asks", async () => {
     emulator.faults.set({ kind: "too_many_requests", resetSeconds: 7 });
     const error: unknown = await open()
       .api.get(users, call)
@@ -202,7 +202,7 @@ describe("a failed call", () => {
     expect(pauses).toEqual([7_000]);
   });
 
-  it("is aborted at shutdown, and says so", async () => {
+  it("is aborted at shutdown with the reason of the signal", async () => {
     emulator.faults.set({ kind: "hang" });
     const stopping = new AbortController();
     const hanging = open().api.get(users, { priority: "webhook", signal: stopping.signal });
@@ -214,7 +214,7 @@ describe("a failed call", () => {
 describe("fetching a user", () => {
   const fetched = (id: string, parts = new Set(extraParts)) => fetchUser(open().api, id, { ...call, parts });
 
-  it("brings the user whole", async () => {
+  it("returns every part of the user", async () => {
     const { kinde } = emulator;
     kinde.createRole("admin", ["admin:access"]);
     const organization = kinde.createOrganization();
@@ -234,7 +234,7 @@ describe("fetching a user", () => {
     });
   });
 
-  it("takes two calls when nothing asks for more", async () => {
+  it("costs two calls if no extra parts are requested", async () => {
     const { kinde, stats } = emulator;
     const organization = kinde.createOrganization();
     const { id } = kinde.createUser({ organizations: [organization.code] });
@@ -245,20 +245,23 @@ describe("fetching a user", () => {
     expect(stats.total).toBe(2);
   });
 
-  it.each([404, 400] as const)("that is gone answers nothing, whether Kinde says 404 or 400 (%i)", async (status) => {
-    emulator.faults.set({ kind: "unknown_user", status });
-    const { id } = emulator.kinde.createUser();
-    emulator.kinde.deleteUser(id);
-    expect(await fetched(id)).toBeUndefined();
-  });
+  it.each([404, 400] as const)(
+    "returns undefined for a deleted user, whether Kinde answers 404 or 400 (%i)",
+    async (status) => {
+      emulator.faults.set({ kind: "unknown_user", status });
+      const { id } = emulator.kinde.createUser();
+      emulator.kinde.deleteUser(id);
+      expect(await fetched(id)).toBeUndefined();
+    },
+  );
 
-  it.each([400, 401, 403, 429, 500])("that exists is never taken for gone by a %i", async (status) => {
+  it.each([400, 401, 403, 429, 500])("never treats an existing user as deleted because of a %i", async (status) => {
     const { id } = emulator.kinde.createUser();
     emulator.faults.set({ kind: "error", status, path: "/api/v1/user" });
     await expect(fetched(id)).rejects.toThrow();
   });
 
-  it("with its properties gone in between is tried again, not kept in part", async () => {
+  it("fails with a retryable error if the properties disappear between the two calls", async () => {
     const { id } = emulator.kinde.createUser();
     emulator.faults.set({ kind: "error", status: 404, path: "/api/v1/users/*/properties" });
     await expect(fetched(id)).rejects.toMatchObject({ code: "kinde_unavailable" });

@@ -9,13 +9,13 @@ const untilAborted = (signal: AbortSignal) =>
   });
 
 describe("a deadline", () => {
-  it("ends a task that takes too long", async () => {
+  it("aborts a task that takes too long", async () => {
     await expect(withDeadline(new AbortController().signal, 20, untilAborted)).rejects.toMatchObject({
       name: "TimeoutError",
     });
   });
 
-  it("ends a task with the signal given, for its reason, even if that was aborted before", async () => {
+  it("aborts a task with the reason of the given signal, even if that was aborted before", async () => {
     const stop = new AbortController();
     const running = withDeadline(stop.signal, 60_000, untilAborted);
     stop.abort(new Error("shutting down"));
@@ -23,7 +23,7 @@ describe("a deadline", () => {
     await expect(withDeadline(stop.signal, 60_000, untilAborted)).rejects.toThrow("shutting down");
   });
 
-  it("leaves nothing behind on a signal that outlives it, whether the task succeeds or fails", async () => {
+  it("removes its listener from the signal, whether the task succeeds or fails", async () => {
     const { signal } = new AbortController();
     expect(await withDeadline(signal, 60_000, async () => getEventListeners(signal, "abort").length)).toBe(1);
     await withDeadline(signal, 1, untilAborted).catch(() => undefined);

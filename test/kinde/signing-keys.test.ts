@@ -35,7 +35,7 @@ describe("signing keys", () => {
     expect(signer.fetches()).toBe(1);
   });
 
-  it("cost one fetch per cool-down under a flood of unknown kids", async () => {
+  it("cost one fetch per cooldown under a flood of unknown kids", async () => {
     const { verify } = verifier();
     await verify();
     clock += cooldownMs;
@@ -48,7 +48,7 @@ describe("signing keys", () => {
     expect(signer.fetches()).toBe(2);
   });
 
-  it("are fetched anew when Kinde has rotated them", async () => {
+  it("are fetched again after Kinde has rotated them", async () => {
     const { verify } = verifier();
     await verify();
     await signer.rotate();
@@ -57,7 +57,7 @@ describe("signing keys", () => {
     await expect(verify()).resolves.toMatchObject({ a: 1 });
   });
 
-  it("go on serving while the key server is down, however old they are", async () => {
+  it("keep serving while the key server is down, however old they are", async () => {
     const { verify } = verifier();
     await verify();
     signer.fail(new Error("down"));
@@ -67,7 +67,7 @@ describe("signing keys", () => {
     expect(signer.fetches()).toBe(2);
   });
 
-  it("tell an outage from a forgery, with one fetch per cool-down too", async () => {
+  it("distinguish an outage from a forgery, with one fetch per cooldown", async () => {
     const { keys, verify } = verifier();
     signer.fail(503);
     await expect(verify()).rejects.toMatchObject({ code: "keys_unavailable" });
@@ -81,19 +81,22 @@ describe("signing keys", () => {
   });
 });
 
-describe("a key set that is none", () => {
-  it.each(['{"keys":[null]}', '{"keys":[]}', "[]", "<html>"])("(%s) is an outage, not a forgery", async (text) => {
-    const keys = createSigningKeys({
-      url: signer.url,
-      fetch: async () => new Response(text),
-      now: () => clock,
-      maxAgeMs,
-      cooldownMs,
-      timeoutMs: 1_000,
-    });
-    await expect(verifyWebhookToken(await signer.sign({ a: 1 }), keys)).rejects.toMatchObject({
-      code: "keys_unavailable",
-    });
-    expect(await keys.ready()).toBe(false);
-  });
+describe("a malformed key set", () => {
+  it.each(['{"keys":[null]}', '{"keys":[]}', "[]", "<html>"])(
+    "counts as an outage, not as a forgery: %s",
+    async (text) => {
+      const keys = createSigningKeys({
+        url: signer.url,
+        fetch: async () => new Response(text),
+        now: () => clock,
+        maxAgeMs,
+        cooldownMs,
+        timeoutMs: 1_000,
+      });
+      await expect(verifyWebhookToken(await signer.sign({ a: 1 }), keys)).rejects.toMatchObject({
+        code: "keys_unavailable",
+      });
+      expect(await keys.ready()).toBe(false);
+    },
+  );
 });

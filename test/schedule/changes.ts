@@ -5,16 +5,16 @@ type Change = (scene: Scene, id: string, step: Step) => unknown;
 
 const pick = <T>(list: readonly T[], choice: number): T => {
   const picked = list[choice % list.length];
-  if (picked === undefined) throw new Error("Nothing to pick from.");
+  if (picked === undefined) throw new Error("The list to pick from is empty.");
   return picked;
 };
 
-/** None, one or all of them. */
+/** Selects keys by the bits of `choice`. */
 const some = (keys: readonly string[], choice: number) => keys.filter((_, index) => ((choice >> index) & 1) === 1);
 
 /**
- * A change of a user. Whoever does not exist yet is created instead; whoever is deleted gets a late `user.updated`, as
- * nobody promises an order of deliveries.
+ * Applies a change to a user. Creates the user first if necessary. For a deleted user, emits a late `user.updated`
+ * instead, because Kinde does not guarantee the order of deliveries.
  */
 const ofUser = (change: Change) => (scene: Scene, step: Step) => {
   const id = scene.users[step.user];
@@ -32,7 +32,7 @@ const join: Change = ({ kinde, organizations, roles, permissions }, id, { choice
     permissions: some(permissions, choice >> 3),
   });
 
-/** Of a member; whoever is none becomes one. */
+/** Applies a change to a member. A user who is not a member joins instead. */
 const ofMember =
   (change: (scene: Scene, id: string, code: string, choice: number) => void): Change =>
   (scene, id, step) => {
@@ -44,12 +44,12 @@ const ofMember =
 const plans = [
   ({ kinde }: Scene, id: string) => kinde.assignPlan(id, "pro"),
   ({ kinde }: Scene, id: string) => kinde.changePlan(id, "team"),
-  // With nothing to cancel, Kinde tells nobody: then it is a first agreement.
+  // Cancelling without a plan sends no event, so the first step assigns one.
   ({ kinde }: Scene, id: string) =>
     kinde.user(id)?.billing?.agreements.length ? kinde.cancelPlan(id) : kinde.assignPlan(id, "starter"),
 ];
 
-/** All that changes in Kinde. Properties, of which Kinde tells nobody, change just before something it does tell. */
+/** Changes in Kinde. A property change sends no event, so another change that does follows it at once. */
 export const changes = {
   rename: ofUser(({ kinde }, id, { choice }) =>
     kinde.updateUser(id, { firstName: `N${choice}`, phone: `+49${choice}` }),
@@ -79,13 +79,13 @@ export const changes = {
   farewell: ({ kinde, leaver }: Scene) => {
     if (kinde.user(leaver) !== undefined) kinde.emit("user.deleted", { user: { id: leaver } });
   },
-  /** An operator's refresh that reads the user as of now and comes home last: whatever began later must win. */
+  /** A refresh that reads the current state and commits last. A refresh that started later must win. */
   overtake: ofUser(async ({ kinde, stack }, id, { choice }) => {
     stack.emulator.faults.set({ kind: "latency", user: id, ms: 60 + (choice % 60), when: "after", count: 2 });
     await stack.store.queues.enqueueReprocess([id]).catch(() => undefined);
     await delay(choice % 30);
     if (kinde.user(id) !== undefined) kinde.updateUser(id, { firstName: `O${choice}` });
   }),
-  /** An operator's: not caused by any event, and not to be had while Redis is away. */
+  /** A refresh that no event caused. It is skipped while Redis is down. */
   reprocess: ofUser(({ stack }, id) => stack.store.queues.enqueueReprocess([id]).catch(() => undefined)),
 } as const;

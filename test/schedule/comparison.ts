@@ -1,9 +1,8 @@
 import type { Profile } from "kindling/contract";
 import type { TruthUser } from "../../packages/kinde-emulator/src/truth-types.ts";
-
 import type { Stack } from "../support/stack.ts";
 
-/** A user as compared: lists in a fixed order, grants by their keys. */
+/** A user in comparable form: sorted lists, and grants as keys. */
 interface Comparable {
   status: unknown;
   flags: unknown;
@@ -13,7 +12,7 @@ interface Comparable {
 const sorted = (list: readonly string[]) => [...list].sort();
 const byCode = (a: { code: string }, b: { code: string }) => a.code.localeCompare(b.code);
 
-/** What Redis must hold of a user of whom this is the truth: a tombstone when there is none. */
+/** Returns what Redis must contain for the user's state in Kinde: a tombstone if the user does not exist. */
 export function expected(truth: TruthUser | undefined): Comparable {
   if (truth === undefined) {
     return {
@@ -41,7 +40,7 @@ export function expected(truth: TruthUser | undefined): Comparable {
   };
 }
 
-// Written out by hand: deriving them by the code under test would prove nothing.
+// Derived by hand: using the code under test would prove nothing.
 function expectedFlags({ properties, organizations, isSuspended }: TruthUser) {
   const tier = properties.plan_tier ?? "free";
   return {
@@ -53,7 +52,7 @@ function expectedFlags({ properties, organizations, isSuspended }: TruthUser) {
   };
 }
 
-/** What Redis does hold, read as an app server would. */
+/** Returns what Redis contains, read as an app server would. */
 export async function held({ store, config }: Stack, id: string): Promise<Comparable> {
   const [record, profile] = await store.redis.mget(
     `${config.prefix}:flags:{${id}}`,
@@ -67,7 +66,7 @@ function comparable(profile: Profile) {
   const keys = (grants: readonly { key: string }[]) => sorted(grants.map(({ key }) => key));
   return {
     ...profile,
-    // Kinde lists the properties a user does not have too.
+    // Kinde also lists the properties that the user does not have.
     properties: Object.fromEntries(Object.entries(profile.properties).filter(([, value]) => value !== null)),
     organizations: profile.organizations
       .map(({ code, roles, permissions }) => ({ code, roles: keys(roles), permissions: keys(permissions) }))

@@ -11,7 +11,7 @@ import { playAll, scheduleOf, seeds } from "./seeds.ts";
 import { createTearing, type Tearing } from "./tearing.ts";
 import { weigh } from "./weights.ts";
 
-// Apart from the ordinary seeds, which are many and know no disaster.
+// Seeds other than those of the ordinary schedules.
 const list = seeds(6, 100_001);
 const laneCount = Math.min(2, list.length);
 const lanes: Lane[] = [];
@@ -78,7 +78,7 @@ afterAll(async () => {
 }, 60_000);
 
 it(
-  `after any of ${list.length} schedules that kill workers, restart Redis and wipe queues, Redis holds Kinde's truth`,
+  `Redis matches Kinde after each of ${list.length} schedules that kill workers, restart Redis and wipe queues`,
   async () => {
     expect(lanes.length).toBeGreaterThan(0);
     await playAll(

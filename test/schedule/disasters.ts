@@ -10,11 +10,11 @@ import type { Scene, Step } from "./scene.ts";
 
 const queueNames = ["refresh", "bulk", "fanout"] as const;
 
-/** Workers that can be torn off: to everybody else they are then as good as killed. */
+/** Workers that can be cut off from Redis, which looks like a kill to everyone else. */
 export interface DoomedWorkers {
-  tearOff(): void;
-  /** They come back, with what they had in hand: a network that heals, or a machine that wakes. */
-  comeBack(): void;
+  cutOff(): void;
+  /** Reconnects them with their active jobs, like a network that recovers or a machine that wakes up. */
+  reconnect(): void;
   close(): Promise<void>;
 }
 
@@ -25,10 +25,10 @@ export async function startDoomedWorkers(stack: Stack): Promise<DoomedWorkers> {
   const store = await openStore(own, world, log);
   const workers: Running = await runWorkers(own, world, log, store);
   return {
-    tearOff: wire.cut,
-    comeBack: wire.mend,
+    cutOff: wire.cut,
+    reconnect: wire.restore,
     async close() {
-      wire.mend();
+      wire.restore();
       await workers.close();
       await store.close();
       await wire.close();
@@ -36,7 +36,7 @@ export async function startDoomedWorkers(stack: Stack): Promise<DoomedWorkers> {
   };
 }
 
-/** Looks for stalled jobs far more often than a deployment does, so that a test need not wait half a minute. */
+/** Checks for stalled jobs far more often than a deployment does, so that a test does not have to wait half a minute. */
 export function startStalledChecks({ config, store }: Stack): Running {
   const { hostname: host, port } = new URL(config.redisUrl);
   const checks = queueNames.map((name) => {
@@ -54,26 +54,26 @@ export function startStalledChecks({ config, store }: Stack): Running {
   };
 }
 
-/** Does what time would: the locks of all jobs in hand run out. Whoever is alive carries on without knowing. */
+/** Expires the locks of all active jobs. Workers that are alive continue without noticing. */
 async function expireLocks({ store }: Stack): Promise<void> {
   for (const name of queueNames) {
     const queue = store.queues[name];
-    const inHand = await queue.getActive().catch(() => []);
-    const locks = inHand.flatMap(({ id }) => (id === undefined ? [] : `${queue.toKey(id)}:lock`));
+    const active = await queue.getActive().catch(() => []);
+    const locks = active.flatMap(({ id }) => (id === undefined ? [] : `${queue.toKey(id)}:lock`));
     if (locks.length > 0) await store.redis.del(locks);
   }
 }
 
-/** What strikes the deployment itself. `doomed` are its expendable workers, one of them torn off at a time. */
+/** Failures of the deployment itself. `doomed` are the workers that can be cut off. */
 export function disasters(redis: EmbeddedRedis, doomed: DoomedWorkers) {
   return {
     killWorkers: async ({ stack, undo }: Scene, { choice }: Step) => {
-      doomed.tearOff();
-      undo.push(doomed.comeBack);
+      doomed.cutOff();
+      undo.push(doomed.reconnect);
       await expireLocks(stack).catch(() => undefined);
       if (choice % 2 === 0) {
         await delay(choice % 100);
-        doomed.comeBack();
+        doomed.reconnect();
       }
     },
     restartRedis: async (_scene: Scene, { choice }: Step) => {
@@ -81,7 +81,7 @@ export function disasters(redis: EmbeddedRedis, doomed: DoomedWorkers) {
       await delay(choice % 60);
       await redis.start();
     },
-    /** A dashboard's button. */
+    /** A button in a dashboard. */
     wipeQueue: async ({ stack }: Scene, { choice }: Step) => {
       const name = queueNames[choice % queueNames.length] ?? "refresh";
       await stack.store.queues[name].obliterate({ force: true }).catch(() => undefined);

@@ -6,7 +6,7 @@ import type { Scene } from "./scene.ts";
 
 const nothing = { users: [], fanouts: [], jobs: { refresh: [], bulk: [], fanout: [] } };
 
-/** Ends all that goes wrong, waits until everything is done, and compares every user with the truth. */
+/** Ends all faults, waits until no work is left, and compares every user with Kinde. */
 export async function judge(scene: Scene, patienceMs: number): Promise<void> {
   const { stack, kinde, users, leaver, tearing } = scene;
   tearing.clear();
@@ -18,24 +18,24 @@ export async function judge(scene: Scene, patienceMs: number): Promise<void> {
   kinde.deleteUser(leaver, { silent: true });
   const ids = users.filter((id) => id !== undefined);
   for (const id of farewell ? [...ids, leaver] : ids) {
-    // Redis may be slow to come back: asking may be repeated, the answer counts at once.
+    // Repeats failed reads only, because Redis can be slow to restart. The first answer counts.
     expect(await until(() => held(stack, id))).toEqual(expected(kinde.user(id)));
   }
 }
 
-/** Everyone who stands in a ledger, as those do whose job gave up; and every job there is to do. */
+/** Returns the members of both ledgers, including failed ones, and all unfinished jobs. */
 export async function outstanding({ store }: Stack) {
   const { redis, keys, queues } = store;
   const jobs = await Promise.all(
     (["refresh", "bulk", "fanout"] as const).map(async (name) => {
       const found = await queues[name].getJobs(["waiting", "active", "delayed", "prioritized"]);
-      const told = found.map(async (job) => ({
+      const described = found.map(async (job) => ({
         ...job.data,
         state: await job.getState(),
-        attempts: `${job.attemptsMade} of ${job.attemptsStarted} begun`,
+        attempts: `${job.attemptsMade} of ${job.attemptsStarted} started`,
         failedReason: job.failedReason,
       }));
-      return [name, await Promise.all(told)] as const;
+      return [name, await Promise.all(described)] as const;
     }),
   );
   return {

@@ -1,21 +1,20 @@
 import type { Fault } from "../../packages/kinde-emulator/src/fault-types.ts";
-
 import type { Scene, Step } from "./scene.ts";
 
 const times = (choice: number) => 1 + (choice % 3);
 
-/** A fault of the calls about one user; of nobody who does not exist yet. */
+/** Sets a fault for the calls about one user, if the user exists. */
 const ofCalls = (fault: (user: string, choice: number) => Fault) => (scene: Scene, step: Step) => {
   const user = scene.users[step.user];
   if (user !== undefined) scene.stack.emulator.faults.set(fault(user, step.choice));
 };
 
-/** A fault of deliveries, whomever they are about. */
+/** Sets a fault for all deliveries. */
 const ofDeliveries = (fault: (choice: number) => Fault) => (scene: Scene, step: Step) => {
   scene.stack.emulator.faults.set(fault(step.choice));
 };
 
-/** Property and name change between the two calls of one fetch; Kinde tells of the name only. */
+/** Changes property and name between the two calls of one fetch. Only the name sends an event. */
 function tear(scene: Scene, { user: index, choice }: Step): void {
   const user = scene.users[index];
   if (user === undefined || scene.tearing.has(user)) return;
@@ -25,7 +24,7 @@ function tear(scene: Scene, { user: index, choice }: Step): void {
   scene.stack.emulator.faults.set({ kind: "torn_read", user, answer, change, count: 1 });
 }
 
-/** All that goes wrong in a day without a disaster, at Kinde and on the way from it. */
+/** Everyday faults of Kinde and of the network. */
 export const mishaps = {
   slow: ofCalls((user, choice) => ({
     kind: "latency",
@@ -47,7 +46,7 @@ export const mishaps = {
   half: ofCalls((user, choice) => ({ kind: "truncated", user, count: times(choice) })),
   garbage: ofCalls((user, choice) => ({ kind: "garbage", user, count: times(choice) })),
   hanging: ofCalls((user) => ({ kind: "hang", user, count: 1 })),
-  // Whole seconds are the header's least unit but zero: most seeds cannot afford one.
+  // The header counts whole seconds, and most seeds cannot afford to wait one.
   throttled: ofCalls((user, choice) => ({
     kind: "too_many_requests",
     user,

@@ -8,13 +8,13 @@ import { playAll, scheduleOf, seeds } from "./seeds.ts";
 import { createTearing } from "./tearing.ts";
 import { weigh } from "./weights.ts";
 
-// Several at once, as most of a schedule is waiting; each on a stack of its own, so that a seed meets no other.
+// Runs several lanes at once, because a schedule mostly waits. Each has its own stack, so that seeds do not interfere.
 const laneCount = 4;
 const list = seeds(200);
 const lanes: ((seed: number) => Promise<void>)[] = [];
 const stacks: Stack[] = [];
 
-/** Quick, so that a schedule takes no second; and no watch: without a disaster the queue alone must do. */
+/** Short times, so that a schedule takes less than a second, and no ledger check: the queue alone must suffice. */
 const env = {
   KINDLING_RETRY_BASE: "10ms",
   KINDLING_RETRY_MAX: "80ms",
@@ -53,7 +53,7 @@ beforeAll(async () => {
 afterAll(() => Promise.all(stacks.map((stack) => stack.close())), 60_000);
 
 it(
-  `after any of ${list.length} schedules of changes, late deliveries and failing fetches, Redis holds Kinde's truth`,
+  `Redis matches Kinde after each of ${list.length} schedules of changes, late deliveries and failing fetches`,
   async () => {
     expect(lanes.length).toBeGreaterThan(0);
     await playAll("test/schedule/ordinary.test.ts", list, lanes);

@@ -2,27 +2,27 @@ import { setTimeout as delay } from "node:timers/promises";
 import type { Emulator } from "kinde-emulator";
 import type { Stack } from "../support/stack.ts";
 
-/** What one schedule plays with: users, organizations, roles and permissions of its own, on a stack it may share. */
+/** The users, organizations, roles and permissions of one schedule, on a stack that schedules can share. */
 export interface Scene {
   stack: Stack;
   kinde: Emulator["kinde"];
-  /** Ids, drawn by Kinde at their first step; a deleted user keeps the place. */
+  /** User ids, assigned at the first step of each user. A deleted user keeps the slot. */
   users: (string | undefined)[];
-  /** Kinde announces this one's deletion while its API still answers with the user. */
+  /** Kinde sends the deletion event of this user while its API still returns the user. */
   leaver: string;
   organizations: string[];
   roles: string[];
   permissions: string[];
-  /** Changes to make at the instant a torn read of that user strikes. */
+  /** Changes to make, by user id, at the moment a torn read strikes. */
   tearing: Map<string, () => void>;
-  /** Things to undo before the schedule is judged. */
+  /** Cleanup to run before the result is judged. */
   undo: (() => unknown)[];
 }
 
 export const usersPerScene = 3;
 let scenes = 0;
 
-/** Sets the scene. None of it is announced to Kindling but the roles and organizations. */
+/** Creates the scene. Only the roles and organizations send events. */
 export function createScene(stack: Stack, tearing: Scene["tearing"]): Scene {
   const { kinde } = stack.emulator;
   scenes += 1;
@@ -44,7 +44,7 @@ export function createScene(stack: Stack, tearing: Scene["tearing"]): Scene {
   };
 }
 
-/** One step: what happens, to which user, with which choice, and how long after the step before. */
+/** One step: an action, the user and choice it applies to, and the delay after the previous step. */
 export interface Step<Action extends string = string> {
   action: Action;
   user: number;
@@ -52,10 +52,10 @@ export interface Step<Action extends string = string> {
   afterMs: number;
 }
 
-/** What each action does. */
+/** Implementation of each action. */
 export type Actions<Action extends string = string> = Readonly<Record<Action, (scene: Scene, step: Step) => unknown>>;
 
-/** Plays the steps, each at its time. */
+/** Plays the steps in order with their delays. */
 export async function play(scene: Scene, steps: readonly Step[], actions: Actions): Promise<void> {
   for (const step of steps) {
     if (step.afterMs > 0) await delay(step.afterMs);

@@ -3,8 +3,8 @@ import type { Step } from "./scene.ts";
 import { usersPerScene } from "./scene.ts";
 
 /**
- * Seeds to play: `KINDLING_TEST_SEEDS` says how many (1, 2, 3, …), `KINDLING_TEST_SEED` plays just that one, to see
- * again what failed.
+ * Returns the seeds to play. `KINDLING_TEST_SEEDS` sets how many; `KINDLING_TEST_SEED` selects a single one, to reproduce
+ * a failure.
  */
 export function seeds(usual: number, first = 1): number[] {
   const { KINDLING_TEST_SEED: only, KINDLING_TEST_SEEDS: count } = process.env;
@@ -13,7 +13,7 @@ export function seeds(usual: number, first = 1): number[] {
   return Array.from({ length: wanted }, (_, index) => first + index);
 }
 
-/** The schedule of a seed: always the same one. `weights` says how often each action comes up. */
+/** Returns the schedule of a seed, which is deterministic. `weights` sets how often each action occurs. */
 export function scheduleOf<Action extends string>(
   seed: number,
   weights: Readonly<Record<Action, number>>,
@@ -29,7 +29,7 @@ export function scheduleOf<Action extends string>(
   return fc.sample(fc.noBias(fc.array(step, { ...length, size: "max" })), { seed, numRuns: 1 })[0] ?? [];
 }
 
-/** Plays seed after seed in each lane, until none is left or one fails: then says which, and how to see it again. */
+/** Plays the seeds across the lanes until one fails, and reports that seed and how to reproduce it. */
 export async function playAll(
   file: string,
   list: readonly number[],
@@ -53,7 +53,7 @@ export async function playAll(
 class SeedFailed extends Error {
   constructor(file: string, seed: number, cause: unknown) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    super(`Seed ${seed} failed. To play it again: KINDLING_TEST_SEED=${seed} npx vitest run ${file}\n${reason}`, {
+    super(`Seed ${seed} failed. To reproduce it: KINDLING_TEST_SEED=${seed} npx vitest run ${file}\n${reason}`, {
       cause,
     });
     this.name = "SeedFailed";

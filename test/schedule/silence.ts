@@ -6,14 +6,14 @@ import { noteSweep } from "../../src/sweep/sweep-log.ts";
 import { dropKeys, type Stack } from "../support/stack.ts";
 import { createScene, type Scene, type Step } from "./scene.ts";
 
-/** What a schedule of unannounced changes plays with. */
+/** The state of a schedule of changes that send no events. */
 export interface Silence {
   stack: Stack;
   scene: Scene;
   refresh: Flows;
-  /** All users there ever were. */
+  /** Ids of all users that ever existed. */
   everyone: Set<string>;
-  /** Tiers written through, until somebody else changes them: every read must have them. */
+  /** Tiers written through Kindling, until another change. Every read must return them. */
   written: Map<string, string>;
 }
 
@@ -24,7 +24,7 @@ export function createSilence(stack: Stack, refresh: Silence["refresh"]): Silenc
 const call = { priority: "bulk", signal: new AbortController().signal } as const;
 const tiers = ["free", "pro", "enterprise"] as const;
 
-/** How often each comes up. */
+/** How often each action occurs. */
 export const silentWeights = {
   edit: 6,
   import: 4,
@@ -40,7 +40,7 @@ export const silentWeights = {
   read: 4,
 } as const;
 
-/** What each does; none of the changes is told by a webhook, but sign-ups and sign-ins, whose deliveries may be lost. */
+/** The actions. Only sign-ups and sign-ins send events, and their deliveries can be lost. */
 export function silentActions(silence: Silence) {
   const { stack, scene, refresh, everyone, written } = silence;
   const { kinde, faults } = stack.emulator;

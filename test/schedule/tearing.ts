@@ -1,10 +1,10 @@
 import type { Emulator, LogEntry } from "../../packages/kinde-emulator/src/types.ts";
 
-/** Makes, at the instant a torn read strikes, the change that Kinde does tell of: it falls between the two calls. */
+/** Makes a change that sends an event at the moment a torn read strikes, between the two calls of a fetch. */
 export interface Tearing {
-  /** What to change for whom. */
+  /** Changes by user id. */
   changes: Map<string, () => void>;
-  /** To be given to the emulator. */
+  /** Listener to pass to the emulator. */
   onEvent: (entry: LogEntry) => void;
   watch(emulator: Emulator): void;
 }
@@ -24,7 +24,7 @@ export function createTearing(): Tearing {
   };
   return {
     changes,
-    // Once the emulator has made the change of the properties.
+    // Runs after the emulator has changed the properties.
     onEvent: (entry) => {
       if (entry.type === "fault" && entry.action === "removed" && entry.kind === "torn_read") setImmediate(torn);
     },

@@ -10,7 +10,7 @@ import { play } from "./scene.ts";
 import { playAll, scheduleOf, seeds } from "./seeds.ts";
 import { createSilence, type Silence, silentActions, silentWeights } from "./silence.ts";
 
-// Nothing of what happens here is told by a webhook that arrives for certain: sweeps have to find it.
+// No change in these schedules sends an event that is certain to arrive, so sweeps must find them.
 const list = seeds(48, 200_001);
 const laneCount = 6;
 const lanes: ((seed: number) => Promise<void>)[] = [];
@@ -32,11 +32,11 @@ const env = {
 
 const idle = { users: [], fanouts: [], jobs: { refresh: [], bulk: [], fanout: [] } };
 
-/** Sweeps once, and waits until all it asked for is done. */
+/** Runs one sweep and waits until it has finished. */
 async function sweep({ store }: Stack): Promise<void> {
   const before = (await store.sweeps.last())?.mark.number ?? 0;
   await until(async () => {
-    // A sweep that was under way in a store that is wiped is lost with it.
+    // Enqueues again each time, because wiping the store also removes a running sweep.
     await store.queues.enqueueSweep();
     expect((await store.sweeps.last())?.mark.number ?? 0).toBeGreaterThan(before);
   });
@@ -47,9 +47,9 @@ async function judge(silence: Silence): Promise<void> {
   stack.emulator.faults.clear();
   await stack.emulator.deliveries.settled();
   await until(async () => expect(await outstanding(stack)).toEqual(idle));
-  // The time for which Kinde's index may lag, and written values stand before Kinde's.
+  // Waits until the search index has caught up and written values no longer override Kinde's.
   await delay(lagMs + settleMs);
-  // One sweep finds every change, a second one who is gone.
+  // The first sweep finds changes, the later ones deletions.
   await sweep(stack);
   await sweep(stack);
   await sweep(stack);
@@ -57,7 +57,7 @@ async function judge(silence: Silence): Promise<void> {
   for (const id of silence.everyone) {
     const truth = stack.emulator.kinde.user(id);
     const found = await held(stack, id);
-    // Who came and went unseen has no record, and needs none.
+    // A user created and deleted between sweeps needs no record.
     if (truth === undefined && found.status === undefined) continue;
     expect(found).toEqual(expected(truth));
   }
@@ -86,7 +86,7 @@ beforeAll(async () => {
 afterAll(() => Promise.all(stacks.map((stack) => stack.close())), 60_000);
 
 it(
-  `after any of ${list.length} schedules of changes that no webhook tells of, sweeps make every record Kinde's truth`,
+  `sweeps make Redis match Kinde after each of ${list.length} schedules of changes without webhooks`,
   async () => {
     await playAll("test/schedule/unannounced.test.ts", list, lanes);
   },

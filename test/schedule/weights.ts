@@ -1,5 +1,4 @@
-/** The same weight for each of the actions. */
+/** Gives every action the same weight. */
 export function weigh<Name extends string>(actions: Readonly<Record<Name, unknown>>, weight: number) {
-  // The names are the actions' own.
   return Object.fromEntries(Object.keys(actions).map((name) => [name, weight])) as Record<Name, number>;
 }

@@ -1,10 +1,14 @@
 import type { Context, MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
-import { failure } from "./failure.ts";
+
+/** Returns the body of an error answer: a stable code, and a message for developers. */
+export function failure(code: string, message: string) {
+  return { error: { code, message } };
+}
 
 /**
- * Refuses bodies that are too large. Hono's own middleware turns every body into a stream to look at, at the price of
- * half a request; a length that the sender states needs no look, as HTTP reads no byte beyond it.
+ * Rejects request bodies larger than `maxBytes` with 413. Hono's `bodyLimit` wraps every body in a stream, at about half
+ * the cost of a whole request. A `content-length` makes that unnecessary, because Node reads no further than it says.
  */
 export function limitBody(maxBytes: number): MiddlewareHandler {
   const refuse = (context: Context) =>

@@ -1,0 +1,42 @@
+import type { Ledger } from "../src/redis/ledger.ts";
+import type { AcknowledgeUsers } from "../src/refresh/acknowledge-users.ts";
+import type { FanOut } from "../src/refresh/fan-out.ts";
+import type { FanoutJob, RefreshQueues } from "../src/refresh/queues.ts";
+import { createWorker, handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
+
+/** Dependencies of {@link createFanoutWorker}. */
+export interface FanoutWorkerOptions {
+  queues: Pick<RefreshQueues, "fanout" | "enqueueFanouts">;
+  fanoutLedger: Ledger;
+  fanOut: FanOut;
+  acknowledge: AcknowledgeUsers;
+}
+
+/** Creates the worker that enqueues a refresh for every user a change affects, page by page. */
+export function createFanoutWorker(options: FanoutWorkerOptions, deps: WorkerDeps) {
+  const { queues, fanoutLedger, fanOut, acknowledge } = options;
+  return createWorker<FanoutJob>(deps, {
+    queue: queues.fanout,
+    concurrency: 1,
+    ledger: fanoutLedger,
+    member: ({ subject }) => subject,
+    async process(job) {
+      const { subject } = job.data;
+      let progress = job.data.progress;
+      const ticket = progress?.ticket ?? (await fanoutLedger.begin(subject)).ticket;
+      const since = (await fanoutLedger.entry(subject))?.since;
+      // Already reflected: only the job is left over.
+      if (since === undefined && progress === undefined) return;
+      for (;;) {
+        const page = await fanOut(subject, progress, { priority: "webhook", signal: deps.signal });
+        await acknowledge(page.userIds, since);
+        if (page.next === undefined) break;
+        progress = { ...page.next, ticket };
+        await job.updateData({ subject, progress, forgiven: job.attemptsMade });
+        await handBackIfClosing(deps, job);
+      }
+      // An event that joined during the fan-out came too late for the pages already done.
+      if ((await fanoutLedger.settle(subject, ticket)) === "pending") await queues.enqueueFanouts([subject]);
+    },
+  });
+}

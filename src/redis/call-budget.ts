@@ -1,15 +1,10 @@
 import { randomUUID } from "node:crypto";
 import type { Redis } from "ioredis";
+import { z } from "zod";
 import { ThrottledError } from "../errors.ts";
 import type { CallBudget, Priority } from "../kinde/call-budget.ts";
 import type { Keys } from "./keys.ts";
-import { defineScript } from "./script.ts";
-
-/** The same, once it has begun: until when by `performance.now()`. */
-interface Wait {
-  signal: AbortSignal | undefined;
-  deadline: number;
-}
+import { booleanAnswer, defineScript, noAnswer } from "./script.ts";
 
 /** Options for {@link createCallBudget}. */
 export interface CallBudgetOptions {
@@ -17,101 +12,96 @@ export interface CallBudgetOptions {
   keys: Keys;
   perMinute: number;
   atOnce: number;
-  /** After so long a call counts as over even if its process died, in milliseconds: above the call's own time-out. */
+  /** When a call whose process died counts as finished, in milliseconds. Must exceed the time-out of a call. */
   leaseMs: number;
 }
 
-// A token bucket, leases for calls under way, and the end of a pause, in one round trip.
-// Bulk work must leave a quarter of both, so that webhook-driven refreshes never wait behind it.
-const takeScript = defineScript(`
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + tonumber(time[2]) / 1000
-local perMinute, atOnce, bulk = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[3] == 'bulk'
-local state = redis.call('HMGET', KEYS[1], 'level', 'at', 'pausedUntil')
-local pausedUntil = tonumber(state[3] or '0')
--- Full bucket and refill together come to the figure in any minute: ten seconds' worth may go at once, half at most.
-local capacity = math.max(1, math.min(math.max(atOnce, perMinute / 6), perMinute / 2))
-local rate = math.max(perMinute - capacity, perMinute / 2) / 60000
--- Redis' clock may step back at a failover.
-local passed = math.max(0, now - tonumber(state[2] or now))
-local level = math.min(capacity, tonumber(state[1] or capacity) + passed * rate)
-redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now)
-local inUse = redis.call('ZCARD', KEYS[2])
-if ARGV[3] == 'look' then
-  return { math.ceil(math.max(0, pausedUntil - now)), inUse, math.floor(math.max(0, math.min(level, atOnce - inUse))) }
-end
-if pausedUntil > now then return { 'paused', math.ceil(pausedUntil - now) } end
-local needed = 1
-local room = atOnce
-if bulk then
-  needed = math.min(capacity, 1 + capacity / 4)
-  room = math.max(1, math.floor(atOnce * 3 / 4))
-end
-if level < needed then return { 'rate', math.ceil((needed - level) / rate) } end
-if inUse >= room then return { 'full', 25 } end
-redis.call('HSET', KEYS[1], 'level', tostring(level - 1), 'at', string.format('%.3f', now))
-redis.call('ZADD', KEYS[2], now + tonumber(ARGV[5]), ARGV[4])
-return { 'granted', 0 }
-`);
+/** How long a call waits for its turn. */
+interface Patience {
+  signal: AbortSignal | undefined;
+  /** As `performance.now()`. */
+  deadline: number;
+}
 
-const pauseScript = defineScript(`
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + tonumber(time[2]) / 1000
-local pausedUntil = math.max(tonumber(redis.call('HGET', KEYS[1], 'pausedUntil') or '0'), now + tonumber(ARGV[1]))
-redis.call('HSET', KEYS[1], 'pausedUntil', string.format('%.0f', pausedUntil))
-return 1
-`);
+interface BudgetInput {
+  stateKey: string;
+  leasesKey: string;
+  perMinute: number;
+  atOnce: number;
+}
 
-/** The budget, shared through Redis by every process that uses the same keys and figures. */
+const takeCall = defineScript("take-call", {
+  call: (input: BudgetInput & { priority: Priority; lease: string; leaseMs: number }) => ({
+    keys: [input.stateKey, input.leasesKey],
+    args: [input.perMinute, input.atOnce, input.priority, input.lease, input.leaseMs],
+  }),
+  answer: z.tuple([booleanAnswer, z.number()]).transform(([granted, waitMs]) => ({ granted, waitMs })),
+});
+
+const readCallBudget = defineScript("read-call-budget", {
+  call: (input: BudgetInput) => ({
+    keys: [input.stateKey, input.leasesKey],
+    args: [input.perMinute, input.atOnce],
+  }),
+  answer: z
+    .tuple([z.number(), z.number(), z.number()])
+    .transform(([pausedMs, inUse, available]) => ({ pausedMs, inUse, available })),
+});
+
+const pauseCalls = defineScript("pause-calls", {
+  call: (input: { stateKey: string; ms: number }) => ({ keys: [input.stateKey], args: [input.ms] }),
+  answer: noAnswer,
+});
+
+/** Creates a call budget that all processes with the same keys and limits share through Redis. */
 export function createCallBudget(options: CallBudgetOptions): CallBudget {
   const { redis, keys, perMinute, atOnce, leaseMs } = options;
-  const leases = `${keys.callBudget}:leases`;
-  const names = [keys.callBudget, leases];
-  // One waiter of a process asks at a time, for each priority; the rest queue behind it in memory.
-  const turns: Record<Priority, Promise<void>> = { webhook: Promise.resolve(), bulk: Promise.resolve() };
-  const waiters = new Set<() => void>();
-  const usualPatienceMs = Math.max(2_000, 8 * (60_000 / perMinute));
+  const stateKey = keys.callBudget;
+  const leasesKey = `${keys.callBudget}:leases`;
+  const budget: BudgetInput = { stateKey, leasesKey, perMinute, atOnce };
+  // For each priority, one caller per process asks Redis at a time. The others queue in memory.
+  const queues: Record<Priority, Promise<void>> = { webhook: Promise.resolve(), bulk: Promise.resolve() };
+  const sleepers = new Set<() => void>();
+  const defaultPatienceMs = Math.max(2_000, 8 * (60_000 / perMinute));
 
-  const take = async (priority: Priority, lease: string, { deadline, signal }: Wait) => {
+  const take = async (priority: Priority, lease: string, { deadline, signal }: Patience) => {
     for (;;) {
       signal?.throwIfAborted();
-      const answer = await takeScript(redis, names, [perMinute, atOnce, priority, lease, leaseMs]);
-      const [verdict, waitMs] = answer as [string, number];
-      if (verdict === "granted") return;
+      const { granted, waitMs } = await takeCall(redis, { ...budget, priority, lease, leaseMs });
+      if (granted) return;
       if (performance.now() + waitMs > deadline) throw new ThrottledError(waitMs);
-      await waitFor(waitMs, signal, (end) => waiters.add(end));
+      await sleep(waitMs, signal, (wake) => sleepers.add(wake));
     }
   };
 
-  // Ends when the time is over or the signal says so, or earlier, when told to: the caller looks again either way. The
-  // listener is taken off again: `AbortSignal.any` would leave a little of each wait behind on a long-lived signal.
-  const waitFor = (waitMs: number, signal: AbortSignal | undefined, onBegin: (end: () => void) => void) =>
+  // Resolves on time-out, abort or wake-up: the caller checks which. Removes its own listener because
+  // `AbortSignal.any` leaks a little memory per call on a long-lived signal.
+  const sleep = (ms: number, signal: AbortSignal | undefined, onStart: (wake: () => void) => void) =>
     new Promise<void>((resolve) => {
-      const end = () => {
+      const wake = () => {
         clearTimeout(timer);
-        waiters.delete(end);
-        signal?.removeEventListener("abort", end);
+        sleepers.delete(wake);
+        signal?.removeEventListener("abort", wake);
         resolve();
       };
-      const timer = setTimeout(end, waitMs);
-      signal?.addEventListener("abort", end);
-      onBegin(end);
-      // An aborted signal tells nobody any more.
-      if (signal?.aborted) end();
+      const timer = setTimeout(wake, ms);
+      signal?.addEventListener("abort", wake);
+      onStart(wake);
+      // A signal that is already aborted fires no event.
+      if (signal?.aborted) wake();
     });
 
-  // Whose time is over before their turn leave the queue, which closes up behind them, and ask once for themselves: they
-  // may be in luck, and otherwise hear from Redis when to come again. So patience bounds the wait, however patient those
-  // in front are, and nobody goes away without having asked.
-  const inTurn = async (priority: Priority, { deadline, signal }: Wait, task: () => Promise<void>) => {
-    const before = turns[priority];
+  // Callers that time out or abort leave the queue, then ask Redis once: it either grants the call or says when to
+  // retry. So a caller's patience bounds its wait, however patient the callers ahead are.
+  const waitTurn = async (priority: Priority, { deadline, signal }: Patience, task: () => Promise<void>) => {
+    const ahead = queues[priority];
     let leave = () => {};
     const left = new Promise<void>((resolve) => {
       leave = resolve;
     });
-    turns[priority] = before.then(() => left);
+    queues[priority] = ahead.then(() => left);
     try {
-      await waitFor(deadline - performance.now(), signal, (end) => void before.then(end));
+      await sleep(deadline - performance.now(), signal, (wake) => void ahead.then(wake));
       await task();
     } finally {
       leave();
@@ -119,17 +109,17 @@ export function createCallBudget(options: CallBudgetOptions): CallBudget {
   };
 
   return {
-    async run(priority, call, { signal, patienceMs = usualPatienceMs } = {}) {
+    async run(priority, call, { signal, patienceMs = defaultPatienceMs } = {}) {
       const lease = randomUUID();
-      const wait = { signal, deadline: performance.now() + patienceMs };
-      await inTurn(priority, wait, () => take(priority, lease, wait));
+      const patience = { signal, deadline: performance.now() + patienceMs };
+      await waitTurn(priority, patience, () => take(priority, lease, patience));
       try {
         return await call();
       } finally {
-        // Not waited for: a lease that stays behind ends by itself.
-        redis.zrem(leases, lease).then(
+        // Not awaited: a lease that is not removed expires.
+        redis.zrem(leasesKey, lease).then(
           () => {
-            for (const wake of waiters) wake();
+            for (const wake of sleepers) wake();
           },
           () => undefined,
         );
@@ -137,13 +127,9 @@ export function createCallBudget(options: CallBudgetOptions): CallBudget {
     },
 
     async pause(ms) {
-      await pauseScript(redis, [keys.callBudget], [Math.ceil(ms)]);
+      await pauseCalls(redis, { stateKey, ms: Math.ceil(ms) });
     },
 
-    async state() {
-      const answer = await takeScript(redis, names, [perMinute, atOnce, "look", "", 0]);
-      const [pausedMs, inUse, available] = answer as [number, number, number];
-      return { pausedMs, inUse, available };
-    },
+    state: () => readCallBudget(redis, budget),
   };
 }

@@ -1,40 +1,41 @@
 import { createPublicKeys, type PublicKeys } from "kindling/contract";
 
 /**
- * Names of all keys. The ledger's keys share one cluster slot by the tag `{<prefix>:ledger}`, which hashes like the plain
+ * Names of all Redis keys. The ledger's keys share one cluster slot: the tag `{<prefix>:ledger}` hashes like the plain
  * key `<prefix>:ledger`.
  */
 export interface Keys extends PublicKeys {
   prefix: string;
-  /** The user whose flags record a key is; `undefined` for any other key. */
+  /** Returns the user id in the key of a flags record; `undefined` for any other key. */
   flagsOwner(key: string): string | undefined;
-  /** The user id in a profile key. */
+  /** Returns the user id in the key of a profile. */
   userOf(profileKey: string): string;
-  /** Glob of all profile keys. */
+  /** Pattern that matches all profile keys. */
   profiles: string;
   ledger: string;
-  /** A key within the ledger's slot. */
+  /** Returns a key in the cluster slot of the ledger. */
   ledgerPart(name: string): string;
   /** Prefix of BullMQ's keys. */
   queues: string;
-  /** Start of the access token's keys: the store appends the application it was issued to. */
+  /** Prefix of the access token's keys: the store appends a hash of the application the token was issued for. */
   accessToken: string;
   callBudget: string;
-  /** Counts the requests to our own API. */
+  /** Prefix of the request counters of Kindling's own API. */
   apiCalls: string;
 }
 
-/** Keys under one prefix, e.g. `kindling`. */
+/** Creates the key names under a prefix such as `kindling`. */
 export function createKeys(prefix: string): Keys {
   const publicKeys = createPublicKeys(prefix);
-  const flagsOpen = `${prefix}:flags:{`;
-  const profileOpen = `${prefix}:profile:{`;
+  const flagsPrefix = `${prefix}:flags:{`;
+  const profilePrefix = `${prefix}:profile:{`;
   return {
     ...publicKeys,
     prefix,
-    flagsOwner: (key) => (key.startsWith(flagsOpen) && key.endsWith("}") ? key.slice(flagsOpen.length, -1) : undefined),
-    userOf: (profileKey) => profileKey.slice(profileOpen.length, -1),
-    profiles: `${profileOpen}*}`,
+    flagsOwner: (key) =>
+      key.startsWith(flagsPrefix) && key.endsWith("}") ? key.slice(flagsPrefix.length, -1) : undefined,
+    userOf: (profileKey) => profileKey.slice(profilePrefix.length, -1),
+    profiles: `${profilePrefix}*}`,
     ledger: `${prefix}:ledger`,
     ledgerPart: (name) => `{${prefix}:ledger}:${name}`,
     queues: `{${prefix}}`,

@@ -1,96 +1,109 @@
 import type { Redis } from "ioredis";
+import { z } from "zod";
 import type { Keys } from "./keys.ts";
-import { noteReadableLua, readableKeys } from "./readable-times.ts";
-import { defineScript } from "./script.ts";
+import {
+  beginRefresh,
+  drawTicket,
+  findDeleted,
+  noteFailure,
+  noteWrite,
+  type SettleInput,
+  settleMember,
+} from "./ledger-scripts.ts";
+import { readableHistogram } from "./readable-times.ts";
+import { storedShape } from "./stored.ts";
 
 /**
- * The ledger: who has an acknowledged event that no committed refresh reflects yet. The queue is a hint, this is the
- * truth: whoever stands here without a job is enqueued again.
+ * The ledger: members (users or fan-outs) with an acknowledged event that no committed refresh reflects yet. The queue
+ * is a hint, the ledger is the truth: a member without a job is enqueued again.
  *
- * Acknowledgements and refreshes draw from one counter, so that "was the event acknowledged before the refresh began?"
- * is a comparison of two numbers.
+ * Events and refreshes draw tickets from one counter, so comparing two tickets tells whether an event was acknowledged
+ * before a refresh began.
  */
 export interface Ledger {
   /**
-   * Takes a ticket, and tells whether the member's deletion was acknowledged. To be called before anything is fetched.
-   * `events` were acknowledged since the member entered the ledger: what the refresh will reflect.
+   * Draws a ticket for a refresh. Must be called before anything is fetched.
+   *
+   * `events` is the number of events acknowledged since the member entered the ledger: those the refresh will reflect.
+   * `deleted` says whether the member's deletion was acknowledged.
    */
   begin(member: string): Promise<{ ticket: number; events: number; deleted: boolean; written: Written }>;
   /**
-   * Notes property values that Kinde has taken from us, so that for a while no refresh believes an older answer of
-   * Kinde's. To be called after the write, and before the refresh that makes it visible.
+   * Remembers property values that Kinde just accepted, so that no refresh trusts an older answer from Kinde meanwhile.
+   * Must be called after the write and before the refresh that makes it visible.
    */
   noteWrite(member: string, properties: Written, forMs: number): Promise<void>;
   /**
-   * Strikes the member out, unless an event was acknowledged after the ticket was taken. To be called after the commit.
-   * For users it counts how long the events that are reflected now took to be readable.
+   * Removes the member, unless an event was acknowledged after the ticket was drawn. Must be called after the commit.
+   * For users, counts how long the reflected events took to become readable.
    *
-   * @param events as `begin` told; left out by whoever did not begin: events before the ticket are then counted when
-   *   the member is struck out
+   * @param events the number `begin` returned. Without it, events before the ticket are counted when the member is
+   *   removed.
    */
   settle(member: string, ticket: number, events?: number): Promise<"settled" | "pending">;
   /**
-   * Notes that the member's job gave up. The member stands in the ledger, even if no event put it there, until a
-   * refresh settles it or an operator discards it.
+   * Stores why the member's job gave up. Adds the member to the ledger if no event did: it stays until a refresh
+   * settles it or an operator discards it.
    */
   fail(member: string, failure: Failure): Promise<void>;
+  /** Returns all failures, most recent first. */
   failures(): Promise<{ member: string; failure: Failure }[]>;
-  /** Strikes the member out whatever happened. */
+  /** Removes the member unconditionally. Returns whether it was in the ledger. */
   discard(member: string): Promise<boolean>;
-  /** A ticket of now, for a fetch that concerns nobody in particular. */
+  /** Draws a ticket for a fetch that concerns no member in particular. */
   draw(): Promise<number>;
-  /** Of which members a deletion was acknowledged, outstanding or lately reflected. */
+  /** Returns the members whose deletion was acknowledged, whether outstanding or recently settled. */
   deleted(members: readonly string[]): Promise<Set<string>>;
-  /** How many of these members stand there because their job gave up. */
+  /** Counts the members whose job gave up. */
   gaveUp(members: readonly string[]): Promise<number>;
-  /** Number of the member's latest outstanding event, which is also its time in microseconds; 0 without one. */
+  /** Returns the ticket of the member's latest outstanding event, 0 without one. */
   latest(member: string): Promise<number>;
-  /** Where one member stands; `undefined` when nothing is outstanding. */
+  /** Returns the member's entry, or `undefined` if nothing is outstanding. */
   entry(member: string): Promise<LedgerEntry | undefined>;
-  /** Members in order of age, oldest first, from a place and up to an age. */
+  /** Lists members of a minimum age, oldest first. */
   page(options: { from?: LedgerPlace; olderThanMs: number; limit: number }): Promise<LedgerPage>;
-  /** How far behind we are. */
+  /** Returns the backlog: the number of members, the age of the oldest and the number of failures. */
   size(): Promise<{ size: number; oldestAgeMs: number; failed: number }>;
 }
 
-/** Property values just written to Kinde, by key; `null` where one was removed. */
+/** Property values recently written to Kinde, by key; `null` for a removed property. */
 export type Written = Readonly<Record<string, string | null>>;
 
-/** Why a job gave up: codes and words of ours only. */
+/** Why a job gave up. Holds only our own codes and messages. */
 export interface Failure {
   code: string;
   message: string;
   /** Milliseconds since the epoch. */
   failedAt: number;
   attempts: number;
-  /** No retry helps before somebody has mended something. */
+  /** Retries cannot succeed until somebody fixes the cause. */
   final: boolean;
 }
 
 /** A member with an outstanding event. */
 export interface LedgerEntry {
   member: string;
-  /** Position: the number of its first event not reflected yet, which is also its time in microseconds. */
+  /** Ticket of its first event that is not reflected: its position, and the event's time in microseconds. */
   since: number;
   ageMs: number;
-  /** Number of its latest event, likewise; 0 without one. */
+  /** Ticket of its latest event, 0 without one. */
   latest: number;
   failure: Failure | undefined;
 }
 
-/** Members, and where the next ones begin; no `next` after the last. */
+/** One page of members; `next` is `undefined` on the last page. */
 export interface LedgerPage {
   entries: LedgerEntry[];
   next: LedgerPlace | undefined;
 }
 
-/** A position, and how many members at it are done: all users of a fan-out stand at the same. */
+/** A position, and how many members at it to skip: all users of a fan-out share a position. */
 export interface LedgerPlace {
   since: number;
   skip: number;
 }
 
-/** Keys of one ledger. `users` stand in the public `<prefix>:ledger`, fan-outs beside it. */
+/** Returns the keys of a ledger. Users are in the public key `<prefix>:ledger`, fan-outs in an internal one. */
 export function ledgerKeys(keys: Keys, name: "users" | "fanouts") {
   return name === "users"
     ? { since: keys.ledger, latest: keys.ledgerPart("latest"), failures: keys.ledgerPart("failures") }
@@ -102,213 +115,147 @@ export function ledgerKeys(keys: Keys, name: "users" | "fanouts") {
 }
 
 /**
- * Lua that draws the next number, or so many in a row and answers the first: past the last one, and past the clock in
- * microseconds, so that numbers go on growing when Redis has lost its last writes.
- */
-export const drawTicketLua = `
-local function draw(key, count)
-  local time = redis.call('TIME')
-  local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-  local ticket = math.max(tonumber(redis.call('GET', key) or '0') + 1, now)
-  redis.call('SET', key, string.format('%.0f', ticket + (count or 1) - 1))
-  return ticket, now
-end
-`;
-
-/**
- * Lua that reads and writes the note on a member's latest event: `d` for an acknowledged deletion, the event's number, how
- * many events came since the member entered the ledger, and how many of them are reflected by now. The plain number of the
- * usual single event stands for `:1:0`.
- */
-export const latestLua = `
-local function readLatest(text)
-  if not text then return '', 0, 0, 0 end
-  local mark, number, events, reflected = string.match(text, '^(d?)(%d+):?(%d*):?(%d*)$')
-  return mark, tonumber(number), tonumber(events) or 1, tonumber(reflected) or 0
-end
-local function writeLatest(mark, number, events, reflected)
-  local text = mark .. string.format('%.0f', number)
-  if events == 1 and reflected == 0 then return text end
-  return text .. string.format(':%d:%d', events, reflected)
-end
-`;
-
-const drawScript = defineScript(`${drawTicketLua}
-return draw(KEYS[1])
-`);
-
-const deletedScript = defineScript(`
-local deleted = {}
-for i, note in ipairs(redis.call('HMGET', KEYS[1], unpack(ARGV))) do
-  if (note and string.sub(note, 1, 1) == 'd') or redis.call('EXISTS', KEYS[i + 1]) == 1 then
-    deleted[#deleted + 1] = ARGV[i]
-  end
-end
-return deleted
-`);
-
-const beginScript = defineScript(`${drawTicketLua}${latestLua}
-local ticket = draw(KEYS[1])
-local mark, _, events = readLatest(redis.call('HGET', KEYS[2], ARGV[1]))
-local deleted = mark == 'd' or redis.call('EXISTS', KEYS[4]) == 1
-return { ticket, deleted and 1 or 0, events, redis.call('GET', KEYS[3]) }
-`);
-
-// Merged key by key, so that two writes of different properties do not forget each other.
-const noteWriteScript = defineScript(`
-local text = redis.call('GET', KEYS[1])
-local written = text and cjson.decode(text) or {}
-for i = 2, #ARGV, 2 do written[ARGV[i]] = ARGV[i + 1] end
-redis.call('SET', KEYS[1], cjson.encode(written), 'PX', ARGV[1])
-return 1
-`);
-
-// How many events are reflected is told exactly, even where refreshes overlap; how long they took, from the oldest: a bound
-// from above for those that joined it. Where nobody says how many a refresh knew of, the oldest keeps its place.
-const settleScript = defineScript(`${latestLua}${noteReadableLua}
-local since = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or nil)
-local mark, number, events, reflected = readLatest(redis.call('HGET', KEYS[2], ARGV[1]))
-local ticket = tonumber(ARGV[2])
-if number > ticket then
-  local known = tonumber(ARGV[3])
-  if (known or not KEYS[5]) and since and since < ticket then
-    if KEYS[5] then noteReadable(KEYS[5], KEYS[6], since, known - reflected) end
-    reflected = math.max(reflected, known or 0)
-    redis.call('HSET', KEYS[2], ARGV[1], writeLatest(mark, number, events, reflected))
-    -- Everything before the ticket is reflected: the oldest outstanding event is younger than it.
-    redis.call('ZADD', KEYS[1], 'XX', 'GT', ARGV[2], ARGV[1])
-  end
-  return 0
-end
-if mark == 'd' then redis.call('SET', KEYS[4], '1', 'PX', ARGV[4]) end
-if KEYS[5] and since then noteReadable(KEYS[5], KEYS[6], since, events - reflected) end
-redis.call('ZREM', KEYS[1], ARGV[1])
-redis.call('HDEL', KEYS[2], ARGV[1])
-redis.call('HDEL', KEYS[3], ARGV[1])
-return 1
-`);
-
-/**
- * For so long after Kinde told of a deletion, in milliseconds, its API is not asked about the user: a copy of Kinde's
- * that lags could still have them.
+ * How long a refresh takes a settled deletion for granted instead of asking Kinde, in milliseconds: a replica of Kinde's
+ * that lags could still return the user.
  */
 const deletedForMs = 120_000;
 
-const failScript = defineScript(`${drawTicketLua}
-redis.call('ZADD', KEYS[1], 'NX', draw(KEYS[3]), ARGV[1])
-redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-return 1
-`);
+const json = z.string().transform((text): unknown => JSON.parse(text));
+// Lua tables cannot hold null, so each value is JSON within the JSON.
+const writtenSchema = json.pipe(z.record(z.string(), json.pipe(z.string().nullable())));
 
-// A note begins with the event's number, or with a mark before it.
-function numberOf(note: string | null | undefined): number {
+const storedFailure = storedShape<Failure>(
+  1,
+  z.object({
+    code: z.string(),
+    message: z.string(),
+    failedAt: z.number(),
+    attempts: z.number(),
+    final: z.boolean(),
+  }),
+  { migrate: (older) => older },
+);
+
+// An unreadable failure stays visible: the member's job did give up.
+function parseFailure(text: string): Failure {
+  const unreadable = "The stored failure is unreadable.";
+  return (
+    storedFailure.parse(text) ?? { code: "unexpected", message: unreadable, failedAt: 0, attempts: 0, final: false }
+  );
+}
+
+// The ticket can follow a mark and be followed by counts: see include/latest-event.lua.
+function ticketOf(note: string | null | undefined): number {
   return Number(/\d+/.exec(note ?? "")?.[0] ?? 0);
 }
 
-// Each value is JSON in JSON: Lua's tables cannot hold a null.
-function decodeWritten(text: string): Written {
-  const values = Object.entries(JSON.parse(text) as Record<string, string>);
-  return Object.fromEntries(values.map(([key, value]) => [key, JSON.parse(value) as string | null]));
-}
-
-/** One of the two ledgers, over one connection. */
+/** Creates one of the two ledgers over one connection. */
 export function createLedger(redis: Redis, keys: Keys, name: "users" | "fanouts", now: () => number): Ledger {
-  const { since, latest, failures } = ledgerKeys(keys, name);
-
+  const { since: sinceKey, latest: latestKey, failures: failuresKey } = ledgerKeys(keys, name);
+  const ticketKey = keys.ledgerPart("ticket");
   const writtenKey = (member: string) => keys.ledgerPart(`written:${member}`);
   const deletedKey = (member: string) => keys.ledgerPart(`deleted:${member}`);
-  const begin = (member: string) =>
-    beginScript(redis, [keys.ledgerPart("ticket"), latest, writtenKey(member), deletedKey(member)], [member]);
-  const settle = (member: string, ticket: number, events: number | "", measured: string[]) =>
-    settleScript(
-      redis,
-      [since, latest, failures, deletedKey(member), ...measured],
-      [member, ticket, events, deletedForMs],
-    );
 
-  const entries = async (scored: string[]): Promise<LedgerEntry[]> => {
-    const members = scored.filter((_, index) => index % 2 === 0);
+  const begin = (member: string) =>
+    beginRefresh(redis, {
+      ticketKey,
+      latestKey,
+      writtenKey: writtenKey(member),
+      deletedKey: deletedKey(member),
+      member,
+    });
+  const settle = (input: Pick<SettleInput, "member" | "ticket" | "events" | "histogram">) =>
+    settleMember(redis, {
+      ...input,
+      sinceKey,
+      latestKey,
+      failuresKey,
+      deletedKey: deletedKey(input.member),
+      deletedForMs,
+    });
+
+  // Takes the answer of a command with WITHSCORES: member, score, member, score, ...
+  const readEntries = async (membersAndScores: string[]): Promise<LedgerEntry[]> => {
+    const members = membersAndScores.filter((_, index) => index % 2 === 0);
     if (members.length === 0) return [];
-    const [notes, latestNotes] = await Promise.all([
-      redis.hmget(failures, ...members),
-      redis.hmget(latest, ...members),
+    const [failures, notes] = await Promise.all([
+      redis.hmget(failuresKey, ...members),
+      redis.hmget(latestKey, ...members),
     ]);
     return members.map((member, index) => {
-      const position = Number(scored[index * 2 + 1]);
-      const note = notes[index];
+      const since = Number(membersAndScores[index * 2 + 1]);
+      const failure = failures[index];
       return {
         member,
-        since: position,
-        ageMs: now() - position / 1000,
-        latest: numberOf(latestNotes[index]),
-        failure: note ? (JSON.parse(note) as Failure) : undefined,
+        since,
+        ageMs: now() - since / 1000,
+        latest: ticketOf(notes[index]),
+        failure: failure ? parseFailure(failure) : undefined,
       };
     });
   };
 
   return {
     async begin(member) {
-      const [ticket, deleted, events, written] = (await begin(member)) as [number, number, number, string | null];
-      return { ticket, events, deleted: deleted === 1, written: written === null ? {} : decodeWritten(written) };
+      const { ticket, events, deleted, written } = await begin(member);
+      return { ticket, events, deleted, written: written === null ? {} : writtenSchema.parse(written) };
     },
     async noteWrite(member, properties, forMs) {
-      const values = Object.entries(properties).flatMap(([key, value]) => [key, JSON.stringify(value)]);
-      await noteWriteScript(redis, [writtenKey(member)], [forMs, ...values]);
+      const values = Object.fromEntries(Object.entries(properties).map(([key, value]) => [key, JSON.stringify(value)]));
+      await noteWrite(redis, { writtenKey: writtenKey(member), forMs, values });
     },
     async settle(member, ticket, events) {
-      const measured = name === "users" ? readableKeys(keys, now()) : [];
-      return (await settle(member, ticket, events ?? "", measured)) === 1 ? "settled" : "pending";
+      const histogram = name === "users" ? readableHistogram(keys, now()) : undefined;
+      return (await settle({ member, ticket, events, histogram })) ? "settled" : "pending";
     },
     async fail(member, failure) {
-      await failScript(redis, [since, failures, keys.ledgerPart("ticket")], [member, JSON.stringify(failure)]);
+      await noteFailure(redis, { sinceKey, failuresKey, ticketKey, member, failure: storedFailure.serialize(failure) });
     },
     async failures() {
-      const notes = await redis.hgetall(failures);
-      return Object.entries(notes)
-        .map(([member, note]) => ({ member, failure: JSON.parse(note) as Failure }))
+      const failures = await redis.hgetall(failuresKey);
+      return Object.entries(failures)
+        .map(([member, failure]) => ({ member, failure: parseFailure(failure) }))
         .sort((a, b) => b.failure.failedAt - a.failure.failedAt);
     },
     async discard(member) {
-      // By a ticket of now: an event that comes while an operator decides is none of what is discarded.
-      const [had, ticket] = await Promise.all([redis.zscore(since, member), begin(member)]);
-      // What nobody will read is not counted as readable.
-      await settle(member, (ticket as [number])[0], "", []);
-      return had !== null;
+      // The ticket keeps events that arrive while the member is being discarded.
+      const [score, { ticket }] = await Promise.all([redis.zscore(sinceKey, member), begin(member)]);
+      // Discarded events never become readable, so they do not count.
+      await settle({ member, ticket, events: undefined, histogram: undefined });
+      return score !== null;
     },
-    async draw() {
-      return Number(await drawScript(redis, [keys.ledgerPart("ticket")], []));
-    },
+    draw: () => drawTicket(redis, { ticketKey }),
     async deleted(members) {
       if (members.length === 0) return new Set();
-      return new Set((await deletedScript(redis, [latest, ...members.map(deletedKey)], members)) as string[]);
+      return new Set(await findDeleted(redis, { latestKey, deletedKeys: members.map(deletedKey), members }));
     },
     async gaveUp(members) {
       if (members.length === 0) return 0;
-      return (await redis.hmget(failures, ...members)).filter((note) => note !== null).length;
+      return (await redis.hmget(failuresKey, ...members)).filter((failure) => failure !== null).length;
     },
     async latest(member) {
-      return numberOf(await redis.hget(latest, member));
+      return ticketOf(await redis.hget(latestKey, member));
     },
     async entry(member) {
-      const score = await redis.zscore(since, member);
-      return score === null ? undefined : (await entries([member, score]))[0];
+      const score = await redis.zscore(sinceKey, member);
+      return score === null ? undefined : (await readEntries([member, score]))[0];
     },
     async page({ from = { since: 0, skip: 0 }, olderThanMs, limit }) {
       const youngest = (now() - olderThanMs) * 1000;
-      const found = await entries(
-        await redis.zrangebyscore(since, from.since, youngest, "WITHSCORES", "LIMIT", from.skip, limit),
+      const entries = await readEntries(
+        await redis.zrangebyscore(sinceKey, from.since, youngest, "WITHSCORES", "LIMIT", from.skip, limit),
       );
-      const last = found.at(-1);
-      if (last === undefined || found.length < limit) return { entries: found, next: undefined };
-      const sharing = found.filter((entry) => entry.since === last.since).length;
-      const skip = last.since === from.since ? from.skip + sharing : sharing;
-      return { entries: found, next: { since: last.since, skip } };
+      const last = entries.at(-1);
+      if (last === undefined || entries.length < limit) return { entries, next: undefined };
+      const atLastPosition = entries.filter(({ since }) => since === last.since).length;
+      const skip = last.since === from.since ? from.skip + atLastPosition : atLastPosition;
+      return { entries, next: { since: last.since, skip } };
     },
     async size() {
       const [size, oldest, failed] = await Promise.all([
-        redis.zcard(since),
-        redis.zrange(since, 0, 0, "WITHSCORES"),
-        redis.hlen(failures),
+        redis.zcard(sinceKey),
+        redis.zrange(sinceKey, 0, 0, "WITHSCORES"),
+        redis.hlen(failuresKey),
       ]);
       return { size, oldestAgeMs: oldest[1] === undefined ? 0 : Math.max(0, now() - Number(oldest[1]) / 1000), failed };
     },

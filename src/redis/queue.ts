@@ -4,19 +4,19 @@ import type { Keys } from "./keys.ts";
 
 /** Options for {@link openQueue}. */
 export interface QueueOptions {
-  /** A connection whose commands end in bounded time. */
+  /** A connection whose commands time out. */
   redis: Redis;
   keys: Pick<Keys, "queues">;
   onError: (error: Error) => void;
 }
 
-/** A job that records how far it has come. */
+/** Data of a job that saves its progress. */
 export interface LongJob {
-  /** Failed attempts before it last made progress: they no longer count against the job. */
+  /** Failed attempts before the job last made progress. They no longer count. */
   forgiven?: number;
 }
 
-/** Opens a queue. Its jobs never run out of attempts by themselves: the workers decide when one gives up. */
+/** Opens a queue. Its jobs never run out of attempts: the workers decide when a job gives up. */
 export function openQueue<Data>(name: string, { redis, keys, onError }: QueueOptions): Queue<Data> {
   const queue = new Queue<Data>(name, {
     connection: redis,
@@ -29,19 +29,19 @@ export function openQueue<Data>(name: string, { redis, keys, onError }: QueueOpt
 }
 
 /**
- * Deduplicates by an id: one job waits, one that arrives while it runs follows it, and a waiting retry is pulled forward.
- * BullMQ's other modes would drop an event that arrives while its user is being fetched.
+ * Deduplicates jobs by id: at most one waits, a job added while another runs follows it, and a waiting retry is pulled
+ * forward. BullMQ's other modes would drop an event that arrives while its user is being fetched.
  */
 export function untilLatest(id: string): JobsOptions {
   return { deduplication: { id, keepLastIfActive: true, reschedule: true } };
 }
 
-/** The part of a queue that {@link scheduleTick} uses. */
+/** The methods of a queue that {@link scheduleTick} uses. */
 export type TickedQueue = Pick<Queue, "getJobScheduler" | "upsertJobScheduler" | "removeJobScheduler">;
 
 /**
- * Makes a queue get a job `tick` at this interval, once for the fleet; 0 removes it. Cheap, and meant to be called
- * repeatedly: a wiped Redis has lost the schedule too.
+ * Schedules a job `tick` at an interval, once for all processes. An interval of 0 removes the schedule. Call it
+ * repeatedly: it is cheap, and a Redis that lost its data has lost the schedule too.
  */
 export async function scheduleTick(queue: TickedQueue, intervalMs: number): Promise<void> {
   if (intervalMs === 0) {

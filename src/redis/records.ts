@@ -1,9 +1,9 @@
 import type { Redis } from "ioredis";
 import { type FlagsRecord, type Profile, parseFlagsRecord } from "kindling/contract";
 import type { Keys } from "./keys.ts";
-import { defineScript } from "./script.ts";
+import { booleanAnswer, defineScript } from "./script.ts";
 
-/** One user's record as it stands in Redis; `undefined` where there is none, or none that can be read. */
+/** A user's record in Redis. A member is `undefined` if it is missing or unreadable. */
 export interface StoredRecord {
   flags: FlagsRecord | undefined;
   profile: Profile | undefined;
@@ -11,66 +11,85 @@ export interface StoredRecord {
 
 /** The records of all users. */
 export interface Records {
-  /** Writes a user's record whole, unless a later ticket wrote it already: then answers `superseded`. */
+  /** Writes a user's record. Answers `superseded` if a later ticket has already written it. */
   commit(record: FlagsRecord, profile: Profile): Promise<"committed" | "superseded">;
   /**
-   * Writes the records of many, of those who have none: whatever stands there, a tombstone too, stays. For what was
-   * fetched from where answers may be old.
+   * Writes the records of users who have none. Existing records and tombstones stay, whatever their ticket: for
+   * profiles from a source that can be out of date.
    *
-   * @returns how many were written
+   * @returns how many records were written
    */
   commitMissing(entries: readonly { record: FlagsRecord; profile: Profile }[]): Promise<number>;
-  /** Puts a tombstone in place of the record and removes the profile; same rule. Kept for the tombstone's lifetime. */
+  /** Replaces the record with a tombstone and removes the profile. Answers `superseded` like {@link Records.commit}. */
   bury(userId: string, record: FlagsRecord): Promise<"committed" | "superseded">;
   read(userId: string): Promise<StoredRecord>;
-  /** Many at once, in the order asked. */
+  /** Reads many records, in the order of the ids. */
   readMany(userIds: readonly string[]): Promise<StoredRecord[]>;
-  /** Ticket of each user's record, 0 where there is none. */
+  /** Returns the ticket of each user's record, 0 for a user without one. */
   tickets(userIds: readonly string[]): Promise<number[]>;
-  /** One step of a walk over all profiles, in no order, some perhaps twice. Ends when `cursor` is `"0"` again. */
+  /**
+   * Takes one step of a scan over all profiles, in no particular order. A profile can appear more than once. The scan
+   * is complete when `cursor` is `"0"` again.
+   */
   scan(cursor: string, count: number): Promise<{ cursor: string; profiles: Profile[] }>;
-  /** The same walk, for the ids alone of users who have a profile. */
+  /** Scans like {@link Records.scan}, but returns only the ids of users who have a profile. */
   scanIds(cursor: string, count: number): Promise<{ cursor: string; userIds: string[] }>;
 }
 
-/** Settings of the records. */
+/** Options for {@link createRecords}. */
 export interface RecordsOptions {
   redis: Redis;
   keys: Keys;
-  /** How long a tombstone stays, in milliseconds: longer than any refresh can be under way. */
+  /** Lifetime of a tombstone, in milliseconds. Must exceed the longest refresh. */
   tombstoneTtlMs: number;
 }
 
-// A record that cannot be decoded has no ticket and is overwritten: that is its repair.
-const commitScript = defineScript(`
-local current = redis.call('GET', KEYS[1])
-if current then
-  local readable, record = pcall(cjson.decode, current)
-  if readable and type(record) == 'table' and type(record.ticket) == 'number' then
-    if ARGV[6] == 'missing' or record.ticket > tonumber(ARGV[1]) then return 0 end
-  end
-end
-if ARGV[3] == '' then
-  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4])
-  redis.call('DEL', KEYS[2])
-else
-  redis.call('SET', KEYS[1], ARGV[2])
-  redis.call('SET', KEYS[2], ARGV[3])
-end
-redis.call('PUBLISH', ARGV[5], ARGV[1])
-return 1
-`);
+interface CommitInput {
+  flagsKey: string;
+  profileKey: string;
+  record: FlagsRecord;
+  /** `undefined` for a tombstone. */
+  profile: Profile | undefined;
+  tombstoneTtlMs: number;
+  channel: string;
+  /** Keeps any stored record, whatever its ticket. */
+  onlyIfMissing: boolean;
+}
 
-/** The records, over one connection. */
+const commitRecord = defineScript("commit-record", {
+  call: (input: CommitInput) => ({
+    keys: [input.flagsKey, input.profileKey],
+    args: [
+      input.record.ticket,
+      JSON.stringify(input.record),
+      input.profile === undefined ? "" : JSON.stringify(input.profile),
+      input.tombstoneTtlMs,
+      input.channel,
+      input.onlyIfMissing ? "missing" : "",
+    ],
+  }),
+  answer: booleanAnswer,
+});
+
+/** Creates the records over one connection. */
 export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): Records {
-  const writing = (userId: string, record: FlagsRecord, profile: string, only: "missing" | "" = "") => ({
-    keys: [keys.flags(userId), keys.profile(userId)],
-    args: [record.ticket, JSON.stringify(record), profile, tombstoneTtlMs, keys.commits(userId), only],
+  const commitInput = (
+    userId: string,
+    record: FlagsRecord,
+    profile: Profile | undefined,
+    onlyIfMissing = false,
+  ): CommitInput => ({
+    flagsKey: keys.flags(userId),
+    profileKey: keys.profile(userId),
+    record,
+    profile,
+    tombstoneTtlMs,
+    channel: keys.commits(userId),
+    onlyIfMissing,
   });
-  const write = async (userId: string, record: FlagsRecord, profile: string) => {
-    const run = writing(userId, record, profile);
-    return (await commitScript(redis, run.keys, run.args)) === 1 ? "committed" : "superseded";
-  };
+  const write = async (userId: string, record: FlagsRecord, profile?: Profile) =>
+    (await commitRecord(redis, commitInput(userId, record, profile))) ? "committed" : "superseded";
+
   const readMany = async (userIds: readonly string[]): Promise<StoredRecord[]> => {
     if (userIds.length === 0) return [];
     const texts = await redis.mget(userIds.flatMap((userId) => [keys.flags(userId), keys.profile(userId)]));
@@ -79,15 +98,15 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
       return { flags: flags ? parseFlagsRecord(flags) : undefined, profile: parseProfile(texts[index * 2 + 1]) };
     });
   };
+
   return {
-    commit: (record, profile) => write(profile.id, record, JSON.stringify(profile)),
+    commit: (record, profile) => write(profile.id, record, profile),
     async commitMissing(entries) {
-      const runs = entries.map(({ record, profile }) =>
-        writing(profile.id, record, JSON.stringify(profile), "missing"),
-      );
-      return (await commitScript.many(redis, runs)).filter((answer) => answer === 1).length;
+      const inputs = entries.map(({ record, profile }) => commitInput(profile.id, record, profile, true));
+      const written = await commitRecord.many(redis, inputs);
+      return written.filter(Boolean).length;
     },
-    bury: (userId, record) => write(userId, record, ""),
+    bury: (userId, record) => write(userId, record),
 
     async read(userId) {
       const [record] = await readMany([userId]);
@@ -103,14 +122,14 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
     },
 
     async scan(cursor, count) {
-      const [next, found] = await redis.scan(cursor, "MATCH", keys.profiles, "COUNT", count);
-      const texts = found.length > 0 ? await redis.mget(found) : [];
+      const [next, profileKeys] = await redis.scan(cursor, "MATCH", keys.profiles, "COUNT", count);
+      const texts = profileKeys.length > 0 ? await redis.mget(profileKeys) : [];
       return { cursor: next, profiles: texts.flatMap((text) => parseProfile(text) ?? []) };
     },
 
     async scanIds(cursor, count) {
-      const [next, found] = await redis.scan(cursor, "MATCH", keys.profiles, "COUNT", count);
-      return { cursor: next, userIds: found.map(keys.userOf) };
+      const [next, profileKeys] = await redis.scan(cursor, "MATCH", keys.profiles, "COUNT", count);
+      return { cursor: next, userIds: profileKeys.map(keys.userOf) };
     },
   };
 }

@@ -1,37 +1,38 @@
 import type { Redis } from "ioredis";
 import type { Keys } from "./keys.ts";
 
-/** Keys looked at from one random place: about a millisecond of Redis' time, and enough where most keys are others'. */
-const stretch = 1_000;
-/** Places without a new record after which the search is given up: the store holds hardly any, or little else but others' keys. */
-const mostMisses = 200;
+/** Keys per `SCAN`: about a millisecond of Redis' time, and enough if most keys belong to other applications. */
+const scanCount = 1_000;
+/** Consecutive positions without a new user before sampling stops: the store holds few other users. */
+const maxMisses = 200;
 
 /**
- * Ids of users with a record, tombstones included, drawn at random: each from another place in Redis' walk over its keys,
- * which goes in the order of their hashes. Fewer than asked for where there are no more.
+ * Returns ids of random users with a record, tombstones included. Starts each `SCAN` at a random position, because Redis
+ * walks its keys in the order of their hashes. Returns fewer than `size` if there are not enough users.
  */
 export async function sampleUsers(redis: Redis, keys: Keys, size: number, random = Math.random): Promise<string[]> {
-  const scan = (place: string, count: number) => redis.scan(place, "MATCH", keys.flags("*"), "COUNT", count);
-  // Past the end it goes on at the start, or whoever stands there would hardly ever be drawn. How much of the stretch is
-  // left by then Redis does not tell: as any part of it is as likely, a random one will do.
-  const namesFrom = async (place: string): Promise<string[]> => {
-    const [next, names] = await scan(place, stretch);
-    if (next !== "0") return names;
-    return [...names, ...(await scan("0", 1 + Math.floor(random() * stretch)))[1]];
+  const scan = (cursor: string, count: number) => redis.scan(cursor, "MATCH", keys.flags("*"), "COUNT", count);
+  // A scan that reaches the end continues at the start, or users there would hardly ever be drawn. Redis does not say
+  // how much of the count is left. Every remainder is equally likely, so a random one keeps the sample uniform.
+  const scanFrom = async (cursor: string): Promise<string[]> => {
+    const [next, found] = await scan(cursor, scanCount);
+    if (next !== "0") return found;
+    const [, foundAtStart] = await scan("0", 1 + Math.floor(random() * scanCount));
+    return [...found, ...foundAtStart];
   };
-  const found = new Set<string>();
+  const sample = new Set<string>();
   let misses = 0;
-  while (found.size < size && misses < mostMisses) {
-    const names = await namesFrom(randomPlace(random));
-    const fresh = names.flatMap((name) => keys.flagsOwner(name) ?? []).filter((id) => !found.has(id));
-    const one = fresh[Math.floor(random() * fresh.length)];
-    if (one !== undefined) found.add(one);
-    misses = one === undefined ? misses + 1 : 0;
+  while (sample.size < size && misses < maxMisses) {
+    const found = await scanFrom(randomCursor(random));
+    const candidates = found.flatMap((key) => keys.flagsOwner(key) ?? []).filter((userId) => !sample.has(userId));
+    const userId = candidates[Math.floor(random() * candidates.length)];
+    if (userId !== undefined) sample.add(userId);
+    misses = userId === undefined ? misses + 1 : 0;
   }
-  return [...found];
+  return [...sample];
 }
 
-// A cursor counts from its highest bit down: any number will do, Redis takes the bits that its table has.
-function randomPlace(random: () => number): string {
+// Any number is a valid cursor: Redis uses only as many bits as its hash table has.
+function randomCursor(random: () => number): string {
   return String(Math.floor(random() * 2 ** 48));
 }

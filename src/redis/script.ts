@@ -1,51 +1,106 @@
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import type { Redis } from "ioredis";
+import { z } from "zod";
 
-/** A Lua script. */
-export interface Script {
-  /** Runs it on one connection: keys, then arguments. */
-  (redis: Redis, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown>;
-  /** Runs it for many in one round trip, each for itself, and answers in their order. */
-  many(redis: Redis, runs: readonly ScriptRun[]): Promise<unknown[]>;
+/** A Lua script with typed input and a parsed answer. */
+export interface Script<Input, Answer> {
+  /** Runs the script once. */
+  (redis: Redis, input: Input): Promise<Answer>;
+  /** Runs the script once per input, in one round trip. Returns the answers in the order of the inputs. */
+  many(redis: Redis, inputs: readonly Input[]): Promise<Answer[]>;
 }
 
-/** One run of many. */
-export interface ScriptRun {
+/** What a script is called with, numbered from 1 in Lua. */
+export interface ScriptCall {
   keys: readonly string[];
   args: readonly (string | number)[];
 }
 
+/** Options for {@link defineScript}. */
+export interface ScriptOptions<Input, Answer> {
+  /** Builds the `KEYS` and `ARGV` that the header of the Lua file documents. */
+  call: (input: Input) => ScriptCall;
+  answer: z.ZodType<Answer>;
+}
+
+/** Answer of a script that returns 1 or 0. */
+export const booleanAnswer = z.literal([0, 1]).transform((value) => value === 1);
+
+/** Answer of a script that returns nothing. */
+export const noAnswer = z.null();
+
 /**
- * A Lua script, called by its digest and sent whole only where Redis does not know it: at first use, and again after a
- * restart or a `SCRIPT FLUSH`.
+ * Defines the script in `scripts/<name>.lua`. The file is read at first use.
+ *
+ * Runs it with `EVALSHA`. Sends the source with `EVAL` only if Redis does not know the script: at first use, after a
+ * restart and after `SCRIPT FLUSH`.
  */
-export function defineScript(lua: string): Script {
-  const digest = createHash("sha1").update(lua).digest("hex");
-  const run = async (redis: Redis, keys: readonly string[], args: readonly (string | number)[]) => {
+export function defineScript<Input, Answer>(
+  name: string,
+  { call, answer }: ScriptOptions<Input, Answer>,
+): Script<Input, Answer> {
+  let loaded: { source: string; digest: string } | undefined;
+  const load = () => {
+    if (loaded === undefined) {
+      const source = readScript(name);
+      loaded = { source, digest: createHash("sha1").update(source).digest("hex") };
+    }
+    return loaded;
+  };
+
+  const parse = (value: unknown): Answer => {
+    const { success, data, error } = answer.safeParse(value);
+    if (!success) throw new Error(`The Redis script "${name}" returned an unexpected answer.`, { cause: error });
+    return data;
+  };
+
+  const run = async (redis: Redis, input: Input) => {
+    const { keys, args } = call(input);
+    const { source, digest } = load();
     try {
-      return await redis.evalsha(digest, keys.length, ...keys, ...args);
+      return parse(await redis.evalsha(digest, keys.length, ...keys, ...args));
     } catch (error) {
-      if (!isUnknown(error)) throw error;
-      return await redis.eval(lua, keys.length, ...keys, ...args);
+      if (!isUnknownScript(error)) throw error;
+      return parse(await redis.eval(source, keys.length, ...keys, ...args));
     }
   };
-  const many = async (redis: Redis, runs: readonly ScriptRun[]) => {
-    if (runs.length === 0) return [];
+
+  const many = async (redis: Redis, inputs: readonly Input[]) => {
+    if (inputs.length === 0) return [];
+    const { source, digest } = load();
+    const calls = inputs.map(call);
     const pipeline = redis.pipeline();
-    for (const { keys, args } of runs) pipeline.evalsha(digest, keys.length, ...keys, ...args);
-    const answers = (await pipeline.exec()) ?? [];
+    for (const { keys, args } of calls) pipeline.evalsha(digest, keys.length, ...keys, ...args);
+    const replies = (await pipeline.exec()) ?? [];
     return Promise.all(
-      runs.map(({ keys, args }, index) => {
-        const [error, answer] = answers[index] ?? [new Error("Connection is closed."), undefined];
-        if (isUnknown(error)) return redis.eval(lua, keys.length, ...keys, ...args);
+      calls.map(async ({ keys, args }, index) => {
+        const [error, reply] = replies[index] ?? [new Error("Connection is closed."), undefined];
+        if (isUnknownScript(error)) return parse(await redis.eval(source, keys.length, ...keys, ...args));
         if (error) throw error;
-        return answer;
+        return parse(reply);
       }),
     );
   };
+
   return Object.assign(run, { many });
 }
 
-function isUnknown(error: unknown): boolean {
+/** Reads a script and replaces its `-- @include "name"` lines with the files they name, each once. */
+export function readScript(name: string): string {
+  const included = new Set<string>();
+  const read = (path: string): string =>
+    readFileSync(new URL(`./scripts/${path}.lua`, import.meta.url), "utf8").replace(
+      /^-- @include "(.+)"$/gm,
+      (_line, include: string) => {
+        if (included.has(include)) return "";
+        included.add(include);
+        return read(`include/${include}`);
+      },
+    );
+  return read(name);
+}
+
+function isUnknownScript(error: unknown): boolean {
   return error instanceof Error && error.message.startsWith("NOSCRIPT");
 }

@@ -1,0 +1,30 @@
+-- Writes a user's record or tombstone, unless the stored record has a later ticket.
+-- A stored record that cannot be decoded has no ticket and is overwritten: that repairs it.
+--
+-- KEYS[1]  flags record
+-- KEYS[2]  profile
+-- ARGV[1]  ticket of the new record
+-- ARGV[2]  flags record (JSON)
+-- ARGV[3]  profile (JSON), or '' for a tombstone
+-- ARGV[4]  lifetime of a tombstone in milliseconds
+-- ARGV[5]  channel that announces the commit
+-- ARGV[6]  'missing' to keep any stored record, whatever its ticket; otherwise ''
+-- Answer   1 if the record was written, 0 if the stored one was kept
+
+local current = redis.call('GET', KEYS[1])
+if current then
+  local decoded, record = pcall(cjson.decode, current)
+  if decoded and type(record) == 'table' and type(record.ticket) == 'number' then
+    if ARGV[6] == 'missing' or record.ticket > tonumber(ARGV[1]) then return 0 end
+  end
+end
+
+if ARGV[3] == '' then
+  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4])
+  redis.call('DEL', KEYS[2])
+else
+  redis.call('SET', KEYS[1], ARGV[2])
+  redis.call('SET', KEYS[2], ARGV[3])
+end
+redis.call('PUBLISH', ARGV[5], ARGV[1])
+return 1

@@ -1,0 +1,11 @@
+-- Pauses all calls. If a longer pause is in effect, it stays.
+--
+-- KEYS[1]  hash: state of the token bucket and the end of a pause
+-- ARGV[1]  length of the pause in milliseconds
+-- Answer   none
+
+-- @include "clock"
+
+local pausedUntil = tonumber(redis.call('HGET', KEYS[1], 'pausedUntil') or '0')
+pausedUntil = math.max(pausedUntil, nowMicros() / 1000 + tonumber(ARGV[1]))
+redis.call('HSET', KEYS[1], 'pausedUntil', string.format('%.0f', pausedUntil))

@@ -1,0 +1,31 @@
+-- Takes one call from the budget, or says how long to wait.
+-- Bulk work must leave a quarter of the rate and of the concurrency unused, so that refreshes triggered by webhooks
+-- never wait behind it.
+--
+-- KEYS[1]  hash: state of the token bucket and the end of a pause
+-- KEYS[2]  sorted set: lease of a running call -> its expiry
+-- ARGV[1]  calls per minute
+-- ARGV[2]  calls at once
+-- ARGV[3]  priority: 'webhook' or 'bulk'
+-- ARGV[4]  id of the new lease
+-- ARGV[5]  lifetime of the lease in milliseconds
+-- Answer   { 1 if the call was granted else 0, milliseconds to wait }
+
+-- @include "call-budget"
+
+local atOnce = tonumber(ARGV[2])
+local budget = readBudget(KEYS[1], KEYS[2], tonumber(ARGV[1]), atOnce)
+if budget.pausedMs > 0 then return { 0, math.ceil(budget.pausedMs) } end
+
+local needed, places = 1, atOnce
+if ARGV[3] == 'bulk' then
+  needed = math.min(budget.capacity, 1 + budget.capacity / 4)
+  places = math.max(1, math.floor(atOnce * 3 / 4))
+end
+if budget.level < needed then return { 0, math.ceil((needed - budget.level) / budget.rate) } end
+-- When a call ends is unknown. A process wakes its own waiters; 25 ms is how often it checks for calls of other processes.
+if budget.inUse >= places then return { 0, 25 } end
+
+redis.call('HSET', KEYS[1], 'level', tostring(budget.level - 1), 'at', string.format('%.3f', budget.now))
+redis.call('ZADD', KEYS[2], budget.now + tonumber(ARGV[5]), ARGV[4])
+return { 1, 0 }

@@ -94,7 +94,8 @@ const schema = z.object({
   KINDLING_PROFILE: parts,
   KINDLING_TOKEN_STORE: z.enum(["redis", "memory"], "must be redis or memory").default("redis"),
   KINDLING_REFRESH_ON_SIGN_IN: flag(true),
-  KINDLING_MAX_BODY_BYTES: count(262_144, { min: 1024 }),
+  KINDLING_MAX_BODY_BYTES: count(65_536, { min: 1024 }),
+  KINDLING_MAX_CONNECTIONS: count(1_000, { max: 100_000 }),
   KINDLING_EVENT_MAX_AGE: duration("48h", { max: 365 * units.d }),
   KINDLING_EVENT_MAX_SKEW: duration("5m"),
   KINDLING_KEYS_MAX_AGE: duration("10m"),
@@ -123,6 +124,7 @@ const schema = z.object({
   KINDLING_AUDIT_INTERVAL: duration("1h", { min: 0 }),
   KINDLING_AUDIT_SAMPLE: count(50, { min: 0, max: 10_000 }),
   KINDLING_WEBHOOK_URL: z.url({ protocol: /^https?$/, message: "must be a URL" }).optional(),
+  KINDLING_METRICS_HOST: z.string().min(1).default("127.0.0.1"),
   KINDLING_METRICS_PORT: z
     .string()
     .regex(/^\d{1,5}$/, "must be a port")
@@ -178,7 +180,11 @@ function toConfig(env: z.output<typeof schema>) {
     profile: env.KINDLING_PROFILE,
     tokenStore: env.KINDLING_TOKEN_STORE,
     refreshOnSignIn: env.KINDLING_REFRESH_ON_SIGN_IN,
-    http: { maxBodyBytes: env.KINDLING_MAX_BODY_BYTES, requestTimeoutMs: env.KINDLING_REQUEST_TIMEOUT },
+    http: {
+      maxBodyBytes: env.KINDLING_MAX_BODY_BYTES,
+      maxConnections: env.KINDLING_MAX_CONNECTIONS,
+      requestTimeoutMs: env.KINDLING_REQUEST_TIMEOUT,
+    },
     event: { maxAgeMs: env.KINDLING_EVENT_MAX_AGE, maxSkewMs: env.KINDLING_EVENT_MAX_SKEW },
     keys: { maxAgeMs: env.KINDLING_KEYS_MAX_AGE, cooldownMs: env.KINDLING_KEYS_COOLDOWN },
     redisTimeoutMs: env.KINDLING_REDIS_TIMEOUT,
@@ -217,6 +223,7 @@ function toConfig(env: z.output<typeof schema>) {
     webhookUrl: env.KINDLING_WEBHOOK_URL,
     /** Where metrics are served; absent: nowhere. */
     metricsPort: env.KINDLING_METRICS_PORT,
+    metricsHost: env.KINDLING_METRICS_HOST,
     /** How long after a write through Kindling Kinde may answer with an older value. */
     writeSettleMs: env.KINDLING_WRITE_SETTLE,
     /** The write route; it exists only with a token. */

@@ -20,5 +20,5 @@ app.post("/webhooks/kinde", async (context) => {
   }
 });
 
-const server = await serve(app, { host: "127.0.0.1", port: 0, requestTimeoutMs: 10_000 });
+const server = await serve(app, { host: "127.0.0.1", port: 0, requestTimeoutMs: 10_000, maxConnections: 1_000 });
 serveParent(server.port, () => queue.close());

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import type { Queue } from "bullmq";
 import type { Redis } from "ioredis";
 import { z } from "zod";
@@ -129,7 +130,8 @@ export function createAuditQueue(options: QueueOptions): AuditQueue {
   return {
     audit,
     async enqueueAudit() {
-      await audit.add("audit", {}, { deduplication: { id: "audit" } });
+      // Not BullMQ's own ids, which recur after a wipe.
+      await audit.add("audit", {}, { jobId: randomUUID(), deduplication: { id: "audit" } });
     },
   };
 }

@@ -11,6 +11,18 @@ export interface ReportOptions {
 /** Arguments of commander's `option` for `--json`. */
 export const jsonOption = ["--json", "print the result as one JSON document"] as const;
 
+// Everything but line breaks, tabs and the colors of our own that can move a cursor, hide text or turn it around:
+// C0 and C1 controls, and Unicode's bidirectional and line separators.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach a terminal
+const unprintable = /\x1b\[[\d;]*m|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+/** Escapes control and bidirectional characters, so that a name from Kinde cannot rewrite an operator's terminal. */
+export function printable(text: string): string {
+  return text.replace(unprintable, (found) =>
+    found.startsWith("\x1b[") ? found : `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
 /** Prints a result as a JSON document or as text. */
 export function report<T>(
   { stdout }: Terminal,
@@ -18,7 +30,7 @@ export function report<T>(
   result: T,
   render: (result: T) => string,
 ): void {
-  stdout.write(`${json === true ? JSON.stringify(result, null, 2) : render(result)}\n`);
+  stdout.write(`${printable(json === true ? JSON.stringify(result, null, 2) : render(result))}\n`);
 }
 
 /** Formats rows as lines with aligned columns. The last column is not padded; color codes have no width. */

@@ -22,6 +22,8 @@ export interface EmbeddedRedis {
 export interface EmbeddedRedisOptions {
   /** Sync every write to disk before answering. Default false: in memory. */
   durable?: boolean;
+  /** Further arguments of the server. */
+  args?: readonly string[];
   /** Receives a line before Redis is installed or built. */
   say?: (line: string) => void;
 }
@@ -31,7 +33,7 @@ export interface EmbeddedRedisOptions {
  * with redis-memory-server.
  */
 export async function startEmbeddedRedis(options: EmbeddedRedisOptions = {}): Promise<EmbeddedRedis> {
-  const { durable = false, say = () => undefined } = options;
+  const { durable = false, args = [], say = () => undefined } = options;
   const binary = await redisBinary(say);
   const folder = await mkdtemp(join(tmpdir(), "kindling-redis-"));
   const port = await freePort();
@@ -43,7 +45,10 @@ export async function startEmbeddedRedis(options: EmbeddedRedisOptions = {}): Pr
   const embedded: EmbeddedRedis = {
     url,
     async start() {
-      child = spawnGuarded(binary, [...settings, ...persistence, "--maxmemory-policy", "noeviction"].map(String));
+      child = spawnGuarded(
+        binary,
+        [...settings, ...persistence, "--maxmemory-policy", "noeviction", ...args].map(String),
+      );
       await untilReady(url, child);
     },
     async kill() {

@@ -8,6 +8,8 @@ export interface ServeOptions {
   port: number;
   /** Time limit for receiving a request, in milliseconds. */
   requestTimeoutMs: number;
+  /** Further connections are closed at once: with the limit on bodies, this bounds the memory that senders can take. */
+  maxConnections: number;
 }
 
 /** A listening server. */
@@ -18,7 +20,10 @@ export interface Server {
 }
 
 /** Serves the app until it is closed. Rejects with Node's error, such as `EADDRINUSE`, if it cannot listen. */
-export async function serve(app: Hono, { host, port, requestTimeoutMs }: ServeOptions): Promise<Server> {
+export async function serve(
+  app: Hono,
+  { host, port, requestTimeoutMs, maxConnections }: ServeOptions,
+): Promise<Server> {
   const serverOptions = {
     // A client that trickles its body must not hold a connection for Node's default of five minutes.
     requestTimeout: requestTimeoutMs,
@@ -30,6 +35,7 @@ export async function serve(app: Hono, { host, port, requestTimeoutMs }: ServeOp
     const started = listen({ fetch: app.fetch, hostname: host, port, serverOptions }, () => resolve(started));
     started.once("error", reject);
   });
+  server.maxConnections = maxConnections;
   const address = server.address();
   return {
     port: typeof address === "object" && address !== null ? address.port : port,

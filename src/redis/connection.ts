@@ -76,6 +76,12 @@ export async function checkRedis(redis: Redis, timeoutMs: number): Promise<void>
   if (major < minVersion[0] || (major === minVersion[0] && minor < minVersion[1])) {
     throw new RedisError("redis_unsuitable", `Redis ${version} is too old: use ${minVersion.join(".")} or later.`);
   }
+  if (value("cluster_enabled") === "1") {
+    throw new RedisError(
+      "redis_unsuitable",
+      "Redis runs in cluster mode, which Kindling does not support: use a single primary, with replicas if you like.",
+    );
+  }
   const policy = value("maxmemory_policy");
   if (policy !== undefined && policy !== "noeviction") {
     throw new RedisError(

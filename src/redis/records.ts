@@ -30,8 +30,11 @@ export interface Records {
   /**
    * Takes one step of a scan over all profiles, in no particular order. A profile can appear more than once. The scan
    * is complete when `cursor` is `"0"` again.
+   *
+   * A cursor means nothing to another Redis process: if `runId` is not the one the cursor came with, Redis restarted or
+   * failed over in between, and the scan must begin again. Source: https://redis.io/docs/latest/commands/scan/
    */
-  scan(cursor: string, count: number): Promise<{ cursor: string; profiles: Profile[] }>;
+  scan(cursor: string, count: number): Promise<{ cursor: string; profiles: Profile[]; runId: string }>;
   /** Scans like {@link Records.scan}, but returns only the ids of users who have a profile. */
   scanIds(cursor: string, count: number): Promise<{ cursor: string; userIds: string[] }>;
 }
@@ -122,9 +125,15 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
     },
 
     async scan(cursor, count) {
-      const [next, profileKeys] = await redis.scan(cursor, "MATCH", keys.profiles, "COUNT", count);
+      // In one pipeline, so that both are answered by the same process.
+      const [info, page] = await Promise.all([
+        redis.info("server"),
+        redis.scan(cursor, "MATCH", keys.profiles, "COUNT", count),
+      ]);
+      const [next, profileKeys] = page;
       const texts = profileKeys.length > 0 ? await redis.mget(profileKeys) : [];
-      return { cursor: next, profiles: texts.flatMap((text) => parseProfile(text) ?? []) };
+      const runId = /^run_id:(\w+)/m.exec(info)?.[1] ?? "";
+      return { cursor: next, profiles: texts.flatMap((text) => parseProfile(text) ?? []), runId };
     },
 
     async scanIds(cursor, count) {

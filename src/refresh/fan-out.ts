@@ -6,20 +6,19 @@ import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Records } from "../redis/records.ts";
 import type { FanoutProgress, FanoutSubject } from "./queues.ts";
 
+/** Where a fan-out continues. */
+export type FanoutPlace = Omit<FanoutProgress, "ticket">;
+
 /** One page of a fan-out. */
 export interface FanoutPage {
   /** Users to refresh. */
   userIds: string[];
   /** Where to continue; `undefined` after the last page. */
-  next: Pick<FanoutProgress, "source" | "cursor"> | undefined;
+  next: FanoutPlace | undefined;
 }
 
 /** Looks up one page of the users that a change to the subject affects. */
-export type FanOut = (
-  subject: FanoutSubject,
-  at: Pick<FanoutProgress, "source" | "cursor"> | undefined,
-  options: CallOptions,
-) => Promise<FanoutPage>;
+export type FanOut = (subject: FanoutSubject, at: FanoutPlace | undefined, options: CallOptions) => Promise<FanoutPage>;
 
 /** Dependencies of {@link createFanOut}. */
 export interface FanOutOptions {
@@ -51,7 +50,7 @@ export function createFanOut({ api, records, definitions, keep, activeUsers }: F
     const listing = listingOf(api, subject);
     const page =
       listing === undefined || at?.source === "records"
-        ? await recordsPage(records, affectedBy(subject, keep), at?.cursor ?? "0")
+        ? await recordsPage(records, affectedBy(subject, keep), at)
         : await listingPage(listing, at?.cursor ?? null, options);
     return { ...page, userIds: [...new Set([...fetching, ...page.userIds])] };
   };
@@ -76,12 +75,16 @@ async function listingPage(listing: Listing, cursor: string | null, options: Cal
 async function recordsPage(
   records: Pick<Records, "scan">,
   isAffected: (profile: Profile) => boolean,
-  cursor: string,
+  at: FanoutPlace | undefined,
 ): Promise<FanoutPage> {
+  const cursor = at?.cursor ?? "0";
   const page = await records.scan(cursor, 1000);
+  const lost = cursor !== "0" && page.runId !== at?.runId;
+  // Redis restarted or failed over: its new process would skip users. Refreshing some of them again is harmless.
+  if (lost) return recordsPage(records, isAffected, undefined);
   return {
     userIds: page.profiles.filter(isAffected).map(({ id }) => id),
-    next: page.cursor === "0" ? undefined : { source: "records", cursor: page.cursor },
+    next: page.cursor === "0" ? undefined : { source: "records", cursor: page.cursor, runId: page.runId },
   };
 }
 

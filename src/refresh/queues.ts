@@ -36,6 +36,8 @@ export interface FanoutProgress {
   ticket: number;
   source: "listing" | "records";
   cursor: string | null;
+  /** The Redis process that a cursor of `records` belongs to; absent in progress that an older release wrote. */
+  runId?: string;
 }
 
 /** The queues that refresh users. Add jobs only through these methods, which set the deduplication ids. */

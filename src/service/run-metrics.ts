@@ -10,7 +10,7 @@ import type { World } from "../world.ts";
 
 /** Serves the fleet's metrics on `KINDLING_METRICS_PORT`, if set. */
 export async function runMetrics(config: Config, world: World, log: Log, store: Store): Promise<Server | undefined> {
-  const { metricsPort, host } = config;
+  const { metricsPort, metricsHost: host, http } = config;
   if (metricsPort === undefined) return undefined;
   const read = async () => {
     const [figures, { ever }] = await Promise.all([
@@ -20,7 +20,12 @@ export async function runMetrics(config: Config, world: World, log: Log, store: 
     return listMetrics(figures, ever);
   };
   const app = createMetricsApp({ read, now: world.now, log });
-  const server = await serve(app, { host, port: metricsPort, ...config.http });
+  const server = await serve(app, {
+    host,
+    port: metricsPort,
+    requestTimeoutMs: http.requestTimeoutMs,
+    maxConnections: http.maxConnections,
+  });
   log.info({ host, port: server.port }, "metrics server listens");
   return server;
 }

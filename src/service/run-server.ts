@@ -98,7 +98,12 @@ export async function runServer(config: Config, world: World, log: Log, store: S
   const setProperties = config.writeApi.token === undefined ? undefined : await openWrites(config, world, store);
   const app = createServiceApp({ config, world, log, store, setProperties, signal: stopping.signal });
   const { host, port, http } = config;
-  const server = await serve(app, { host, port, requestTimeoutMs: http.requestTimeoutMs });
+  const server = await serve(app, {
+    host,
+    port,
+    requestTimeoutMs: http.requestTimeoutMs,
+    maxConnections: http.maxConnections,
+  });
   log.info({ host, port: server.port }, "server listens");
   return {
     port: server.port,

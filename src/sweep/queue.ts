@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import type { Queue } from "bullmq";
 import { type LongJob, openQueue, type QueueOptions } from "../redis/queue.ts";
 import { storedSweep } from "./stored-sweep.ts";
@@ -22,7 +23,8 @@ export function createSweepQueue(options: QueueOptions): SweepQueue {
   return {
     sweep,
     async enqueueSweep() {
-      await sweep.add("sweep", {}, { deduplication: { id: "sweep" } });
+      // BullMQ counts ids from 1, and again after a wipe: a worker that still runs a lost job would update its successor.
+      await sweep.add("sweep", {}, { jobId: randomUUID(), deduplication: { id: "sweep" } });
     },
   };
 }

@@ -8,7 +8,7 @@ import type { SweepState } from "./sweep.ts";
 
 /** The history of sweeps in Redis. */
 export interface SweepLog {
-  /** Draws a number that no earlier sweep has. */
+  /** Draws a number greater than that of any earlier sweep, also in a store that was wiped in between. */
   nextNumber(): Promise<number>;
   /** Returns the last completed sweep. */
   last(): Promise<FinishedSweep | undefined>;
@@ -31,7 +31,12 @@ const storedFinishedSweep = storedShape<FinishedSweep>(
 export function createSweepLog({ redis, keys }: { redis: Redis; keys: Keys }): SweepLog {
   const lastKey = keys.ledgerPart("sweep:last");
   return {
-    nextNumber: () => redis.incr(keys.ledgerPart("sweep:number")),
+    async nextNumber() {
+      // By the clock: a counter would start again in a wiped store, where an old sweep can still be running.
+      // ioredis answers TIME with strings.
+      const [seconds = 0, microseconds = 0] = await redis.time();
+      return Number(seconds) * 1_000_000 + Number(microseconds);
+    },
     async last() {
       return storedFinishedSweep.parse(await redis.get(lastKey));
     },

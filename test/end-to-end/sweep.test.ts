@@ -154,7 +154,8 @@ describe("a sweep without webhooks", () => {
     const { store } = await start({ emulator: { users: 3 } });
     const begun = beginSweep({ number: 900, previous: undefined, now: Date.now(), fill: false });
     await store.queues.sweep.add("sweep", { state: { ...begun, v: 2, cursor: { page: 3 }, users: "many" } });
-    await until(async () => expect(await store.sweeps.last()).toMatchObject({ mark: { number: 1 }, users: 3 }));
+    await until(async () => expect(await store.sweeps.last()).toMatchObject({ users: 3 }));
+    expect((await store.sweeps.last())?.mark.number).not.toBe(900);
   });
 
   it("treats a page of mostly invalid entries as a failure of Kinde and fetches nobody", async () => {
@@ -238,7 +239,7 @@ describe("a sweep without webhooks", () => {
     await Promise.all([store.queues.enqueueSweep(), store.queues.enqueueSweep(), store.queues.enqueueSweep()]);
     await until(async () => expect(await store.sweeps.last()).toBeDefined());
     await until(async () => expect(await store.queues.sweep.getJobCountByTypes("waiting", "active")).toBe(0));
-    expect((await store.sweeps.last())?.mark.number).toBe(1);
+    expect(searches()).toBe(1);
   });
 
   it("is handed back on shutdown and resumed by another process", async () => {

@@ -12,8 +12,8 @@ afterEach(async () => {
   server = undefined;
 });
 
-const start = async (app: Hono, requestTimeoutMs = 5_000) => {
-  server = await serve(app, { host: "127.0.0.1", port: 0, requestTimeoutMs });
+const start = async (app: Hono, requestTimeoutMs = 5_000, maxConnections = 100) => {
+  server = await serve(app, { host: "127.0.0.1", port: 0, requestTimeoutMs, maxConnections });
   return server;
 };
 
@@ -28,6 +28,25 @@ describe("the server", () => {
     const [answer] = (await once(socket, "data")) as [Buffer];
     expect(answer.toString()).toMatch(/^HTTP\/1\.1 408 /);
     socket.destroy();
+  });
+
+  it("closes connections beyond its limit and serves the others", async () => {
+    const { port } = await start(
+      new Hono().get("/", (context) => context.text("served")),
+      5_000,
+      2,
+    );
+    const held = [connect(port, "127.0.0.1"), connect(port, "127.0.0.1")];
+    await Promise.all(held.map((socket) => once(socket, "connect")));
+    const refused = connect(port, "127.0.0.1");
+    refused.on("error", () => undefined);
+    await once(refused, "close");
+    const [first] = held;
+    if (first === undefined) throw new Error("no connection");
+    first.write("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+    const [answer] = (await once(first, "data")) as [Buffer];
+    expect(answer.toString()).toMatch(/^HTTP\/1\.1 200 /);
+    for (const socket of held) socket.destroy();
   });
 
   it("answers requests in progress before it closes and accepts no new ones", async () => {
@@ -61,7 +80,9 @@ describe("the server", () => {
 
   it("rejects with EADDRINUSE if the port is taken", async () => {
     const { port } = await start(new Hono());
-    await expect(serve(new Hono(), { host: "127.0.0.1", port, requestTimeoutMs: 1_000 })).rejects.toMatchObject({
+    await expect(
+      serve(new Hono(), { host: "127.0.0.1", port, requestTimeoutMs: 1_000, maxConnections: 10 }),
+    ).rejects.toMatchObject({
       code: "EADDRINUSE",
     });
   });

@@ -1,6 +1,7 @@
 import { createServer, connect as open, type Socket } from "node:net";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { connectRedis } from "../../src/redis/connection.ts";
+import { startEmbeddedRedis } from "../../src/demo/embedded-redis.ts";
+import { checkRedis, connectRedis } from "../../src/redis/connection.ts";
 import { testRedisUrl } from "../support/redis-url.ts";
 import { until } from "../support/until.ts";
 
@@ -59,4 +60,18 @@ it("keeps idle connections open, including one that replaced a lost connection",
   });
   expect(closes).toBe(1);
   redis.disconnect();
+});
+
+it("refuses a Redis in cluster mode and says why", async () => {
+  const embedded = await startEmbeddedRedis({ args: ["--cluster-enabled", "yes"] });
+  const redis = connectRedis({ url: embedded.url, timeoutMs: 2_000, onError: () => undefined });
+  try {
+    await expect(checkRedis(redis, 2_000)).rejects.toMatchObject({
+      code: "redis_unsuitable",
+      message: expect.stringContaining("cluster mode"),
+    });
+  } finally {
+    redis.disconnect();
+    await embedded.close();
+  }
 });

@@ -2,7 +2,8 @@ import { defineFlags, property } from "kindling";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { loadDefinitions } from "../../src/load-definitions.ts";
 import { connectRedis } from "../../src/redis/connection.ts";
-import type { FanoutProgress, FanoutSubject } from "../../src/refresh/queues.ts";
+import type { FanoutPlace } from "../../src/refresh/fan-out.ts";
+import type { FanoutSubject } from "../../src/refresh/queues.ts";
 import { createFlows } from "../../src/service/create-flows.ts";
 import { createAdmissions } from "../../src/webhook/admit.ts";
 import { startWorkers } from "../../workers/start-workers.ts";
@@ -30,7 +31,7 @@ async function walk(
     definitions: await definitions,
   });
   const found: string[] = [];
-  let at: Pick<FanoutProgress, "source" | "cursor"> | undefined;
+  let at: FanoutPlace | undefined;
   let pages = 0;
   do {
     const page = await fanOut(subject, at, call);

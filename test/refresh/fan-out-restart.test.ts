@@ -1,0 +1,43 @@
+import { blankProfile } from "kindling/contract";
+import { expect, it } from "vitest";
+import { createFanOut, type FanoutPlace } from "../../src/refresh/fan-out.ts";
+
+const organization = "org_0123456789a";
+const users = Array.from({ length: 6 }, (_, index) => ({
+  ...blankProfile(`kp_${index}`),
+  organizations: [{ code: organization, roles: [], permissions: [{ id: "p1", key: "admin:access" }] }],
+}));
+
+it("scans the records again from the start when Redis was replaced between two pages", async () => {
+  let runId = "first";
+  // Each process hands out users in an order of its own, and a cursor is a position in it.
+  const order = () => (runId === "first" ? users : [...users].reverse());
+  const fanOut = createFanOut({
+    api: {
+      get: () => Promise.reject(new Error("not asked")),
+      send: () => Promise.reject(new Error("not asked")),
+    },
+    records: {
+      async scan(cursor) {
+        const from = Number(cursor);
+        const end = from + 2;
+        return { cursor: end >= users.length ? "0" : String(end), profiles: order().slice(from, end), runId };
+      },
+    },
+    definitions: { mayNeed: () => true },
+    keep: new Set(["organizations", "permissions"]),
+    activeUsers: async () => [],
+  });
+  const call = { priority: "webhook", signal: new AbortController().signal } as const;
+  const found = new Set<string>();
+  let place: FanoutPlace | undefined;
+  let pages = 0;
+  do {
+    const page = await fanOut("permission:p1", place, call);
+    for (const id of page.userIds) found.add(id);
+    place = page.next;
+    pages += 1;
+    if (pages === 2) runId = "second";
+  } while (place !== undefined);
+  expect([...found].sort()).toEqual(users.map(({ id }) => id));
+});

@@ -106,7 +106,9 @@ export async function handBackIfClosing({ closing, now }: WorkerDeps, job: Job):
 
 /** Returns the number of this attempt, not counting forgiven ones. */
 function attemptOf({ attemptsMade, data }: Pick<Job, "attemptsMade" | "data">): number {
-  return attemptsMade + 1 - ((data as LongJob).forgiven ?? 0);
+  const { forgiven } = (data ?? {}) as LongJob;
+  // Job data comes from Redis: with anything but a count the job would never give up.
+  return attemptsMade + 1 - (Number.isSafeInteger(forgiven) ? Math.min(Number(forgiven), attemptsMade) : 0);
 }
 
 /** Exponential backoff from `baseMs` to `maxMs`. Half of it is jitter, so that jobs that failed together spread out. */

@@ -1,7 +1,7 @@
 import type { Ledger } from "../src/redis/ledger.ts";
 import type { AcknowledgeUsers } from "../src/refresh/acknowledge-users.ts";
 import type { FanOut } from "../src/refresh/fan-out.ts";
-import type { FanoutJob, RefreshQueues } from "../src/refresh/queues.ts";
+import { type FanoutJob, type RefreshQueues, storedFanoutProgress } from "../src/refresh/queues.ts";
 import { createWorker, handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
 
 /** Dependencies of {@link createFanoutWorker}. */
@@ -22,7 +22,7 @@ export function createFanoutWorker(options: FanoutWorkerOptions, deps: WorkerDep
     member: ({ subject }) => subject,
     async process(job) {
       const { subject } = job.data;
-      let progress = job.data.progress;
+      let progress = storedFanoutProgress.parse(job.data.progress);
       const ticket = progress?.ticket ?? (await fanoutLedger.begin(subject)).ticket;
       const since = (await fanoutLedger.entry(subject))?.since;
       // Already reflected: only the job is left over.
@@ -32,7 +32,8 @@ export function createFanoutWorker(options: FanoutWorkerOptions, deps: WorkerDep
         await acknowledge(page.userIds, since);
         if (page.next === undefined) break;
         progress = { ...page.next, ticket };
-        await job.updateData({ subject, progress, forgiven: job.attemptsMade });
+        const stored = storedFanoutProgress.versioned(progress);
+        await job.updateData({ subject, progress: stored, forgiven: job.attemptsMade });
         await handBackIfClosing(deps, job);
       }
       // An event that joined during the fan-out came too late for the pages already done.

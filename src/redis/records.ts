@@ -146,9 +146,39 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
 function parseProfile(text: string | null | undefined): Profile | undefined {
   if (!text) return undefined;
   try {
-    const value = JSON.parse(text) as Profile | null;
-    return typeof value?.id === "string" && Array.isArray(value.organizations) ? value : undefined;
+    const value: unknown = JSON.parse(text);
+    return isProfile(value) ? value : undefined;
   } catch {
     return undefined;
   }
+}
+
+// By hand, as a sweep parses every profile: all that code reads without looking. A profile that does not fit, such as one
+// of another release, counts as missing, and the next sweep refreshes its user.
+function isProfile(value: unknown): value is Profile {
+  return (
+    isObject(value) &&
+    typeof value.id === "string" &&
+    typeof value.isSuspended === "boolean" &&
+    isObject(value.properties) &&
+    Array.isArray(value.organizations) &&
+    value.organizations.every(isMembership) &&
+    Array.isArray(value.identities) &&
+    value.identities.every((identity) => isObject(identity) && typeof identity.type === "string") &&
+    isObject(value.billing) &&
+    Array.isArray(value.billing.agreements) &&
+    value.billing.agreements.every((agreement) => isObject(agreement) && typeof agreement.planCode === "string")
+  );
+}
+
+function isMembership(value: unknown): boolean {
+  return isObject(value) && typeof value.code === "string" && isGrants(value.roles) && isGrants(value.permissions);
+}
+
+function isGrants(value: unknown): boolean {
+  return Array.isArray(value) && value.every((grant) => isObject(grant) && typeof grant.id === "string");
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
 }

@@ -1,7 +1,9 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Queue } from "bullmq";
+import { z } from "zod";
 import type { ReportProgress } from "../progress.ts";
 import { type LongJob, openQueue, type QueueOptions, untilLatest } from "../redis/queue.ts";
+import { storedShape } from "../redis/stored.ts";
 
 /** A job that refreshes one user now, because someone is waiting for it. */
 export interface RefreshJob {
@@ -28,7 +30,7 @@ export type FanoutSubject = `${"organization" | "role" | "permission"}:${string}
 export interface FanoutJob extends LongJob {
   subject: FanoutSubject;
   /** Where to continue after an interruption. Absent at the start. */
-  progress?: FanoutProgress;
+  progress?: unknown;
 }
 
 /** The progress of a fan-out: the source it is reading, and the cursor of the next page. */
@@ -39,6 +41,18 @@ export interface FanoutProgress {
   /** The Redis process that a cursor of `records` belongs to; absent in progress that an older release wrote. */
   runId?: string;
 }
+
+/** The progress of a fan-out, as its job keeps it. What cannot be read begins again. */
+export const storedFanoutProgress = storedShape<FanoutProgress>(
+  1,
+  z.object({
+    ticket: z.number(),
+    source: z.enum(["listing", "records"]),
+    cursor: z.string().nullable(),
+    runId: z.string().exactOptional(),
+  }),
+  { migrate: (older) => older },
+);
 
 /** The queues that refresh users. Add jobs only through these methods, which set the deduplication ids. */
 export interface RefreshQueues {

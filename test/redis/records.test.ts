@@ -114,3 +114,31 @@ describe("scan", () => {
     expect([...found]).toEqual(expect.arrayContaining(ids));
   });
 });
+
+describe("profiles that do not fit", () => {
+  const whole = blankProfile(testUser(40));
+  const organizations = [{ code: "org_a", roles: [{ id: "1", key: "a" }], permissions: [] }];
+
+  it("are read while every part that code relies on is there", async () => {
+    const profile = { ...whole, organizations };
+    await context.redis.set(context.keys.profile(whole.id), JSON.stringify(profile));
+    expect((await records().read(whole.id)).profile).toEqual(profile);
+  });
+
+  it.each([
+    ["no JSON", "{"],
+    ["an array", "[]"],
+    ["no properties", JSON.stringify({ ...whole, properties: undefined })],
+    ["no billing", JSON.stringify({ ...whole, billing: null })],
+    ["a membership without roles", JSON.stringify({ ...whole, organizations: [{ code: "org_a", permissions: [] }] })],
+    [
+      "a grant without an id",
+      JSON.stringify({ ...whole, organizations: [{ code: "a", roles: [{}], permissions: [] }] }),
+    ],
+    ["an identity without a type", JSON.stringify({ ...whole, identities: [{}] })],
+    ["an agreement without a plan", JSON.stringify({ ...whole, billing: { customerId: null, agreements: [{}] } })],
+  ])("count as missing: %s", async (_what, text) => {
+    await context.redis.set(context.keys.profile(whole.id), text);
+    expect((await records().read(whole.id)).profile).toBeUndefined();
+  });
+});

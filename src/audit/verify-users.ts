@@ -1,6 +1,6 @@
 import { setMaxListeners } from "node:events";
 import type { Redis } from "ioredis";
-import { estimateTotal } from "../kinde/estimate-total.ts";
+import { estimateTotal } from "../kinde/ids.ts";
 import { type ListingPage, listEveryone } from "../kinde/list-users.ts";
 import type { ManagementApi } from "../kinde/management-api.ts";
 import { type Patience, patiently } from "../kinde/patiently.ts";

@@ -1,7 +1,7 @@
 import type { Redis } from "ioredis";
 import { z } from "zod";
 import { KindeError } from "../errors.ts";
-import { estimateTotal } from "../kinde/estimate-total.ts";
+import { estimateTotal } from "../kinde/ids.ts";
 import type { Listing, ListingPage } from "../kinde/list-users.ts";
 import { patiently } from "../kinde/patiently.ts";
 import type { ReportProgress } from "../progress.ts";

@@ -96,7 +96,7 @@ function driftMetrics({ sweep: { completeSince, last: sweep }, freshness: { audi
     counter("kindling_audit_unsettled_total", "Records that changed too fast to compare, in all audits.", [
       { value: audits.unsettled },
     ]),
-    counter("kindling_audit_failed_total", "Users for whom Kinde gave no answer, in all audits.", [
+    counter("kindling_audit_failed_total", "Users that Kinde gave no answer about, in all audits.", [
       { value: audits.failed },
     ]),
     counter("kindling_audit_drift_total", "Records that differed from Kinde, in all audits, by cause.", drift),

@@ -1,7 +1,7 @@
 import type { Redis } from "ioredis";
 import { KindlingError } from "kindling";
 import { z } from "zod";
-import { estimateTotal } from "../kinde/estimate-total.ts";
+import { estimateTotal } from "../kinde/ids.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import { patiently } from "../kinde/patiently.ts";
 import type { ReportProgress } from "../progress.ts";

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { KindlingError } from "kindling";
-import { estimateTotal } from "../kinde/estimate-total.ts";
+import { estimateTotal } from "../kinde/ids.ts";
 import type { ReportProgress } from "../progress.ts";
 import type { SweepQueue } from "./queue.ts";
 import { currentSweep, failedSweep } from "./queue.ts";

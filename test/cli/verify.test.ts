@@ -76,7 +76,7 @@ describe("kindling verify", () => {
     expect(await kindling(["verify", "--all", "--json"], env)).toMatchObject({ code: 0, json: { drifted: 0 } });
   }, 40_000);
 
-  it("counts users for whom Kinde gives no answer, continues and exits with 1", async () => {
+  it("counts users that Kinde gives no answer about, continues and exits with 1", async () => {
     const [unavailable = ""] = await begin(5);
     stack.emulator.faults.set({ kind: "error", status: 500, path: "/api/v1/users/*/properties", user: unavailable });
     const { code, json } = await kindling(["verify", "--all", "--json"], env);

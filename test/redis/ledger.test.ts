@@ -52,7 +52,7 @@ function routed(userId: string, rest: Partial<RoutedEvent> & { deleted?: boolean
 }
 
 describe("tickets", () => {
-  it("increase with every draw, whoever draws", async () => {
+  it("increase with every draw, from any process", async () => {
     const tickets: number[] = [];
     for (let n = 0; n < 50; n += 1) tickets.push((await ledger.begin(testUser(n))).ticket);
     expect(tickets).toEqual([...new Set(tickets)].sort((a, b) => a - b));

@@ -31,9 +31,10 @@ export interface WorkerSpec<Data> {
   process(job: Job<Data>): Promise<unknown>;
 }
 
-// A killed worker's job is taken over after its lock has expired and the next check has run: within 25 s.
+// A killed worker's job is taken over after its lock has expired and the next check has run: within 25 s, as BullMQ skips a
+// check that comes a moment before the last one's interval is over.
 const lockMs = 15_000;
-const stalledCheckMs = 10_000;
+const stalledCheckMs = 5_000;
 /** How often a job that crashes its process is taken over before it fails. */
 const takeovers = 5;
 

@@ -98,7 +98,9 @@ describe("@kinde/management-api-js", () => {
     });
     await Users.updateUser({ id, requestBody: { is_suspended: true } });
     const user = await Users.getUserData({ id, expand: "organizations,identities" });
-    expect(user).toMatchObject({ preferred_email: "ada@analytical.example", is_suspended: true, organizations: [] });
+    expect(user).toMatchObject({ preferred_email: "ada@analytical.example", is_suspended: true });
+    const defaultOrganization = emulator.kinde.organizations().find(({ isDefault }) => isDefault)?.code;
+    expect(emulator.kinde.user(id)?.organizations).toMatchObject([{ code: defaultOrganization, roles: ["member"] }]);
     const { users } = await Users.getUsers({ email: "ada@analytical.example" });
     expect(users?.map((one) => one.id)).toEqual([id]);
     await Users.deleteUser({ id });

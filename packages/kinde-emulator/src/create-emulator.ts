@@ -1,14 +1,17 @@
 import { setMaxListeners } from "node:events";
 import type { HttpBindings } from "@hono/node-server";
 import { Hono } from "hono";
+import { mountAccountApi } from "./account/routes.ts";
 import { managementRoutes, mountManagementApi } from "./api/management-api.ts";
 import { createTornReads } from "./api/torn-reads.ts";
 import { mountAuth } from "./auth/routes.ts";
+import { ACCESS_TOKEN_SECONDS } from "./auth/user-tokens.ts";
 import { mountControl } from "./control/routes.ts";
 import { EmulatorError } from "./emulator-error.ts";
 import { refuseForeignHosts } from "./http/browser-guard.ts";
 import { listen } from "./http/listen.ts";
 import { createPipeline } from "./http/pipeline.ts";
+import { mountSignIn } from "./sign-in/routes.ts";
 import { createTenant, type Tenant } from "./tenant.ts";
 import type { Emulator, EmulatorOptions } from "./types.ts";
 
@@ -44,12 +47,14 @@ export async function createEmulator(options: EmulatorOptions = {}): Promise<Emu
   let url = "";
   const issuer = () => url;
   const tenant = await createTenant(options, issuer);
-  const { keys, tokens, faults, deliveries, counter, onEvent } = tenant;
+  const { tokens, faults, deliveries, counter, onEvent } = tenant;
 
   const app = new Hono<{ Bindings: HttpBindings }>();
   app.use(refuseForeignHosts({ host, allowedHosts }));
   const pipeline = createPipeline({ faults, counter, onEvent, closing: closing.signal });
-  mountAuth(app, pipeline, { keys, tokens, faults, issuer });
+  mountAuth(app, pipeline, tenant);
+  mountSignIn(app, pipeline, tenant);
+  mountAccountApi(app, pipeline, tenant);
   mountManagementApi(app, pipeline, tokens, managementRoutes(apiDeps(tenant)));
 
   const emulator = toEmulator(tenant, issuer, async () => {
@@ -83,20 +88,41 @@ function toEmulator(tenant: Tenant, issuer: () => string, close: () => Promise<v
     clientId: tenant.clientId,
     clientSecret: tenant.clientSecret,
     kinde: tenant.kinde,
-    webhooks: { register: registry.register, list: registry.list, remove: registry.remove },
+    applications: { create: tenant.applications.create, list: tenant.applications.list },
+    signInAs: tenant.signInAs,
+    webhooks: {
+      register: registry.register,
+      list: registry.list,
+      enable: registry.enable,
+      remove: registry.remove,
+    },
     deliveries: {
       list: deliveries.list,
       pending: deliveries.pending,
       settled: deliveries.settled,
       redeliver: deliveries.redeliver,
       sign: keys.sign,
-      ...tenant.userTokens,
+      ...signedInTokens(tenant),
     },
     keys: { rotate: keys.rotate, jwks: keys.jwks },
     scopes: { set: tokens.setScopes, list: tokens.scopes },
     faults: { set: faults.set, clear: faults.clear, list: faults.list },
     stats: tenant.stats,
     close,
+  };
+}
+
+/** Tokens of users who did not sign in over HTTP. */
+function signedInTokens({ userTokens, applications }: Tenant): Pick<Emulator["deliveries"], "accessToken" | "idToken"> {
+  const firstClient = () => applications.list()[0]?.clientId ?? "";
+  return {
+    accessToken: async (userId, { orgCode, clientId = firstClient() } = {}) =>
+      (await userTokens.access({ userId, orgCode, clientId })).token,
+    idToken: async (userId, { clientId = firstClient() } = {}) => {
+      const { token, expires } = await userTokens.access({ userId, clientId });
+      const authTime = expires - ACCESS_TOKEN_SECONDS;
+      return userTokens.id({ profile: userTokens.profile(userId), clientId, accessToken: token, authTime });
+    },
   };
 }
 

@@ -1,10 +1,9 @@
 import { z } from "zod";
 import { ok } from "../http/reply.ts";
-import { rolesOf } from "../kinde/truth.ts";
+import { fullName, rolesOf } from "../kinde/truth.ts";
 import { organizationOf, permissionByKey, roleByKey, userOf } from "../kinde/world.ts";
 import type { Membership, UserState } from "../state/user-state.ts";
 import { userPage } from "./paging.ts";
-import { fullName } from "./render.ts";
 import { type ApiDeps, type Route, rejectOversizedBulk } from "./route.ts";
 
 const member = z.object({

@@ -55,6 +55,24 @@ export function pageOf<T>(call: ApiCall, list: readonly T[], idOf: (item: T) => 
   return { items, next_token: last !== undefined && start + size < list.length ? tokenAfter(idOf(last)) : null };
 }
 
+/** Returns a page of an in-memory list by `starting_after` or `ending_before`, which name the item beside the page. */
+export function cursorPageOf<T>(
+  call: ApiCall,
+  list: readonly T[],
+  idOf: (item: T) => string,
+): { items: T[]; has_more: boolean } {
+  const size = pageSizeOf(call);
+  const [after, before] = [cursorOf(call, "starting_after"), cursorOf(call, "ending_before")];
+  if (after !== undefined && before !== undefined)
+    throw new BadRequest("starting_after and ending_before are mutually exclusive.");
+  const named = after ?? before;
+  const index = named === undefined ? -1 : list.findIndex((item) => idOf(item) === named);
+  if (named !== undefined && index < 0) throw new BadRequest("The cursor is unknown.", "invalid_cursor");
+  const start = before === undefined ? index + 1 : Math.max(0, index - size);
+  const end = before === undefined ? start + size : index;
+  return { items: list.slice(start, end), has_more: before === undefined ? end < list.length : start > 0 };
+}
+
 /** Returns the first `size` users that pass. */
 export async function take(
   users: Iterable<UserState>,

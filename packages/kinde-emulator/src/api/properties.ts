@@ -2,7 +2,7 @@ import { z } from "zod";
 import { BadRequest, ok } from "../http/reply.ts";
 import { userOf } from "../kinde/world.ts";
 import type { UserState } from "../state/user-state.ts";
-import { cursorOf, pageSizeOf } from "./paging.ts";
+import { cursorPageOf } from "./paging.ts";
 import { oneProperty } from "./render.ts";
 import { type ApiDeps, type Route, rejectOversizedBulk } from "./route.ts";
 
@@ -30,13 +30,9 @@ function definitionRoutes({ world, actions }: ApiDeps): Route[] {
       scope: "read:properties",
       handle: (call) => {
         const context = call.query("context");
-        const size = pageSizeOf(call);
         const all = [...world.catalogue.properties.values()].filter((one) => !context || one.context === context);
-        const after = cursorOf(call, "starting_after");
-        const start = after === undefined ? 0 : all.findIndex(({ id }) => id === after) + 1;
-        if (after !== undefined && start === 0) throw new BadRequest("starting_after is unknown.", "invalid_cursor");
-        const properties = all.slice(start, start + size).map(oneProperty);
-        return ok({ properties, has_more: start + size < all.length });
+        const { items, has_more } = cursorPageOf(call, all, ({ id }) => id);
+        return ok({ properties: items.map(oneProperty), has_more });
       },
     },
     {

@@ -120,5 +120,3 @@ export const oneWebhook = (webhook: Webhook) => ({
   event_types: webhook.eventTypes,
   created_on: webhook.createdOn,
 });
-
-export const fullName = (user: UserState): string => [user.firstName, user.lastName].filter(Boolean).join(" ");

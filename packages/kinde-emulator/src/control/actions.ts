@@ -3,6 +3,10 @@ import { BadRequest } from "../http/reply.ts";
 import type { KindeActions } from "../types.ts";
 import {
   changesSchema,
+  flagChangesSchema,
+  flagDetailsSchema,
+  flagScopeSchema,
+  flagValueSchema,
   grantSchema,
   inputSchema,
   orgChangesSchema,
@@ -45,6 +49,16 @@ export function createActionTable(kinde: KindeActions): Map<string, Action> {
     ["assignPlan", action(z.tuple([id, id]), (args) => kinde.assignPlan(...args))],
     ["changePlan", action(z.tuple([id, id]), (args) => kinde.changePlan(...args))],
     ["cancelPlan", action(z.tuple([id]), ([user]) => kinde.cancelPlan(user))],
+    [
+      "createFeatureFlag",
+      action(z.tuple([id, flagValueSchema, flagDetailsSchema.optional()]), (args) => kinde.createFeatureFlag(...args)),
+    ],
+    ["updateFeatureFlag", action(z.tuple([id, flagChangesSchema]), (args) => kinde.updateFeatureFlag(...args))],
+    [
+      "setFeatureFlag",
+      action(z.tuple([id, flagValueSchema.nullable(), flagScopeSchema.optional()]), (a) => kinde.setFeatureFlag(...a)),
+    ],
+    ["deleteFeatureFlag", action(z.tuple([id]), ([key]) => kinde.deleteFeatureFlag(key))],
     ["emit", action(z.tuple([id, z.record(z.string(), z.unknown())]), (args) => kinde.emit(...args))],
   ]);
 }

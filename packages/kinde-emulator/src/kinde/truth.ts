@@ -28,6 +28,8 @@ export function organizationCodes({ organizations }: Catalogue, { memberships }:
   return codes;
 }
 
+export const fullName = ({ firstName, lastName }: UserState): string => [firstName, lastName].filter(Boolean).join(" ");
+
 export const toRole = (catalogue: Catalogue, { permissionIds, ...role }: RoleState): Role => ({
   ...role,
   permissions: permissionIds.flatMap((id) => catalogue.permissions.get(id)?.key ?? []),
@@ -40,7 +42,7 @@ export function toTruth(catalogue: Catalogue, user: UserState): TruthUser {
     properties: { ...user.properties },
     identities: user.identities.map((identity) => ({ ...identity })),
     organizations: membershipsOf(catalogue, user).map((membership) => toMembership(catalogue, membership)),
-    billing: billing && { customerId: billing.customerId, agreements: billing.agreements.map(toAgreement) },
+    billing: billing && { customerId: billing.customerId, agreements: agreementsInEffect(user).map(toAgreement) },
   };
 }
 
@@ -51,8 +53,11 @@ const toMembership = (catalogue: Catalogue, membership: Membership): TruthMember
   directPermissions: membership.permissionIds.flatMap((id) => catalogue.permissions.get(id)?.key ?? []),
 });
 
+export const agreementsInEffect = ({ billing }: UserState): Agreement[] =>
+  (billing?.agreements ?? []).filter(({ expiresOn }) => expiresOn === null);
+
 /** Adds the entitlements of the agreement's plan. */
-export const toAgreement = (agreement: Agreement): TruthAgreement => ({
+export const toAgreement = ({ expiresOn: _, ...agreement }: Agreement): TruthAgreement => ({
   ...agreement,
   entitlements: [
     { featureCode: `${agreement.planCode}_plan`, entitlementId: `entitlement_${agreement.id.slice(-32)}` },

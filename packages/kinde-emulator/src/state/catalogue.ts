@@ -1,4 +1,4 @@
-import type { Org, Permission, PropertyDefinition, Role } from "../truth-types.ts";
+import type { FeatureFlag, FeatureFlagValue, Org, Permission, PropertyDefinition, Role } from "../truth-types.ts";
 import { mix } from "./random.ts";
 
 /** A role as stored. It references permissions by id, so renaming a key changes no role. */
@@ -6,7 +6,14 @@ export interface RoleState extends Omit<Role, "permissions"> {
   permissionIds: string[];
 }
 
-/** The tenant's organizations, roles, permissions and property definitions. */
+/** A feature flag with its values for the environment and for organizations. */
+export interface FeatureFlagState extends FeatureFlag {
+  readonly environmentValue: FeatureFlagValue | undefined;
+  /** By organization code. */
+  readonly organizationValues: ReadonlyMap<string, FeatureFlagValue>;
+}
+
+/** The tenant's organizations, roles, permissions, property definitions and feature flags. */
 export interface Catalogue {
   /** By code. */
   organizations: Map<string, Org>;
@@ -16,6 +23,8 @@ export interface Catalogue {
   permissions: Map<string, Permission>;
   /** By key. */
   properties: Map<string, PropertyDefinition>;
+  /** By key. */
+  featureFlags: Map<string, FeatureFlagState>;
 }
 
 /** Creates the seeded catalogue. A tenant without users has property definitions only. */
@@ -26,6 +35,7 @@ export function createCatalogue(users: number, seed: number): Catalogue {
     roles: new Map(seeded ? seedRoles().map((role) => [role.id, role]) : []),
     permissions: new Map(seeded ? seedPermissions().map((permission) => [permission.id, permission]) : []),
     properties: new Map(seedProperties().map((property) => [property.key, property])),
+    featureFlags: new Map(),
   };
 }
 
@@ -86,6 +96,9 @@ export const seedOrganizations = (users: number, seed: number): Org[] =>
       externalId: null,
       isDefault: index === 0,
       isAllowRegistrations: index % 3 === 0,
+      isAutoMembershipEnabled: false,
+      isSuspended: false,
+      suspendedOn: null,
       createdOn: "2023-01-02T03:04:05.000000+00:00",
     };
   });

@@ -26,7 +26,10 @@ export interface ChoicePage {
   problem?: string | undefined;
 }
 
-/** Renders the page on which to choose or search a user. */
+/**
+ * Renders the page on which to choose or search a user. The disabled button is the form's default one: Enter in the
+ * organization's name must not sign in as the first user.
+ */
 export function choicePage(page: ChoicePage): Reply {
   const { request, params, query, recent, users, more, userCount, problem } = page;
   const hidden = [...params].map(([name, value]) => html`<input type="hidden" name="${name}" value="${value}">`);
@@ -52,12 +55,13 @@ export function choicePage(page: ChoicePage): Reply {
         <button class="unseen" tabindex="-1">Search</button>
       </form>
       <form method="post" action="/oauth2/auth?${params.toString()}">
+        <button class="unseen" disabled aria-hidden="true"></button>
         ${organizationField(request)}
         ${list("Recent", recent)}
         ${list(recent.length > 0 || query !== "" ? found : "Choose a user", users)}
       </form>
       <p class="status" role="status">${statusOf(nobody, more, userCount, query)}</p>
-      <p class="status" data-hint hidden>Press <kbd>Enter</kbd> to search all ${count(userCount)}.</p>
+      ${more || query !== "" ? html`<p class="status" data-hint hidden>Press <kbd>Enter</kbd> to search all ${count(userCount)}.</p>` : ""}
       ${navigation(request, link(params, "create"), "Create a user")}
     `,
   );

@@ -13,7 +13,7 @@ import { choicePage, createPage, messagePage, PAGE_PARAMETERS } from "./page.ts"
 import { callbackUrl, errorRedirect, parseRequest, type SignInRequest } from "./request.ts";
 import type { SignIn, SignInResult } from "./sign-in.ts";
 
-const LISTED = 12;
+const LISTED = 8;
 const RECENT = 3;
 
 export interface SignInRouteDeps {

@@ -55,7 +55,7 @@ export async function createEmulator(options: EmulatorOptions = {}): Promise<Emu
   mountAuth(app, pipeline, tenant);
   mountSignIn(app, pipeline, tenant);
   mountAccountApi(app, pipeline, tenant);
-  mountManagementApi(app, pipeline, tokens, managementRoutes(apiDeps(tenant)));
+  mountManagementApi(app, pipeline, tokens, routesOf(tenant));
 
   const emulator = toEmulator(tenant, issuer, async () => {
     closing.abort();
@@ -126,10 +126,14 @@ function signedInTokens({ userTokens, applications }: Tenant): Pick<Emulator["de
   };
 }
 
+/** @internal Returns every route of the Management API. */
+export const routesOf = (tenant: Tenant) => managementRoutes(apiDeps(tenant));
+
 const apiDeps = (tenant: Tenant) => ({
   world: tenant.world,
   population: tenant.population,
   actions: tenant.apiActions,
+  grants: tenant.grants,
   registry: tenant.registry,
   events: tenant.events,
   faults: tenant.faults,

@@ -10,7 +10,9 @@ export type Entity =
   | "event"
   | "fault"
   | "feature_flag"
-  | "entitlement";
+  | "entitlement"
+  | "property"
+  | "property_category";
 
 /** Codes of {@link EmulatorError}. */
 export type EmulatorErrorCode =

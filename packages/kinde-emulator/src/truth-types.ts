@@ -87,6 +87,13 @@ export interface Permission {
   description: string;
 }
 
+/** A category of properties. */
+export interface PropertyCategory {
+  id: string;
+  name: string;
+  context: PropertyDefinition["context"];
+}
+
 /** The definition of a property. */
 export interface PropertyDefinition {
   id: string;
@@ -97,6 +104,8 @@ export interface PropertyDefinition {
   isKindeProperty: boolean;
   /** `usr`: property of a user, `org`: of an organization, `app`: of an application. */
   context: "usr" | "org" | "app";
+  /** Null for properties that were not given one. */
+  categoryId: string | null;
 }
 
 /** The value of a feature flag. */

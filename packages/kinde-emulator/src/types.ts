@@ -185,6 +185,13 @@ export interface KindeActions {
   setProperties(id: string, properties: Record<string, string | null>): void;
   /** Defines a property. A user property must be defined before it can be set. Fires nothing. */
   createProperty(key: string, definition?: Partial<Omit<PropertyDefinition, "id" | "key">>): PropertyDefinition;
+  /** Updates the definition of a property. Fires nothing. */
+  updateProperty(
+    key: string,
+    changes: Partial<Pick<PropertyDefinition, "name" | "description" | "isPrivate" | "categoryId">>,
+  ): void;
+  /** Deletes a property's definition, and with it every user's value. Fires nothing. */
+  deleteProperty(key: string): void;
   /** Records a sign-in. Fires `user.authenticated`, or `user.authentication_failed` if `ok` is false (default true). */
   signIn(id: string, options?: { ok?: boolean }): void;
 

@@ -4,7 +4,14 @@ import type { Bearer, BearerUser } from "../auth/bearer.ts";
 import type { createPipeline } from "../http/pipeline.ts";
 import { BadRequest, failure, json, type Reply } from "../http/reply.ts";
 import { featureFlagsFor } from "../kinde/feature-flags.ts";
-import { agreementsInEffect, membershipsOf, permissionsOf, rolesOf, toAgreement } from "../kinde/truth.ts";
+import {
+  agreementsInEffect,
+  entitlementsOf,
+  membershipsOf,
+  permissionsOf,
+  rolesOf,
+  toAgreement,
+} from "../kinde/truth.ts";
 import { missing, type World } from "../kinde/world.ts";
 
 const BASE = "/account_api/v1";
@@ -47,18 +54,8 @@ export function mountAccountApi(
   const entitlements = ({ user }: BearerUser) =>
     agreementsInEffect(user)
       .map(toAgreement)
-      .flatMap(({ planCode, entitlements: held }) =>
-        held.map(({ featureCode, entitlementId }) => ({
-          id: entitlementId,
-          fixed_charge: 0,
-          price_name: planCode,
-          unit_amount: 0,
-          feature_key: featureCode,
-          feature_name: featureCode,
-          entitlement_limit_max: 1,
-          entitlement_limit_min: 0,
-        })),
-      );
+      .flatMap(entitlementsOf)
+      .map(({ feature_code, ...entitlement }) => ({ ...entitlement, feature_key: feature_code }));
 
   on("/portal_link", (_caller, query) => {
     const url = new URL("/portal", issuer());

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { BadRequest, ok } from "../http/reply.ts";
-import { toAgreement } from "../kinde/truth.ts";
+import { agreementsInEffect, entitlementsOf, toAgreement } from "../kinde/truth.ts";
 import { missing } from "../kinde/world.ts";
 import { userIdOfCustomer } from "../state/user-ids.ts";
 import type { UserState } from "../state/user-state.ts";
@@ -42,6 +42,23 @@ export function billingRoutes({ world, actions }: ApiDeps): Route[] {
           })),
         }));
         return ok({ has_more, agreements });
+      },
+    },
+    {
+      method: "GET",
+      path: "/billing/entitlements",
+      scope: "read:billing_entitlements",
+      handle: (call) => {
+        const customerId = call.query("customer_id");
+        // Every limit is known, so `max_value`, which replaces an unknown one, changes nothing.
+        call.query("max_value");
+        if (customerId === undefined)
+          throw new BadRequest("The query parameter customer_id is required.", "customer_id_missing");
+        const agreements = agreementsInEffect(customerOf(customerId)).map(toAgreement);
+        const all = agreements.flatMap(entitlementsOf);
+        const { items, has_more } = cursorPageOf(call, all, ({ id }) => id);
+        const plans = agreements.map(({ planCode, startedOn }) => ({ code: planCode, subscribed_on: startedOn }));
+        return ok({ has_more, entitlements: items, ...(call.query("expand") === "plans" && { plans }) });
       },
     },
     {

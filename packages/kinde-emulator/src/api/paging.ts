@@ -39,6 +39,31 @@ export function cursorOf(call: ApiCall, name: string): string | undefined {
   return id;
 }
 
+/**
+ * Sorts a list by the query parameter `sort`, such as `name_desc`. Without it, the order stays; ties keep it too.
+ *
+ * @param keys what each field of `sort` compares
+ */
+export function sorted<T>(
+  call: ApiCall,
+  list: readonly T[],
+  keys: Readonly<Record<string, (item: T) => string>>,
+): readonly T[] {
+  const sort = call.query("sort");
+  if (sort === undefined) return list;
+  const [, field = "", direction] = /^(\w+)_(asc|desc)$/.exec(sort) ?? [];
+  const keyOf = Object.hasOwn(keys, field) ? keys[field] : undefined;
+  if (!keyOf) {
+    const allowed = Object.keys(keys).flatMap((key) => [`${key}_asc`, `${key}_desc`]);
+    throw new BadRequest(`sort must be one of ${allowed.join(", ")}.`, "invalid_sort");
+  }
+  const sign = direction === "asc" ? 1 : -1;
+  return list
+    .map((item) => ({ item, key: keyOf(item).toLowerCase() }))
+    .sort((a, b) => (a.key < b.key ? -sign : a.key > b.key ? sign : 0))
+    .map(({ item }) => item);
+}
+
 export interface Page<T> {
   items: T[];
   next_token: string | null;

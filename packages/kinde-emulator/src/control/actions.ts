@@ -12,6 +12,7 @@ import {
   orgChangesSchema,
   orgSchema,
   permissionChangesSchema,
+  propertyChangesSchema,
   roleChangesSchema,
 } from "./schemas.ts";
 
@@ -32,6 +33,8 @@ export function createActionTable(kinde: KindeActions): Map<string, Action> {
     ["deleteUser", action(z.tuple([id, silent.optional()]), (args) => kinde.deleteUser(...args))],
     ["setProperties", action(z.tuple([id, properties]), (args) => kinde.setProperties(...args))],
     ["createProperty", action(z.tuple([id]), ([key]) => kinde.createProperty(key))],
+    ["updateProperty", action(z.tuple([id, propertyChangesSchema]), (args) => kinde.updateProperty(...args))],
+    ["deleteProperty", action(z.tuple([id]), ([key]) => kinde.deleteProperty(key))],
     ["signIn", action(z.tuple([id, success.optional()]), (args) => kinde.signIn(...args))],
     ["createOrganization", action(z.tuple([orgSchema.optional()]), ([input]) => kinde.createOrganization(input))],
     ["updateOrganization", action(z.tuple([id, orgChangesSchema]), (args) => kinde.updateOrganization(...args))],

@@ -61,3 +61,10 @@ export const flagScopeSchema = z.strictObject({ organization: text, user: text }
 export const roleChangesSchema = z.strictObject({ key: text, name: text, description: text, permissions: keys });
 
 export const permissionChangesSchema = z.strictObject({ key: text, name: text, description: text });
+
+export const propertyChangesSchema = z.strictObject({
+  name: text,
+  description: text,
+  isPrivate: bool,
+  categoryId: nullable,
+});

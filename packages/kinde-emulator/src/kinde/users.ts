@@ -7,7 +7,7 @@ import type { UserInput } from "../truth-types.ts";
 import type { EventSource, KindeActions } from "../types.ts";
 import { defaultRoles, membershipFor } from "./memberships.ts";
 import { userPayload } from "./payloads.ts";
-import { definedProperties } from "./properties.ts";
+import { withProperties } from "./properties.ts";
 import { toTruth } from "./truth.ts";
 import { userOf, type World } from "./world.ts";
 
@@ -83,7 +83,7 @@ function newUser(world: World, input: UserInput): UserState {
     failedSignIns: 0,
     lastSignedIn: null,
     createdOn: world.timestamp(),
-    properties: definedProperties(world, {}, input.properties ?? {}),
+    properties: withProperties(world, {}, input.properties ?? {}),
     featureFlags: {},
     memberships: (input.organizations ?? []).map((one) =>
       typeof one === "string" ? membershipFor(world, one, {}) : membershipFor(world, one.code, one),

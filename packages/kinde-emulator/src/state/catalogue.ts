@@ -1,4 +1,12 @@
-import type { FeatureFlag, FeatureFlagValue, Org, Permission, PropertyDefinition, Role } from "../truth-types.ts";
+import type {
+  FeatureFlag,
+  FeatureFlagValue,
+  Org,
+  Permission,
+  PropertyCategory,
+  PropertyDefinition,
+  Role,
+} from "../truth-types.ts";
 import { mix } from "./random.ts";
 
 /** A role as stored. It references permissions by id, so renaming a key changes no role. */
@@ -25,6 +33,8 @@ export interface Catalogue {
   properties: Map<string, PropertyDefinition>;
   /** By key. */
   featureFlags: Map<string, FeatureFlagState>;
+  /** By id. */
+  propertyCategories: Map<string, PropertyCategory>;
 }
 
 /** Creates the seeded catalogue. A tenant without users has property definitions only. */
@@ -36,6 +46,7 @@ export function createCatalogue(users: number, seed: number): Catalogue {
     permissions: new Map(seeded ? seedPermissions().map((permission) => [permission.id, permission]) : []),
     properties: new Map(seedProperties().map((property) => [property.key, property])),
     featureFlags: new Map(),
+    propertyCategories: new Map([[GENERAL.id, GENERAL]]),
   };
 }
 
@@ -103,6 +114,12 @@ export const seedOrganizations = (users: number, seed: number): Org[] =>
     };
   });
 
+const GENERAL: PropertyCategory = {
+  id: "category_0195ac80a14e8d71f42b98e75d3c0001",
+  name: "General",
+  context: "usr",
+};
+
 const property = (index: number, key: string, name: string, isKindeProperty = false): PropertyDefinition => ({
   id: `prop_0195ac80a14e8d71f42b98e75d3c${index.toString(16).padStart(4, "0")}`,
   key,
@@ -111,6 +128,7 @@ const property = (index: number, key: string, name: string, isKindeProperty = fa
   isPrivate: false,
   isKindeProperty,
   context: "usr",
+  categoryId: GENERAL.id,
 });
 
 const seedProperties = (): PropertyDefinition[] => [

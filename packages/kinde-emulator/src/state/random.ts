@@ -32,6 +32,7 @@ export const newId = {
   session: () => hex(32),
   code: () => hex(32),
   refreshToken: () => hex(48),
+  category: () => `category_${hex(16)}`,
   flag: () => `feature_flag_${hex(16)}`,
   agreement: () => `agreement_${hex(16)}`,
   role: () => randomUUID(),

@@ -70,7 +70,7 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
  * @returns `undefined` if the user does not exist in Kinde
  */
 export async function fetchAndDerive(
-  { api, definitions }: Pick<RefreshUserOptions, "api" | "definitions">,
+  { api, definitions, now }: Pick<RefreshUserOptions, "api" | "definitions"> & Partial<Pick<RefreshUserOptions, "now">>,
   userId: string,
   parts: Set<ExtraPart>,
   call: CallOptions,
@@ -78,7 +78,7 @@ export async function fetchAndDerive(
 ): Promise<{ profile: Profile; flags: Record<string, unknown> } | undefined> {
   for (;;) {
     const fetched = new Set(parts);
-    const found = await fetchUser(api, userId, { ...call, parts: fetched });
+    const found = await fetchUser(api, userId, { ...call, parts: fetched, ...(now && { now }) });
     if (found === undefined) return undefined;
     const profile = { ...found, properties: { ...found.properties, ...written } };
     try {

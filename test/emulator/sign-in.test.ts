@@ -459,6 +459,30 @@ describe("browsers", () => {
   });
 });
 
+it("refuses applications with an invalid secret, URL or a client id in use", async () => {
+  const emulator = await start();
+  const { create, list } = emulator.applications;
+  const [first] = list();
+  for (const input of [
+    { clientSecret: "short" },
+    { clientSecret: "-".repeat(40) },
+    { callbackUrls: ["/callback"] },
+    { logoutUrls: ["javascript:alert(1)"] },
+    { clientId: first?.clientId ?? "" },
+    { clientId: "" },
+  ])
+    expect(() => create(input), JSON.stringify(input)).toThrow(
+      expect.objectContaining({ code: "invalid_application" }),
+    );
+  expect(list()).toEqual([first]);
+});
+
+it("refuses bodies over 1 MiB", async () => {
+  const emulator = await start();
+  const body = new URLSearchParams({ token: "x".repeat(2 ** 20) });
+  expect((await fetch(`${emulator.url}/oauth2/revoke`, { method: "POST", body })).status).toBe(413);
+});
+
 it("the discovery document names only endpoints that exist", async () => {
   const emulator = await start();
   const document = (await (await fetch(`${emulator.url}/.well-known/openid-configuration`)).json()) as object;

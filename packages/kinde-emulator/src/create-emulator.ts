@@ -1,6 +1,7 @@
 import { setMaxListeners } from "node:events";
 import type { HttpBindings } from "@hono/node-server";
 import { Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
 import { mountAccountApi } from "./account/routes.ts";
 import { managementRoutes, mountManagementApi } from "./api/management-api.ts";
 import { createTornReads } from "./api/torn-reads.ts";
@@ -11,12 +12,16 @@ import { EmulatorError } from "./emulator-error.ts";
 import { refuseForeignHosts } from "./http/browser-guard.ts";
 import { listen } from "./http/listen.ts";
 import { createPipeline } from "./http/pipeline.ts";
+import { failure } from "./http/reply.ts";
+import { send } from "./http/wire.ts";
 import { mountSignIn } from "./sign-in/routes.ts";
 import { createTenant, type Tenant } from "./tenant.ts";
 import type { Emulator, EmulatorOptions } from "./types.ts";
 
+const MAX_BODY_BYTES = 2 ** 20;
+
 /**
- * Starts an emulator of Kinde: tokens, Management API, webhooks and faults.
+ * Starts an emulator of Kinde: sign-in, tokens, Management API, webhooks and faults.
  *
  * Call {@link Emulator.close} when the test ends. Rejects with Node's error, such as `EADDRINUSE`, if it cannot listen on
  * the address, and with the error of `node:crypto` if `signingKey` is not a private RSA key.
@@ -51,6 +56,9 @@ export async function createEmulator(options: EmulatorOptions = {}): Promise<Emu
 
   const app = new Hono<{ Bindings: HttpBindings }>();
   app.use(refuseForeignHosts({ host, allowedHosts }));
+  app.use(
+    bodyLimit({ maxSize: MAX_BODY_BYTES, onError: () => send(failure(413, "BODY_TOO_LARGE", "At most 1 MiB.")) }),
+  );
   const pipeline = createPipeline({ faults, counter, onEvent, closing: closing.signal });
   mountAuth(app, pipeline, tenant);
   mountSignIn(app, pipeline, tenant);

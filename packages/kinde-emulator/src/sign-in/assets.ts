@@ -3,12 +3,12 @@ export const STYLE = `
 :root {
   color-scheme: light dark;
   --page: #f3f4f8; --card: #fff; --text: #171923; --soft: #5b6275; --line: #dfe2ea; --hover: #f0f1fb;
-  --accent: #4338ca; --on-accent: #fff; --alert: #a51d2d; --alert-back: #fdecee; --note: #8a4b00; --note-back: #fff4e0;
+  --accent: #4338ca; --on-accent: #fff; --alert: #a51d2d; --alert-back: #fdecee;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --page: #101218; --card: #191c25; --text: #eceef5; --soft: #a3a9bb; --line: #2f3442; --hover: #242838;
-    --accent: #a5a8ff; --on-accent: #14152b; --alert: #ffb3ba; --alert-back: #3d1a20; --note: #ffd08a; --note-back: #37290f;
+    --accent: #a5a8ff; --on-accent: #14152b; --alert: #ffb3ba; --alert-back: #3d1a20;
   }
 }
 * { box-sizing: border-box; }
@@ -28,8 +28,7 @@ a { color: var(--accent); }
   display: inline-block; margin-bottom: .9rem; padding: .15rem .6rem; border-radius: 99px; border: 1px solid var(--line);
   font-size: .78rem; color: var(--soft);
 }
-.alert, .note { margin: 1rem 0 0; padding: .65rem .8rem; border-radius: .6rem; color: var(--alert); background: var(--alert-back); }
-.note { color: var(--note); background: var(--note-back); }
+.alert { margin: 1rem 0 0; padding: .65rem .8rem; border-radius: .6rem; color: var(--alert); background: var(--alert-back); }
 label { display: block; font-size: .85rem; font-weight: 600; margin: .8rem 0 .25rem; }
 input {
   width: 100%; font: inherit; color: inherit; background: transparent; border: 1px solid var(--soft); border-radius: .6rem;

@@ -340,6 +340,16 @@ describe("tokens of signed-in users", () => {
     expect((await introspect(tokens.access_token)).body).toEqual({ active: false });
   });
 
+  it("are not accepted by the Management API, whatever audience they name", async () => {
+    const emulator = await start();
+    const app = appOf(emulator);
+    const { id } = emulator.kinde.createUser();
+    const params = { audience: emulator.audience, scope: "openid read:users" };
+    const { body } = await app.exchange((await app.choose(createBrowser(), id, params))?.code);
+    const headers = { authorization: `Bearer ${body.access_token}` };
+    expect((await fetch(`${emulator.url}/api/v1/users`, { headers })).status).toBe(401);
+  });
+
   it("cannot be revoked by another application", async () => {
     const { app, tokens, emulator } = await signedIn();
     const { clientId: client_id, clientSecret: client_secret } = emulator.applications.create();

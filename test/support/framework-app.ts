@@ -1,7 +1,6 @@
 import { spawn } from "node:child_process";
-import { cp, mkdtemp, rm, symlink } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Emulator } from "kinde-emulator";
@@ -18,12 +17,8 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 
 /** Command of each framework's development server. */
 const COMMANDS = {
-  sveltekit: (port: number) => ["node_modules/vite/bin/vite.js", "dev", "--host", "localhost", "--port", String(port)],
-  // Turbopack follows no link out of the app's folder, which node_modules is.
-  next: (port: number) => [
-    ...["node_modules/next/dist/bin/next", "dev", "--webpack"],
-    ...["--hostname", "localhost", "--port", String(port)],
-  ],
+  sveltekit: ["node_modules/vite/bin/vite.js", "dev", "--host", "localhost"],
+  next: ["node_modules/next/dist/bin/next", "dev", "--hostname", "localhost"],
 } as const;
 
 /** Settings of Kinde's SDKs for an app that signs in at the emulator. */
@@ -46,12 +41,15 @@ export async function startFrameworkApp(
   emulator: Emulator,
   env: Record<string, string> = {},
 ): Promise<FrameworkApp> {
-  const folder = await mkdtemp(join(tmpdir(), `kindling-${framework}-`));
+  // Below the checkout, because Turbopack follows no link out of its root to node_modules.
+  const folders = join(root, ".apps");
+  await mkdir(folders, { recursive: true });
+  const folder = await mkdtemp(join(folders, `${framework}-`));
   await cp(join(root, "test/support/apps", framework), folder, { recursive: true });
-  await symlink(join(root, "node_modules"), join(folder, "node_modules"));
   const port = await freePort();
   const url = `http://localhost:${port}`;
-  const child = spawn(process.execPath, COMMANDS[framework](port), {
+  const [program, ...args] = COMMANDS[framework];
+  const child = spawn(process.execPath, [join(root, program), ...args, "--port", String(port)], {
     cwd: folder,
     // A group of its own: development servers start further processes.
     detached: true,

@@ -60,8 +60,8 @@ export function sameSecret(given: string, expected: string): boolean {
 
 function isLoopback(url: string): boolean {
   if (!URL.canParse(url)) return false;
-  const { protocol, hostname, username, password } = new URL(url);
-  if (!/^https?:$/.test(protocol) || username !== "" || password !== "") return false;
+  const { protocol, hostname } = new URL(url);
+  if (!/^https?:$/.test(protocol)) return false;
   const name = hostname.replace(/^\[|\]$/g, "");
   return (
     name === "localhost" || name.endsWith(".localhost") || name === "::1" || (isIP(name) === 4 && /^127\./.test(name))

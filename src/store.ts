@@ -32,8 +32,8 @@ export function createQueues(options: QueueOptions): Queues {
   const refreshQueues = createRefreshQueues(options);
   const sweepQueue = createSweepQueue(options);
   const auditQueue = createAuditQueue(options);
-  const { refresh, bulk, fanout } = refreshQueues;
-  const all = [refresh, bulk, fanout, sweepQueue.sweep, auditQueue.audit];
+  const { refresh, bulk, confirm, fanout } = refreshQueues;
+  const all = [refresh, bulk, confirm, fanout, sweepQueue.sweep, auditQueue.audit];
   return {
     ...refreshQueues,
     ...sweepQueue,
@@ -91,7 +91,7 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
     redis,
     keys,
     records: createRecords({ redis, keys, tombstoneTtlMs: config.tombstoneTtlMs }),
-    ledger: createLedger(redis, keys, "users", now),
+    ledger: createLedger(redis, keys, "users", now, config.writeSettleMs),
     fanoutLedger: createLedger(redis, keys, "fanouts", now),
     queues,
     sweeps: createSweepLog({ redis, keys }),

@@ -20,10 +20,11 @@ export function createFanoutWorker(options: FanoutWorkerOptions, deps: WorkerDep
     concurrency: 1,
     ledger: fanoutLedger,
     member: ({ subject }) => subject,
-    async process(job) {
+    async process(job, onTicket) {
       const { subject } = job.data;
       let progress = storedFanoutProgress.parse(job.data.progress);
-      const ticket = progress?.ticket ?? (await fanoutLedger.begin(subject)).ticket;
+      const { ticket, at } = progress ?? (await fanoutLedger.begin(subject));
+      onTicket(ticket);
       const since = (await fanoutLedger.entry(subject))?.since;
       // Already reflected: only the job is left over.
       if (since === undefined && progress === undefined) return;
@@ -31,13 +32,14 @@ export function createFanoutWorker(options: FanoutWorkerOptions, deps: WorkerDep
         const page = await fanOut(subject, progress, { priority: "webhook", signal: deps.signal });
         await acknowledge(page.userIds, since);
         if (page.next === undefined) break;
-        progress = { ...page.next, ticket };
+        progress = { ...page.next, ticket, ...(at !== undefined && { at }) };
         const stored = storedFanoutProgress.versioned(progress);
         await job.updateData({ subject, progress: stored, forgiven: job.attemptsMade });
         await handBackIfClosing(deps, job);
       }
       // An event that joined during the fan-out came too late for the pages already done.
-      if ((await fanoutLedger.settle(subject, ticket)) === "pending") await queues.enqueueFanouts([subject]);
+      const { pending } = await fanoutLedger.settle(subject, ticket, { ...(at !== undefined && { at }) });
+      if (pending) await queues.enqueueFanouts([subject]);
     },
   });
 }

@@ -49,7 +49,10 @@ const readCallBudget = defineScript("read-call-budget", {
 });
 
 const pauseCalls = defineScript("pause-calls", {
-  call: (input: { stateKey: string; ms: number }) => ({ keys: [input.stateKey], args: [input.ms] }),
+  call: (input: Pick<BudgetInput, "stateKey" | "leasesKey"> & { ms: number }) => ({
+    keys: [input.stateKey, input.leasesKey],
+    args: [input.ms],
+  }),
   answer: noAnswer,
 });
 
@@ -127,7 +130,7 @@ export function createCallBudget(options: CallBudgetOptions): CallBudget {
     },
 
     async pause(ms) {
-      await pauseCalls(redis, { stateKey, ms: Math.ceil(ms) });
+      await pauseCalls(redis, { stateKey, leasesKey, ms: Math.ceil(ms) });
     },
 
     state: () => readCallBudget(redis, budget),

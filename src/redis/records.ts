@@ -1,7 +1,9 @@
 import type { Redis } from "ioredis";
 import { type FlagsRecord, type Profile, parseFlagsRecord } from "kindling/contract";
 import type { Keys } from "./keys.ts";
-import { booleanAnswer, defineScript } from "./script.ts";
+import { z } from "zod";
+import { RedisError } from "../errors.ts";
+import { defineScript } from "./script.ts";
 
 /** A user's record in Redis. A member is `undefined` if it is missing or unreadable. */
 export interface StoredRecord {
@@ -11,7 +13,11 @@ export interface StoredRecord {
 
 /** The records of all users. */
 export interface Records {
-  /** Writes a user's record. Answers `superseded` if a later ticket has already written it. */
+  /**
+   * Writes a user's record. Answers `superseded` if a later ticket has already written it.
+   *
+   * @throws {RedisError} `redis_unavailable` if Redis lost the writes after which it handed out the ticket
+   */
   commit(record: FlagsRecord, profile: Profile): Promise<"committed" | "superseded">;
   /**
    * Writes the records of users who have none. Existing records and tombstones stay, whatever their ticket: for
@@ -50,6 +56,7 @@ export interface RecordsOptions {
 interface CommitInput {
   flagsKey: string;
   profileKey: string;
+  ticketKey: string;
   record: FlagsRecord;
   /** `undefined` for a tombstone. */
   profile: Profile | undefined;
@@ -61,7 +68,7 @@ interface CommitInput {
 
 const commitRecord = defineScript("commit-record", {
   call: (input: CommitInput) => ({
-    keys: [input.flagsKey, input.profileKey],
+    keys: [input.flagsKey, input.profileKey, input.ticketKey],
     args: [
       input.record.ticket,
       JSON.stringify(input.record),
@@ -71,7 +78,7 @@ const commitRecord = defineScript("commit-record", {
       input.onlyIfMissing ? "missing" : "",
     ],
   }),
-  answer: booleanAnswer,
+  answer: z.union([z.literal(1), z.literal(0), z.literal(-1)]),
 });
 
 /** Creates the records over one connection. */
@@ -84,14 +91,18 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
   ): CommitInput => ({
     flagsKey: keys.flags(userId),
     profileKey: keys.profile(userId),
+    ticketKey: keys.ticket.counter,
     record,
     profile,
     tombstoneTtlMs,
     channel: keys.commits(userId),
     onlyIfMissing,
   });
-  const write = async (userId: string, record: FlagsRecord, profile?: Profile) =>
-    (await commitRecord(redis, commitInput(userId, record, profile))) ? "committed" : "superseded";
+  const write = async (userId: string, record: FlagsRecord, profile?: Profile) => {
+    const answer = await commitRecord(redis, commitInput(userId, record, profile));
+    if (answer === -1) throw ticketLost();
+    return answer === 1 ? "committed" : "superseded";
+  };
 
   const readMany = async (userIds: readonly string[]): Promise<StoredRecord[]> => {
     if (userIds.length === 0) return [];
@@ -107,7 +118,7 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
     async commitMissing(entries) {
       const inputs = entries.map(({ record, profile }) => commitInput(profile.id, record, profile, true));
       const written = await commitRecord.many(redis, inputs);
-      return written.filter(Boolean).length;
+      return written.filter((answer) => answer === 1).length;
     },
     bury: (userId, record) => write(userId, record),
 
@@ -141,6 +152,10 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
       return { cursor: next, userIds: profileKeys.map(keys.userOf) };
     },
   };
+}
+
+function ticketLost(): RedisError {
+  return new RedisError("redis_unavailable", "Redis lost its last writes: fetch again with a new ticket.");
 }
 
 function parseProfile(text: string | null | undefined): Profile | undefined {

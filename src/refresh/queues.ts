@@ -23,6 +23,11 @@ export interface BulkJob {
   freshSince?: number;
 }
 
+/** A job that refreshes one user again, because Kinde can have answered from a copy that lags. */
+export interface ConfirmJob {
+  userId: string;
+}
+
 /** The subject of a fan-out: its kind and Kinde's id of the organization, role or permission. */
 export type FanoutSubject = `${"organization" | "role" | "permission"}:${string}`;
 
@@ -36,6 +41,8 @@ export interface FanoutJob extends LongJob {
 /** The progress of a fan-out: the source it is reading, and the cursor of the next page. */
 export interface FanoutProgress {
   ticket: number;
+  /** When the ticket was drawn, in microseconds; absent in progress that an older release wrote. */
+  at?: number;
   source: "listing" | "records";
   cursor: string | null;
   /** The Redis process that a cursor of `records` belongs to; absent in progress that an older release wrote. */
@@ -47,6 +54,7 @@ export const storedFanoutProgress = storedShape<FanoutProgress>(
   1,
   z.object({
     ticket: z.number(),
+    at: z.number().exactOptional(),
     source: z.enum(["listing", "records"]),
     cursor: z.string().nullable(),
     runId: z.string().exactOptional(),
@@ -58,11 +66,13 @@ export const storedFanoutProgress = storedShape<FanoutProgress>(
 export interface RefreshQueues {
   refresh: Queue<RefreshJob>;
   bulk: Queue<BulkJob>;
+  /** Its own queue, so that confirming refreshes neither delay webhooks nor wait behind bulk work. */
+  confirm: Queue<ConfirmJob>;
   fanout: Queue<FanoutJob>;
   /** Adds jobs for events. Deduplicates waiting users, pulls waiting retries forward, and refetches users in progress. */
   enqueueRefreshes(refreshes: readonly (RefreshJob & { delayMs: number })[]): Promise<void>;
-  /** Refreshes the user after the delay. The refresh of an event in the meantime does not replace this one. */
-  enqueueSettled(userId: string, delayMs: number): Promise<void>;
+  /** Adds the job of a confirming refresh, which the ledger noted. One that waits for the user already is not postponed. */
+  enqueueConfirm(userId: string, delayMs: number): Promise<void>;
   /** Adds jobs for an event that affects many users. */
   enqueueBulk(userIds: readonly string[], since: number): Promise<void>;
   /** Refreshes users regardless of the age of their record: `refresh` runs now, `bulk` when the budget allows it. */
@@ -81,10 +91,12 @@ export interface RefreshQueues {
 export function createRefreshQueues(options: QueueOptions): RefreshQueues {
   const refresh = openQueue<RefreshJob>("refresh", options);
   const bulk = openQueue<BulkJob>("bulk", options);
+  const confirm = openQueue<ConfirmJob>("confirm", options);
   const fanout = openQueue<FanoutJob>("fanout", options);
   return {
     refresh,
     bulk,
+    confirm,
     fanout,
     async enqueueRefreshes(refreshes) {
       if (refreshes.length === 0) return;
@@ -96,9 +108,9 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
         })),
       );
     },
-    async enqueueSettled(userId, delayMs) {
-      // Has its own id, because an event must neither pull it forward nor postpone it.
-      await refresh.add("settle", { userId }, { delay: delayMs, ...untilLatest(settledId(userId)) });
+    async enqueueConfirm(userId, delayMs) {
+      const deduplication = { id: userId, keepLastIfActive: true };
+      await confirm.add("confirm", { userId }, { delay: delayMs, deduplication });
     },
     async enqueueBulk(userIds, since) {
       if (userIds.length === 0) return;
@@ -126,7 +138,7 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
       );
     },
     async activeUsers() {
-      const jobs = await Promise.all([refresh.getActive(), bulk.getActive()]);
+      const jobs = await Promise.all([refresh.getActive(), bulk.getActive(), confirm.getActive()]);
       return [...new Set(jobs.flat().map(({ data }) => data.userId))];
     },
   };
@@ -140,11 +152,6 @@ export function reprocessId(userId: string): string {
 /** Returns the deduplication id of a refresh request. */
 export function refreshRequestId(userId: string): string {
   return `request:${userId}`;
-}
-
-/** Returns the deduplication id of the refresh after a write. */
-export function settledId(userId: string): string {
-  return `settle:${userId}`;
 }
 
 /** Options for {@link roomInQueue}. */

@@ -5,6 +5,7 @@ import { keepParts } from "../kinde/keep-parts.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Ledger, Written } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
+import type { RefreshQueues } from "./queues.ts";
 
 /** The result of a refresh. */
 export interface RefreshResult {
@@ -15,8 +16,14 @@ export interface RefreshResult {
   pending: boolean;
 }
 
+/** Options for {@link RefreshUser}. */
+export interface RefreshOptions extends CallOptions {
+  /** Called with the ticket before anything is fetched. */
+  onTicket?: (ticket: number) => void;
+}
+
 /** Fetches one user and commits the record. */
-export type RefreshUser = (userId: string, options: CallOptions) => Promise<RefreshResult>;
+export type RefreshUser = (userId: string, options: RefreshOptions) => Promise<RefreshResult>;
 
 /** Dependencies of {@link createRefreshUser}. */
 export interface RefreshUserOptions {
@@ -24,9 +31,9 @@ export interface RefreshUserOptions {
   records: Pick<Records, "commit" | "bury">;
   api: ManagementApi;
   definitions: Definitions;
+  queues: Pick<RefreshQueues, "enqueueConfirm">;
   /** Parts of the profile to store. */
   keep: ReadonlySet<ProfilePart>;
-  now: () => number;
 }
 
 /**
@@ -34,17 +41,21 @@ export interface RefreshUserOptions {
  * that of two refreshes the one that started later wins. The ledger is settled after the commit, so that a crash in
  * between costs a fetch and not an event.
  *
+ * If Kinde can have answered from a copy that lags, the ledger notes a confirming refresh. Its job is only a hint.
+ *
  * @throws {ThrottledError} as {@link ManagementApi.get}; the record is unchanged
  * @throws {KindeError} as {@link ManagementApi.get}; the record is unchanged
  */
 export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
-  const { ledger, records, definitions, now } = options;
+  const { ledger, records, queues, definitions } = options;
   // Grows when a flag function reads a part that the definitions do not declare.
   const parts = new Set<ExtraPart>([...definitions.needs, ...extraParts.filter((part) => options.keep.has(part))]);
 
-  return async (userId, call) => {
-    const { ticket, events, deleted, written } = await ledger.begin(userId);
-    const stamp = { fetchedAt: now(), ticket, schema: definitions.schema };
+  return async (userId, { onTicket, ...call }) => {
+    const { ticket, at, events, deleted, written } = await ledger.begin(userId);
+    onTicket?.(ticket);
+    // Redis' clock: the clocks of two workers can differ.
+    const stamp = { fetchedAt: Math.floor(at / 1000), ticket, schema: definitions.schema };
     const found = deleted ? undefined : await fetchAndDerive(options, userId, parts, call, written);
     const outcome =
       found === undefined
@@ -53,11 +64,12 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
             { flags: found.flags, status: "present", ...stamp },
             keepParts(found.profile, options.keep),
           );
-    const settled = await ledger.settle(userId, ticket, events);
+    const { pending, confirmInMs } = await ledger.settle(userId, ticket, { events, at });
+    if (confirmInMs !== undefined) await queues.enqueueConfirm(userId, confirmInMs);
     return {
       outcome: outcome === "committed" && found === undefined ? "deleted" : outcome,
       ticket,
-      pending: settled === "pending",
+      pending,
     };
   };
 }

@@ -46,8 +46,8 @@ export function createFlows(options: FlowsOptions): Flows {
   const { now } = world;
   const { profile: keep, refreshOnSignIn: signIns } = config;
   const { pageSize, indexLagMs, extrasMaxAgeMs } = config.sweep;
-  const refreshUser = createRefreshUser({ api: kinde, records, ledger, definitions, keep, now });
-  const fillPage = createFillPage({ api: kinde, records, ledger, definitions, keep, now, indexLagMs });
+  const refreshUser = createRefreshUser({ api: kinde, records, ledger, queues, definitions, keep });
+  const fillPage = createFillPage({ api: kinde, records, ledger, definitions, keep, indexLagMs });
   const needsExtras = extraParts.some((part) => keep.has(part) || definitions.mayNeed(part));
   const sweepOptions = {
     api: kinde,

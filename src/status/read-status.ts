@@ -18,7 +18,7 @@ export interface Status extends Figures {
 export interface Figures {
   prefix: string;
   warnings: Warning[];
-  queues: Record<"refresh" | "bulk" | "fanout", QueueStatus>;
+  queues: Record<"refresh" | "bulk" | "confirm" | "fanout", QueueStatus>;
   ledger: Record<"users" | "fanouts", { size: number; oldestAgeMs: number; failed: number }>;
   calls: { pausedMs: number; inUse: number; available: number; perMinute: number; atOnce: number };
   records: RecordCount;
@@ -62,7 +62,7 @@ export async function readStatus(store: Store, config: Config, now: number): Pro
 export async function readFigures(store: Store, { prefix, calls }: Config, now: number): Promise<Figures> {
   const { queues, ledger: users, fanoutLedger: fanouts, budget, redis, keys } = store;
   const [ofQueues, ofUsers, ofFanouts, budgetState, records, counts, sweep, freshness] = await Promise.all([
-    Promise.all([readQueue(queues.refresh), readQueue(queues.bulk), readQueue(queues.fanout)]),
+    Promise.all([readQueue(queues.refresh), readQueue(queues.bulk), readQueue(queues.confirm), readQueue(queues.fanout)]),
     users.size(),
     fanouts.size(),
     budget.state(),
@@ -71,11 +71,11 @@ export async function readFigures(store: Store, { prefix, calls }: Config, now: 
     readSweep(store),
     readFreshness(store, now),
   ]);
-  const [refresh, bulk, fanout] = ofQueues;
+  const [refresh, bulk, confirm, fanout] = ofQueues;
   return {
     prefix,
     warnings: findWarnings({ ...freshness, sweep }),
-    queues: { refresh, bulk, fanout },
+    queues: { refresh, bulk, confirm, fanout },
     ledger: { users: ofUsers, fanouts: ofFanouts },
     calls: { ...budgetState, ...calls },
     records,
@@ -105,7 +105,7 @@ async function readSweep({ completeness, sweeps, queues }: Store): Promise<Sweep
   };
 }
 
-async function readQueue(queue: Queues["refresh" | "bulk" | "fanout"]): Promise<QueueStatus> {
+async function readQueue(queue: Queues["refresh" | "bulk" | "confirm" | "fanout"]): Promise<QueueStatus> {
   const [counts, paused] = await Promise.all([
     queue.getJobCounts("waiting", "prioritized", "active", "delayed", "failed"),
     queue.isPaused(),

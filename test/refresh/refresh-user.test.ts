@@ -51,7 +51,7 @@ const refresh = (definitions = configured as Parameters<typeof createRefreshUser
     api,
     definitions,
     keep: new Set(["account", "properties", "organizations"]),
-    now: Date.now,
+    queues: { enqueueConfirm: async () => {} },
   });
 
 let serial = 0;

@@ -1,21 +1,27 @@
 -- Writes a user's record or tombstone, unless the stored record has a later ticket.
 -- A stored record that cannot be decoded has no ticket and is overwritten: that repairs it.
+-- A ticket that the counter has not reached comes from a Redis whose last writes are lost: it says nothing about the order.
 --
 -- KEYS[1]  flags record
 -- KEYS[2]  profile
+-- KEYS[3]  ticket counter
 -- ARGV[1]  ticket of the new record
 -- ARGV[2]  flags record (JSON)
 -- ARGV[3]  profile (JSON), or '' for a tombstone
 -- ARGV[4]  lifetime of a tombstone in milliseconds
 -- ARGV[5]  channel that announces the commit
 -- ARGV[6]  'missing' to keep any stored record, whatever its ticket; otherwise ''
--- Answer   1 if the record was written, 0 if the stored one was kept
+-- Answer   1 if the record was written, 0 if the stored one was kept, -1 if the ticket is lost
+
+local counter = tonumber(redis.call('GET', KEYS[3]) or nil) or math.huge
+if tonumber(ARGV[1]) > counter then return -1 end
 
 local current = redis.call('GET', KEYS[1])
 if current then
   local decoded, record = pcall(cjson.decode, current)
   if decoded and type(record) == 'table' and type(record.ticket) == 'number' then
-    if ARGV[6] == 'missing' or record.ticket > tonumber(ARGV[1]) then return 0 end
+    if ARGV[6] == 'missing' then return 0 end
+    if record.ticket > tonumber(ARGV[1]) and record.ticket <= counter then return 0 end
   end
 end
 

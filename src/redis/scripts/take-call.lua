@@ -26,6 +26,6 @@ if budget.level < needed then return { 0, math.ceil((needed - budget.level) / bu
 -- When a call ends is unknown. A process wakes its own waiters; 25 ms is how often it checks for calls of other processes.
 if budget.inUse >= places then return { 0, 25 } end
 
-redis.call('HSET', KEYS[1], 'level', tostring(budget.level - 1), 'at', string.format('%.3f', budget.now))
+redis.call('HSET', KEYS[1], 'level', tostring(budget.level - 1))
 redis.call('ZADD', KEYS[2], budget.now + tonumber(ARGV[5]), ARGV[4])
 return { 1, 0 }

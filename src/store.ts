@@ -9,6 +9,7 @@ import { errorFields, type Log } from "./log.ts";
 import { createRedisTokenStore } from "./redis/access-token-store.ts";
 import { createCallBudget } from "./redis/call-budget.ts";
 import { checkRedis, connectRedis } from "./redis/connection.ts";
+import { createReplication, type Replication } from "./redis/durability.ts";
 import { createKeys, type Keys } from "./redis/keys.ts";
 import { createLedger, type Ledger } from "./redis/ledger.ts";
 import type { QueueOptions } from "./redis/queue.ts";
@@ -62,6 +63,7 @@ export interface Store {
   audits: AuditLog;
   pulse: PulseStore;
   completeness: Completeness;
+  replication: Replication;
   close(): Promise<void>;
 }
 
@@ -87,9 +89,17 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
       cause: error,
     });
   }
+  const replication = createReplication({
+    url: config.redisUrl,
+    keys,
+    replicas: config.redisReplicas,
+    timeoutMs: config.redisTimeoutMs,
+    onError,
+  });
   return {
     redis,
     keys,
+    replication,
     records: createRecords({ redis, keys, tombstoneTtlMs: config.tombstoneTtlMs }),
     ledger: createLedger(redis, keys, "users", now, config.writeSettleMs),
     fanoutLedger: createLedger(redis, keys, "fanouts", now),
@@ -106,6 +116,7 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
         : createRedisTokenStore({ ...config, redis, keys, now, lockMs: config.kindeTimeoutMs + 5_000 }),
     async close() {
       await queues.close();
+      replication.close();
       redis.disconnect();
     },
   };

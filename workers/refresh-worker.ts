@@ -6,7 +6,7 @@ import { createWorker, type WorkerDeps } from "./create-worker.ts";
 
 /** Dependencies of the workers that refresh users. */
 export interface RefreshWorkerOptions {
-  queues: Pick<RefreshQueues, "refresh" | "bulk" | "confirm" | "enqueueConfirm">;
+  queues: Pick<RefreshQueues, "refresh" | "bulk" | "confirm" | "demands" | "enqueueConfirm">;
   ledger: Ledger;
   records: Pick<Records, "tickets" | "read">;
   refreshUser: RefreshUser;
@@ -15,7 +15,7 @@ export interface RefreshWorkerOptions {
 
 /** Creates the worker that refreshes users someone is waiting for. */
 export function createRefreshWorker(options: RefreshWorkerOptions, deps: WorkerDeps) {
-  const { queues, ledger, records, refreshUser, concurrency } = options;
+  const { queues, ledger, refreshUser, concurrency } = options;
   return createWorker<RefreshJob>(deps, {
     queue: queues.refresh,
     concurrency: concurrency.refresh,
@@ -24,8 +24,9 @@ export function createRefreshWorker(options: RefreshWorkerOptions, deps: WorkerD
     async process({ data }, onTicket) {
       // Skips an event that another refresh has reflected: a fetch now could revive a deleted user.
       if (data.owed && (await ledger.entry(data.userId)) === undefined) return;
-      if (await isFresh(records, data)) return;
+      if (await isFresh(options, data)) return;
       await refreshUser(data.userId, { priority: "webhook", signal: deps.signal, onTicket });
+      await satisfy(options, data);
     },
   });
 }
@@ -39,7 +40,7 @@ export function createBulkWorker(options: RefreshWorkerOptions, deps: WorkerDeps
     ledger,
     member: ({ userId }) => userId,
     async process({ data }, onTicket) {
-      if (await isFresh(records, data)) return;
+      if (await isFresh(options, data)) return;
       const [ticket = 0] = await records.tickets([data.userId]);
       // Later events can have joined this job while it waited. Only the ledger knows whether they are reflected too.
       const reflected = data.since !== undefined && ticket >= data.since;
@@ -49,6 +50,7 @@ export function createBulkWorker(options: RefreshWorkerOptions, deps: WorkerDeps
         if (!pending) return;
       }
       await refreshUser(data.userId, { priority: "bulk", signal: deps.signal, onTicket });
+      await satisfy(options, data);
     },
   });
 }
@@ -72,12 +74,32 @@ export function createConfirmWorker(options: RefreshWorkerOptions, deps: WorkerD
   });
 }
 
-/** Returns whether a refresh request is already satisfied by the record. */
+/** Returns whether the record satisfies a refresh request and all that joined it. */
 async function isFresh(
-  records: Pick<Records, "read">,
+  { queues, records, ledger }: RefreshWorkerOptions,
   { userId, freshSince }: Pick<RefreshJob, "userId" | "freshSince">,
 ): Promise<boolean> {
   if (freshSince === undefined) return false;
+  const [{ flags }, demanded, now] = await Promise.all([
+    records.read(userId),
+    queues.demands.strictest(userId),
+    ledger.clock(),
+  ]);
+  if (flags === undefined) return false;
+  const since = Math.max(freshSince, demanded);
+  // A fetch ahead of the clock was stamped by a clock that was wrong.
+  const fresh = flags.status === "deleted" || (flags.fetchedAt >= since && flags.fetchedAt <= now);
+  if (fresh)
+    await queues.demands.satisfy(userId, flags.status === "deleted" ? Number.MAX_SAFE_INTEGER : flags.fetchedAt);
+  return fresh;
+}
+
+/** Forgets the refresh requests that the record satisfies now. */
+async function satisfy(
+  { queues, records }: RefreshWorkerOptions,
+  { userId, freshSince }: Pick<RefreshJob, "userId" | "freshSince">,
+): Promise<void> {
+  if (freshSince === undefined) return;
   const { flags } = await records.read(userId);
-  return flags !== undefined && (flags.status === "deleted" || flags.fetchedAt >= freshSince);
+  if (flags !== undefined) await queues.demands.satisfy(userId, flags.fetchedAt);
 }

@@ -2,7 +2,12 @@ import { setMaxListeners } from "node:events";
 import { type AuditWorkerOptions, createAuditWorker } from "./audit-worker.ts";
 import type { WorkerDeps } from "./create-worker.ts";
 import { createFanoutWorker, type FanoutWorkerOptions } from "./fanout-worker.ts";
-import { createBulkWorker, createConfirmWorker, createRefreshWorker, type RefreshWorkerOptions } from "./refresh-worker.ts";
+import {
+  createBulkWorker,
+  createConfirmWorker,
+  createRefreshWorker,
+  type RefreshWorkerOptions,
+} from "./refresh-worker.ts";
 import { createSweepWorker, type SweepWorkerOptions } from "./sweep-worker.ts";
 
 /** Dependencies of {@link startWorkers}. */

@@ -321,7 +321,14 @@ export function createLedger(
       // The ticket keeps events that arrive while the member is being discarded.
       const [score, { ticket: last }] = await Promise.all([redis.zscore(sinceKey, member), begin(member)]);
       // Discarded events never become readable, so they do not count.
-      await settle({ member, ticket: last, at: undefined, events: undefined, settleMs: undefined, histogram: undefined });
+      await settle({
+        member,
+        ticket: last,
+        at: undefined,
+        events: undefined,
+        settleMs: undefined,
+        histogram: undefined,
+      });
       return score !== null;
     },
     clock: async () => Math.floor((await readClock(redis)) / 1000),
@@ -357,7 +364,11 @@ export function createLedger(
         redis.hlen(failuresKey),
         readClock(redis),
       ]);
-      return { size, oldestAgeMs: Math.max(0, oldest[1] === undefined ? 0 : (micros - Number(oldest[1])) / 1000), failed };
+      return {
+        size,
+        oldestAgeMs: Math.max(0, oldest[1] === undefined ? 0 : (micros - Number(oldest[1])) / 1000),
+        failed,
+      };
     },
   };
 }

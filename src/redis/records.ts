@@ -1,8 +1,8 @@
 import type { Redis } from "ioredis";
 import { type FlagsRecord, type Profile, parseFlagsRecord } from "kindling/contract";
-import type { Keys } from "./keys.ts";
 import { z } from "zod";
 import { RedisError } from "../errors.ts";
+import type { Keys } from "./keys.ts";
 import { defineScript } from "./script.ts";
 
 /** A user's record in Redis. A member is `undefined` if it is missing or unreadable. */

@@ -4,6 +4,7 @@ import { z } from "zod";
 import type { ReportProgress } from "../progress.ts";
 import { type LongJob, openQueue, type QueueOptions, untilLatest } from "../redis/queue.ts";
 import { storedShape } from "../redis/stored.ts";
+import { createDemands, type Demands } from "./demands.ts";
 
 /** A job that refreshes one user now, because someone is waiting for it. */
 export interface RefreshJob {
@@ -82,6 +83,7 @@ export interface RefreshQueues {
     requests: readonly { userId: string; freshSince: number }[],
     queue: "refresh" | "bulk",
   ): Promise<void>;
+  demands: Demands;
   enqueueFanouts(subjects: readonly FanoutSubject[]): Promise<void>;
   /** Returns the users that any process is refreshing now. */
   activeUsers(): Promise<string[]>;
@@ -93,11 +95,13 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
   const bulk = openQueue<BulkJob>("bulk", options);
   const confirm = openQueue<ConfirmJob>("confirm", options);
   const fanout = openQueue<FanoutJob>("fanout", options);
+  const demands = createDemands(options);
   return {
     refresh,
     bulk,
     confirm,
     fanout,
+    demands,
     async enqueueRefreshes(refreshes) {
       if (refreshes.length === 0) return;
       await refresh.addBulk(
@@ -127,6 +131,8 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
     },
     async enqueueRefreshRequests(requests, name) {
       if (requests.length === 0) return;
+      // Before the jobs: a request can join a job that waits, and its own time would be lost.
+      await demands.raise(requests);
       await { refresh, bulk }[name].addBulk(
         requests.map((data) => ({ name: "request", data, opts: untilLatest(refreshRequestId(data.userId)) })),
       );

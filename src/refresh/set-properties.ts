@@ -4,6 +4,7 @@ import { z } from "zod";
 import { KindeError, ThrottledError } from "../errors.ts";
 import { isGone } from "../kinde/fetch-user.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
+import type { Replication } from "../redis/durability.ts";
 import type { Ledger, Written } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
 import type { RefreshQueues } from "./queues.ts";
@@ -29,6 +30,8 @@ export interface SetPropertiesDeps {
   records: Pick<Records, "read">;
   queues: Pick<RefreshQueues, "enqueueReprocess">;
   refreshUser: RefreshUser;
+  /** Waits for replicas before the call returns. */
+  replication: Pick<Replication, "confirm">;
   /** How long Kinde's answers can be older than the write, in milliseconds. */
   settleMs: number;
 }
@@ -78,7 +81,7 @@ async function write({ api, ledger, queues }: SetPropertiesDeps, userId: string,
 }
 
 async function makeVisible(
-  { ledger, records, queues, refreshUser, settleMs }: SetPropertiesDeps,
+  { ledger, records, queues, refreshUser, replication, settleMs }: SetPropertiesDeps,
   userId: string,
   properties: Written,
   call: CallOptions,
@@ -100,6 +103,7 @@ async function makeVisible(
     await refreshUser(userId, { patienceMs: readBackPatienceMs, ...call });
     const { flags } = await records.read(userId);
     if (flags === undefined) throw new Error("The record was deleted after the refresh.");
+    await replication.confirm();
     return flags;
   }
 }

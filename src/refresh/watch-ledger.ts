@@ -1,8 +1,8 @@
 import type { Queue } from "bullmq";
 import type { Redis } from "ioredis";
 import type { Keys } from "../redis/keys.ts";
-import { takeLock } from "../redis/lock.ts";
 import type { Ledger, LedgerEntry, LedgerPlace } from "../redis/ledger.ts";
+import { takeLock } from "../redis/lock.ts";
 import { type FanoutSubject, type RefreshQueues, reprocessId } from "./queues.ts";
 
 /** Dependencies and options of {@link watchLedger}. */

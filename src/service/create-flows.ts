@@ -78,6 +78,7 @@ export function createFlows(options: FlowsOptions): Flows {
       records,
       queues,
       refreshUser,
+      replication: store.replication,
       settleMs: config.writeSettleMs,
     }),
     fanOut: createFanOut({ api: kinde, records, definitions, keep, activeUsers: queues.activeUsers }),

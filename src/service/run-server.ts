@@ -32,7 +32,7 @@ export interface ServiceAppOptions {
 export function createServiceApp(options: ServiceAppOptions): Hono {
   const { config, world, log, store, setProperties, signal, middleware } = options;
   const { now } = world;
-  const { redis, keys, queues } = store;
+  const { redis, keys, queues, replication } = store;
   const { maxBodyBytes } = config.http;
   const { token, callsPerMinute } = config.writeApi;
   const signingKeys = createSigningKeys({
@@ -48,6 +48,7 @@ export function createServiceApp(options: ServiceAppOptions): Hono {
     redis,
     keys,
     queues,
+    replication,
     now,
     rememberMs: config.event.maxAgeMs + config.event.maxSkewMs,
     burst: config.burst,

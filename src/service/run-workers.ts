@@ -3,6 +3,7 @@ import type { Config } from "../config.ts";
 import { loadDefinitions } from "../load-definitions.ts";
 import { errorFields, type Log } from "../log.ts";
 import { connectRedis } from "../redis/connection.ts";
+import { describeLoss, readDurability } from "../redis/durability.ts";
 import { createAcknowledgeUsers } from "../refresh/acknowledge-users.ts";
 import { drainRefreshRequests } from "../refresh/drain-refresh-requests.ts";
 import type { Store } from "../store.ts";
@@ -50,6 +51,7 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
     paceMs: config.sweep.paceMs,
     backlog: config.sweep.backlog,
   });
+  void warnOfLoss(config, log, store);
   const watch = startWatch(config, world, log, store);
   const blocking = connectRedis({ url: config.redisUrl, onError });
   const drain = drainRefreshRequests({ redis: blocking, keys, queues, onError });
@@ -60,6 +62,15 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
       connection.disconnect();
     },
   };
+}
+
+async function warnOfLoss({ redisReplicas }: Config, log: Log, { redis }: Store): Promise<void> {
+  try {
+    const loss = describeLoss(await readDurability(redis), redisReplicas);
+    if (loss !== undefined) log.warn({ loss }, "Redis can lose acknowledged events");
+  } catch (error) {
+    log.warn(errorFields(error), "Redis does not say what it keeps");
+  }
 }
 
 /** Loads the flags file and starts the workers. */

@@ -6,6 +6,9 @@ import type { Store } from "../store.ts";
 import { scheduleSweeps } from "../sweep/schedule.ts";
 import type { Running, World } from "../world.ts";
 
+/** Delays of retries and of bursts are measured by the clocks of processes: these may differ as much, in milliseconds. */
+const mostSkewMs = 5_000;
+
 /** Starts the periodic checks: of the ledgers, the schedules, and the time since the last event. */
 export function startWatch(config: Config, { now }: World, log: Log, store: Store): Running {
   const { watchIntervalMs: intervalMs, failedRetryMs } = config;
@@ -29,12 +32,20 @@ export function startWatch(config: Config, { now }: World, log: Log, store: Stor
     const { silence, say } = await store.pulse.look();
     if (say) log.warn({ ...silence }, "no events for longer than usual: run kindling status");
   };
+  let clocksDiffer = false;
+  const clocks = async () => {
+    const aheadMs = Math.round(now() - (await store.ledger.clock()));
+    const differ = Math.abs(aheadMs) > mostSkewMs;
+    if (differ && !clocksDiffer) log.warn({ aheadMs }, "this machine's clock differs from Redis': synchronize both");
+    clocksDiffer = differ;
+  };
   // Independent of each other: one that fails must not prevent the others.
   const checks = {
     ledger,
     sweeps: () => scheduleSweeps({ ...store, intervalMs: config.sweep.intervalMs, now }),
     audits: () => scheduleTick(store.queues.audit, config.audit.intervalMs),
     pulse,
+    clocks,
   };
   const checkAll = () =>
     Promise.all(

@@ -1,4 +1,5 @@
 import type { Config } from "../config.ts";
+import { type Durability, readDurability } from "../redis/durability.ts";
 import type { Failure } from "../redis/ledger.ts";
 import { listFailures } from "../refresh/failures.ts";
 import type { Queues, Store } from "../store.ts";
@@ -21,6 +22,8 @@ export interface Figures {
   queues: Record<"refresh" | "bulk" | "confirm" | "fanout", QueueStatus>;
   ledger: Record<"users" | "fanouts", { size: number; oldestAgeMs: number; failed: number }>;
   calls: { pausedMs: number; inUse: number; available: number; perMinute: number; atOnce: number };
+  /** What Redis keeps, and how many replicas must have an event before it is acknowledged. */
+  redis: Durability & { required: number };
   records: RecordCount;
   sweep: SweepStatus;
   /** Counts by outcome, then by type. */
@@ -59,13 +62,23 @@ export async function readStatus(store: Store, config: Config, now: number): Pro
 }
 
 /** Reads the figures of a deployment in a few round trips. */
-export async function readFigures(store: Store, { prefix, calls }: Config, now: number): Promise<Figures> {
+export async function readFigures(
+  store: Store,
+  { prefix, calls, redisReplicas }: Config,
+  now: number,
+): Promise<Figures> {
   const { queues, ledger: users, fanoutLedger: fanouts, budget, redis, keys } = store;
-  const [ofQueues, ofUsers, ofFanouts, budgetState, records, counts, sweep, freshness] = await Promise.all([
-    Promise.all([readQueue(queues.refresh), readQueue(queues.bulk), readQueue(queues.confirm), readQueue(queues.fanout)]),
+  const [ofQueues, ofUsers, ofFanouts, budgetState, durability, records, counts, sweep, freshness] = await Promise.all([
+    Promise.all([
+      readQueue(queues.refresh),
+      readQueue(queues.bulk),
+      readQueue(queues.confirm),
+      readQueue(queues.fanout),
+    ]),
     users.size(),
     fanouts.size(),
     budget.state(),
+    readDurability(redis),
     countRecords(redis, keys),
     redis.hgetall(keys.ledgerPart("counts")),
     readSweep(store),
@@ -78,6 +91,7 @@ export async function readFigures(store: Store, { prefix, calls }: Config, now: 
     queues: { refresh, bulk, confirm, fanout },
     ledger: { users: ofUsers, fanouts: ofFanouts },
     calls: { ...budgetState, ...calls },
+    redis: { ...durability, required: redisReplicas },
     records,
     sweep,
     events: groupCounts(counts),

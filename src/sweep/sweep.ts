@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { fetchAge } from "kindling/contract";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import { type SearchedUser, searchUsers } from "../kinde/search-users.ts";
 import type { Ledger } from "../redis/ledger.ts";
@@ -140,7 +141,7 @@ function judge(
 ): Judgement {
   const { now, indexLagMs, extrasMaxAgeMs } = options;
   if (stored?.flags === undefined) return { verdict: "missing" };
-  const age = now() - stored.flags.fetchedAt;
+  const age = fetchAge(stored.flags.fetchedAt, now());
   const differs = (field: string): Judgement =>
     age < indexLagMs ? { verdict: "doubted" } : { verdict: "different", field };
   // An unreadable entry cannot be compared.

@@ -1,5 +1,6 @@
 import type { Redis } from "ioredis";
 import { z } from "zod";
+import type { Replication } from "../redis/durability.ts";
 import type { Keys, TicketKeys } from "../redis/keys.ts";
 import { ledgerKeys } from "../redis/ledger.ts";
 import { defineScript, noAnswer } from "../redis/script.ts";
@@ -27,6 +28,8 @@ export interface AdmissionsOptions {
   redis: Redis;
   keys: Keys;
   queues: Pick<RefreshQueues, "enqueueRefreshes" | "enqueueFanouts">;
+  /** Waits for replicas before an event is acknowledged. */
+  replication: Pick<Replication, "confirm">;
   now: () => number;
   /** How long an event id is remembered, in milliseconds. Must not be less than the maximum age of an event. */
   rememberMs: number;
@@ -158,7 +161,7 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
 }
 
 async function admitBatch(options: AdmissionsOptions, events: readonly RoutedEvent[]): Promise<Admission[]> {
-  const { redis, keys, queues, burst } = options;
+  const { redis, keys, queues, replication, burst } = options;
   const seen = seenKeys(options);
   const answers = await admitEvents(redis, {
     seen,
@@ -187,6 +190,7 @@ async function admitBatch(options: AdmissionsOptions, events: readonly RoutedEve
     route.to === "fanout" ? [route.subject] : [],
   );
   await Promise.all([queues.enqueueRefreshes(refreshes), queues.enqueueFanouts(subjects)]);
+  if (accepted.length > 0) await replication.confirm();
   if (accepted.length > 0) {
     remember(
       options,

@@ -40,6 +40,7 @@ beforeEach(async () => {
 async function acknowledge(userId = id) {
   serial += 1;
   await createAdmissions({
+    replication: { confirm: async () => {} },
     redis: withRedisWorld(context.redis, world),
     keys: context.keys,
     queues: { enqueueRefreshes: async () => {}, enqueueFanouts: async () => {} },

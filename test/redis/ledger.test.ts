@@ -26,6 +26,7 @@ beforeEach(async () => {
 
 const admissions = (now: () => number = Date.now) =>
   createAdmissions({
+    replication: { confirm: async () => {} },
     ...context,
     queues: {
       async enqueueRefreshes(refreshes) {

@@ -28,6 +28,7 @@ const counted = async () => (await times()).ever.events;
 
 async function admit(count = 1) {
   const admissions = createAdmissions({
+    replication: { confirm: async () => {} },
     ...context,
     queues,
     now: Date.now,

@@ -90,7 +90,8 @@ beforeEach(async () => {
   };
   const keep = new Set(["account", "properties", "organizations", "roles", "permissions"] as const);
   refreshUser = createRefreshUser({ api, ledger, records, queues, definitions, keep });
-  setProperties = createSetProperties({ api, ledger, records, queues, refreshUser, settleMs });
+  const replication = { confirm: async () => {} };
+  setProperties = createSetProperties({ api, ledger, records, queues, refreshUser, replication, settleMs });
 });
 
 const flags = async () => (await records.read(id)).flags?.flags;
@@ -98,6 +99,7 @@ const flags = async () => (await records.read(id)).flags?.flags;
 async function acknowledge(route: Partial<Route & { to: "user" }> = {}) {
   serial += 1;
   return createAdmissions({
+    replication: { confirm: async () => {} },
     redis: withRedisWorld(context.redis, world),
     keys: context.keys,
     queues: { enqueueRefreshes: async () => {}, enqueueFanouts: async () => {} },
@@ -105,7 +107,11 @@ async function acknowledge(route: Partial<Route & { to: "user" }> = {}) {
     rememberMs: 1_000_000,
     burst: { quietMs: 0, maxMs: 0 },
     onError: () => {},
-  }).admit({ id: `event_${serial}`, type: "user.updated", route: { to: "user", userId: id, deleted: false, ...route } });
+  }).admit({
+    id: `event_${serial}`,
+    type: "user.updated",
+    route: { to: "user", userId: id, deleted: false, ...route },
+  });
 }
 
 /** An event and its refresh. */

@@ -58,6 +58,7 @@ let serial = 0;
 const acknowledge = (deleted = false) => {
   serial += 1;
   return createAdmissions({
+    replication: { confirm: async () => {} },
     ...context,
     queues: { enqueueRefreshes: async () => {}, enqueueFanouts: async () => {} },
     now: Date.now,

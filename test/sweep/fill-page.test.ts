@@ -142,6 +142,7 @@ describe("filling records from a search page", () => {
 
   it("skips users that an acknowledged event deleted", async () => {
     const admissions = createAdmissions({
+      replication: { confirm: async () => {} },
       ...context,
       queues: { enqueueRefreshes: async () => {}, enqueueFanouts: async () => {} },
       ...{ now: Date.now, rememberMs: 1000, burst: { quietMs: 0, maxMs: 0 }, onError: () => {} },

@@ -1,6 +1,7 @@
 import { issuedAt, type UserClaims } from "../definitions/claims.ts";
 import { createPublicKeys } from "../keys.ts";
 import { isUserId } from "../profile.ts";
+import { fetchAge } from "../record.ts";
 import { createCommits } from "./commits.ts";
 import { composeAnswer, contradicts, type Found, parseFound } from "./compose-answer.ts";
 import { freshnessRules } from "./freshness.ts";
@@ -50,11 +51,12 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
   /** Returns the oldest acceptable fetch, and by which limits the record is too old. */
   const demandOf = ({ record }: Found, maxAge: number, claims: UserClaims | undefined) => {
     const contradicted = record !== undefined && claims !== undefined && contradicts(definitions, record, claims);
-    const since = Math.max(0, now() - Math.min(maxAge, rules.strictest), contradicted ? issuedAt(claims) : 0);
-    const age = record === undefined ? Number.POSITIVE_INFINITY : now() - record.fetchedAt;
+    const limit = Math.min(maxAge, rules.strictest);
+    const since = Math.max(0, now() - limit, contradicted ? issuedAt(claims) : 0);
+    const age = record === undefined ? Number.POSITIVE_INFINITY : fetchAge(record.fetchedAt, now());
     return {
       since,
-      old: record === undefined || record.fetchedAt < since,
+      old: record === undefined || record.fetchedAt < since || age > limit,
       strict: rules.strictest !== Number.POSITIVE_INFINITY && age > rules.strictest,
       soft: age > rules.soft,
     };
@@ -62,7 +64,7 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
 
   // The fast path of nearly every read.
   const isYoung = ({ record }: Found, maxAge: number, claims: UserClaims | undefined) =>
-    record !== undefined && claims === undefined && now() - record.fetchedAt <= Math.min(maxAge, rules.soft);
+    record !== undefined && claims === undefined && fetchAge(record.fetchedAt, now()) <= Math.min(maxAge, rules.soft);
 
   const refreshed = async (userId: string, found: Found, maxAge: number, wait?: number, claims?: UserClaims) => {
     // A Redis that does not answer records no request, and a deleted user stays deleted.
@@ -98,7 +100,9 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
       );
       const since = Math.max(0, now() - rules.soft);
       const isOld = ({ status, record }: Found | undefined = { status: "unavailable" }) =>
-        status === "present" ? (record?.fetchedAt ?? 0) < since : status === "missing" || status === "invalid";
+        status === "present"
+          ? fetchAge(record?.fetchedAt ?? 0, now()) > rules.soft
+          : status === "missing" || status === "invalid";
       const old = userIds.filter((_, index) => isOld(all[index]));
       void requestRefresh(old, since, "later");
       return all.map((found) => composeAnswer(definitions, rules, found, undefined, now()));

@@ -143,7 +143,7 @@ export interface ReadMembersInput {
 export const readMembers = defineScript("read-members", {
   call: ({ key, from, olderThanMs, aheadMs, limit }: ReadMembersInput) => ({
     keys: [key],
-    args: [from.since, from.skip, olderThanMs * 1000, aheadMs * 1000, limit],
+    args: [from.since, from.skip, Math.round(olderThanMs * 1000), Math.round(aheadMs * 1000), limit],
   }),
   answer: z.array(z.string()).transform(([now, ...membersAndTimes]) => ({ now: Number(now), membersAndTimes })),
 });

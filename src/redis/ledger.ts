@@ -300,7 +300,8 @@ export function createLedger(
       return due === null ? undefined : Math.max(0, Math.ceil((Number(due) - micros) / 1000));
     },
     async unconfirmed({ from = { since: 0, skip: 0 }, olderThanMs, limit }) {
-      const input = { key: confirmKeys.due, from, olderThanMs, aheadMs: settleMs, limit };
+      // The settle time, and the tenth that a confirming refresh waits for a burst.
+      const input = { key: confirmKeys.due, from, olderThanMs, aheadMs: settleMs * 1.1, limit };
       const { membersAndTimes } = await readMembers(redis, input);
       return {
         members: membersAndTimes.filter((_, index) => index % 2 === 0),

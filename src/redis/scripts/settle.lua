@@ -57,7 +57,7 @@ if settleMicros and since and mark ~= 'd' and not signInsOnly then
   local begun = began or nowMicros()
   local last = events == 1 and since or begun
   if begun < last + settleMicros then
-    local ms = noteConfirm(KEYS[5], KEYS[6], ARGV[1], begun + settleMicros)
+    local ms = noteConfirm(KEYS[5], KEYS[6], ARGV[1], begun + settleMicros, settleMicros / 10)
     if ms >= 0 then confirmMs = ms end
   end
 end

@@ -7,11 +7,12 @@ local function msUntil(due)
   return math.max(0, math.ceil((due - nowMicros()) / 1000))
 end
 
--- Notes that a refresh must begin at `due` or later. Returns the milliseconds until then, -1 if another one comes first.
-local function noteConfirm(dueKey, laterKey, member, due)
-  local text = string.format('%.0f', due)
-  if redis.call('ZADD', dueKey, 'NX', text, member) == 1 then return msUntil(due) end
-  redis.call('HSET', laterKey, member, text)
+-- Notes that a refresh must begin at `due` or later. It waits `slack` longer, so that it confirms a whole burst of events.
+-- Returns the milliseconds until then, -1 if another one comes first.
+local function noteConfirm(dueKey, laterKey, member, due, slack)
+  local text = string.format('%.0f', due + slack)
+  if redis.call('ZADD', dueKey, 'NX', text, member) == 1 then return msUntil(due + slack) end
+  if due > tonumber(redis.call('ZSCORE', dueKey, member)) then redis.call('HSET', laterKey, member, text) end
   return -1
 end
 

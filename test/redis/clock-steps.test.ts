@@ -84,6 +84,13 @@ describe("tickets", () => {
     expect(Number.isSafeInteger(ticket)).toBe(true);
   });
 
+  it("are counted with the run id of the Redis process that draws them", async () => {
+    await createLedger(context.redis, context.keys, "users", Date.now).begin(id);
+    const runId = /^run_id:(\w+)/m.exec(await context.redis.info("server"))?.[1];
+    expect(runId).toMatch(/^\w{40}$/);
+    expect(await context.redis.get(context.keys.ticket.run)).toBe(runId);
+  });
+
   it("exceed an older fetch that commits before the new primary draws", async () => {
     const { counter } = context.keys.ticket;
     await ledger.begin(id);

@@ -217,6 +217,19 @@ describe("admission", () => {
     expect((await ledger.size()).size).toBe(0);
   });
 
+  it("adds every user that one event names, once, and refreshes them all", async () => {
+    const [first, second, third] = [testUser(61), testUser(62), testUser(63)];
+    const event = { id: "event_many", type: "customer.plan_changed" };
+    const entry = admissions();
+    const many = { ...event, route: { to: "users", userIds: [first, second] } } as const;
+    const outcomes = await Promise.all([routed(third), many, many, routed(first)].map((each) => entry.admit(each)));
+    expect(outcomes).toEqual(["accepted", "accepted", "duplicate", "accepted"]);
+    expect(enqueued.map(({ userId }) => userId)).toEqual([third, first, second, first]);
+    expect(await ledger.begin(first)).toMatchObject({ events: 2 });
+    expect(await ledger.begin(second)).toMatchObject({ events: 1 });
+    expect(await context.redis.hget(context.keys.ledgerPart("counts"), "accepted:customer.plan_changed")).toBe("1");
+  });
+
   it("counts events that cause no work", async () => {
     const event = routed("", { type: "customer.plan_changed", route: { to: "none", reason: "unroutable" } });
     expect(await admissions().admit(event)).toBe("unroutable");

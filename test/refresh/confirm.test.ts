@@ -348,6 +348,20 @@ describe("a process that dies while it sets properties", () => {
     expect(reprocessed).toEqual([id]);
   });
 
+  it("keeps what joined a write that Kinde then rejected: an event, or a write that died", async () => {
+    patch = async () => {
+      await acknowledge();
+      throw new KindeError("kinde_rejected", "No.", { status: 400 });
+    };
+    await expect(setProperties(id, { plan_tier: "enterprise" }, call)).rejects.toThrow("No.");
+    expect(await ledger.entry(id)).toBeDefined();
+    await ledger.discard(id);
+    await ledger.intend(id);
+    patch = () => Promise.reject(new KindeError("kinde_rejected", "No.", { status: 400 }));
+    await expect(setProperties(id, { plan_tier: "enterprise" }, call)).rejects.toThrow("No.");
+    expect(await ledger.entry(id)).toBeDefined();
+  });
+
   it("leaves nothing behind if Kinde rejected the values, and keeps what was outstanding before", async () => {
     patch = () => Promise.reject(new KindeError("kinde_rejected", "No.", { status: 400 }));
     await expect(setProperties(id, { plan_tier: "enterprise" }, call)).rejects.toThrow("No.");

@@ -1,10 +1,9 @@
-/** A copy of Kinde's that can lag: for some calls it answers as it did up to `lagMs` ago. */
+/** A copy of Kinde's that can lag: calls about users are then answered as they were up to `lagMs` ago. */
 export interface Lagging {
   /** `fetch` for the service. */
   fetch: typeof fetch;
-  /** Makes the next calls about users answer from the copy. */
-  lag(calls: number): void;
-  clear(): void;
+  /** Lets the copy lag, or answer the truth. */
+  set(lags: boolean): void;
 }
 
 /** Routes about one user. The copy of a listing could hide members, which no refresh repairs. */
@@ -12,15 +11,14 @@ const aboutUser = /\/api\/v1\/(user\?id=|users\/kp_|organizations\/\w+\/users\/k
 
 export function createLagging(lagMs: number): Lagging {
   const answers = new Map<string, { at: number; status: number; body: string }>();
-  let left = 0;
+  let lagging = false;
   return {
     async fetch(input, init) {
       const url = String(input instanceof Request ? input.url : input);
       const method = init?.method ?? "GET";
       if (method !== "GET" || !aboutUser.test(url)) return fetch(input, init);
       const known = answers.get(url);
-      if (left > 0 && known !== undefined && performance.now() - known.at < lagMs) {
-        left -= 1;
+      if (lagging && known !== undefined && performance.now() - known.at < lagMs) {
         return new Response(known.body, { status: known.status, headers: { "content-type": "application/json" } });
       }
       // The state can be as old as the start of the call.
@@ -29,12 +27,8 @@ export function createLagging(lagMs: number): Lagging {
       if (response.ok) answers.set(url, { at, status: response.status, body: await response.clone().text() });
       return response;
     },
-    lag: (calls) => {
-      left = calls;
-    },
-    clear: () => {
-      left = 0;
-      answers.clear();
+    set: (lags) => {
+      lagging = lags;
     },
   };
 }

@@ -77,6 +77,56 @@ const parts = z
   .pipe(z.array(z.enum(profileParts, `must be a comma-separated list of ${profileParts.join(", ")}`)))
   .transform((list): ReadonlySet<ProfilePart> => new Set(list));
 
+/** Comma-separated values, each valid by `item`; empty by default. */
+const listOf = <T>(item: z.ZodType<T, string>, max: number) =>
+  z
+    .string()
+    .default("")
+    .transform((text) => text.split(",").flatMap((part) => part.trim() || []))
+    .pipe(z.array(item).max(max, `must name at most ${max}`));
+
+// The syntax of a bearer token: RFC 6750, section 2.1.
+const bearerToken = z.string().regex(/^[A-Za-z0-9._~+/-]{32,}=*$/, "must be 32 or more letters, digits or . _ ~ + / -");
+
+const scopes = ["read", "write"] as const;
+/** What a service token allows. */
+export type Scope = (typeof scopes)[number];
+
+/** A token of Kindling's own API. Several can be valid at once, so that one can be replaced without downtime. */
+export interface ApiToken {
+  /** Identifies the token in the log. */
+  name: string;
+  scopes: ReadonlySet<Scope>;
+  value: string;
+}
+
+const namedTokenForm = "must be a list of name:scope:token, where scope is read, write or read+write";
+const namedToken = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]{1,64}:(read|write)(\+(read|write))?:[^:]+$/, namedTokenForm)
+  .transform((text): ApiToken => {
+    const [name = "", granted = "", value = ""] = text.split(":");
+    return { name, scopes: new Set(scopes.filter((scope) => granted.split("+").includes(scope))), value };
+  })
+  .refine(
+    ({ value }) => bearerToken.safeParse(value).success,
+    "must have tokens of 32 or more letters, digits or . _ ~ + / -",
+  );
+
+const namedTokens = listOf(namedToken, 50).refine(
+  (tokens) =>
+    new Set(tokens.map(({ name }) => name)).size === tokens.length &&
+    new Set(tokens.map(({ value }) => value)).size === tokens.length,
+  "must not repeat a name or a token",
+);
+
+const origin = z
+  .string()
+  .refine(
+    (text) => URL.canParse(text) && new URL(text).origin === text,
+    "must list origins such as https://app.example.com",
+  );
+
 const schema = z.object({
   KINDE_DOMAIN: domain,
   KINDE_MANAGEMENT_CLIENT_ID: z.string("is missing: the client id of your machine-to-machine application").min(1),
@@ -96,6 +146,7 @@ const schema = z.object({
   KINDLING_REFRESH_ON_SIGN_IN: flag(true),
   KINDLING_MAX_BODY_BYTES: count(65_536, { min: 1024 }),
   KINDLING_MAX_CONNECTIONS: count(1_000, { max: 100_000 }),
+  KINDLING_REFUSED_PER_MINUTE: count(60),
   KINDLING_EVENT_MAX_AGE: duration("48h", { max: 365 * units.d }),
   KINDLING_EVENT_MAX_SKEW: duration("5m"),
   KINDLING_KEYS_MAX_AGE: duration("10m"),
@@ -132,12 +183,18 @@ const schema = z.object({
     .refine((port) => port <= 65_535, "must be a port")
     .optional(),
   KINDLING_WRITE_SETTLE: duration("30s"),
-  KINDLING_API_TOKEN: z
-    .string()
-    // The syntax of a bearer token: RFC 6750, section 2.1.
-    .regex(/^[A-Za-z0-9._~+/-]{32,}=*$/, "must be 32 or more letters, digits or . _ ~ + / -")
-    .optional(),
+  KINDLING_API_TOKEN: bearerToken.optional(),
+  KINDLING_API_TOKENS: namedTokens,
   KINDLING_API_CALLS_PER_MINUTE: count(600),
+  KINDLING_API_READS_PER_MINUTE: count(600_000),
+  KINDLING_CLIENT_IDS: listOf(
+    z.string().regex(/^[A-Za-z0-9_-]{1,128}$/, "must list client ids of your applications"),
+    50,
+  ),
+  KINDLING_USER_READS_PER_MINUTE: count(600),
+  KINDLING_CORS_ORIGINS: listOf(origin, 100),
+  KINDLING_MAX_STREAMS: count(500, { min: 0, max: 100_000 }),
+  KINDLING_STREAM_HEARTBEAT: duration("20s", { min: 1_000, max: units.h }),
   KINDLING_SHUTDOWN_TIMEOUT: duration("20s"),
 });
 
@@ -184,6 +241,8 @@ function toConfig(env: z.output<typeof schema>) {
       maxBodyBytes: env.KINDLING_MAX_BODY_BYTES,
       maxConnections: env.KINDLING_MAX_CONNECTIONS,
       requestTimeoutMs: env.KINDLING_REQUEST_TIMEOUT,
+      /** Refused requests after which a source gets 429. */
+      refusedPerMinute: env.KINDLING_REFUSED_PER_MINUTE,
     },
     event: { maxAgeMs: env.KINDLING_EVENT_MAX_AGE, maxSkewMs: env.KINDLING_EVENT_MAX_SKEW },
     keys: { maxAgeMs: env.KINDLING_KEYS_MAX_AGE, cooldownMs: env.KINDLING_KEYS_COOLDOWN },
@@ -226,8 +285,26 @@ function toConfig(env: z.output<typeof schema>) {
     metricsHost: env.KINDLING_METRICS_HOST,
     /** How long after a write through Kindling Kinde may answer with an older value. */
     writeSettleMs: env.KINDLING_WRITE_SETTLE,
-    /** The write route; it exists only with a token. */
-    writeApi: { token: env.KINDLING_API_TOKEN, callsPerMinute: env.KINDLING_API_CALLS_PER_MINUTE },
+    /** Kindling's own HTTP API. Its routes exist only for the kinds of tokens that are configured. */
+    api: {
+      tokens: serviceTokens(env.KINDLING_API_TOKEN, env.KINDLING_API_TOKENS),
+      /** Applications whose users' access tokens read the user's own flags. */
+      clientIds: new Set(env.KINDLING_CLIENT_IDS),
+      corsOrigins: env.KINDLING_CORS_ORIGINS,
+      /** Writes of the whole fleet. */
+      callsPerMinute: env.KINDLING_API_CALLS_PER_MINUTE,
+      /** Reads with one service token, or of one user, in one process. */
+      readsPerMinute: env.KINDLING_API_READS_PER_MINUTE,
+      userReadsPerMinute: env.KINDLING_USER_READS_PER_MINUTE,
+      /** Open streams of one process. */
+      maxStreams: env.KINDLING_MAX_STREAMS,
+      heartbeatMs: env.KINDLING_STREAM_HEARTBEAT,
+    },
     shutdownTimeoutMs: env.KINDLING_SHUTDOWN_TIMEOUT,
   };
+}
+
+function serviceTokens(single: string | undefined, named: readonly ApiToken[]): readonly ApiToken[] {
+  if (single === undefined) return named;
+  return [{ name: "default", scopes: new Set(scopes), value: single }, ...named];
 }

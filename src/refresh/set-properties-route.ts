@@ -1,10 +1,11 @@
 import { type Context, Hono } from "hono";
 import { KindlingError } from "kindling";
 import { z } from "zod";
+import type { ApiToken } from "../config.ts";
 import { KindeError, ThrottledError } from "../errors.ts";
 import { failure, limitBody } from "../http/body.ts";
 import { type LimitRateOptions, limitRate } from "../http/limit-rate.ts";
-import { requireToken } from "../http/require-token.ts";
+import { requireToken, type TokenEnv } from "../http/require-token.ts";
 import { userId } from "../kinde/ids.ts";
 import { errorFields, type Log } from "../log.ts";
 import { propertyValues } from "./property-values.ts";
@@ -13,8 +14,8 @@ import type { SetProperties } from "./set-properties.ts";
 /** Dependencies of {@link setPropertiesRoute}. */
 export interface SetPropertiesRouteOptions {
   setProperties: SetProperties;
-  /** Bearer token that callers must send. */
-  token: string;
+  /** Callers must send one that has the scope `write`. */
+  tokens: readonly ApiToken[];
   rate: LimitRateOptions;
   maxBodyBytes: number;
   /** Aborted when requests in progress must end. */
@@ -45,24 +46,28 @@ const requestSchema = z.strictObject({
  * every reader sees the values.
  */
 export function setPropertiesRoute(options: SetPropertiesRouteOptions): Hono {
-  const guards = [requireToken(options.token), limitRate(options.rate), limitBody(options.maxBodyBytes)] as const;
-  return new Hono().post("/v1/users/:id/properties", ...guards, async (context) => {
+  const { tokens, rate, maxBodyBytes, log } = options;
+  const guards = [requireToken(tokens, "write"), limitRate(rate), limitBody(maxBodyBytes)] as const;
+  const app = new Hono<TokenEnv>().post("/v1/users/:id/properties", ...guards, async (context) => {
     const id = userId.safeParse(context.req.param("id"));
     if (!id.success) return malformed(context, "The path must contain a user id: kp_ followed by letters and digits.");
     const request = requestSchema.safeParse(await context.req.json().catch(() => undefined));
     if (!request.success) return malformed(context, describe(request.error));
     const { properties, refreshClaims = false } = request.data;
+    const audit = { caller: context.get("caller").name, user: id.data, properties: Object.keys(properties) };
     try {
       const call = { priority: "webhook", signal: options.signal, refreshClaims } as const;
       const { flags, ticket, fetchedAt } = await options.setProperties(id.data, properties, call);
+      log.info({ ...audit, ticket }, "properties set");
       return context.json({ flags, ticket, fetchedAt });
     } catch (error) {
       if (options.signal.aborted && !(error instanceof KindlingError)) {
         return context.json(failure("shutting_down", "This process is shutting down: send the request again."), 503);
       }
-      return refused(context, error, options.log);
+      return refused(context, error, log, audit);
     }
   });
+  return new Hono().route("/", app);
 }
 
 function malformed(context: Context, message: string) {
@@ -74,9 +79,9 @@ function describe({ issues }: z.ZodError): string {
   return issues.map(({ path, message }) => `${path.join(".") || "The body"}: ${message}`).join("; ");
 }
 
-function refused(context: Context, error: unknown, log: Log) {
+function refused(context: Context, error: unknown, log: Log, audit: object) {
   const status = statuses[error instanceof KindlingError ? error.code : ""] ?? 503;
-  log.warn({ status, ...errorFields(error) }, "properties not set");
+  log.warn({ ...audit, status, ...errorFields(error) }, "properties not set");
   if (!(error instanceof KindlingError)) {
     return context.json(failure("store_unavailable", "Redis does not answer: try again later."), 503);
   }

@@ -13,12 +13,16 @@ export function etagOf({ fetchedAt: _fetchedAt, age: _age, ...values }: Result):
 }
 
 /**
- * Sends a body that depends on the user's values, or 304 if the client has them already. An answer without Redis is not
- * to be kept, so it has no tag.
+ * Not to be stored: a browser that revalidates a stored answer would repeat its old age. Clients that keep the values
+ * send the tag themselves, as OFREP's providers do.
  */
+export const uncached = "private, no-store";
+
+/** Sends a body that depends on the user's values, or 304 if the client has them already. */
 export function sendTagged(context: Context, result: Result, body: object): Response {
-  const headers: Record<string, string> = { "Cache-Control": "private, no-cache", Vary: "Authorization" };
-  if (result.status === "unavailable") return context.json(body, 200, { ...headers, "Cache-Control": "no-store" });
+  const headers: Record<string, string> = { "Cache-Control": uncached, Vary: "Authorization" };
+  // What is answered without Redis must not replace what a client knows.
+  if (result.status === "unavailable") return context.json(body, 200, headers);
   const etag = etagOf(result);
   headers.ETag = etag;
   const known = context.req.header("if-none-match");

@@ -4,7 +4,7 @@ import { isUserId } from "kindling/contract";
 import { z } from "zod";
 import { failure, limitBody } from "../http/body.ts";
 import { userId } from "../kinde/ids.ts";
-import { sendTagged } from "./answer.ts";
+import { sendTagged, uncached } from "./answer.ts";
 import type { Caller, ReadEnv } from "./authenticate.ts";
 
 /** The reader that routes answer from. */
@@ -61,7 +61,7 @@ export function flagsRoutes({ reader, authenticate, maxBodyBytes, now }: FlagsRo
       const { ids } = request.data;
       const results = await reader.getMany(ids);
       const users = Object.fromEntries(ids.map((id, index) => [id, results[index]]));
-      return context.json({ users }, 200, { "Cache-Control": "private, no-store" });
+      return context.json({ users }, 200, { "Cache-Control": uncached });
     })
     .get("/v1/users/:id/flags", authenticate, (context) => {
       const id = ownOrAny(context);
@@ -81,7 +81,7 @@ export function flagsRoutes({ reader, authenticate, maxBodyBytes, now }: FlagsRo
         return context.json(body, 503, { "Retry-After": "1" });
       }
       const fresh = result.status === "deleted" || (result.fetchedAt ?? 0) >= asked - maxAge;
-      return context.json(result, fresh ? 200 : 202, { "Cache-Control": "private, no-store" });
+      return context.json(result, fresh ? 200 : 202, { "Cache-Control": uncached });
     });
   return new Hono().route("/", app);
 }

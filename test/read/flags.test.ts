@@ -64,7 +64,7 @@ describe("GET /v1/users/{id}/flags", () => {
   ])("answers the reader's JSON for %s", async (_what, sent) => {
     const { status, answer, headers } = await ask(`/v1/users/${id}/flags`, { token: sent() });
     expect({ status, answer }).toEqual({ status: 200, answer: read });
-    expect(headers.get("cache-control")).toBe("private, no-cache");
+    expect(headers.get("cache-control")).toBe("private, no-store");
     expect(headers.get("vary")).toContain("Authorization");
   });
 

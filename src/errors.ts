@@ -42,6 +42,9 @@ export type UserTokenErrorCode = "token_expired" | "token_refused" | "keys_unava
 /** A user's access token that cannot be accepted. */
 export class UserTokenError extends KindlingError<UserTokenErrorCode> {}
 
+/** A change of flags that an endpoint did not take. The message names the host only: a URL can contain a secret. */
+export class PushError extends KindlingError<"push_failed" | "push_refused"> {}
+
 /** How a call to Kinde failed. Each code needs a different reaction. */
 export type KindeErrorCode =
   /** Network error, timeout, 5xx or a malformed answer. Try again. */

@@ -45,6 +45,8 @@ export interface RecordsOptions {
   keys: Keys;
   /** Lifetime of a tombstone, in milliseconds. Must exceed the longest refresh. */
   tombstoneTtlMs: number;
+  /** How many changes of flags the stream of changes keeps. Default 0: none are written. */
+  changesKept?: number;
 }
 
 interface CommitInput {
@@ -55,13 +57,16 @@ interface CommitInput {
   profile: Profile | undefined;
   tombstoneTtlMs: number;
   channel: string;
+  userId: string;
+  changesKey: string;
+  changesKept: number;
   /** Keeps any stored record, whatever its ticket. */
   onlyIfMissing: boolean;
 }
 
 const commitRecord = defineScript("commit-record", {
   call: (input: CommitInput) => ({
-    keys: [input.flagsKey, input.profileKey],
+    keys: [input.flagsKey, input.profileKey, input.changesKey],
     args: [
       input.record.ticket,
       JSON.stringify(input.record),
@@ -69,13 +74,15 @@ const commitRecord = defineScript("commit-record", {
       input.tombstoneTtlMs,
       input.channel,
       input.onlyIfMissing ? "missing" : "",
+      input.changesKept,
+      input.userId,
     ],
   }),
   answer: booleanAnswer,
 });
 
 /** Creates the records over one connection. */
-export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): Records {
+export function createRecords({ redis, keys, tombstoneTtlMs, changesKept = 0 }: RecordsOptions): Records {
   const commitInput = (
     userId: string,
     record: FlagsRecord,
@@ -88,6 +95,9 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
     profile,
     tombstoneTtlMs,
     channel: keys.commits(userId),
+    userId,
+    changesKey: keys.changes,
+    changesKept,
     onlyIfMissing,
   });
   const write = async (userId: string, record: FlagsRecord, profile?: Profile) =>

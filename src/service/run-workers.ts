@@ -2,6 +2,7 @@ import { startWorkers } from "../../workers/start-workers.ts";
 import type { Config } from "../config.ts";
 import { loadDefinitions } from "../load-definitions.ts";
 import { errorFields, type Log } from "../log.ts";
+import { relayChanges } from "../push/relay-changes.ts";
 import { connectRedis } from "../redis/connection.ts";
 import { createAcknowledgeUsers } from "../refresh/acknowledge-users.ts";
 import { drainRefreshRequests } from "../refresh/drain-refresh-requests.ts";
@@ -47,16 +48,36 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
     auditUser: flows.auditUser,
     drawSample: flows.drawSample,
     checkWebhook: flows.checkWebhook,
+    push: { fetch: world.fetch, timeoutMs: config.push.timeoutMs },
     paceMs: config.sweep.paceMs,
     backlog: config.sweep.backlog,
   });
   const watch = startWatch(config, world, log, store);
   const blocking = connectRedis({ url: config.redisUrl, onError });
   const drain = drainRefreshRequests({ redis: blocking, keys, queues, onError });
+  const relays = queues.pushes.map((push) =>
+    relayChanges({
+      redis: connectRedis({ url: config.redisUrl, onError }),
+      keys,
+      push,
+      changesKept: config.changesKept,
+      onError,
+      onLoss: () =>
+        log.error(
+          { host: new URL(push.endpoint.url).host },
+          "changes left the stream before they were sent: raise KINDLING_CHANGES_LENGTH",
+        ),
+    }),
+  );
   return {
     async close() {
       // Less than the shutdown timeout, because aborted jobs must still be returned to their queues within it.
-      await Promise.all([watch.close(), drain.close(), workers.close(config.shutdownTimeoutMs * 0.8)]);
+      await Promise.all([
+        watch.close(),
+        drain.close(),
+        ...relays.map((relay) => relay.close()),
+        workers.close(config.shutdownTimeoutMs * 0.8),
+      ]);
       connection.disconnect();
     },
   };

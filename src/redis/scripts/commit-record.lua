@@ -3,19 +3,38 @@
 --
 -- KEYS[1]  flags record
 -- KEYS[2]  profile
+-- KEYS[3]  stream of changes, in a slot of its own: Kindling runs on a single primary
 -- ARGV[1]  ticket of the new record
 -- ARGV[2]  flags record (JSON)
 -- ARGV[3]  profile (JSON), or '' for a tombstone
 -- ARGV[4]  lifetime of a tombstone in milliseconds
 -- ARGV[5]  channel that announces the commit
 -- ARGV[6]  'missing' to keep any stored record, whatever its ticket; otherwise ''
+-- ARGV[7]  how many changes the stream keeps, or '0' to write none
+-- ARGV[8]  user id, for the stream
 -- Answer   1 if the record was written, 0 if the stored one was kept
 
+-- @include "same-value"
+
 local current = redis.call('GET', KEYS[1])
+local previous
 if current then
   local decoded, record = pcall(cjson.decode, current)
   if decoded and type(record) == 'table' and type(record.ticket) == 'number' then
     if ARGV[6] == 'missing' or record.ticket > tonumber(ARGV[1]) then return 0 end
+    previous = record
+  end
+end
+
+if ARGV[7] ~= '0' then
+  local new = cjson.decode(ARGV[2])
+  local changed = not previous
+  for _, member in ipairs({ 'flags', 'organizations', 'status' }) do
+    changed = changed or not sameValue(previous[member], new[member])
+  end
+  if changed then
+    redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[7], '*',
+      'user', ARGV[8], 'record', ARGV[2], 'previous', previous and current or '')
   end
 end
 

@@ -67,6 +67,8 @@ export function createStreams(options: StreamsOptions): Streams {
   const byUser = new Map<string, Set<Stream>>();
   /** Users being read. `true`: another commit came meanwhile. */
   const reading = new Map<string, boolean>();
+  /** Users who could not be read: the next heartbeat tries again. */
+  const missed = new Set<string>();
   let size = 0;
   let closed = false;
   let subscriber: Redis | undefined;
@@ -86,7 +88,7 @@ export function createStreams(options: StreamsOptions): Streams {
     let first = true;
     connection.on("ready", () => {
       // Commits during an interruption were not heard.
-      if (!first) void updateAll();
+      if (!first) void updateAll([...byUser.keys()]);
       first = false;
     });
     subscriber = connection;
@@ -127,24 +129,27 @@ export function createStreams(options: StreamsOptions): Streams {
         const ticket = await ticketOf(userId);
         const result = await reader.get(userId);
         // Without Redis nothing is known to have changed.
-        if (result.status === "unavailable") break;
-        for (const stream of byUser.get(userId) ?? []) send(stream, ticket, result);
+        if (result.status === "unavailable") missed.add(userId);
+        else for (const stream of byUser.get(userId) ?? []) send(stream, ticket, result);
       } while (reading.get(userId));
     } catch (error) {
+      missed.add(userId);
       onError(error);
     } finally {
       reading.delete(userId);
     }
   };
 
-  const updateAll = async () => {
-    const users = [...byUser.keys()];
+  const updateAll = async (users: readonly string[]) => {
     for (let start = 0; start < users.length; start += batchSize) {
       await Promise.all(users.slice(start, start + batchSize).map(update));
     }
   };
 
   const beat = () => {
+    const again = [...missed].filter((userId) => byUser.has(userId));
+    missed.clear();
+    void updateAll(again);
     for (const stream of [...byUser.values()].flatMap((streams) => [...streams])) {
       if (stream.expiresAt <= now()) end(stream);
       else if (stream.stalled) abort(stream);

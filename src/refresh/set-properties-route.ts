@@ -35,7 +35,8 @@ const statuses: Readonly<Record<string, 400 | 404 | 502 | 503>> = {
   write_not_visible: 503,
 };
 
-const requestSchema = z.strictObject({
+/** Body of the request. */
+export const requestSchema = z.strictObject({
   properties: propertyValues,
   refreshClaims: z.boolean("must be true or false").optional(),
 });

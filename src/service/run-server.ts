@@ -15,6 +15,7 @@ import { kindeWebhook } from "../webhook/route.ts";
 import type { Running, World } from "../world.ts";
 import { createFlows } from "./create-flows.ts";
 import { hasReads, openReads } from "./open-reads.ts";
+import { openApiRoute } from "./openapi.ts";
 
 /** Dependencies of {@link createServiceApp}. */
 export interface ServiceAppOptions {
@@ -28,6 +29,8 @@ export interface ServiceAppOptions {
   definitions: Definitions | undefined;
   /** Aborted when requests in progress must end. */
   signal: AbortSignal;
+  /** Further routes, which an app that this one is mounted in does not want. Default: none. */
+  moreRoutes?: readonly Hono[];
   /** Runs before every route except the health checks. */
   middleware?: MiddlewareHandler;
 }
@@ -41,7 +44,7 @@ export interface ServiceApp {
 
 /** Creates the Hono app that receives Kinde's webhooks and, as far as tokens are configured, reads flags and writes properties. */
 export async function createServiceApp(options: ServiceAppOptions): Promise<ServiceApp> {
-  const { config, world, log, store, setProperties, definitions, signal, middleware } = options;
+  const { config, world, log, store, setProperties, definitions, signal, middleware, moreRoutes = [] } = options;
   const { now } = world;
   const { redis, keys, queues } = store;
   const { maxBodyBytes } = config.http;
@@ -83,6 +86,7 @@ export async function createServiceApp(options: ServiceAppOptions): Promise<Serv
       ? await openReads({ config, world, log, store, definitions, signingKeys })
       : undefined;
   if (reads !== undefined) routes.push(reads.routes);
+  routes.push(...moreRoutes);
   void signingKeys.ready();
   const app = createApp({
     routes: middleware === undefined ? routes : [guard(routes, middleware), ...routes],
@@ -128,6 +132,7 @@ export async function runServer(config: Config, world: World, log: Log, store: S
     setProperties,
     definitions,
     signal: stopping.signal,
+    moreRoutes: [openApiRoute()],
   });
   const { host, port, http } = config;
   const server = await serve(app, {

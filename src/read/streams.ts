@@ -75,14 +75,12 @@ export function createStreams(options: StreamsOptions): Streams {
   let subscribed: Promise<unknown> | undefined;
   let heartbeat: NodeJS.Timeout | undefined;
 
-  const channelPrefix = `${prefix}:commits:{`;
-
   // Resolves once commits are heard: values that are read after that cannot be missed.
   const subscribe = () => {
     if (subscribed !== undefined) return subscribed;
     const connection = options.connect();
     connection.on("pmessage", (_pattern: string, channel: string) => {
-      const userId = channel.slice(channelPrefix.length, -1);
+      const userId = channel.slice(`${prefix}:commits:{`.length, -1);
       if (byUser.has(userId)) void update(userId);
     });
     let first = true;
@@ -93,7 +91,8 @@ export function createStreams(options: StreamsOptions): Streams {
     });
     subscriber = connection;
     heartbeat = setInterval(beat, heartbeatMs);
-    subscribed = connection.psubscribe(`${channelPrefix}*}`);
+    // ACLs compare patterns literally: this is the one that the documentation grants.
+    subscribed = connection.psubscribe(`${prefix}:commits:*`);
     return subscribed;
   };
 

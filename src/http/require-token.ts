@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from "node:crypto";
+import { hash, timingSafeEqual } from "node:crypto";
 import type { Context, MiddlewareHandler } from "hono";
 import { bearerAuth } from "hono/bearer-auth";
 import { every } from "hono/combine";
@@ -45,15 +45,15 @@ export function missingScope(name: string, scope: Scope) {
 
 /** Returns a function that finds a token. It compares with every one of them in constant time. */
 export function createTokenFinder(tokens: readonly ApiToken[]): (given: string) => ApiToken | undefined {
-  const hashed = tokens.map((token) => ({ token, hash: digest(token.value) }));
+  const known = tokens.map((token) => ({ token, digest: digest(token.value) }));
   return (given) => {
-    const hash = digest(given);
+    const digestGiven = digest(given);
     // Not `find`, which would stop at the match and so tell its position.
-    return hashed.filter((candidate) => timingSafeEqual(hash, candidate.hash))[0]?.token;
+    return known.filter((candidate) => timingSafeEqual(digestGiven, candidate.digest))[0]?.token;
   };
 }
 
 // `timingSafeEqual` needs inputs of equal length.
 function digest(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
+  return hash("sha256", text, "buffer");
 }

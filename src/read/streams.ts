@@ -182,7 +182,7 @@ export function createStreams(options: StreamsOptions): Streams {
     open({ userId, lastEventId = "", expiresAt }) {
       const [, tag] = /^\d{1,16}-([\w+/=]{1,64})$/.exec(lastEventId) ?? [];
       let stream: Stream | undefined;
-      // Not Hono's `streamSSE`: its two further streams per connection double the memory of an idle one.
+      // Not Hono's `streamSSE`: it puts two further streams in between, for each connection.
       return new ReadableStream<Uint8Array>({
         start(controller) {
           stream = { userId, expiresAt, controller, tag, behind: false, stalled: false };

@@ -126,7 +126,8 @@ export function createStreams(options: StreamsOptions): Streams {
         reading.set(userId, false);
         // The ticket first: at worst the values are newer than their id says.
         const ticket = await ticketOf(userId);
-        const result = await reader.get(userId);
+        // Without waiting for a refresh: its commit causes the next event.
+        const result = await reader.get(userId, { wait: 0 });
         // Without Redis nothing is known to have changed.
         if (result.status === "unavailable") missed.add(userId);
         else for (const stream of byUser.get(userId) ?? []) send(stream, ticket, result);

@@ -155,13 +155,20 @@ describe("a service that does not answer as it should", () => {
     (_request, response) =>
       response.writeHead(status, headers).end(body);
 
+  /** To an answer that would be taken. */
+  const redirecting: RequestListener = (request, response) => {
+    const body = { ...denied, status: "present", source: "record", age: 1, fetchedAt: 1, denied: [] };
+    if (request.url === "/elsewhere") response.end(JSON.stringify({ ...body, users: { [testUser(1)]: body } }));
+    else response.writeHead(302, { location: "/elsewhere" }).end();
+  };
+
   it.each<[string, RequestListener, string[]]>([
     ["refuses the token", answer(401, "{}"), ["service_unauthorized"]],
     ["refuses the scope", answer(403, "{}"), ["service_unauthorized"]],
     ["has enough", answer(429, "{}"), ["too_many_requests"]],
     ["fails", answer(503, "down"), ["service_unavailable"]],
     ["has no such route", answer(404, "{}"), ["service_unavailable"]],
-    ["redirects", answer(302, "", { location: "http://127.0.0.1:9/" }), ["service_unavailable"]],
+    ["redirects", redirecting, ["service_unavailable"]],
     ["sends no JSON", answer(200, "<html>"), ["service_unavailable"]],
     ["sends another JSON", answer(200, '{"flags":[],"users":[]}'), []],
     ["hangs", () => undefined, ["service_unavailable"]],
@@ -195,16 +202,19 @@ describe("a service that does not answer as it should", () => {
     expect(result.flags).not.toHaveProperty("more");
   });
 
-  it("denies a flag that is older than its own limit", async () => {
+  it("denies a flag that became older than its own limit on the way", async () => {
     const body = {
       flags: { suspended: false },
       status: "present",
       source: "record",
       fetchedAt: 1,
-      age: 3_600_001,
+      // Younger than the limit when it was sent.
+      age: 3_600_000 - 5,
       denied: [],
     };
-    server = createServer((_request, response) => response.end(JSON.stringify(body))).listen(0, "127.0.0.1");
+    server = createServer((_request, response) => {
+      setTimeout(() => response.end(JSON.stringify(body)), 20);
+    }).listen(0, "127.0.0.1");
     await once(server, "listening");
     const address = server.address();
     const kindling = createKindling({

@@ -1,4 +1,5 @@
-import { decodeJwt } from "jose";
+import { generateKeyPairSync } from "node:crypto";
+import { decodeJwt, SignJWT } from "jose";
 import { afterEach, describe, expect, it } from "vitest";
 import { UserTokenError } from "../../src/errors.ts";
 import { createRateCounter } from "../../src/http/rate-counter.ts";
@@ -156,6 +157,27 @@ describe("verified tokens", () => {
     await tokens.verify(token).catch(() => undefined);
     pass(300_000);
     await until(() => expect(tokens.verify(token)).rejects.toMatchObject({ code: "token_refused" }));
+  });
+
+  it("are refused with another algorithm, even if the key would fit", async () => {
+    const { privateKey, publicKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
+    const tokens = createUserTokens({
+      keys: { get: async () => publicKey },
+      issuer,
+      clientIds: new Set([clientId]),
+      now: Date.now,
+    });
+    const sign = (alg: string) =>
+      new SignJWT({ azp: clientId })
+        .setProtectedHeader({ alg })
+        .setSubject(testUser(1))
+        .setIssuer(issuer)
+        .setExpirationTime("1h")
+        .sign(privateKey);
+    expect(await tokens.verify(await sign("RS256"))).toMatchObject({ userId: testUser(1) });
+    for (const alg of ["PS256", "RS512"]) {
+      await expect(tokens.verify(await sign(alg))).rejects.toMatchObject({ code: "token_refused" });
+    }
   });
 
   it("are neither accepted nor refused for good while the key server is away", async () => {

@@ -77,8 +77,8 @@ async function open(query = `?user=${id}`, headers: Record<string, string> = { a
 }
 
 /** Streams without a server, whose clients read only when a test does. */
-function openStreams(heartbeatMs: number) {
-  const { redis, records } = stack.store;
+function openStreams(heartbeatMs: number, redis: Redis = stack.store.redis) {
+  const { records } = stack.store;
   const streams = createStreams({
     connect: () => new Redis(stack.config.redisUrl),
     prefix: stack.config.prefix,
@@ -210,22 +210,55 @@ describe("GET /v1/flags/stream", () => {
     expect((await subscriptions()) - before).toBe(1);
   });
 
-  it("keeps one event for a client that is slow, and sends the latest values once it reads on", async () => {
+  it("alone: keeps one event for a slow client, and sends the latest values once it reads on", async () => {
+    await start({ workers: false });
     const { streams, commit } = openStreams(60_000);
-    const reader = streams
-      .open({ userId: id, lastEventId: undefined, expiresAt: Number.POSITIVE_INFINITY })
-      .getReader();
-    const next = async () => new TextDecoder().decode((await reader.read()).value);
-    expect(await next()).toBe("retry: 3000\n\n");
-    await commit("free");
-    await until(async () => expect((await stack.store.redis.pubsub("NUMPAT")) ?? 0).toBeGreaterThan(0));
-    await commit("pro");
-    await commit("free");
-    await commit("enterprise");
-    let text = "";
-    while (!text.includes("enterprise")) text += await next();
-    expect(text.split("\n\n").length).toBeLessThanOrEqual(4);
+    const forUser = { userId: id, lastEventId: undefined, expiresAt: Number.POSITIVE_INFINITY };
+    const slow = streams.open(forUser).getReader();
+    const quick = streams.open(forUser).getReader();
+    const next = async (reader: typeof slow) => {
+      for (;;) {
+        const text = new TextDecoder().decode((await reader.read()).value);
+        const tier = /"tier":"(\w+)"/.exec(text)?.[1];
+        if (tier !== undefined) return tier;
+      }
+    };
+    expect(new TextDecoder().decode((await slow.read()).value)).toBe("retry: 3000\n\n");
+    // The defaults, for a user without a record.
+    expect(await next(quick)).toBe("free");
+    for (const tier of ["pro", "free", "enterprise"]) {
+      await commit(tier);
+      expect(await next(quick)).toBe(tier);
+    }
+    expect([await next(slow), await next(slow)]).toEqual(["free", "enterprise"]);
     streams.close();
+  });
+
+  it("alone: sends what it could not read as soon as Redis answers again", async () => {
+    await start({ workers: false });
+    const wire = await startWire(testRedisUrl());
+    const redis = new Redis(wire.url, { enableOfflineQueue: false, retryStrategy: () => 20 });
+    redis.on("error", () => undefined);
+    await until(() => expect(redis.status).toBe("ready"));
+    const { streams, commit } = openStreams(100, redis);
+    let text = "";
+    const reading = (async () => {
+      const forUser = { userId: id, lastEventId: undefined, expiresAt: Number.POSITIVE_INFINITY };
+      for await (const piece of streams.open(forUser)) text += new TextDecoder().decode(piece);
+    })();
+    await until(() => expect(text).toContain("missing"));
+    wire.cut();
+    await until(() => expect(redis.status).not.toBe("ready"));
+    await commit("pro");
+    const heartbeats = text.split(":\n\n").length;
+    await until(() => expect(text.split(":\n\n").length).toBeGreaterThan(heartbeats + 1));
+    expect(text).not.toContain("pro");
+    wire.restore();
+    await until(() => expect(text).toContain("pro"));
+    streams.close();
+    await reading;
+    redis.disconnect();
+    await wire.close();
   });
 
   it("drops a client that takes nothing between two heartbeats", async () => {

@@ -22,6 +22,10 @@ export interface Keys extends PublicKeys {
   callBudget: string;
   /** Prefix of the request counters of Kindling's own API. */
   apiCalls: string;
+  /** Hash: requests refused over HTTP, by `<route>:<code>`. */
+  refusedRequests: string;
+  /** Hash: refresh requests dropped, by reason. */
+  droppedRefreshRequests: string;
 }
 
 /** Creates the key names under a prefix such as `kindling`. */
@@ -42,5 +46,7 @@ export function createKeys(prefix: string): Keys {
     accessToken: `{${prefix}:kinde}:access-token`,
     callBudget: `{${prefix}:kinde}:calls`,
     apiCalls: `{${prefix}:api}`,
+    refusedRequests: `{${prefix}:api}:refused`,
+    droppedRefreshRequests: `{${prefix}:refresh-requests}:dropped`,
   };
 }

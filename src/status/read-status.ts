@@ -25,6 +25,10 @@ export interface Figures {
   sweep: SweepStatus;
   /** Counts by outcome, then by type. */
   events: { duplicate: number } & Record<string, number | Record<string, number>>;
+  /** Requests refused over HTTP, by `<route>:<code>`. */
+  refusedRequests: Record<string, number>;
+  /** Refresh requests of readers that were dropped, by reason. */
+  droppedRefreshRequests: Record<string, number>;
   freshness: Freshness;
 }
 
@@ -61,16 +65,19 @@ export async function readStatus(store: Store, config: Config, now: number): Pro
 /** Reads the figures of a deployment in a few round trips. */
 export async function readFigures(store: Store, { prefix, calls }: Config, now: number): Promise<Figures> {
   const { queues, ledger: users, fanoutLedger: fanouts, budget, redis, keys } = store;
-  const [ofQueues, ofUsers, ofFanouts, budgetState, records, counts, sweep, freshness] = await Promise.all([
-    Promise.all([readQueue(queues.refresh), readQueue(queues.bulk), readQueue(queues.fanout)]),
-    users.size(),
-    fanouts.size(),
-    budget.state(),
-    countRecords(redis, keys),
-    redis.hgetall(keys.ledgerPart("counts")),
-    readSweep(store),
-    readFreshness(store, now),
-  ]);
+  const [ofQueues, ofUsers, ofFanouts, budgetState, records, counts, sweep, freshness, refused, dropped] =
+    await Promise.all([
+      Promise.all([readQueue(queues.refresh), readQueue(queues.bulk), readQueue(queues.fanout)]),
+      users.size(),
+      fanouts.size(),
+      budget.state(),
+      countRecords(redis, keys),
+      redis.hgetall(keys.ledgerPart("counts")),
+      readSweep(store),
+      readFreshness(store, now),
+      store.refusedRequests.read(),
+      store.droppedRefreshRequests.read(),
+    ]);
   const [refresh, bulk, fanout] = ofQueues;
   return {
     prefix,
@@ -81,6 +88,8 @@ export async function readFigures(store: Store, { prefix, calls }: Config, now: 
     records,
     sweep,
     events: groupCounts(counts),
+    refusedRequests: refused,
+    droppedRefreshRequests: dropped,
     freshness,
   };
 }

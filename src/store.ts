@@ -33,8 +33,8 @@ export function createQueues(options: QueueOptions): Queues {
   const refreshQueues = createRefreshQueues(options);
   const sweepQueue = createSweepQueue(options);
   const auditQueue = createAuditQueue(options);
-  const { refresh, bulk, fanout } = refreshQueues;
-  const all = [refresh, bulk, fanout, sweepQueue.sweep, auditQueue.audit];
+  const { refresh, bulk, requests, fanout } = refreshQueues;
+  const all = [refresh, bulk, requests, fanout, sweepQueue.sweep, auditQueue.audit];
   return {
     ...refreshQueues,
     ...sweepQueue,

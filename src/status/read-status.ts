@@ -18,7 +18,7 @@ export interface Status extends Figures {
 export interface Figures {
   prefix: string;
   warnings: Warning[];
-  queues: Record<"refresh" | "bulk" | "fanout", QueueStatus>;
+  queues: Record<"refresh" | "requests" | "bulk" | "fanout", QueueStatus>;
   ledger: Record<"users" | "fanouts", { size: number; oldestAgeMs: number; failed: number }>;
   calls: { pausedMs: number; inUse: number; available: number; perMinute: number; atOnce: number };
   records: RecordCount;
@@ -67,7 +67,12 @@ export async function readFigures(store: Store, { prefix, calls }: Config, now: 
   const { queues, ledger: users, fanoutLedger: fanouts, budget, redis, keys } = store;
   const [ofQueues, ofUsers, ofFanouts, budgetState, records, counts, sweep, freshness, refused, dropped] =
     await Promise.all([
-      Promise.all([readQueue(queues.refresh), readQueue(queues.bulk), readQueue(queues.fanout)]),
+      Promise.all([
+        readQueue(queues.refresh),
+        readQueue(queues.requests),
+        readQueue(queues.bulk),
+        readQueue(queues.fanout),
+      ]),
       users.size(),
       fanouts.size(),
       budget.state(),
@@ -78,11 +83,11 @@ export async function readFigures(store: Store, { prefix, calls }: Config, now: 
       store.refusedRequests.read(),
       store.droppedRefreshRequests.read(),
     ]);
-  const [refresh, bulk, fanout] = ofQueues;
+  const [refresh, requests, bulk, fanout] = ofQueues;
   return {
     prefix,
     warnings: findWarnings({ ...freshness, sweep }),
-    queues: { refresh, bulk, fanout },
+    queues: { refresh, requests, bulk, fanout },
     ledger: { users: ofUsers, fanouts: ofFanouts },
     calls: { ...budgetState, ...calls },
     records,
@@ -114,7 +119,7 @@ async function readSweep({ completeness, sweeps, queues }: Store): Promise<Sweep
   };
 }
 
-async function readQueue(queue: Queues["refresh" | "bulk" | "fanout"]): Promise<QueueStatus> {
+async function readQueue(queue: Queues["refresh" | "requests" | "bulk" | "fanout"]): Promise<QueueStatus> {
   const [counts, paused] = await Promise.all([
     queue.getJobCounts("waiting", "prioritized", "active", "delayed", "failed"),
     queue.isPaused(),

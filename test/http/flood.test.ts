@@ -53,8 +53,8 @@ describe("wrong tokens", () => {
   it("are limited, logged in samples and counted, while the right token passes", async () => {
     await start();
     const { id } = stack.emulator.kinde.createUser({});
-    const statuses = await flood(1_000, () => setTier(id, "wrong-token-0123456789-0123456789-01"));
-    expect(statuses).toEqual({ 401: 60, 429: 940 });
+    const statuses = await flood(400, () => setTier(id, "wrong-token-0123456789-0123456789-01"));
+    expect(statuses).toEqual({ 401: 60, 429: 340 });
     expect((await setTier(id, token)).status).toBe(200);
     expect(said("request refused")).toEqual([
       {
@@ -65,14 +65,14 @@ describe("wrong tokens", () => {
         message: expect.any(String),
       },
     ]);
-    await until(async () => expect(await refused()).toEqual({ "POST /v1/users/{id}/properties:unauthorized": 1_000 }));
+    await until(async () => expect(await refused()).toEqual({ "POST /v1/users/{id}/properties:unauthorized": 400 }));
     const metrics = listMetrics(await readFigures(stack.store, stack.config, Date.now()), {
       within: [],
       events: 0,
       sumMs: 0,
     });
     expect(metrics.find(({ name }) => name === "kindling_requests_refused_total")?.samples).toEqual([
-      { labels: { route: "POST /v1/users/{id}/properties", code: "unauthorized" }, value: 1_000 },
+      { labels: { route: "POST /v1/users/{id}/properties", code: "unauthorized" }, value: 400 },
     ]);
   });
 
@@ -92,8 +92,8 @@ describe("junk webhooks", () => {
     await start({ KINDLING_REFUSED_PER_MINUTE: "10" });
     stack.subscribe();
     const junk = (n: number) => fetch(stack.webhookUrl, { method: "POST", body: n % 2 === 0 ? "junk" : "a.b.c" });
-    const statuses = await flood(1_000, junk);
-    expect(statuses).toEqual({ 400: 10, 429: 990 });
+    const statuses = await flood(200, junk);
+    expect(statuses).toEqual({ 400: 10, 429: 190 });
     const { id } = stack.emulator.kinde.createUser({});
     await until(async () => expect(await stack.record(id)).toMatchObject({ status: "present" }));
     expect(stack.emulator.deliveries.list().map(({ attempts }) => attempts)).toEqual([1]);

@@ -56,7 +56,7 @@ export interface ReaderOptions<V extends Record<string, unknown>> {
    * (https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/):
    *
    * - to read: `%R~kindling:flags:* +get`, and `+mget` for {@link Reader.getMany}
-   * - to request refreshes: `%RW~{kindling:refresh-requests}:* +zadd`
+   * - to request refreshes: `%W~{kindling:refresh-requests}:now %W~{kindling:refresh-requests}:later +zadd`
    * - to wait for refreshes: `&kindling:commits:* +subscribe +unsubscribe`
    */
   redis: ReaderRedis;

@@ -96,8 +96,8 @@ describe("call budget", () => {
 
   it("gives readers' requests half of the rate, and leaves bulk work and webhooks their shares", async () => {
     // A burst of 60 calls; too slow a refill to matter.
-    const [budget] = budgets(120, 100, 1);
-    const granted = async (priority: "webhook" | "request" | "bulk") => {
+    const [first, second] = [...budgets(120, 100, 1), ...budgets(120, 100, 1)];
+    const granted = async (priority: "webhook" | "request" | "bulk", budget = first) => {
       let calls = 0;
       for (;;) {
         const error = await budget
@@ -122,6 +122,10 @@ describe("call budget", () => {
     between(await granted("bulk"), 15);
     expect((await granted("request")).calls).toBeLessThanOrEqual(1);
     between(await granted("webhook"), 15);
+
+    between(await granted("bulk", second), 45);
+    expect((await granted("request", second)).calls).toBeLessThanOrEqual(1);
+    between(await granted("webhook", second), 15);
   });
 
   it("pauses all processes, until the later end of two pauses", async () => {

@@ -2,7 +2,9 @@ import { setMaxListeners } from "node:events";
 import type { Agreement, ExtraPart, Grant, Membership, Profile } from "kindling/contract";
 import { z } from "zod";
 import { KindeError } from "../errors.ts";
+import { pathId, queryId } from "./ids.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
+import { follow, type Trail } from "./paging.ts";
 
 const text = z
   .string()
@@ -18,6 +20,11 @@ const listOf = <T>(item: z.ZodType<T>) =>
     .array(z.unknown())
     .nullish()
     .transform((list) => (list ?? []).flatMap((entry) => item.safeParse(entry).data ?? []));
+
+/** Organizations of one user: each costs up to two calls. */
+const mostOrganizations = 1_000;
+/** Pages of one user's agreements. */
+const mostAgreementPages = 20;
 
 const userSchema = z.object({
   id: z.string(),
@@ -36,19 +43,25 @@ const userSchema = z.object({
   failed_sign_ins: number,
   last_signed_in: text,
   created_on: text,
-  organizations: listOf(z.string()),
+  // Not `listOf`: dropping a membership would silently take its permissions away.
+  organizations: z
+    .array(pathId)
+    .max(mostOrganizations)
+    .nullish()
+    .transform((codes) => [...new Set(codes)]),
   identities: listOf(z.object({ type: z.string(), identity: z.string().nullish() })),
-  billing: z.object({ customer_id: text }).nullish(),
+  billing: z.object({ customer_id: queryId.nullish().transform((value) => value ?? null) }).nullish(),
 });
 
+const nextToken = z.string().nullish();
 const propertiesSchema = z.object({
   properties: z.array(z.object({ key: z.string(), value: z.string().nullish() })),
-  next_token: z.string().nullish(),
+  next_token: nextToken,
 });
 
 const grantSchema = z.object({ id: z.string(), key: z.string() });
-const rolesSchema = z.object({ roles: listOf(grantSchema) });
-const permissionsSchema = z.object({ permissions: listOf(grantSchema) });
+const rolesSchema = z.object({ roles: listOf(grantSchema), next_token: nextToken });
+const permissionsSchema = z.object({ permissions: listOf(grantSchema), next_token: nextToken });
 const agreementsSchema = z.object({
   agreements: listOf(z.object({ id: z.string(), plan_code: z.string() })),
   has_more: z.boolean().nullish(),
@@ -179,11 +192,13 @@ async function getProperties(api: ManagementApi, id: string, options: CallOption
     },
     options,
   );
-  // Kinde documents `next_token` but no way to request the next page. Storing some of the properties would be wrong.
-  if (page.next_token) {
-    throw new KindeError("kinde_unavailable", "GET /api/v1/users/{id}/properties returned only a first page.");
-  }
+  rejectPart(page, "GET /api/v1/users/{id}/properties");
   return Object.fromEntries(page.properties.map(({ key, value }) => [key, value ?? null]));
+}
+
+/** Kinde documents `next_token` here but no way to request the next page. Storing a part of the list would be wrong. */
+function rejectPart({ next_token }: { next_token?: string | null | undefined }, route: string): void {
+  if (next_token) throw new KindeError("kinde_unavailable", `${route} returned only a first page.`);
 }
 
 async function getMembership(
@@ -193,12 +208,18 @@ async function getMembership(
   options: FetchUserOptions,
 ): Promise<Membership> {
   const base = `/api/v1/organizations/${encodeURIComponent(code)}/users/${encodeURIComponent(id)}`;
-  const grants = async <T>(part: "roles" | "permissions", answer: z.ZodType<T>, pick: (found: T) => Grant[]) => {
+  const grants = async <T extends { next_token?: string | null | undefined }>(
+    part: "roles" | "permissions",
+    answer: z.ZodType<T>,
+    pick: (found: T) => Grant[],
+  ) => {
     if (!options.parts.has(part)) return [];
     const route = `GET /api/v1/organizations/{code}/users/{id}/${part}`;
     const scope = `read:organization_user_${part}`;
     try {
-      return pick(await api.get({ path: `${base}/${part}`, route, scope, answer }, options));
+      const found = await api.get({ path: `${base}/${part}`, route, scope, answer }, options);
+      rejectPart(found, route);
+      return pick(found);
     } catch (error) {
       // The user left the organization between two calls: Kinde sends a separate event for that.
       if (isNotFound(error)) return [];
@@ -221,22 +242,29 @@ async function getAgreements(
   options: FetchUserOptions,
 ): Promise<Agreement[]> {
   if (customerId === null || !options.parts.has("billing")) return [];
-  const agreements: Agreement[] = [];
+  const agreements = new Map<string, Agreement>();
+  let trail: Trail | undefined;
   let after: string | undefined;
   do {
     const cursor = after === undefined ? "" : `&starting_after=${encodeURIComponent(after)}`;
     const page = await getAgreementsPage(api, `customer_id=${encodeURIComponent(customerId)}${cursor}`, options);
-    agreements.push(...page.agreements.map(({ id, plan_code }) => ({ id, planCode: plan_code })));
+    for (const { id, plan_code } of page.agreements) agreements.set(id, { id, planCode: plan_code });
     const last = page.agreements.at(-1)?.id;
     // Stops at a page that adds nothing, even if it claims that there are more.
     after = page.has_more && last !== after ? last : undefined;
+    if (after !== undefined) trail = follow(trail, after, { route: agreementsRoute, limit: mostAgreementPages });
   } while (after !== undefined);
-  return agreements;
+  return [...agreements.values()];
 }
 
+const agreementsRoute = "GET /api/v1/billing/agreements";
+
 async function getAgreementsPage(api: ManagementApi, query: string, options: CallOptions) {
-  const route = "GET /api/v1/billing/agreements";
-  const call = { path: `/api/v1/billing/agreements?${query}`, route, scope: "read:billing_agreements" };
+  const call = {
+    path: `/api/v1/billing/agreements?${query}`,
+    route: agreementsRoute,
+    scope: "read:billing_agreements",
+  };
   try {
     return await api.get({ ...call, answer: agreementsSchema }, options);
   } catch (error) {

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { KindeError, ThrottledError } from "../errors.ts";
 import type { AccessTokens } from "./access-token.ts";
 import type { CallBudget, Priority } from "./call-budget.ts";
-import { parseRateLimitReset, withDeadline } from "./request.ts";
+import { BodyTooLarge, parseJson, parseRateLimitReset, readText, withDeadline } from "./request.ts";
 
 /** One call to the Management API. */
 export interface Call<T> {
@@ -55,6 +55,12 @@ export interface ManagementApiOptions {
   /** Time limit for one call including its body, in milliseconds. */
   timeoutMs: number;
 }
+
+/** Largest answer in bytes, decoded. A page of 500 users with long properties takes less than half of it. */
+const maxAnswerBytes = 8 * 1024 * 1024;
+
+/** Longest error message of Kinde's to pass on, in characters. */
+const longestReason = 500;
 
 /** How often in a row Kinde can answer a call with 429 before its job goes back to the queue. */
 const mostRefusals = 5;
@@ -120,6 +126,9 @@ async function request(
   token: string,
   signal: AbortSignal,
 ): Promise<Answer> {
+  if (!isPlainPath(call.path)) {
+    throw new KindeError("kinde_unavailable", `${call.route} was not called: an id from Kinde would change the path.`);
+  }
   try {
     const body = "method" in call && call.method !== "DELETE" ? { body: JSON.stringify(call.body ?? {}) } : {};
     const change = "method" in call ? { method: call.method, ...body } : {};
@@ -134,12 +143,20 @@ async function request(
         redirect: "error",
         signal: deadline,
       });
-      return { status: response.status, reset: response.headers.get("ratelimit-reset"), text: await response.text() };
+      return {
+        status: response.status,
+        reset: response.headers.get("ratelimit-reset"),
+        text: await readText(response, maxAnswerBytes),
+      };
     });
   } catch (cause) {
     signal.throwIfAborted();
     const timedOut = cause instanceof Error && cause.name === "TimeoutError";
-    const reason = timedOut ? `no answer within ${timeoutMs} ms` : "the connection failed";
+    const reason = timedOut
+      ? `no answer within ${timeoutMs} ms`
+      : cause instanceof BodyTooLarge
+        ? `the answer is larger than ${maxAnswerBytes / 1024 / 1024} MiB`
+        : "the connection failed";
     throw new KindeError("kinde_unavailable", `${call.route} at ${new URL(origin).host} failed: ${reason}.`, { cause });
   }
 }
@@ -176,16 +193,17 @@ function read<T>(host: string, call: Call<T> | Change<T>, { status, text }: Answ
   throw new KindeError("kinde_unavailable", `${route} at ${host} failed with status ${status}.`, { status });
 }
 
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+/** Returns whether a path reaches the route it names. URLs drop `.` and `..`, which no encoding protects. */
+function isPlainPath(path: string): boolean {
+  const [, ...segments] = (path.split("?")[0] ?? "").split("/");
+  return segments.every((segment) => segment !== "" && segment !== "." && segment !== "..");
 }
 
 function reasonOf(text: string): { reason?: string } {
   const body = errorSchema.safeParse(parseJson(text));
-  const reason = body.data?.errors.map(({ code, message }) => message ?? code ?? "").join("; ");
+  const reason = body.data?.errors
+    .map(({ code, message }) => message ?? code ?? "")
+    .join("; ")
+    .slice(0, longestReason);
   return reason ? { reason } : {};
 }

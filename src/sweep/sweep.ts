@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
+import { follow, type Trail } from "../kinde/paging.ts";
 import { type SearchedUser, searchUsers } from "../kinde/search-users.ts";
 import type { Ledger } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
@@ -16,6 +17,8 @@ export interface SweepState {
   /** `listing` pages through Kinde's users; `unlisted` scans our records for users that two sweeps did not list. */
   phase: "listing" | "unlisted";
   cursor: string | null;
+  /** Detects a search that leads in circles. Absent before the second page and in sweeps of older releases. */
+  trail?: Trail;
   users: number;
   different: number;
   /** Different users by the first field that differs; names only. Absent in sweeps of older releases. */
@@ -112,6 +115,7 @@ async function listingStep(options: SweepOptions, state: SweepState, call: CallO
   const listed: SweepState = {
     ...state,
     cursor: next,
+    ...(next !== null && { trail: follow(state.trail, next, { route: "GET /api/v1/search/users" }) }),
     users: state.users + ids.length,
     different: state.different + different.length,
     fields: countFields(state.fields, verdicts),

@@ -62,11 +62,12 @@ const calls: Section = ({ calls }, paint) =>
     ["available", `${plural(calls.available, "call")} (limit: ${countWords(calls.perMinute)} per minute)`],
   ]);
 
-const records: Section = ({ records: { present, deleted, exact } }, paint) => {
+const records: Section = ({ records: { present, deleted, exact }, absences }, paint) => {
   const about = exact ? "" : "about ";
   return titled(paint, "Records", [
     ["users", about + countWords(present)],
     ["tombstones", about + countWords(deleted), exact ? "" : paint.dim("(estimated from a sample)")],
+    ...(absences.users > 0 ? [["not found in Kinde", countWords(absences.users), "not confirmed yet"]] : []),
   ]);
 };
 

@@ -149,16 +149,25 @@ async function fetchParts(api: ManagementApi, id: string, options: FetchUserOpti
 /** How long the calls after the first two wait for the call budget, in milliseconds. */
 const restPatienceMs = 30_000;
 
+const oneUser = (id: string, query = "") => ({
+  path: `/api/v1/user?id=${encodeURIComponent(id)}${query}`,
+  route: "GET /api/v1/user",
+  scope: "read:users",
+});
+
+/** Returns whether Kinde finds a user, in one call. Throws as {@link fetchUser}. */
+export async function userExists(api: ManagementApi, id: string, options: CallOptions): Promise<boolean> {
+  try {
+    return (await api.get({ ...oneUser(id), answer: z.object({ id: z.string() }) }, options)).id === id;
+  } catch (error) {
+    if (error instanceof KindeError && (error.status === 404 || error.status === 400)) return false;
+    throw error;
+  }
+}
+
 async function getUser(api: ManagementApi, id: string, options: CallOptions) {
-  const user = await api.get(
-    {
-      path: `/api/v1/user?id=${encodeURIComponent(id)}&expand=organizations,identities,billing`,
-      route: "GET /api/v1/user",
-      scope: "read:users",
-      answer: userSchema,
-    },
-    options,
-  );
+  const call = { ...oneUser(id, "&expand=organizations,identities,billing"), answer: userSchema };
+  const user = await api.get(call, options);
   if (user.id !== id) throw new KindeError("kinde_unavailable", "GET /api/v1/user returned a different user.");
   return user;
 }
@@ -169,17 +178,29 @@ async function getUser(api: ManagementApi, id: string, options: CallOptions) {
  */
 export async function isGone(api: ManagementApi, id: string, reason: unknown, options: CallOptions): Promise<boolean> {
   if (isNotFound(reason)) return true;
-  if (!(reason instanceof KindeError && reason.status === 400)) return false;
-  const { users } = await api.get(
-    {
-      path: `/api/v1/users?user_id=${encodeURIComponent(id)}&page_size=1`,
-      route: "GET /api/v1/users",
-      scope: "read:users",
-      answer: listingSchema,
-    },
-    options,
-  );
-  return !users.some((user) => user.id === id);
+  return reason instanceof KindeError && reason.status === 400 && !(await isListed(api, id, options));
+}
+
+/**
+ * Returns whether the list of users has a user: a second source of Kinde's, which answers 200 whether or not it does.
+ *
+ * @throws {KindeError} as {@link ManagementApi.get}, and `kinde_unavailable` for a 404: something else answers for Kinde
+ */
+export async function isListed(api: ManagementApi, id: string, options: CallOptions): Promise<boolean> {
+  const call = {
+    path: `/api/v1/users?user_id=${encodeURIComponent(id)}&page_size=1`,
+    route: "GET /api/v1/users",
+    scope: "read:users",
+    answer: listingSchema,
+  };
+  const { users } = await api.get(call, options).catch((error: unknown) => {
+    if (!isNotFound(error)) throw error;
+    throw new KindeError("kinde_unavailable", "GET /api/v1/users answered 404, which Kinde never does.", {
+      cause: error,
+      status: 404,
+    });
+  });
+  return users.some((user) => user.id === id);
 }
 
 async function getProperties(api: ManagementApi, id: string, options: CallOptions) {

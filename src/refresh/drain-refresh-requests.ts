@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Redis } from "ioredis";
 import { userId as userIdSchema } from "../kinde/ids.ts";
+import type { Absences } from "../redis/absences.ts";
 import type { Keys } from "../redis/keys.ts";
 import type { RefreshQueues } from "./queues.ts";
 
@@ -10,6 +11,8 @@ export interface DrainOptions {
   redis: Redis;
   keys: Pick<Keys, "refreshRequests">;
   queues: Pick<RefreshQueues, "bulk" | "enqueueRefreshRequests">;
+  /** Users that Kinde did not find a moment ago: their requests are answered without a call. */
+  absences: Pick<Absences, "unknown" | "wakeReaders">;
   onError: (error: unknown) => void;
 }
 
@@ -24,7 +27,9 @@ const backlog = 200;
 const blockSeconds = 1;
 
 /** Drains refresh requests into BullMQ. A request is a hint: if one is lost with its process, the next read repeats it. */
-export function drainRefreshRequests({ redis, keys, queues, onError }: DrainOptions): { close(): Promise<void> } {
+export function drainRefreshRequests({ redis, keys, queues, absences, onError }: DrainOptions): {
+  close(): Promise<void>;
+} {
   const { now, later } = keys.refreshRequests;
   const closing = new AbortController();
 
@@ -40,7 +45,10 @@ export function drainRefreshRequests({ redis, keys, queues, onError }: DrainOpti
     }
     // Every app server can write to these keys, so their content is untrusted.
     const valid = requests.filter((request) => userIdSchema.safeParse(request.userId).success);
-    await queues.enqueueRefreshRequests(valid, key === now ? "refresh" : "bulk");
+    const unknown = await absences.unknown(valid.map((request) => request.userId));
+    if (key === now) await absences.wakeReaders(unknown);
+    const wanted = valid.filter((request) => !unknown.has(request.userId));
+    await queues.enqueueRefreshRequests(wanted, key === now ? "refresh" : "bulk");
   };
 
   const run = async () => {

@@ -52,7 +52,7 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
   });
   const watch = startWatch(config, world, log, store);
   const blocking = connectRedis({ url: config.redisUrl, onError });
-  const drain = drainRefreshRequests({ redis: blocking, keys, queues, onError });
+  const drain = drainRefreshRequests({ redis: blocking, keys, queues, absences: store.absences, onError });
   return {
     async close() {
       // Less than the shutdown timeout, because aborted jobs must still be returned to their queues within it.

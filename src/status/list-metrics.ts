@@ -41,7 +41,7 @@ function eventMetrics({ events, freshness }: Figures, readable: ReadableTimes): 
   ];
 }
 
-function workMetrics({ ledger, queues, calls, records }: Figures): Metric[] {
+function workMetrics({ ledger, queues, calls, records, absences }: Figures): Metric[] {
   const ledgers = Object.entries(ledger);
   const jobs = Object.entries(queues).flatMap(([queue, { waiting, active, delayed, failed }]) =>
     Object.entries({ waiting, active, delayed, failed }).map(([state, value]) => ({ labels: { queue, state }, value })),
@@ -71,6 +71,12 @@ function workMetrics({ ledger, queues, calls, records }: Figures): Metric[] {
     gauge("kindling_records", "Records by status, estimated from a sample if there are many.", [
       { labels: { status: "present" }, value: records.present },
       { labels: { status: "deleted" }, value: records.deleted },
+    ]),
+    gauge("kindling_absent_users", "Users with a record that Kinde does not find, not confirmed yet.", [
+      { value: absences.users },
+    ]),
+    gauge("kindling_absences_suspended", "1 while Kinde finds so few users that none is taken for deleted.", [
+      { value: absences.suspendedSince === null ? 0 : 1 },
     ]),
   ];
 }

@@ -26,6 +26,7 @@ it("a sweep whose search leads in circles fails instead of running forever, also
     records: { readMany: async () => [], scanIds: nothing },
     fillPage: { stamp: nothing, commit: nothing },
     ledger: { gaveUp: async () => 0 },
+    absences: { countUnknown: async () => 0 },
     seen: { add: async () => {}, missing: nothing, forget: nothing },
     now: Date.now,
     pageSize: 1,

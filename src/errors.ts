@@ -76,13 +76,17 @@ export class AbsenceError extends KindlingError<"absence_unconfirmed" | "absence
 export class ThrottledError extends KindlingError<"throttled"> {
   /** Milliseconds until the next attempt makes sense. */
   readonly retryAfterMs: number;
+  /** `all`: no call makes sense before. `one`: only calls about the same user, or of the same route. */
+  readonly scope: "all" | "one";
 
-  constructor(retryAfterMs: number, options?: { cause?: unknown }) {
-    super(
-      "throttled",
-      `Calls to Kinde are suspended: its rate limit or the call budget is exhausted. Try again in ${Math.ceil(retryAfterMs)} ms.`,
-      options,
-    );
+  constructor(retryAfterMs: number, options: { cause?: unknown; scope?: "all" | "one" } = {}) {
+    const { scope = "all", ...rest } = options;
+    const what =
+      scope === "all"
+        ? "Calls to Kinde are suspended: its rate limit or the call budget is exhausted."
+        : "Kinde limits the calls about this user or of this route, but not others.";
+    super("throttled", `${what} Try again in ${Math.ceil(retryAfterMs)} ms.`, rest);
+    this.scope = scope;
     this.retryAfterMs = Math.max(1, Math.ceil(retryAfterMs));
   }
 }

@@ -58,6 +58,7 @@ const calls: Section = ({ calls }, paint) =>
       "status",
       calls.pausedMs > 0 ? paint.notice(`paused for ${durationWords(calls.pausedMs)}`) : paint.good("allowed"),
     ],
+    ...(calls.limited > 0 ? [["limited", `${countWords(calls.limited)} by Kinde (users or routes)`]] : []),
     ["in progress", `${calls.inUse} of at most ${calls.atOnce}`],
     ["available", `${plural(calls.available, "call")} (limit: ${countWords(calls.perMinute)} per minute)`],
   ]);

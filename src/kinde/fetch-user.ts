@@ -95,7 +95,7 @@ export async function fetchUser(
   options.signal.addEventListener("abort", stop);
   if (options.signal.aborted) stop();
   try {
-    return await fetchParts(api, id, { ...options, signal: failed.signal });
+    return await fetchParts(api, id, { ...options, subject: id, signal: failed.signal });
   } finally {
     options.signal.removeEventListener("abort", stop);
     failed.abort(new Error("The fetch has ended."));
@@ -158,7 +158,8 @@ const oneUser = (id: string, query = "") => ({
 /** Returns whether Kinde finds a user, in one call. Throws as {@link fetchUser}. */
 export async function userExists(api: ManagementApi, id: string, options: CallOptions): Promise<boolean> {
   try {
-    return (await api.get({ ...oneUser(id), answer: z.object({ id: z.string() }) }, options)).id === id;
+    const call = { ...oneUser(id), answer: z.object({ id: z.string() }) };
+    return (await api.get(call, { ...options, subject: id })).id === id;
   } catch (error) {
     if (error instanceof KindeError && (error.status === 404 || error.status === 400)) return false;
     throw error;
@@ -193,7 +194,7 @@ export async function isListed(api: ManagementApi, id: string, options: CallOpti
     scope: "read:users",
     answer: listingSchema,
   };
-  const { users } = await api.get(call, options).catch((error: unknown) => {
+  const { users } = await api.get(call, { ...options, subject: id }).catch((error: unknown) => {
     if (!isNotFound(error)) throw error;
     throw new KindeError("kinde_unavailable", "GET /api/v1/users answered 404, which Kinde never does.", {
       cause: error,

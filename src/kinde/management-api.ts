@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
 import { KindeError, ThrottledError } from "../errors.ts";
 import type { AccessTokens } from "./access-token.ts";
@@ -29,6 +30,8 @@ export interface CallOptions {
   priority: Priority;
   /** Longest wait for the call budget or the end of a pause, in milliseconds. Default: the budget's own. */
   patienceMs?: number;
+  /** Id of the user that the call is about: Kinde can limit one user's calls. Default: the route. */
+  subject?: string;
   /** Aborted at shutdown. */
   signal: AbortSignal;
 }
@@ -38,7 +41,7 @@ export interface ManagementApi {
   /**
    * Reads.
    *
-   * @throws {ThrottledError} if Kinde answers 429, which pauses the whole fleet, or the budget is used up
+   * @throws {ThrottledError} if Kinde answers 429, or the budget is used up
    * @throws {KindeError} for every other failure
    */
   get<T>(call: Call<T>, options: CallOptions): Promise<T>;
@@ -51,7 +54,7 @@ export interface ManagementApiOptions {
   origin: string;
   fetch: typeof fetch;
   accessTokens: AccessTokens;
-  budget: Pick<CallBudget, "run" | "pause">;
+  budget: Pick<CallBudget, "run" | "pause" | "limit">;
   /** Time limit for one call including its body, in milliseconds. */
   timeoutMs: number;
 }
@@ -69,26 +72,39 @@ const mostRefusals = 5;
 export function createManagementApi(options: ManagementApiOptions): ManagementApi {
   const { accessTokens, budget } = options;
   const { host } = new URL(options.origin);
-  // Pauses the whole fleet. If Redis cannot store the pause, the caller must still learn about the 429.
-  const throttled = async (pauseMs: number) => {
+  // Without a token nobody can call. If Redis cannot store the pause, the caller must still learn about the 429.
+  const paused = async (pauseMs: number) => {
     await budget.pause(pauseMs).catch(() => undefined);
     return new ThrottledError(pauseMs);
+  };
+  const limited = async (subject: string, ms: number) => {
+    const scope = await budget.limit(subject, ms).catch(() => "one" as const);
+    return new ThrottledError(ms, { scope });
   };
   const getToken = async (signal: AbortSignal) => {
     try {
       return await accessTokens.get(signal);
     } catch (error) {
-      throw error instanceof ThrottledError ? await throttled(error.retryAfterMs) : error;
+      throw error instanceof ThrottledError ? await paused(error.retryAfterMs) : error;
     }
   };
   const once = async <T>(call: Call<T> | Change<T>, callOptions: CallOptions, token: string) => {
-    const { priority, signal, patienceMs = 0 } = callOptions;
+    const { priority, signal, patienceMs = 0, subject = call.route } = callOptions;
+    const attempt = async () => {
+      const answer = await budget.run(priority, () => request(options, call, token, signal), {
+        ...callOptions,
+        subject,
+      });
+      return answer.status === 429 ? limited(subject, parseRateLimitReset(answer.reset)) : answer;
+    };
     for (let refusals = 1; ; refusals += 1) {
-      const answer = await budget.run(priority, () => request(options, call, token, signal), callOptions);
-      if (answer.status !== 429) return answer;
-      const error = await throttled(parseRateLimitReset(answer.reset));
+      const outcome = await attempt().catch(ofOneSubject);
+      if (!(outcome instanceof ThrottledError)) return outcome;
       // Waits rather than failing in the middle of a user: if a large user started over each time, it might never finish.
-      if (error.retryAfterMs > patienceMs || refusals === mostRefusals) throw error;
+      if (outcome.retryAfterMs > patienceMs || refusals === mostRefusals) throw outcome;
+      // The budget itself waits for the end of a pause, but not for one subject: others would wait behind it.
+      if (outcome.scope === "one") await delay(outcome.retryAfterMs, undefined, { signal }).catch(() => undefined);
+      signal.throwIfAborted();
     }
   };
   // Returns the token for a second attempt, or the same token if another one would not help.
@@ -108,6 +124,11 @@ export function createManagementApi(options: ManagementApiOptions): ManagementAp
     return read(host, call, second);
   };
   return { get: make, send: make };
+}
+
+function ofOneSubject(error: unknown): ThrottledError {
+  if (error instanceof ThrottledError && error.scope === "one") return error;
+  throw error;
 }
 
 const errorSchema = z.object({

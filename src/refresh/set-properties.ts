@@ -117,7 +117,7 @@ async function writeProperties(api: ManagementApi, userId: string, properties: W
       body: { properties },
       answer: done,
     },
-    options,
+    { ...options, subject: userId },
   );
 }
 
@@ -131,7 +131,7 @@ async function refreshClaims(api: ManagementApi, userId: string, options: CallOp
         scope: "update:user_refresh_claims",
         answer: done,
       },
-      options,
+      { ...options, subject: userId },
     );
   } catch (cause) {
     const reason = cause instanceof KindlingError ? ` ${cause.message}` : "";

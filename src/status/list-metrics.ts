@@ -65,6 +65,9 @@ function workMetrics({ ledger, queues, calls, records, absences }: Figures): Met
     gauge("kindling_jobs", "Jobs by queue and state.", jobs),
     gauge("kindling_calls_under_way", "Calls to Kinde in progress.", [{ value: calls.inUse }]),
     gauge("kindling_calls_available", "Calls to Kinde that can start now.", [{ value: calls.available }]),
+    gauge("kindling_calls_limited", "Users and routes that Kinde limits while it answers others.", [
+      { value: calls.limited },
+    ]),
     gauge("kindling_calls_paused_seconds", "Time until calls to Kinde are allowed again, 0 if they are.", [
       { value: calls.pausedMs / 1000 },
     ]),

@@ -20,7 +20,15 @@ export interface Figures {
   warnings: Warning[];
   queues: Record<"refresh" | "bulk" | "fanout", QueueStatus>;
   ledger: Record<"users" | "fanouts", { size: number; oldestAgeMs: number; failed: number }>;
-  calls: { pausedMs: number; inUse: number; available: number; perMinute: number; atOnce: number };
+  calls: {
+    pausedMs: number;
+    inUse: number;
+    available: number;
+    /** Users and routes that Kinde limits. */
+    limited: number;
+    perMinute: number;
+    atOnce: number;
+  };
   records: RecordCount;
   /** Users with a record that Kinde does not find, and since when that is not believed; `null` if it is. */
   absences: { users: number; suspendedSince: number | null };

@@ -51,7 +51,11 @@ function open() {
   const kinde = { origin, fetch, now: Date.now, timeoutMs: 10_000 };
   const application = { clientId: "app", clientSecret: "secret", audience: `${origin}/api` };
   const accessTokens = createAccessTokens({ ...kinde, ...application, store: createMemoryTokenStore() });
-  const budget = { run: <T>(_priority: string, task: () => Promise<T>) => task(), pause: async () => {} };
+  const budget = {
+    run: <T>(_priority: string, task: () => Promise<T>) => task(),
+    pause: async () => {},
+    limit: async () => "all" as const,
+  };
   return createManagementApi({ ...kinde, accessTokens, budget });
 }
 

@@ -1,6 +1,8 @@
 import { Redis } from "ioredis";
 import { createReader, defineFlags, property } from "kindling";
 import { afterEach, describe, expect, it } from "vitest";
+import { loadDefinitions } from "../../src/load-definitions.ts";
+import { createFlows } from "../../src/service/create-flows.ts";
 import { readStatus } from "../../src/status/read-status.ts";
 import { type Stack, type StackOptions, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
@@ -228,4 +230,52 @@ it("a deletion that Kinde announces becomes a tombstone at once", async () => {
   stack.emulator.kinde.deleteUser(gone);
   await until(async () => expect(await statusOf(gone)).toBe("deleted"), 5_000);
   expect(await absences()).toBe(0);
+});
+
+describe("a write that Kinde answers with 404", () => {
+  const writer = async () =>
+    createFlows({
+      config: stack.config,
+      world: stack.world,
+      store: stack.store,
+      definitions: await loadDefinitions(stack.config.flagsFile),
+    });
+  const call = { priority: "webhook", signal: new AbortController().signal } as const;
+
+  it("tells the caller that there is no such user, and leaves the record", async () => {
+    const [id = ""] = await start(1);
+    stack.emulator.faults.set({ kind: "error", status: 404, method: "PATCH" });
+    const { setProperties } = await writer();
+    await expect(setProperties(id, { plan_tier: "free" }, call)).rejects.toMatchObject({ code: "user_not_found" });
+    expect(await stack.record(id)).toMatchObject({ status: "present", flags: { tier: "pro" } });
+  });
+
+  it("when the values are read back leaves the record, and says that they are not visible yet", async () => {
+    const [id = ""] = await start(2);
+    const heal = stack.emulator.faults.set({ kind: "error", status: 404, path: "/api/v1/user" });
+    const { setProperties } = await writer();
+    await expect(setProperties(id, { plan_tier: "free" }, call)).rejects.toMatchObject({ code: "write_not_visible" });
+    expect(await stack.record(id)).toMatchObject({ status: "present", flags: { tier: "pro" } });
+    heal();
+    await until(async () => expect(await stack.record(id)).toMatchObject({ flags: { tier: "free" } }));
+  });
+
+  it("is not reported as visible while the user is absent", async () => {
+    const [id = "", other = ""] = await start(2);
+    const { setProperties } = await writer();
+    // Accepted by one copy of Kinde's, while another does not have the user.
+    const fetch: typeof globalThis.fetch = async (input, init) =>
+      init?.method === "PATCH" ? Response.json({}) : globalThis.fetch(input, init);
+    const accepted = createFlows({
+      config: stack.config,
+      world: { ...stack.world, fetch },
+      store: stack.store,
+      definitions: await loadDefinitions(stack.config.flagsFile),
+    });
+    stack.emulator.kinde.deleteUser(id, { silent: true });
+    const write = accepted.setProperties(id, { plan_tier: "free" }, call);
+    await expect(write).rejects.toMatchObject({ code: "write_not_visible" });
+    expect(await stack.record(id)).toMatchObject({ status: "present", flags: { tier: "pro" } });
+    expect((await setProperties(other, { plan_tier: "free" }, call)).flags).toMatchObject({ tier: "free" });
+  });
 });

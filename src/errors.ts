@@ -84,7 +84,7 @@ export class ThrottledError extends KindlingError<"throttled"> {
     const what =
       scope === "all"
         ? "Calls to Kinde are suspended: its rate limit or the call budget is exhausted."
-        : "Kinde limits the calls about this user or of this route, but not others.";
+        : "Kinde limits the calls about this user or of this route.";
     super("throttled", `${what} Try again in ${Math.ceil(retryAfterMs)} ms.`, rest);
     this.scope = scope;
     this.retryAfterMs = Math.max(1, Math.ceil(retryAfterMs));

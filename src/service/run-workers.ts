@@ -55,7 +55,7 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
   const blocking = connectRedis({ url: config.redisUrl, onError });
   const { redis, droppedRefreshRequests: dropped } = store;
   const requests = createRefreshRequests({ redis, blocking, keys, dropped, onError });
-  const drain = drainRefreshRequests({ requests, queues, onError });
+  const drain = drainRefreshRequests({ requests, queues, absences: store.absences, onError });
   return {
     async close() {
       // Less than the shutdown timeout, because aborted jobs must still be returned to their queues within it.

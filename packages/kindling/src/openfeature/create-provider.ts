@@ -9,9 +9,8 @@ import {
   type ResolutionDetails,
   StandardResolutionReasons,
 } from "@openfeature/server-sdk";
-import { composeAnswer } from "../reader/compose-answer.ts";
-import { freshnessRules } from "../reader/freshness.ts";
 import type { Reader, ReadResult } from "../reader/types.ts";
+import { anonymousAnswer } from "../request/anonymous-answer.ts";
 
 /**
  * Options for {@link createOpenFeatureProvider}.
@@ -47,13 +46,7 @@ export function createOpenFeatureProvider<V extends Record<string, unknown>>(
 ): Provider {
   const { reader, maxAge = Number.POSITIVE_INFINITY, probeMs = 1_000 } = options;
   const { definitions } = reader;
-  const nobody = composeAnswer(
-    definitions,
-    freshnessRules(definitions, Number.POSITIVE_INFINITY),
-    { status: "missing" },
-    undefined,
-    0,
-  );
+  const nobody = anonymousAnswer(definitions);
   const events = new OpenFeatureEventEmitter();
   let probe: ReturnType<typeof setInterval> | undefined;
   let closed = false;

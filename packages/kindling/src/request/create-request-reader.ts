@@ -1,8 +1,7 @@
 import type { UserClaims } from "../definitions/claims.ts";
 import type { Definitions } from "../definitions/define-flags.ts";
-import { composeAnswer } from "../reader/compose-answer.ts";
-import { freshnessRules } from "../reader/freshness.ts";
 import type { Reader, ReadOptions } from "../reader/types.ts";
+import { anonymousAnswer } from "./anonymous-answer.ts";
 import type { AnonymousReason, Caller, ForRequest, RequestReader, RequestResult, Token, Verify } from "./types.ts";
 
 /**
@@ -37,12 +36,10 @@ export function createRequestReader<V extends Record<string, unknown>>({
   reader,
   verify,
 }: RequestReaderOptions<V>): RequestReader<V> {
-  const { definitions } = reader;
-  const rules = freshnessRules(definitions, Number.POSITIVE_INFINITY);
   const share = createShare<RequestResult<V>>();
 
   const anonymous = (reason: AnonymousReason, detail: string): RequestResult<V> => ({
-    ...composeAnswer(definitions, rules, { status: "missing" }, undefined, 0),
+    ...anonymousAnswer(reader.definitions),
     userId: null,
     reason,
     detail,

@@ -17,16 +17,23 @@ type Values = typeof definitions.defaults;
 const users = { kp_a: { onboarded: false, tier: "pro", seats: 5, limits: { projects: 9 } } } as const;
 const ada = { targetingKey: "kp_a" };
 
+let listening = new AbortController();
+
 /** The real SDK over a provider. */
 async function setUp(options: { maxAge?: number; reader?: Reader<Values> } = {}) {
   const reader: TestReader<Values> = createTestReader(users, { definitions });
   await OpenFeature.setProviderAndWait(createOpenFeatureProvider({ reader, probeMs: 10, ...options }));
   const client = OpenFeature.getClient();
+  listening = new AbortController();
   const seen: string[] = [];
   for (const event of [ProviderEvents.Stale, ProviderEvents.Ready] as const) {
-    client.addHandler(event, () => {
-      seen.push(event);
-    });
+    client.addHandler(
+      event,
+      () => {
+        seen.push(event);
+      },
+      { signal: listening.signal },
+    );
   }
   seen.length = 0;
   return { reader, client, seen };
@@ -34,7 +41,7 @@ async function setUp(options: { maxAge?: number; reader?: Reader<Values> } = {})
 
 afterEach(async () => {
   await OpenFeature.clearProviders();
-  OpenFeature.clearHandlers();
+  listening.abort();
 });
 
 describe("the OpenFeature provider, through OpenFeature's SDK", () => {

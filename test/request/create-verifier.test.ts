@@ -1,4 +1,4 @@
-import { exportSPKI, generateKeyPair, SignJWT, UnsecuredJWT } from "jose";
+import { exportJWK, exportSPKI, generateKeyPair, importJWK, SignJWT, UnsecuredJWT } from "jose";
 import { createVerifier, type VerifierOptions } from "kindling/request";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { createSigner, event, type Signer, testUser } from "../support/signer.ts";
@@ -76,18 +76,26 @@ describe("createVerifier", () => {
     expect(await verifier()(token)).toEqual(refused("token_expired"));
   });
 
-  it("takes no algorithm but RS256", async () => {
-    const { publicKey } = await generateKeyPair("RS256", { extractable: true });
+  it("takes no algorithm but RS256, even for a key that names none", async () => {
+    const { publicKey, privateKey } = await generateKeyPair("RS256", { extractable: true });
+    const keys = [{ ...(await exportJWK(publicKey)), kid: "plain" }];
+    const verify = verifier({ fetch: async () => Response.json({ keys }) });
+    const sign = async (alg: string, key: Parameters<SignJWT["sign"]>[0]) =>
+      new SignJWT(claims()).setProtectedHeader({ alg, kid: "plain" }).sign(key);
+    expect(await verify(await sign("RS256", privateKey))).toMatchObject({ userId });
     const secret = new TextEncoder().encode(await exportSPKI(publicKey));
-    const hmac = await new SignJWT(claims()).setProtectedHeader({ alg: "HS256", kid: signer.kid() }).sign(secret);
-    const { privateKey } = await generateKeyPair("PS256", { extractable: true });
-    const pss = await new SignJWT(claims()).setProtectedHeader({ alg: "PS256", kid: signer.kid() }).sign(privateKey);
-    for (const token of [new UnsecuredJWT(claims()).encode(), hmac, pss]) {
-      expect(await verifier()(token)).toEqual(refused("token_invalid"));
+    const pss = await importJWK(await exportJWK(privateKey), "PS256");
+    for (const token of [new UnsecuredJWT(claims()).encode(), await sign("HS256", secret), await sign("PS256", pss)]) {
+      expect(await verify(token)).toEqual(refused("token_invalid"));
     }
   });
 
-  it.each(["", "a.b.c", "é", `${"a".repeat(20_000)}.b.c`])("refuses malformed text", async (token) => {
+  it("refuses a token that is too long, however valid", async () => {
+    const token = await signer.sign(claims({ permissions: ["x".repeat(16_384)] }));
+    expect(await verifier()(token)).toEqual(refused("token_invalid", /longer/));
+  });
+
+  it.each(["", "a.b.c", "é"])("refuses malformed text", async (token) => {
     expect(await verifier()(token)).toEqual(refused("token_invalid"));
   });
 
@@ -156,7 +164,13 @@ describe("the signing keys", () => {
     ["answers 500", async () => new Response("down", { status: 500 })],
     ["answers no JSON", async () => new Response("<html>")],
     ["answers no key set", async () => Response.json({ keys: "none" })],
-    ["answers more than 256 KiB", async () => new Response("x".repeat(300_000))],
+    [
+      "answers more than 256 KiB",
+      async () => {
+        const { keys } = (await (await signer.fetch("")).json()) as { keys: unknown[] };
+        return Response.json({ keys, padding: "x".repeat(300_000) });
+      },
+    ],
     ["hangs", () => new Promise(() => undefined)],
   ])("are unavailable when the key server %s", async (_what, answer) => {
     const hanging: typeof fetch = (_url, init) =>

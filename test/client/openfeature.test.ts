@@ -103,6 +103,23 @@ describe("the OpenFeature provider, through OpenFeature's SDK", () => {
     });
   });
 
+  it("passes the organization of the context on, and says CACHED for an answer from memory", async () => {
+    const asked: unknown[] = [];
+    const { get, ...rest } = createTestReader(users, { definitions });
+    const reader: Reader<Values> = {
+      ...rest,
+      async get(userId, options) {
+        asked.push(options);
+        const answer = await get(userId, options);
+        return { ...answer, cached: true };
+      },
+    };
+    const { client } = await setUp({ reader });
+    const details = await client.getStringDetails("tier", "none", { ...ada, organization: "org_a" });
+    expect(details).toMatchObject({ value: "pro", reason: "CACHED" });
+    expect(asked).toEqual([{ maxAge: Number.POSITIVE_INFINITY, organization: "org_a" }]);
+  });
+
   it("marks values older than maxAge as STALE", async () => {
     const { client, reader } = await setUp({ maxAge: 10_000 });
     reader.set("kp_a", {}, { age: 11_000 });

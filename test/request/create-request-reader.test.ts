@@ -123,6 +123,21 @@ describe("perRequest", () => {
     expect(await requests(verify).read({ token: "any" })).toMatchObject({ source: "claims", flags: { tier: "pro" } });
   });
 
+  it("passes the organization of a trusted user on, and shares no read between organizations", async () => {
+    const asked: unknown[] = [];
+    const recording: Reader<typeof definitions.defaults> = {
+      ...reader,
+      get: (userId, options) => {
+        asked.push(options);
+        return reader.get(userId, options);
+      },
+    };
+    const kindling = createRequestReader({ reader: recording, verify: acceptUserIds });
+    const organizations = ["org_a", "org_b", "org_a", null];
+    await Promise.all(organizations.map((organization) => kindling.read({ userId: user, organization })));
+    expect(asked).toEqual([{ organization: "org_a" }, { organization: "org_b" }, { organization: null }]);
+  });
+
   it("infers the flags' types", async () => {
     const { flags } = await perRequest(requests(), { token: user })();
     expectTypeOf(flags.tier).toEqualTypeOf<"free" | "pro">();

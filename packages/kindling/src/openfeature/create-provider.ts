@@ -27,7 +27,8 @@ export interface OpenFeatureProviderOptions<V extends Record<string, unknown>> {
 }
 
 /**
- * Creates an OpenFeature provider over a reader. The evaluation context names the user: `targetingKey` is Kinde's user id.
+ * Creates an OpenFeature provider over a reader. The evaluation context names the user: `targetingKey` is Kinde's user id,
+ * `organization` the code of the organization the user acts in, for flags that depend on it.
  *
  * It emits `PROVIDER_STALE` when Redis stops answering and `PROVIDER_READY` when it is back.
  *
@@ -72,13 +73,14 @@ export function createOpenFeatureProvider<V extends Record<string, unknown>>(
   const resolve = async <T extends JsonValue>(
     name: string,
     fallback: T,
-    { targetingKey }: EvaluationContext,
+    { targetingKey, organization }: EvaluationContext,
   ): Promise<ResolutionDetails<T>> => {
     if (!Object.hasOwn(definitions.flags, name)) {
       return fail(fallback, ErrorCode.FLAG_NOT_FOUND, `There is no flag "${name}".`);
     }
     const known = typeof targetingKey === "string" && targetingKey !== "";
-    const result = known ? await reader.get(targetingKey, { maxAge }) : nobody;
+    const options = { maxAge, ...(typeof organization === "string" && { organization }) };
+    const result = known ? await reader.get(targetingKey, options) : nobody;
     if (known) note(result.status !== "unavailable");
     const value = result.flags[name];
     const denied = result.denied.includes(name);
@@ -111,11 +113,12 @@ export function createOpenFeatureProvider<V extends Record<string, unknown>>(
   };
 }
 
-type Outcome = Pick<ReadResult<unknown>, "status" | "source" | "age">;
+type Outcome = Pick<ReadResult<unknown>, "status" | "source" | "age"> & { cached?: true };
 
-function reasonOf({ status, age }: Outcome, maxAge: number): string {
+function reasonOf({ status, age, cached }: Outcome, maxAge: number): string {
   if (status !== "present") return StandardResolutionReasons.DEFAULT;
-  return age !== null && age > maxAge ? StandardResolutionReasons.STALE : StandardResolutionReasons.TARGETING_MATCH;
+  if (age !== null && age > maxAge) return StandardResolutionReasons.STALE;
+  return cached === true ? StandardResolutionReasons.CACHED : StandardResolutionReasons.TARGETING_MATCH;
 }
 
 function failureOf({ status }: Outcome, known: boolean) {

@@ -1,4 +1,3 @@
-import type { UserClaims } from "../definitions/claims.ts";
 import type { Definitions } from "../definitions/define-flags.ts";
 import type { Reader, ReadOptions } from "../reader/types.ts";
 import { anonymousAnswer } from "./anonymous-answer.ts";
@@ -15,6 +14,8 @@ export interface RequestReaderOptions<V extends Record<string, unknown>> {
   /** What `createVerifier` returned. */
   verify: Verify;
 }
+
+type CallerOptions = Pick<ReadOptions, "claims"> & { organization?: string | null };
 
 /**
  * Creates a reader of callers' flags. Create one per process and pass it to your framework's adapter.
@@ -45,10 +46,11 @@ export function createRequestReader<V extends Record<string, unknown>>({
     detail,
   });
 
-  const readUser = async (userId: string, claims?: UserClaims): Promise<RequestResult<V>> => {
-    const options: ReadOptions = claims === undefined ? {} : { claims };
-    return { ...(await reader.get(userId, options)), userId, reason: null };
-  };
+  const readUser = async (userId: string, options: CallerOptions): Promise<RequestResult<V>> => ({
+    ...(await reader.get(userId, options)),
+    userId,
+    reason: null,
+  });
 
   const readToken = (token: string) =>
     share(`token ${token}`, async (depart) => {
@@ -60,13 +62,13 @@ export function createRequestReader<V extends Record<string, unknown>>({
       depart();
       return verified.userId === null
         ? anonymous(verified.reason, verified.detail)
-        : readUser(verified.userId, verified.claims);
+        : readUser(verified.userId, { claims: verified.claims });
     });
 
-  const readTrusted = (userId: string) =>
-    share(`user ${userId}`, async (depart) => {
+  const readTrusted = (userId: string, organization: string | null | undefined) =>
+    share(`user ${JSON.stringify([userId, organization])}`, async (depart) => {
       depart();
-      return readUser(userId);
+      return readUser(userId, organization === undefined ? {} : { organization });
     });
 
   return {
@@ -80,7 +82,7 @@ export function createRequestReader<V extends Record<string, unknown>>({
         return anonymous("no_token", `the function that returns the token threw ${nameOf(error)}`);
       }
       if (typeof credential !== "string" || credential === "") return anonymous("no_token", "the request has no token");
-      return "token" in caller ? readToken(credential) : readTrusted(credential);
+      return "token" in caller ? readToken(credential) : readTrusted(credential, caller.organization);
     },
     close: () => reader.close(),
   };

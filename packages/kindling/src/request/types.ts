@@ -34,7 +34,11 @@ export type Token = string | null | undefined;
  */
 export type Caller =
   | { readonly token: Token | (() => Token | Promise<Token>) }
-  | { readonly userId: Token | (() => Token | Promise<Token>) };
+  | {
+      readonly userId: Token | (() => Token | Promise<Token>);
+      /** Code of the organization the user acts in. A token names it itself. */
+      readonly organization?: string | null | undefined;
+    };
 
 /**
  * The caller's flags. An anonymous caller has the defaults, except that flags with a deny rule have its `value`.

@@ -27,7 +27,12 @@ module.exports = {
       to: { path: "^src/(webhook|audit)/" },
     },
     { name: "audit-knows-no-sweep", severity: "error", from: { path: "^src/audit/" }, to: { path: "^src/sweep/" } },
-    { name: "no-orphans", severity: "error", from: { orphan: true, path: "^(src|workers|packages)/", pathNot: "\\.d\\.ts$" }, to: {} },
+    {
+      name: "no-orphans",
+      severity: "error",
+      from: { orphan: true, path: "^(src|workers|packages)/", pathNot: "\\.d\\.ts$" },
+      to: {},
+    },
     {
       name: "ground",
       comment: "Settings, errors and log know nothing of what uses them.",

@@ -114,6 +114,16 @@ describe("perRequest", () => {
     expect(await kindling.read({ token: user })).toMatchObject({ userId: null, reason: "keys_unavailable" });
   });
 
+  it("takes a reader that rejects for an unavailable one, once and again", async () => {
+    const rejecting = { ...reader, get: () => Promise.reject(new Error("broken")) };
+    const kindling = createRequestReader({ reader: rejecting, verify: acceptUserIds });
+    for (let n = 0; n < 2; n += 1) {
+      const results = await Promise.all([kindling.read({ token: user }), kindling.read({ token: user })]);
+      const unavailable = { userId: user, reason: null, status: "unavailable", denied: ["suspended"] };
+      expect(results).toMatchObject([unavailable, unavailable]);
+    }
+  });
+
   it("passes the verified claims on to the reader", async () => {
     const stranger = testUser(2);
     const verify: Verify = async () => ({

@@ -46,11 +46,13 @@ export function createRequestReader<V extends Record<string, unknown>>({
     detail,
   });
 
-  const readUser = async (userId: string, options: CallerOptions): Promise<RequestResult<V>> => ({
-    ...(await reader.get(userId, options)),
-    userId,
-    reason: null,
-  });
+  const readUser = async (userId: string, options: CallerOptions): Promise<RequestResult<V>> => {
+    // A reader of the app's own making can reject.
+    const answer = await reader
+      .get(userId, options)
+      .catch(() => ({ ...anonymousAnswer(reader.definitions), status: "unavailable" as const }));
+    return { ...answer, userId, reason: null };
+  };
 
   const readToken = (token: string) =>
     share(`token ${token}`, async (depart) => {

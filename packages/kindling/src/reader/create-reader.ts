@@ -89,6 +89,8 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
   };
 
   return {
+    definitions,
+
     async get(userId, { maxAge = Number.POSITIVE_INFINITY, wait, claims: given } = {}) {
       const claims = given?.sub === userId ? given : undefined;
       const began = performance.now();

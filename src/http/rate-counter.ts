@@ -2,8 +2,6 @@
 export interface RateCounter {
   /** Counts one for the key. Returns the seconds to wait if the key is over the limit, else `undefined`. */
   take(key: string): number | undefined;
-  /** Returns the seconds to wait if the key is over the limit, else `undefined`. Counts nothing. */
-  wait(key: string): number | undefined;
 }
 
 /** Options for {@link createRateCounter}. */
@@ -38,9 +36,6 @@ export function createRateCounter({ perMinute, now, maxKeys = 100_000 }: RateCou
       const count = (counts.get(name) ?? 0) + 1;
       counts.set(name, count);
       return count > perMinute ? secondsLeft() : undefined;
-    },
-    wait(key) {
-      return (counts.get(counted(key)) ?? 0) >= perMinute ? secondsLeft() : undefined;
     },
   };
 }

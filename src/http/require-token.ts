@@ -3,44 +3,60 @@ import type { Context, MiddlewareHandler } from "hono";
 import { bearerAuth } from "hono/bearer-auth";
 import { every } from "hono/combine";
 import type { ApiToken, Scope } from "../config.ts";
-import { failure } from "./body.ts";
+import type { Refusal, Refuse } from "./body.ts";
+import type { ClientAddress } from "./client-address.ts";
 
-/** Hono variables that {@link requireToken} sets. */
-export interface TokenEnv {
-  Variables: {
-    /** The token that the request was sent with. */
-    caller: ApiToken;
-  };
+/** Variables of a request that {@link requireToken} let pass. */
+export interface CallerVariables {
+  /** Who calls: log these fields with every successful write. */
+  caller: { token: string; address: string };
 }
 
-/** Rejects requests without `Authorization: Bearer <token>` with 401, and tokens without the scope with 403. */
-export function requireToken(tokens: readonly ApiToken[], scope: Scope): MiddlewareHandler<TokenEnv> {
+/** Options for {@link requireToken}. */
+export interface RequireTokenOptions {
+  tokens: readonly ApiToken[];
+  /** Scope that the token must have. */
+  scope: Scope;
+  /** Name of the route for counters and the log. */
+  route: string;
+  clientAddress: ClientAddress;
+  refuse: Refuse;
+}
+
+/**
+ * Refuses requests without `Authorization: Bearer <one of the tokens>` with 401, and tokens without the scope with 403.
+ * Sets `caller` for the others.
+ */
+export function requireToken(options: RequireTokenOptions): MiddlewareHandler<{ Variables: CallerVariables }> {
+  const { tokens, scope, route, clientAddress, refuse } = options;
   const find = createTokenFinder(tokens);
-  const refuse = {
-    message: (context: Context) =>
-      context.json(failure("unauthorized", "Send `Authorization: Bearer <a token of KINDLING_API_TOKENS>`."), 401),
+  const message = "Send `Authorization: Bearer <one of the tokens of KINDLING_API_TOKENS>`.";
+  const unauthorized = {
+    message: (context: Context) => refuse(context, { route, status: 401, code: "unauthorized", message }),
   };
-  const authenticate = bearerAuth<TokenEnv>({
-    verifyToken: (given, context) => {
-      const found = find(given);
-      if (found !== undefined) context.set("caller", found);
-      return found !== undefined;
+  const authenticate = bearerAuth<{ Variables: { token: ApiToken } }>({
+    verifyToken(given, context) {
+      const matching = find(given);
+      if (matching !== undefined) context.set("token", matching);
+      return matching !== undefined;
     },
-    noAuthenticationHeader: refuse,
-    invalidAuthenticationHeader: refuse,
-    invalidToken: refuse,
+    noAuthenticationHeader: unauthorized,
+    invalidAuthenticationHeader: unauthorized,
+    invalidToken: unauthorized,
   });
-  const authorize: MiddlewareHandler<TokenEnv> = async (context, next) => {
-    const { name, scopes } = context.get("caller");
-    if (!scopes.has(scope)) return context.json(missingScope(name, scope), 403);
+  const authorize: MiddlewareHandler<{ Variables: CallerVariables & { token: ApiToken } }> = async (context, next) => {
+    const { name, scopes } = context.get("token");
+    if (!scopes.has(scope)) return refuse(context, missingScope(route, name, scope));
+    context.set("caller", { token: name, address: clientAddress(context) });
     return next();
   };
   return every(authenticate, authorize);
 }
 
-/** Returns the body of the 403 for a token without the scope. */
-export function missingScope(name: string, scope: Scope) {
-  return failure("forbidden", `The token "${name}" lacks the scope "${scope}": see KINDLING_API_TOKENS.`);
+/** Returns the refusal of a token that lacks a scope. */
+export function missingScope(route: string, name: string, scope: Scope): Refusal {
+  const message = `The token "${name}" lacks the scope "${scope}": see KINDLING_API_TOKENS.`;
+  return { route, status: 403, code: "forbidden", message, blame: false };
 }
 
 /** Returns a function that finds a token. It compares with every one of them in constant time. */

@@ -1,7 +1,7 @@
 import type { Context, MiddlewareHandler } from "hono";
 import type { ApiToken } from "../config.ts";
 import { UserTokenError } from "../errors.ts";
-import { failure } from "../http/body.ts";
+import type { Refuse } from "../http/body.ts";
 import type { RateCounter } from "../http/rate-counter.ts";
 import { createTokenFinder, missingScope } from "../http/require-token.ts";
 import type { TokenUser, UserTokens } from "../kinde/user-tokens.ts";
@@ -14,6 +14,9 @@ export interface ReadEnv {
   Variables: { caller: Caller };
 }
 
+/** Creates the guard of a route, which sets the caller. The name of the route is for counters and the log. */
+export type Authenticate = (route: string) => MiddlewareHandler<ReadEnv>;
+
 /** Options for {@link createAuthenticate}. */
 export interface AuthenticateOptions {
   tokens: readonly ApiToken[];
@@ -24,61 +27,59 @@ export interface AuthenticateOptions {
     services: RateCounter;
     /** By user id. */
     users: RateCounter;
-    /** Refused tokens, by address. */
-    refusals: RateCounter;
   };
-  clientAddress: (context: Context) => string;
+  refuse: Refuse;
 }
 
-/**
- * Creates the guard of the routes that read: 401 without a valid token, 403 without the scope `read`, 429 above a limit.
- *
- * An address with too many refused tokens gets 429 for further unknown ones. Known tokens still work from there, because
- * many callers can share an address.
- */
-export function createAuthenticate(options: AuthenticateOptions): MiddlewareHandler<ReadEnv> {
-  const { tokens, userTokens, rates, clientAddress } = options;
+/** Creates guards that answer 401 without a valid token, 403 without the scope `read`, and 429 above a limit. */
+export function createAuthenticate({ tokens, userTokens, rates, refuse }: AuthenticateOptions): Authenticate {
   const findService = createTokenFinder(tokens);
 
-  return async (context, next) => {
+  return (route) => async (context, next) => {
     const token = tokenOf(context);
-    if (token === undefined) return unauthorized(context, "Send `Authorization: Bearer <token>`.");
+    if (token === undefined) return unauthorized(context, route, "Send `Authorization: Bearer <token>`.");
 
     const known = userTokens?.known(token);
     const service = known === undefined ? findService(token) : undefined;
     if (service !== undefined) {
-      if (!service.scopes.has("read")) return context.json(missingScope(service.name, "read"), 403);
+      if (!service.scopes.has("read")) return refuse(context, missingScope(route, service.name, "read"));
       const wait = rates.services.take(service.name);
-      if (wait !== undefined) return tooMany(context, wait, "KINDLING_API_READS_PER_MINUTE");
+      if (wait !== undefined) return tooMany(context, route, wait, "KINDLING_API_READS_PER_MINUTE");
       context.set("caller", { kind: "service", name: service.name });
       return next();
     }
 
-    const user = known ?? (await verify(context, token));
+    const user = known ?? (await verify(context, route, token));
     if (user instanceof Response) return user;
     const wait = rates.users.take(user.userId);
-    if (wait !== undefined) return tooMany(context, wait, "KINDLING_USER_READS_PER_MINUTE");
+    if (wait !== undefined) return tooMany(context, route, wait, "KINDLING_USER_READS_PER_MINUTE");
     context.set("caller", { kind: "user", ...user });
     return next();
   };
 
-  async function verify(context: Context, token: string): Promise<TokenUser | Response> {
-    const address = clientAddress(context);
-    const wait = rates.refusals.wait(address);
-    if (wait !== undefined) return tooMany(context, wait, "KINDLING_REFUSED_PER_MINUTE");
+  async function verify(context: Context, route: string, token: string): Promise<TokenUser | Response> {
+    if (userTokens === undefined) return unauthorized(context, route, "Unknown token: see KINDLING_API_TOKENS.");
     try {
-      if (userTokens !== undefined) return await userTokens.verify(token);
+      return await userTokens.verify(token);
     } catch (error) {
       if (!(error instanceof UserTokenError)) throw error;
-      if (error.code === "keys_unavailable") {
-        return context.json(failure(error.code, error.message), 503, { "Retry-After": "5" });
+      const { code, message } = error;
+      if (code === "keys_unavailable") {
+        return refuse(context, { route, status: 503, code, message, retryAfter: 5, cause: error });
       }
-      // An expired token is everyday life, and no sign of guessing.
-      if (error.code === "token_refused") rates.refusals.take(address);
-      return unauthorized(context, error.message, error.code);
+      return unauthorized(context, route, message, code);
     }
-    rates.refusals.take(address);
-    return unauthorized(context, "Unknown token: see KINDLING_API_TOKENS, and KINDLING_CLIENT_IDS for users' tokens.");
+  }
+
+  function unauthorized(context: Context, route: string, message: string, code = "unauthorized"): Response {
+    context.header("WWW-Authenticate", 'Bearer error="invalid_token"');
+    // An expired token is everyday life, and no sign of guessing.
+    return refuse(context, { route, status: 401, code, message, blame: code !== "token_expired" });
+  }
+
+  function tooMany(context: Context, route: string, retryAfter: number, setting: string): Response {
+    const message = `Too many requests in a minute (${setting}): try again in ${retryAfter} s.`;
+    return refuse(context, { route, status: 429, code: "too_many_requests", message, retryAfter, blame: false });
   }
 }
 
@@ -87,13 +88,4 @@ function tokenOf({ req }: Context): string | undefined {
   const header = req.header("authorization");
   if (header === undefined) return req.path.startsWith("/ofrep/") ? req.header("x-api-key") : undefined;
   return /^bearer +([\w.~+/-]+=*)$/i.exec(header)?.[1];
-}
-
-function unauthorized(context: Context, message: string, code = "unauthorized"): Response {
-  return context.json(failure(code, message), 401, { "WWW-Authenticate": 'Bearer error="invalid_token"' });
-}
-
-function tooMany(context: Context, seconds: number, setting: string): Response {
-  const message = `Too many requests in a minute (${setting}): try again in ${seconds} s.`;
-  return context.json(failure("too_many_requests", message), 429, { "Retry-After": String(seconds) });
 }

@@ -1,11 +1,11 @@
-import { type Context, Hono, type MiddlewareHandler } from "hono";
+import { type Context, Hono } from "hono";
 import type { Reader, ReadOptions } from "kindling";
 import { isUserId } from "kindling/contract";
 import { z } from "zod";
-import { failure, limitBody } from "../http/body.ts";
+import { limitBody, type Refusal, type Refuse } from "../http/body.ts";
 import { userId } from "../kinde/ids.ts";
 import { sendTagged, uncached } from "./answer.ts";
-import type { Caller, ReadEnv } from "./authenticate.ts";
+import type { Authenticate, Caller, ReadEnv } from "./authenticate.ts";
 
 /** The reader that routes answer from. */
 export type FlagsReader = Reader<Record<string, unknown>>;
@@ -13,8 +13,8 @@ export type FlagsReader = Reader<Record<string, unknown>>;
 /** Dependencies of {@link flagsRoutes}. */
 export interface FlagsRoutesOptions {
   reader: FlagsReader;
-  /** Sets the caller. */
-  authenticate: MiddlewareHandler<ReadEnv>;
+  authenticate: Authenticate;
+  refuse: Refuse;
   maxBodyBytes: number;
   /** Milliseconds since the epoch. */
   now: () => number;
@@ -35,50 +35,79 @@ export const manySchema = z.strictObject({
     .max(maxUsers, `must contain at most ${maxUsers} ids`),
 });
 
+/** Names of the routes for counters and the log. */
+const routes = {
+  own: "GET /v1/flags",
+  many: "POST /v1/flags",
+  one: "GET /v1/users/{id}/flags",
+  refresh: "POST /v1/users/{id}/refresh",
+} as const;
+
 /** Creates the routes that read flags as JSON, for one user and for many. */
-export function flagsRoutes({ reader, authenticate, maxBodyBytes, now }: FlagsRoutesOptions): Hono {
-  const send = async (context: Context<ReadEnv>, id: string) => {
-    const caller = context.get("caller");
-    const options = readOptions(context, caller);
-    if (typeof options === "string") return malformed(context, options);
+export function flagsRoutes({ reader, authenticate, refuse, maxBodyBytes, now }: FlagsRoutesOptions): Hono {
+  const malformed = (context: Context, route: string, message: string) =>
+    refuse(context, { route, status: 400, code: "request_malformed", message, blame: false });
+
+  const send = async (context: Context<ReadEnv>, route: string, id: string) => {
+    const options = readOptions(context, context.get("caller"));
+    if (typeof options === "string") return malformed(context, route, options);
     const result = await reader.get(id, options);
     return sendTagged(context, result, result);
   };
 
+  /** Returns the user id of the path, or the answer for a path without one and for another user's. */
+  const ownOrAny = (context: Context<ReadEnv>, route: string): string | Response => {
+    const id = context.req.param("id");
+    if (!isUserId(id)) {
+      return malformed(context, route, "The path must contain a user id: kp_ followed by letters and digits.");
+    }
+    const caller = context.get("caller");
+    return caller.kind === "user" && caller.userId !== id ? refuse(context, notTheirs(route)) : id;
+  };
+
   const app = new Hono<ReadEnv>()
-    .get("/v1/flags", authenticate, (context) => {
+    .get("/v1/flags", authenticate(routes.own), (context) => {
       const caller = context.get("caller");
-      if (caller.kind === "user") return send(context, caller.userId);
-      return context.json(
-        failure("forbidden", "A service token names the user: read /v1/users/{id}/flags, or POST /v1/flags."),
-        403,
-      );
+      if (caller.kind === "user") return send(context, routes.own, caller.userId);
+      const message = "A service token names the user: read /v1/users/{id}/flags, or POST /v1/flags.";
+      return refuse(context, { route: routes.own, status: 403, code: "forbidden", message, blame: false });
     })
-    .post("/v1/flags", authenticate, limitBody(maxBodyBytes), async (context) => {
-      if (context.get("caller").kind === "user") return notTheirs(context);
-      const request = manySchema.safeParse(await context.req.json().catch(() => undefined));
-      if (!request.success) return malformed(context, describe(request.error));
-      const { ids } = request.data;
-      const results = await reader.getMany(ids);
-      const users = Object.fromEntries(ids.map((id, index) => [id, results[index]]));
-      return context.json({ users }, 200, { "Cache-Control": uncached });
+    .post(
+      "/v1/flags",
+      authenticate(routes.many),
+      limitBody(maxBodyBytes, { route: routes.many, refuse }),
+      async (context) => {
+        if (context.get("caller").kind === "user") return refuse(context, notTheirs(routes.many));
+        const request = manySchema.safeParse(await context.req.json().catch(() => undefined));
+        if (!request.success) return malformed(context, routes.many, describe(request.error));
+        const { ids } = request.data;
+        const results = await reader.getMany(ids);
+        const users = Object.fromEntries(ids.map((id, index) => [id, results[index]]));
+        return context.json({ users }, 200, { "Cache-Control": uncached });
+      },
+    )
+    .get("/v1/users/:id/flags", authenticate(routes.one), (context) => {
+      const id = ownOrAny(context, routes.one);
+      return typeof id === "string" ? send(context, routes.one, id) : id;
     })
-    .get("/v1/users/:id/flags", authenticate, (context) => {
-      const id = ownOrAny(context);
-      return typeof id === "string" ? send(context, id) : id;
-    })
-    .post("/v1/users/:id/refresh", authenticate, async (context) => {
-      const id = ownOrAny(context);
+    .post("/v1/users/:id/refresh", authenticate(routes.refresh), async (context) => {
+      const id = ownOrAny(context, routes.refresh);
       if (typeof id !== "string") return id;
       const caller = context.get("caller");
       const options = readOptions(context, caller);
-      if (typeof options === "string") return malformed(context, options);
+      if (typeof options === "string") return malformed(context, routes.refresh, options);
       const maxAge = caller.kind === "user" ? minUserMaxAgeMs : 0;
       const asked = now();
       const result = await reader.get(id, { ...options, maxAge });
       if (result.status === "unavailable") {
-        const body = failure("store_unavailable", "Redis does not answer: try again later.");
-        return context.json(body, 503, { "Retry-After": "1" });
+        const message = "Redis does not answer: try again later.";
+        return refuse(context, {
+          route: routes.refresh,
+          status: 503,
+          code: "store_unavailable",
+          message,
+          retryAfter: 1,
+        });
       }
       const fresh = result.status === "deleted" || (result.fetchedAt ?? 0) >= asked - maxAge;
       return context.json(result, fresh ? 200 : 202, { "Cache-Control": uncached });
@@ -105,21 +134,9 @@ export function readOptions(context: Context, caller: Caller): ReadOptions | str
   return options;
 }
 
-/** Returns the user id of the path, or the answer for a path without one and for another user's. */
-function ownOrAny(context: Context<ReadEnv, "/v1/users/:id/flags" | "/v1/users/:id/refresh">): string | Response {
-  const id = context.req.param("id");
-  if (!isUserId(id)) return malformed(context, "The path must contain a user id: kp_ followed by letters and digits.");
-  const caller = context.get("caller");
-  return caller.kind === "user" && caller.userId !== id ? notTheirs(context) : id;
-}
-
-/** Answers 403: a user's token asks for somebody else. */
-export function notTheirs(context: Context): Response {
-  return context.json(failure("forbidden", "A user's token reads that user only."), 403);
-}
-
-function malformed(context: Context, message: string): Response {
-  return context.json(failure("request_malformed", message), 400);
+/** Returns the refusal of a user's token that asks for somebody else. */
+export function notTheirs(route: string): Refusal {
+  return { route, status: 403, code: "forbidden", message: "A user's token reads that user only.", blame: false };
 }
 
 // Names paths and rules only: values can be personal data.

@@ -1,21 +1,24 @@
-import { type Context, Hono, type MiddlewareHandler } from "hono";
+import { type Context, Hono } from "hono";
 import type { ReadResult } from "kindling";
 import { isUserId } from "kindling/contract";
 import { z } from "zod";
-import { limitBody } from "../http/body.ts";
+import { limitBody, type Refuse } from "../http/body.ts";
 import { sendTagged } from "./answer.ts";
-import type { Caller, ReadEnv } from "./authenticate.ts";
+import type { Authenticate, Caller, ReadEnv } from "./authenticate.ts";
 import { type FlagsReader, notTheirs, readOptions } from "./flags-routes.ts";
 
 /** Dependencies of {@link ofrepRoutes}. */
 export interface OfrepRoutesOptions {
   reader: FlagsReader;
-  /** Sets the caller. */
-  authenticate: MiddlewareHandler<ReadEnv>;
+  authenticate: Authenticate;
+  refuse: Refuse;
   maxBodyBytes: number;
   /** Returns the path and query of the user's stream; absent if there are no streams. */
   streamPath: ((userId: string) => string) | undefined;
 }
+
+/** Names of the routes for counters and the log. */
+const routes = { all: "POST /ofrep/v1/evaluate/flags", one: "POST /ofrep/v1/evaluate/flags/{key}" } as const;
 
 type Result = ReadResult<Record<string, unknown>>;
 
@@ -32,38 +35,43 @@ export const evaluationSchema = z.looseObject({
  *
  * @see https://github.com/open-feature/protocol
  */
-export function ofrepRoutes({ reader, authenticate, maxBodyBytes, streamPath }: OfrepRoutesOptions): Hono {
-  const guards = [authenticate, limitBody(maxBodyBytes)] as const;
+export function ofrepRoutes(options: OfrepRoutesOptions): Hono {
+  const { reader, authenticate, refuse, maxBodyBytes, streamPath } = options;
+  const guards = (route: string) => [authenticate(route), limitBody(maxBodyBytes, { route, refuse })] as const;
 
-  const evaluate = async (context: Context<ReadEnv>, answer: (result: Result, userId: string) => Response) => {
+  const evaluate = async (
+    context: Context<ReadEnv>,
+    route: string,
+    answer: (result: Result, userId: string) => Response,
+  ) => {
     const caller = context.get("caller");
     const key = context.req.param("key");
-    const refuse = (errorCode: string, errorDetails: string) =>
+    const fail = (errorCode: string, errorDetails: string) =>
       context.json({ ...(key !== undefined && { key }), errorCode, errorDetails }, 400);
     const body = await context.req.json().catch(() => undefined);
-    if (body === undefined) return refuse("PARSE_ERROR", "The body is not JSON.");
+    if (body === undefined) return fail("PARSE_ERROR", "The body is not JSON.");
     const request = evaluationSchema.safeParse(body);
-    if (!request.success) return refuse("INVALID_CONTEXT", "The context must be an object with a targetingKey.");
+    if (!request.success) return fail("INVALID_CONTEXT", "The context must be an object with a targetingKey.");
     const userId = request.data.context?.targetingKey ?? ownId(caller);
-    if (userId === undefined) return refuse("TARGETING_KEY_MISSING", "Set the targetingKey to the Kinde user id.");
-    if (caller.kind === "user" && userId !== caller.userId) return notTheirs(context);
-    if (!isUserId(userId)) return refuse("INVALID_CONTEXT", "The targetingKey is not a Kinde user id, kp_….");
-    const options = readOptions(context, caller);
-    if (typeof options === "string") return refuse("GENERAL", options);
-    return answer(await reader.get(userId, options), userId);
+    if (userId === undefined) return fail("TARGETING_KEY_MISSING", "Set the targetingKey to the Kinde user id.");
+    if (caller.kind === "user" && userId !== caller.userId) return refuse(context, notTheirs(route));
+    if (!isUserId(userId)) return fail("INVALID_CONTEXT", "The targetingKey is not a Kinde user id, kp_….");
+    const wanted = readOptions(context, caller);
+    if (typeof wanted === "string") return fail("GENERAL", wanted);
+    return answer(await reader.get(userId, wanted), userId);
   };
 
   const app = new Hono<ReadEnv>()
-    .post("/ofrep/v1/evaluate/flags", ...guards, (context) =>
-      evaluate(context, (result, userId) => {
+    .post("/ofrep/v1/evaluate/flags", ...guards(routes.all), (context) =>
+      evaluate(context, routes.all, (result, userId) => {
         const flags = Object.keys(result.flags).map((key) => evaluation(key, result));
         const eventStreams =
           streamPath === undefined ? [] : [{ type: "sse", endpoint: { requestUri: streamPath(userId) } }];
         return sendTagged(context, result, { flags, metadata: metadataOf(result), eventStreams });
       }),
     )
-    .post("/ofrep/v1/evaluate/flags/:key", ...guards, (context) =>
-      evaluate(context, (result) => {
+    .post("/ofrep/v1/evaluate/flags/:key", ...guards(routes.one), (context) =>
+      evaluate(context, routes.one, (result) => {
         const key = context.req.param("key");
         if (!Object.hasOwn(result.flags, key)) {
           return context.json({ key, errorCode: "FLAG_NOT_FOUND", errorDetails: `No flag is called ${key}.` }, 404);

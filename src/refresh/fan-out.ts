@@ -3,6 +3,7 @@ import type { Profile, ProfilePart } from "kindling/contract";
 import { KindeError } from "../errors.ts";
 import { type Listing, listMembers, listRoleHolders } from "../kinde/list-users.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
+import { follow } from "../kinde/paging.ts";
 import type { Records } from "../redis/records.ts";
 import type { FanoutProgress, FanoutSubject } from "./queues.ts";
 
@@ -51,7 +52,7 @@ export function createFanOut({ api, records, definitions, keep, activeUsers }: F
     const page =
       listing === undefined || at?.source === "records"
         ? await recordsPage(records, affectedBy(subject, keep), at)
-        : await listingPage(listing, at?.cursor ?? null, options);
+        : await listingPage(listing, at, options);
     return { ...page, userIds: [...new Set([...fetching, ...page.userIds])] };
   };
 }
@@ -62,14 +63,16 @@ function listingOf(api: ManagementApi, subject: FanoutSubject): Listing | undefi
   return kind === "role" ? listRoleHolders(api, id) : undefined;
 }
 
-async function listingPage(listing: Listing, cursor: string | null, options: CallOptions): Promise<FanoutPage> {
-  const { userIds, next } = await listing(cursor, options).catch((error: unknown) => {
+async function listingPage(listing: Listing, at: FanoutPlace | undefined, options: CallOptions): Promise<FanoutPage> {
+  const { userIds, next } = await listing(at?.cursor ?? null, options).catch((error: unknown) => {
     // Deleted in the meantime: the records still have its former holders.
     const gone = error instanceof KindeError && (error.code === "kinde_not_found" || error.status === 400);
     if (gone) return { userIds: [], next: null };
     throw error;
   });
-  return { userIds, next: next === null ? { source: "records", cursor: null } : { source: "listing", cursor: next } };
+  if (next === null) return { userIds, next: { source: "records", cursor: null } };
+  const trail = follow(at?.trail, next, { route: "The listing of affected users" });
+  return { userIds, next: { source: "listing", cursor: next, trail } };
 }
 
 async function recordsPage(

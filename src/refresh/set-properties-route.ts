@@ -3,9 +3,10 @@ import { KindlingError } from "kindling";
 import { z } from "zod";
 import type { ApiToken } from "../config.ts";
 import { KindeError, ThrottledError } from "../errors.ts";
-import { failure, limitBody } from "../http/body.ts";
+import { failure, limitBody, type Refuse } from "../http/body.ts";
+import type { ClientAddress } from "../http/client-address.ts";
 import { type LimitRateOptions, limitRate } from "../http/limit-rate.ts";
-import { requireToken, type TokenEnv } from "../http/require-token.ts";
+import { type CallerVariables, requireToken } from "../http/require-token.ts";
 import { userId } from "../kinde/ids.ts";
 import { errorFields, type Log } from "../log.ts";
 import { propertyValues } from "./property-values.ts";
@@ -16,8 +17,10 @@ export interface SetPropertiesRouteOptions {
   setProperties: SetProperties;
   /** Callers must send one that has the scope `write`. */
   tokens: readonly ApiToken[];
-  rate: LimitRateOptions;
+  rate: Pick<LimitRateOptions, "redis" | "key" | "perMinute">;
   maxBodyBytes: number;
+  clientAddress: ClientAddress;
+  refuse: Refuse;
   /** Aborted when requests in progress must end. */
   signal: AbortSignal;
   log: Log;
@@ -35,6 +38,10 @@ const statuses: Readonly<Record<string, 400 | 404 | 502 | 503>> = {
   write_not_visible: 503,
 };
 
+const route = "POST /v1/users/{id}/properties";
+/** Longest part of a property key in the log. Kinde limits keys too, but not to a documented length. */
+const keyLogged = 100;
+
 /** Body of the request. */
 export const requestSchema = z.strictObject({
   properties: propertyValues,
@@ -46,33 +53,34 @@ export const requestSchema = z.strictObject({
  * `{ "properties": { key: value }, "refreshClaims"?: boolean }`. It answers 200 with `{ flags, ticket, fetchedAt }` once
  * every reader sees the values.
  */
-export function setPropertiesRoute(options: SetPropertiesRouteOptions): Hono {
-  const { tokens, rate, maxBodyBytes, log } = options;
-  const guards = [requireToken(tokens, "write"), limitRate(rate), limitBody(maxBodyBytes)] as const;
-  const app = new Hono<TokenEnv>().post("/v1/users/:id/properties", ...guards, async (context) => {
+export function setPropertiesRoute(options: SetPropertiesRouteOptions): Hono<{ Variables: CallerVariables }> {
+  const { tokens, rate, maxBodyBytes, clientAddress, refuse, log } = options;
+  const guards = [
+    requireToken({ tokens, scope: "write", route, clientAddress, refuse }),
+    limitRate({ ...rate, route, refuse }),
+    limitBody(maxBodyBytes, { route, refuse }),
+  ] as const;
+  const malformed = (context: Context, message: string) =>
+    refuse(context, { route, status: 400, code: "request_malformed", message, blame: false });
+  return new Hono<{ Variables: CallerVariables }>().post("/v1/users/:id/properties", ...guards, async (context) => {
     const id = userId.safeParse(context.req.param("id"));
     if (!id.success) return malformed(context, "The path must contain a user id: kp_ followed by letters and digits.");
     const request = requestSchema.safeParse(await context.req.json().catch(() => undefined));
     if (!request.success) return malformed(context, describe(request.error));
     const { properties, refreshClaims = false } = request.data;
-    const audit = { caller: context.get("caller").name, user: id.data, properties: Object.keys(properties) };
     try {
       const call = { priority: "webhook", signal: options.signal, refreshClaims } as const;
       const { flags, ticket, fetchedAt } = await options.setProperties(id.data, properties, call);
-      log.info({ ...audit, ticket }, "properties set");
+      const keys = Object.keys(properties).map((key) => key.slice(0, keyLogged));
+      log.info({ ...context.var.caller, userId: id.data, properties: keys }, "properties set");
       return context.json({ flags, ticket, fetchedAt });
     } catch (error) {
       if (options.signal.aborted && !(error instanceof KindlingError)) {
         return context.json(failure("shutting_down", "This process is shutting down: send the request again."), 503);
       }
-      return refused(context, error, log, audit);
+      return refused(context, error, log);
     }
   });
-  return new Hono().route("/", app);
-}
-
-function malformed(context: Context, message: string) {
-  return context.json(failure("request_malformed", message), 400);
 }
 
 // Names paths and rules only: values can be personal data.
@@ -80,9 +88,9 @@ function describe({ issues }: z.ZodError): string {
   return issues.map(({ path, message }) => `${path.join(".") || "The body"}: ${message}`).join("; ");
 }
 
-function refused(context: Context, error: unknown, log: Log, audit: object) {
+function refused(context: Context, error: unknown, log: Log) {
   const status = statuses[error instanceof KindlingError ? error.code : ""] ?? 503;
-  log.warn({ ...audit, status, ...errorFields(error) }, "properties not set");
+  log.warn({ status, ...errorFields(error) }, "properties not set");
   if (!(error instanceof KindlingError)) {
     return context.json(failure("store_unavailable", "Redis does not answer: try again later."), 503);
   }

@@ -80,21 +80,11 @@ export async function createService(options: ServiceOptions): Promise<Service> {
   setMaxListeners(0, stopping.signal);
   const running: Running[] = [];
   let closed: Promise<void> | undefined;
-
-  const shutDown = async () => {
-    const { shutdownTimeoutMs } = config;
-    // Leaves aborted requests a fifth of the time to answer.
-    const timer = setTimeout(() => stopping.abort(new Error("shutting down")), shutdownTimeoutMs * 0.8);
-    try {
-      serviceApp.close();
-      await Promise.all([requests.close(shutdownTimeoutMs), ...running.map((workers) => workers.close())]);
-    } finally {
-      clearTimeout(timer);
-      await store.close();
-    }
-  };
-
-  const serviceApp = await createServiceApp({
+  const {
+    app,
+    endStreams,
+    close: closeApp,
+  } = await createServiceApp({
     config,
     world,
     log,
@@ -105,8 +95,22 @@ export async function createService(options: ServiceOptions): Promise<Service> {
     middleware: requests.middleware,
   });
 
+  const shutDown = async () => {
+    const { shutdownTimeoutMs } = config;
+    // Leaves aborted requests a fifth of the time to answer.
+    const timer = setTimeout(() => stopping.abort(new Error("shutting down")), shutdownTimeoutMs * 0.8);
+    try {
+      endStreams();
+      await Promise.all([requests.close(shutdownTimeoutMs), ...running.map((workers) => workers.close())]);
+    } finally {
+      clearTimeout(timer);
+      await closeApp();
+      await store.close();
+    }
+  };
+
   return {
-    app: serviceApp.app,
+    app,
     flows: { refreshUser, setProperties },
     startWorkers() {
       if (closed !== undefined) throw new KindlingError("closed", "The service is closed: create a new one.");

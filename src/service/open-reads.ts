@@ -1,9 +1,9 @@
 import { hkdfSync } from "node:crypto";
-import { getConnInfo } from "@hono/node-server/conninfo";
-import { type Context, Hono } from "hono";
+import { Hono } from "hono";
 import { cors } from "hono/cors";
 import { createReader, type Definitions } from "kindling";
 import type { Config } from "../config.ts";
+import type { Refuse } from "../http/body.ts";
 import { createRateCounter } from "../http/rate-counter.ts";
 import type { SigningKeys } from "../kinde/signing-keys.ts";
 import { createUserTokens } from "../kinde/user-tokens.ts";
@@ -26,12 +26,15 @@ export interface ReadsOptions {
   store: Store;
   definitions: Definitions;
   signingKeys: SigningKeys;
+  refuse: Refuse;
 }
 
 /** The routes that read flags, with connections of their own. */
 export interface Reads {
   routes: Hono;
-  /** Ends all streams, then disconnects. */
+  /** Ends all streams. */
+  endStreams(): void;
+  /** Disconnects from Redis. */
   close(): void;
 }
 
@@ -46,7 +49,7 @@ export function hasReads({ api }: Config): boolean {
  * @throws {RedisError} `redis_unavailable` if Redis does not answer
  */
 export async function openReads(options: ReadsOptions): Promise<Reads> {
-  const { config, world, log, store, definitions, signingKeys } = options;
+  const { config, world, log, store, definitions, signingKeys, refuse } = options;
   const { api, http, redisUrl: url, redisTimeoutMs: timeoutMs, prefix } = config;
   const { now } = world;
   const onError = (error: unknown) => log.warn(errorFields(error), "Redis error");
@@ -79,34 +82,25 @@ export async function openReads(options: ReadsOptions): Promise<Reads> {
     rates: {
       services: createRateCounter({ perMinute: api.readsPerMinute, now }),
       users: createRateCounter({ perMinute: api.userReadsPerMinute, now }),
-      refusals: createRateCounter({ perMinute: http.refusedPerMinute, now }),
     },
-    clientAddress,
+    refuse,
   });
   const { maxBodyBytes } = http;
   const streamPath = api.maxStreams === 0 ? undefined : streamKeys.pathOf;
   const apps = [
-    flagsRoutes({ reader, authenticate, maxBodyBytes, now }),
-    ofrepRoutes({ reader, authenticate, maxBodyBytes, streamPath }),
-    ...(api.maxStreams === 0 ? [] : [streamRoutes({ streams, streamKeys, authenticate })]),
+    flagsRoutes({ reader, authenticate, refuse, maxBodyBytes, now }),
+    ofrepRoutes({ reader, authenticate, refuse, maxBodyBytes, streamPath }),
+    ...(api.maxStreams === 0 ? [] : [streamRoutes({ streams, streamKeys, authenticate, refuse })]),
   ];
   return {
     routes: withCors(apps, api.corsOrigins),
+    endStreams: streams.close,
     close() {
       streams.close();
       reader.close();
       redis.disconnect();
     },
   };
-}
-
-function clientAddress(context: Context): string {
-  try {
-    return getConnInfo(context).remote.address ?? "";
-  } catch {
-    // Not served by Node: all callers share one count.
-    return "";
-  }
 }
 
 /** Puts the apps together. Pages of the listed origins can call their routes from a browser. */

@@ -2,7 +2,9 @@ import { setMaxListeners } from "node:events";
 import { Hono, type MiddlewareHandler } from "hono";
 import type { Definitions } from "kindling";
 import type { Config } from "../config.ts";
+import { createClientAddress } from "../http/client-address.ts";
 import { createApp } from "../http/create-app.ts";
+import { createRefusals } from "../http/refusals.ts";
 import { type Server, serve } from "../http/serve.ts";
 import { createSigningKeys } from "../kinde/signing-keys.ts";
 import { loadDefinitions } from "../load-definitions.ts";
@@ -35,11 +37,13 @@ export interface ServiceAppOptions {
   middleware?: MiddlewareHandler;
 }
 
-/** The Hono app and what it keeps open. */
+/** The app, and what it must finish before its Redis connection closes. */
 export interface ServiceApp {
   app: Hono;
-  /** Ends all streams, which would otherwise keep a server from closing. Call it first. */
-  close(): void;
+  /** Ends all streams, which would otherwise keep a server from closing. */
+  endStreams(): void;
+  /** Writes the counts of refused requests that are not written yet. */
+  close(): Promise<void>;
 }
 
 /** Creates the Hono app that receives Kinde's webhooks and, as far as tokens are configured, reads flags and writes properties. */
@@ -47,7 +51,7 @@ export async function createServiceApp(options: ServiceAppOptions): Promise<Serv
   const { config, world, log, store, setProperties, definitions, signal, middleware, moreRoutes = [] } = options;
   const { now } = world;
   const { redis, keys, queues } = store;
-  const { maxBodyBytes } = config.http;
+  const { maxBodyBytes, trustedProxies, refusedPerMinute } = config.http;
   const { tokens, callsPerMinute } = config.api;
   const signingKeys = createSigningKeys({
     url: `${config.domain}/.well-known/jwks`,
@@ -67,23 +71,33 @@ export async function createServiceApp(options: ServiceAppOptions): Promise<Serv
     burst: config.burst,
     onError: (error) => log.warn(errorFields(error), "event id could not be stored"),
   });
+  const clientAddress = createClientAddress(trustedProxies);
+  const refusals = createRefusals({
+    clientAddress,
+    perMinute: refusedPerMinute,
+    count: store.refusedRequests.add,
+    log,
+    now,
+  });
+  const { refuse } = refusals;
   const webhook = kindeWebhook({
     keys: signingKeys,
     admissions,
-    event: config.event,
+    event: { ...config.event, issuers: config.issuers },
     refreshOnSignIn: config.refreshOnSignIn,
     maxBodyBytes,
     now,
-    log,
+    refuse,
   });
-  const rate = { redis, key: keys.apiCalls, perMinute: callsPerMinute, log };
-  const routes = [webhook];
+  const rate = { redis, key: keys.apiCalls, perMinute: callsPerMinute };
+  const routes: Hono[] = [webhook];
   if (setProperties !== undefined && hasWrites(config)) {
-    routes.push(setPropertiesRoute({ setProperties, tokens, rate, maxBodyBytes, signal, log }));
+    const write = { setProperties, tokens, rate, maxBodyBytes, clientAddress, refuse, signal, log };
+    routes.push(new Hono().route("/", setPropertiesRoute(write)));
   }
   const reads =
     definitions !== undefined && hasReads(config)
-      ? await openReads({ config, world, log, store, definitions, signingKeys })
+      ? await openReads({ config, world, log, store, definitions, signingKeys, refuse })
       : undefined;
   if (reads !== undefined) routes.push(reads.routes);
   routes.push(...moreRoutes);
@@ -100,7 +114,14 @@ export async function createServiceApp(options: ServiceAppOptions): Promise<Serv
     },
     log,
   });
-  return { app, close: () => reads?.close() };
+  return {
+    app,
+    endStreams: () => reads?.endStreams(),
+    async close() {
+      reads?.close();
+      await refusals.close();
+    },
+  };
 }
 
 function hasWrites({ api }: Config): boolean {
@@ -124,7 +145,7 @@ export async function runServer(config: Config, world: World, log: Log, store: S
   const definitions = writes || hasReads(config) ? await loadDefinitions(config.flagsFile) : undefined;
   const setProperties =
     writes && definitions !== undefined ? createFlows({ config, world, store, definitions }).setProperties : undefined;
-  const { app, close } = await createServiceApp({
+  const { app, endStreams, close } = await createServiceApp({
     config,
     world,
     log,
@@ -146,9 +167,10 @@ export async function runServer(config: Config, world: World, log: Log, store: S
     port: server.port,
     async close() {
       const timer = setTimeout(() => stopping.abort(new Error("shutting down")), config.shutdownTimeoutMs * 0.8);
-      close();
+      endStreams();
       await server.close();
       clearTimeout(timer);
+      await close();
     },
   };
 }

@@ -4,6 +4,7 @@ import { loadDefinitions } from "../load-definitions.ts";
 import { errorFields, type Log } from "../log.ts";
 import { relayChanges } from "../push/relay-changes.ts";
 import { connectRedis } from "../redis/connection.ts";
+import { createRefreshRequests } from "../redis/refresh-requests.ts";
 import { createAcknowledgeUsers } from "../refresh/acknowledge-users.ts";
 import { drainRefreshRequests } from "../refresh/drain-refresh-requests.ts";
 import type { Store } from "../store.ts";
@@ -54,7 +55,9 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
   });
   const watch = startWatch(config, world, log, store);
   const blocking = connectRedis({ url: config.redisUrl, onError });
-  const drain = drainRefreshRequests({ redis: blocking, keys, queues, onError });
+  const { redis, droppedRefreshRequests: dropped } = store;
+  const requests = createRefreshRequests({ redis, blocking, keys, dropped, onError });
+  const drain = drainRefreshRequests({ requests, queues, absences: store.absences, onError });
   const relays = queues.pushes.map((push) =>
     relayChanges({
       redis: connectRedis({ url: config.redisUrl, onError }),

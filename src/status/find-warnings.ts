@@ -3,7 +3,7 @@ import type { Freshness } from "./read-freshness.ts";
 
 /** A condition that needs an operator's attention. */
 export interface Warning {
-  code: "silence" | "webhook_missing" | "webhook_incomplete" | "sweep_failed" | "drift";
+  code: "silence" | "webhook_missing" | "webhook_incomplete" | "sweep_failed" | "drift" | "absences_suspended";
   message: string;
 }
 
@@ -11,10 +11,11 @@ export interface Warning {
 export interface FindWarningsOptions extends Pick<Freshness, "silence" | "webhook" | "audit"> {
   /** Why the last sweep failed; `null` if it succeeded. */
   sweep: { failed: { reason: string } | null };
+  absences: { suspendedSince: number | null };
 }
 
 /** Returns the warnings, each with the next step. */
-export function findWarnings({ silence, webhook, audit, sweep }: FindWarningsOptions): Warning[] {
+export function findWarnings({ silence, webhook, audit, sweep, absences }: FindWarningsOptions): Warning[] {
   const warnings: Warning[] = [];
   if (webhook?.state === "missing") {
     const message = "Kinde has no webhook for Kindling. Create it: kindling webhook register <url>";
@@ -44,6 +45,12 @@ export function findWarnings({ silence, webhook, audit, sweep }: FindWarningsOpt
   if (audit !== null && audit.drifted > 0) {
     const message = `Drift: ${countWords(audit.drifted)} of ${plural(audit.checked, "record")} in the last audit differed from Kinde (${percentWords(audit.rate)}). Check more records: kindling verify`;
     warnings.push({ code: "drift", message });
+  }
+  if (absences.suspendedSince !== null) {
+    const message =
+      "Kinde does not find users that have a record, so nobody is taken for deleted. Check KINDE_DOMAIN and what answers " +
+      "for it. If the users are really gone: docs/operations.md, Deleted users.";
+    warnings.push({ code: "absences_suspended", message });
   }
   return warnings;
 }

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { trailSchema } from "../kinde/paging.ts";
 import { storedShape } from "../redis/stored.ts";
 import type { SweepMark } from "./seen-users.ts";
 import type { SweepState } from "./sweep.ts";
@@ -16,6 +17,7 @@ export const sweepStateSchema = z.object({
   startedAt: z.number(),
   phase: z.enum(["listing", "unlisted"]),
   cursor: z.string().nullable(),
+  trail: trailSchema.exactOptional(),
   users: count,
   different: count,
   fields: z.record(z.string(), count).exactOptional(),

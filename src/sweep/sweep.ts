@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
+import { follow, type Trail } from "../kinde/paging.ts";
 import { type SearchedUser, searchUsers } from "../kinde/search-users.ts";
+import type { Absences } from "../redis/absences.ts";
 import type { Ledger } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
 import type { FillPage } from "./fill-page.ts";
@@ -16,6 +18,8 @@ export interface SweepState {
   /** `listing` pages through Kinde's users; `unlisted` scans our records for users that two sweeps did not list. */
   phase: "listing" | "unlisted";
   cursor: string | null;
+  /** Detects a search that leads in circles. Absent before the second page and in sweeps of older releases. */
+  trail?: Trail;
   users: number;
   different: number;
   /** Different users by the first field that differs; names only. Absent in sweeps of older releases. */
@@ -25,7 +29,7 @@ export interface SweepState {
   fill: boolean;
   /** Missing users that got a record from the page, or from elsewhere in the meantime. */
   filled: number;
-  /** Missing users whose refresh gave up. They are listed as failures and do not hold up completeness. */
+  /** Missing users whose refresh gave up, or did not find them in Kinde. They do not hold up completeness. */
   gaveUp: number;
   /** Users that differ but were fetched so recently that the search index probably lags. */
   doubted: number;
@@ -45,6 +49,7 @@ export interface SweepOptions extends CompareOptions {
   records: Pick<Records, "readMany" | "scanIds">;
   fillPage: FillPage;
   ledger: Pick<Ledger, "gaveUp">;
+  absences: Pick<Absences, "countUnknown">;
   seen: SeenUsers;
   now: () => number;
   pageSize: number;
@@ -94,7 +99,7 @@ export async function sweepStep(options: SweepOptions, state: SweepState, call: 
 }
 
 async function listingStep(options: SweepOptions, state: SweepState, call: CallOptions): Promise<SweepStep> {
-  const { api, records, seen, pageSize, ledger, fillPage } = options;
+  const { api, records, seen, pageSize, ledger, absences, fillPage } = options;
   const stamp = state.fill ? await fillPage.stamp() : undefined;
   const { users, unreadable, next } = await searchUsers(api, { after: state.cursor, pageSize }, call);
   const ids = [...users.map(({ id }) => id), ...unreadable];
@@ -112,12 +117,13 @@ async function listingStep(options: SweepOptions, state: SweepState, call: CallO
   const listed: SweepState = {
     ...state,
     cursor: next,
+    ...(next !== null && { trail: follow(state.trail, next, { route: "GET /api/v1/search/users" }) }),
     users: state.users + ids.length,
     different: state.different + different.length,
     fields: countFields(state.fields, verdicts),
     missing: state.missing + missing.length,
     filled: state.filled + missing.length - unfilled.length,
-    gaveUp: state.gaveUp + (await ledger.gaveUp(unfilled)),
+    gaveUp: state.gaveUp + (await ledger.gaveUp(unfilled)) + (await absences.countUnknown(unfilled)),
     doubted: state.doubted + idsOf("doubted").length,
   };
   if (next !== null) return { refresh, state: listed, done: false };

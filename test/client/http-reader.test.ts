@@ -46,7 +46,13 @@ describe("reading over HTTP", () => {
     const broken = testUser(900);
     const deleted = testUser(901);
     await overHttp.get(present, { maxAge: 0, wait: 5_000 });
-    await overHttp.get(deleted, { maxAge: 0, wait: 5_000 });
+    await stack.store.records.bury(deleted, {
+      flags: definitions.defaults,
+      status: "deleted",
+      fetchedAt: Date.now(),
+      ticket: 1,
+      schema: definitions.schema,
+    });
     await redis.set(stack.store.keys.flags(broken), "{");
     for (const id of [present, testUser(902), broken, deleted]) {
       const [one, other] = [await overRedis.get(id, { wait: 0 }), await overHttp.get(id, { wait: 0 })];

@@ -9,13 +9,12 @@ vi.mock("node:crypto", async (original) => {
 });
 
 const secret = "0123456789abcdef0123456789abcdef";
+const readOnly = { name: "reader", scopes: new Set(["read"] as const), value: "fedcba9876543210fedcba9876543210" };
+const full = { name: "full", scopes: new Set(["read", "write"] as const), value: secret };
 
 beforeEach(() => {
   vi.mocked(crypto.timingSafeEqual).mockClear();
 });
-
-const readOnly = { name: "reader", scopes: new Set(["read"] as const), value: "fedcba9876543210fedcba9876543210" };
-const full = { name: "full", scopes: new Set(["read", "write"] as const), value: secret };
 
 describe("a token", () => {
   it.each([
@@ -33,12 +32,19 @@ describe("a token", () => {
   });
 });
 
-it("lets requests pass whose token has the scope", async () => {
-  const app = new Hono().use(requireToken([full, readOnly], "write")).get("/", (context) => context.text("in"));
+it("lets requests pass whose token has the scope, and says who calls", async () => {
+  const guard = requireToken({
+    tokens: [full, readOnly],
+    scope: "write",
+    route: "GET /",
+    clientAddress: () => "192.0.2.1",
+    refuse: (context, { status, code, message }) => context.json({ code, message }, status),
+  });
+  const app = new Hono().use(guard).get("/", (context) => context.json(context.var.caller));
   const ask = (token: string) => app.request("/", { headers: { authorization: `Bearer ${token}` } });
-  expect((await ask(secret)).status).toBe(200);
+  expect(await (await ask(secret)).json()).toEqual({ token: "full", address: "192.0.2.1" });
   expect((await ask(secret.replace("f", "0"))).status).toBe(401);
   const refused = await ask(readOnly.value);
-  expect([refused.status, await refused.json()]).toMatchObject([403, { error: { code: "forbidden" } }]);
+  expect([refused.status, await refused.json()]).toMatchObject([403, { code: "forbidden" }]);
   expect(vi.mocked(crypto.timingSafeEqual).mock.calls).toHaveLength(6);
 });

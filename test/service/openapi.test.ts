@@ -44,7 +44,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  service.close();
+  await service.close();
   await stack.close();
 });
 

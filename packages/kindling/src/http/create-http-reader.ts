@@ -38,6 +38,8 @@ export function createHttpReader<V extends Record<string, unknown>>(options: Htt
   };
 
   return {
+    definitions,
+
     async get(userId, { maxAge, wait, claims: given }: ReadOptions = {}) {
       const claims = given?.sub === userId ? given : undefined;
       // Frameworks turn `?id[]=…` into an array: what is not a user id has no record.

@@ -1,6 +1,7 @@
 import type { Definitions } from "kindling";
 import type { Profile, ProfilePart } from "kindling/contract";
 import { KindeError } from "../errors.ts";
+import { heldParts } from "../kinde/keep-parts.ts";
 import { type Listing, listMembers, listRoleHolders } from "../kinde/list-users.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Records } from "../redis/records.ts";
@@ -50,7 +51,7 @@ export function createFanOut({ api, records, definitions, keep, activeUsers }: F
     const listing = listingOf(api, subject);
     const page =
       listing === undefined || at?.source === "records"
-        ? await recordsPage(records, affectedBy(subject, keep), at)
+        ? await recordsPage(records, affectedBy(subject), at)
         : await listingPage(listing, at?.cursor ?? null, options);
     return { ...page, userIds: [...new Set([...fetching, ...page.userIds])] };
   };
@@ -88,14 +89,18 @@ async function recordsPage(
   };
 }
 
-// If records do not contain the deciding part, everyone who could be affected counts as affected.
-function affectedBy(subject: FanoutSubject, keep: ReadonlySet<ProfilePart>): (profile: Profile) => boolean {
+// If a record does not hold the deciding part, a user who could be affected counts as affected.
+function affectedBy(subject: FanoutSubject): (profile: Profile) => boolean {
   const id = splitSubject(subject)[1];
   const part = grantPart(subject);
-  if (!keep.has("organizations")) return () => true;
-  if (part === undefined) return ({ organizations }) => organizations.some(({ code }) => code === id);
-  if (!keep.has(part)) return ({ organizations }) => organizations.length > 0;
-  return ({ organizations }) => organizations.some((membership) => membership[part].some((grant) => grant.id === id));
+  return (profile) => {
+    const { organizations } = profile;
+    const held = heldParts(profile);
+    if (!held.has("organizations")) return true;
+    if (part === undefined) return organizations.some(({ code }) => code === id);
+    if (!held.has(part)) return organizations.length > 0;
+    return organizations.some((membership) => membership[part].some((grant) => grant.id === id));
+  };
 }
 
 function grantPart(subject: FanoutSubject): "roles" | "permissions" | undefined {

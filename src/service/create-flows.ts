@@ -42,7 +42,7 @@ export interface FlowsOptions {
 /** Composes the flows over one store and one Management API. */
 export function createFlows(options: FlowsOptions): Flows {
   const { config, world, store, definitions, kinde = openKinde(config, world, store) } = options;
-  const { redis, keys, records, ledger, queues, seen } = store;
+  const { redis, keys, records, ledger, queues, seen, listed } = store;
   const { now } = world;
   const { profile: keep, refreshOnSignIn: signIns } = config;
   const { pageSize, indexLagMs, extrasMaxAgeMs } = config.sweep;
@@ -56,11 +56,12 @@ export function createFlows(options: FlowsOptions): Flows {
     fillPage,
     ledger,
     seen,
+    listed,
     now,
     pageSize,
     indexLagMs,
     signIns,
-    schema: definitions.schema,
+    definitions,
     extrasMaxAgeMs: needsExtras ? extrasMaxAgeMs : undefined,
   };
   const webhookOptions = {

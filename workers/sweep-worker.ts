@@ -7,9 +7,10 @@ import type { ListedUsers } from "../src/sweep/listed-users.ts";
 import type { SweepJob, SweepQueue } from "../src/sweep/queue.ts";
 import type { SeenUsers } from "../src/sweep/seen-users.ts";
 import { storedSweep } from "../src/sweep/stored-sweep.ts";
-import { beginSweep, type SweepState, type SweepStep } from "../src/sweep/sweep.ts";
+import type { SweepStep } from "../src/sweep/sweep.ts";
 import type { SweepLog } from "../src/sweep/sweep-log.ts";
 import { noteSweep } from "../src/sweep/sweep-log.ts";
+import { beginSweep, type SweepState } from "../src/sweep/sweep-state.ts";
 import { createWorker, handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
 
 /** Dependencies of {@link createSweepWorker}. */

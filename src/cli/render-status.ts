@@ -1,6 +1,6 @@
 import type { Freshness, ReadableSummary } from "../status/read-freshness.ts";
 import type { QueueStatus, Status } from "../status/read-status.ts";
-import type { SweepState } from "../sweep/sweep.ts";
+import type { SweepState } from "../sweep/sweep-state.ts";
 import type { WebhookCheck } from "../webhook/check-registration.ts";
 import { countWords, durationWords, percentWords, plural } from "../words.ts";
 import type { Paint } from "./output.ts";

@@ -10,7 +10,8 @@ import { createRefreshUser, type RefreshUser } from "../refresh/refresh-user.ts"
 import { createSetProperties, type SetProperties } from "../refresh/set-properties.ts";
 import type { Store } from "../store.ts";
 import { createFillPage } from "../sweep/fill-page.ts";
-import { type SweepState, type SweepStep, sweepStep } from "../sweep/sweep.ts";
+import { type SweepStep, sweepStep } from "../sweep/sweep.ts";
+import type { SweepState } from "../sweep/sweep-state.ts";
 import { checkWebhook, type WebhookCheck } from "../webhook/check-registration.ts";
 import { neededEventTypes } from "../webhook/route-event.ts";
 import type { World } from "../world.ts";

@@ -11,8 +11,9 @@ import { type RefreshQueues, roomInQueue } from "../refresh/queues.ts";
 import type { Completeness } from "./completeness.ts";
 import type { SeenUsers } from "./seen-users.ts";
 import { migrateSweep, sweepStateSchema, sweepVersion } from "./stored-sweep.ts";
-import { beginSweep, type SweepState, type SweepStep } from "./sweep.ts";
+import type { SweepStep } from "./sweep.ts";
 import { type NoteSweepOptions, noteSweep, type SweepLog } from "./sweep-log.ts";
+import { beginSweep, type SweepState } from "./sweep-state.ts";
 
 /** Options for {@link backfill}. */
 export interface BackfillOptions extends Omit<NoteSweepOptions, "sweeps" | "seen" | "completeness"> {

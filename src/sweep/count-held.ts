@@ -1,7 +1,7 @@
 import type { Ledger } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
 import type { ListedUsers } from "./listed-users.ts";
-import type { SweepState } from "./sweep.ts";
+import type { SweepState } from "./sweep-state.ts";
 
 /** Dependencies of {@link countHeldStep}. */
 export interface CountHeldOptions {

@@ -1,6 +1,6 @@
 import type { Records } from "../redis/records.ts";
 import type { SeenUsers } from "./seen-users.ts";
-import type { SweepState } from "./sweep.ts";
+import type { SweepState } from "./sweep-state.ts";
 
 /** Dependencies of {@link countUnlistedStep} and {@link findUnlistedStep}. */
 export interface FindUnlistedOptions {

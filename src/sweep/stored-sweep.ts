@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { storedShape } from "../redis/stored.ts";
 import type { SweepMark } from "./seen-users.ts";
-import type { SweepState } from "./sweep.ts";
+import type { SweepState } from "./sweep-state.ts";
 
 /** Version of {@link sweepStateSchema}, shared by every shape that contains it. */
 export const sweepVersion = 1;

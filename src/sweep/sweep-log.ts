@@ -6,7 +6,7 @@ import type { Completeness } from "./completeness.ts";
 import type { ListedUsers } from "./listed-users.ts";
 import type { SeenUsers } from "./seen-users.ts";
 import { migrateSweep, sweepStateSchema, sweepVersion } from "./stored-sweep.ts";
-import type { SweepState } from "./sweep.ts";
+import type { SweepState } from "./sweep-state.ts";
 
 /** The history of sweeps in Redis. */
 export interface SweepLog {

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { beginAudit, noteVerdict } from "../../src/audit/audit.ts";
-import { beginSweep } from "../../src/sweep/sweep.ts";
+import { beginSweep } from "../../src/sweep/sweep-state.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 import { envOf, kindling } from "./command-line.ts";

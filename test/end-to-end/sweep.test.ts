@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { createLog, type Log } from "../../src/log.ts";
 import { createTickSchedule } from "../../src/redis/tick-schedule.ts";
 import { scheduleSweeps } from "../../src/sweep/schedule.ts";
-import { beginSweep } from "../../src/sweep/sweep.ts";
+import { beginSweep } from "../../src/sweep/sweep-state.ts";
 import { dropKeys, type Stack, type StackOptions, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 

@@ -1,7 +1,7 @@
 import { expect } from "vitest";
 import type { Flows } from "../../src/service/create-flows.ts";
-import { beginSweep, type SweepState } from "../../src/sweep/sweep.ts";
 import { type FinishedSweep, noteSweep } from "../../src/sweep/sweep-log.ts";
+import { beginSweep, type SweepState } from "../../src/sweep/sweep-state.ts";
 import type { Stack } from "./stack.ts";
 import { until } from "./until.ts";
 

@@ -3,8 +3,8 @@ import { readRunId } from "../../src/redis/connection.ts";
 import { createSweepBookmark } from "../../src/sweep/backfill.ts";
 import { createCompleteness } from "../../src/sweep/completeness.ts";
 import { storedSweep } from "../../src/sweep/stored-sweep.ts";
-import { beginSweep } from "../../src/sweep/sweep.ts";
 import { createSweepLog } from "../../src/sweep/sweep-log.ts";
+import { beginSweep } from "../../src/sweep/sweep-state.ts";
 import { useRedis } from "../support/redis.ts";
 import { unreadable } from "../support/stored.ts";
 

@@ -52,10 +52,13 @@ export function createFanOut({ api, records, definitions, keep, activeUsers }: F
     const page =
       listing === undefined || at?.source === "records"
         ? await recordsPage(records, affectedBy(subject), at)
-        : await listingPage(listing, at?.cursor ?? null, options);
+        : await listingPage(listing, at, options);
     return { ...page, userIds: [...new Set([...fetching, ...page.userIds])] };
   };
 }
+
+/** How often a listing begins again before the records alone decide. */
+const mostRefusals = 3;
 
 function listingOf(api: ManagementApi, subject: FanoutSubject): Listing | undefined {
   const [kind, id] = splitSubject(subject);
@@ -63,14 +66,24 @@ function listingOf(api: ManagementApi, subject: FanoutSubject): Listing | undefi
   return kind === "role" ? listRoleHolders(api, id) : undefined;
 }
 
-async function listingPage(listing: Listing, cursor: string | null, options: CallOptions): Promise<FanoutPage> {
-  const { userIds, next } = await listing(cursor, options).catch((error: unknown) => {
+async function listingPage(listing: Listing, at: FanoutPlace | undefined, options: CallOptions): Promise<FanoutPage> {
+  const cursor = at?.cursor ?? null;
+  const refusals = at?.refusals ?? 0;
+  const keep = refusals > 0 ? { refusals } : {};
+  try {
+    const { userIds, next } = await listing(cursor, options);
+    if (next !== null) return { userIds, next: { source: "listing", cursor: next, ...keep } };
+    return { userIds, next: { source: "records", cursor: null } };
+  } catch (error) {
+    if (!(error instanceof KindeError)) throw error;
+    // The cursor can expire while a long fan-out waits for room. Refreshing the users before it again is harmless.
+    if (error.status === 400 && cursor !== null && refusals < mostRefusals)
+      return { userIds: [], next: { source: "listing", cursor: null, refusals: refusals + 1 } };
     // Deleted in the meantime: the records still have its former holders.
-    const gone = error instanceof KindeError && (error.code === "kinde_not_found" || error.status === 400);
-    if (gone) return { userIds: [], next: null };
+    if (error.code === "kinde_not_found" || error.status === 400)
+      return { userIds: [], next: { source: "records", cursor: null } };
     throw error;
-  });
-  return { userIds, next: next === null ? { source: "records", cursor: null } : { source: "listing", cursor: next } };
+  }
 }
 
 async function recordsPage(

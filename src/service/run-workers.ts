@@ -50,6 +50,7 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
     checkWebhook: flows.checkWebhook,
     paceMs: config.sweep.paceMs,
     backlog: config.sweep.backlog,
+    settleMs: config.writeSettleMs,
   });
   const watch = startWatch(config, world, log, store);
   const blocking = connectRedis({ url: config.redisUrl, onError });

@@ -48,8 +48,6 @@ export function createServiceApp(options: ServiceAppOptions): Hono {
     redis,
     keys,
     queues,
-    now,
-    rememberMs: config.event.maxAgeMs + config.event.maxSkewMs,
     burst: config.burst,
     onError: (error) => log.warn(errorFields(error), "event id could not be stored"),
   });

@@ -129,8 +129,6 @@ describe("a fan-out", () => {
     });
     const admissions = createAdmissions({
       ...store,
-      now: Date.now,
-      rememberMs: 60_000,
       burst: { quietMs: 0, maxMs: 0 },
       onError: () => {},
     });

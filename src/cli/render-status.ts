@@ -71,8 +71,9 @@ const records: Section = ({ records: { present, deleted, exact } }, paint) => {
 };
 
 const sweep: Section = ({ sweep: { completeSince, last, current, next } }, paint, now) => {
-  const found = ({ users, different, fields, missing, unlisted }: SweepState) =>
+  const found = ({ users, different, fields, derived, missing, unlisted }: SweepState) =>
     [plural(users, "user"), `${countWords(different)} different${fieldWords(fields)}`, `${countWords(missing)} missing`]
+      .concat(derived > 0 ? [`${countWords(derived)} derived again`] : [])
       .concat(unlisted > 0 ? [`${countWords(unlisted)} deleted or not listed`] : [])
       .join(", ");
   const complete =

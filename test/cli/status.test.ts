@@ -89,6 +89,16 @@ describe("kindling status", () => {
     expect((await kindling(["status"], env)).stdout).toMatch(/role:r1 +kinde_forbidden +1 m( \d+ s)? ago/);
   });
 
+  it("warns about a sweep that listed too few users, and counts flags derived again", async () => {
+    const begun = beginSweep({ number: 7, previous: undefined, now: Date.now(), fill: false });
+    await stack.store.sweeps.finish({ ...begun, users: 40, derived: 3, recorded: 100, heldBack: 60 }, Date.now());
+    const { json } = await kindling(["status", "--json"], env);
+    expect(json).toMatchObject({
+      warnings: [{ code: "listing_short", message: expect.stringContaining("60 of 100") }],
+    });
+    expect((await kindling(["status"], env)).stdout).toMatch(/40 users, 0 different, 0 missing, 3 derived again/);
+  });
+
   it("counts records and tombstones", async () => {
     await commitRecords(30);
     await stack.store.records.bury("kp_7", { flags: {}, status: "deleted", fetchedAt: 1, ticket: 2, schema: "s" });

@@ -73,10 +73,11 @@ async function sweep(options: SweepWorkerOptions, deps: WorkerDeps, job: Job<Swe
     const { heldBack, recorded, users } = state;
     log.warn(
       { heldBack, recorded, listed: users },
-      "Kinde's search lists too few users: none of them is fetched for it",
+      "Kinde's search omits too many recorded users: none of them is refreshed",
     );
   }
-  if (state.lost > 0) log.warn({ lost: state.lost }, "records were lost: the store counts as incomplete until a sweep");
+  if (state.lost > 0 && !state.verified)
+    log.warn({ lost: state.lost }, "records were lost: the store is incomplete until a sweep has counted everybody");
   log.info({ ...state, ms: now() - state.startedAt }, "sweep completed");
 }
 

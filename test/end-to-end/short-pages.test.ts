@@ -63,7 +63,7 @@ describe("a sweep whose search answers with short pages", () => {
     expect(warnings).toContainEqual(expect.objectContaining({ heldBack: expect.any(Number), recorded: 60 }));
     const { records } = stack.store;
     expect((await records.readMany(ids)).every(({ flags }) => flags?.status === "present")).toBe(true);
-  });
+  }, 60_000);
 
   it("concludes nothing from a filter that was lost", async () => {
     await start(15);

@@ -3,6 +3,7 @@ import { createLog, type Log } from "../../src/log.ts";
 import { createTickSchedule } from "../../src/redis/tick-schedule.ts";
 import { scheduleSweeps } from "../../src/sweep/schedule.ts";
 import { beginSweep } from "../../src/sweep/sweep-state.ts";
+import { runSweep } from "../support/run-sweep.ts";
 import { dropKeys, type Stack, type StackOptions, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
@@ -16,18 +17,7 @@ async function start(options: StackOptions = {}) {
   return stack;
 }
 
-/** Runs a sweep and waits for the refreshes it requested. */
-async function sweep() {
-  const { sweeps, queues } = stack.store;
-  const before = (await sweeps.last())?.mark.number ?? 0;
-  await queues.enqueueSweep();
-  return until(async () => {
-    const last = await sweeps.last();
-    expect(last?.mark.number).toBeGreaterThan(before);
-    expect(await queues.bulk.getJobCountByTypes("waiting", "active", "delayed")).toBe(0);
-    return last;
-  }, 30_000);
-}
+const sweep = () => runSweep(stack);
 
 /** Fetches from Kinde with this many invalid users in each search page. */
 function withInvalidEntries(count: number): typeof fetch {
@@ -126,7 +116,7 @@ describe("a sweep without webhooks", () => {
     // More than the attempts of one page: failures before the last saved page do not count.
     expect(struck).toBeGreaterThan(4);
     expect(searches()).toBe(32 + struck);
-  });
+  }, 60_000);
 
   it("fetches users with invalid search entries and continues", async () => {
     const { emulator } = await start({

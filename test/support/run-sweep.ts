@@ -1,5 +1,6 @@
 import { expect } from "vitest";
 import type { Flows } from "../../src/service/create-flows.ts";
+import { currentSweep } from "../../src/sweep/queue.ts";
 import { type FinishedSweep, noteSweep } from "../../src/sweep/sweep-log.ts";
 import { beginSweep, type SweepState } from "../../src/sweep/sweep-state.ts";
 import type { Stack } from "./stack.ts";
@@ -8,6 +9,8 @@ import { until } from "./until.ts";
 /** Runs a sweep and waits for the refreshes it requested. With `flows`, it runs here instead of in the workers. */
 export async function runSweep(stack: Stack, flows?: Pick<Flows, "sweepStep">): Promise<FinishedSweep> {
   const { sweeps, queues } = stack.store;
+  // A sweep is logged just before its job ends, and until then no other can be enqueued.
+  await until(async () => expect(await currentSweep(queues)).toBeUndefined());
   const before = (await sweeps.last())?.mark.number ?? 0;
   if (flows === undefined) await queues.enqueueSweep();
   else await sweepHere(stack, flows);

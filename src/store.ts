@@ -6,13 +6,16 @@ import { RedisError } from "./errors.ts";
 import { type AccessTokenStore, createMemoryTokenStore } from "./kinde/access-token.ts";
 import type { CallBudget } from "./kinde/call-budget.ts";
 import { errorFields, type Log } from "./log.ts";
+import { type Absences, createAbsences } from "./redis/absences.ts";
 import { createRedisTokenStore } from "./redis/access-token-store.ts";
 import { createCallBudget } from "./redis/call-budget.ts";
 import { checkRedis, connectRedis } from "./redis/connection.ts";
+import { type Counters, createCounters } from "./redis/counters.ts";
 import { createKeys, type Keys } from "./redis/keys.ts";
 import { createLedger, type Ledger } from "./redis/ledger.ts";
 import type { QueueOptions } from "./redis/queue.ts";
 import { createRecords, type Records } from "./redis/records.ts";
+import { bindTenant } from "./redis/tenant.ts";
 import { createRefreshQueues, type RefreshQueues } from "./refresh/queues.ts";
 import { type Completeness, createCompleteness } from "./sweep/completeness.ts";
 import { createListedUsers, type ListedUsers } from "./sweep/listed-users.ts";
@@ -34,8 +37,8 @@ export function createQueues(options: QueueOptions): Queues {
   const refreshQueues = createRefreshQueues(options);
   const sweepQueue = createSweepQueue(options);
   const auditQueue = createAuditQueue(options);
-  const { refresh, bulk, fanout } = refreshQueues;
-  const all = [refresh, bulk, fanout, sweepQueue.sweep, auditQueue.audit];
+  const { refresh, bulk, requests, fanout } = refreshQueues;
+  const all = [refresh, bulk, requests, fanout, sweepQueue.sweep, auditQueue.audit];
   return {
     ...refreshQueues,
     ...sweepQueue,
@@ -56,6 +59,7 @@ export interface Store {
   records: Records;
   ledger: Ledger;
   fanoutLedger: Ledger;
+  absences: Absences;
   queues: Queues;
   budget: CallBudget;
   accessToken: AccessTokenStore;
@@ -65,6 +69,10 @@ export interface Store {
   audits: AuditLog;
   pulse: PulseStore;
   completeness: Completeness;
+  /** Requests refused over HTTP, by `<route>:<code>`. */
+  refusedRequests: Counters;
+  /** Refresh requests dropped, by reason. */
+  droppedRefreshRequests: Counters;
   close(): Promise<void>;
 }
 
@@ -75,6 +83,7 @@ const filterTtlMs = 8 * 86_400_000;
  * Opens the store.
  *
  * @throws {RedisError} if Redis does not answer, or is configured in a way that can lose data
+ * @throws {TenantError} if the store belongs to another Kinde tenant
  */
 export async function openStore(config: Config, { now }: World, log: Log): Promise<Store> {
   const onError = (error: unknown) => log.warn(errorFields(error), "Redis error");
@@ -83,6 +92,7 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
   let queues: Queues;
   try {
     await checkRedis(redis, config.redisTimeoutMs);
+    await bindTenant(redis, keys, config.domain);
     queues = createQueues({ redis, keys, onError });
     await queues.ready();
   } catch (error) {
@@ -99,6 +109,7 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
     records: createRecords({ redis, keys, tombstoneTtlMs: config.tombstoneTtlMs }),
     ledger: createLedger(redis, keys, "users", now),
     fanoutLedger: createLedger(redis, keys, "fanouts", now),
+    absences: createAbsences({ redis, keys, now, gapMs: config.absence.gapMs }),
     queues,
     sweeps: createSweepLog({ redis, keys }),
     seen: createSeenUsers({ redis, keys, ttlMs: Math.max(filterTtlMs, 3 * config.sweep.intervalMs) }),
@@ -106,6 +117,8 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
     audits: createAuditLog({ redis, keys }),
     pulse: createPulse({ redis, keys, now }),
     completeness: createCompleteness({ redis, keys }),
+    refusedRequests: createCounters(redis, keys.refusedRequests),
+    droppedRefreshRequests: createCounters(redis, keys.droppedRefreshRequests),
     budget: createCallBudget({ redis, keys, ...config.calls, leaseMs: config.kindeTimeoutMs + 5_000 }),
     accessToken:
       config.tokenStore === "memory"

@@ -58,15 +58,17 @@ const calls: Section = ({ calls }, paint) =>
       "status",
       calls.pausedMs > 0 ? paint.notice(`paused for ${durationWords(calls.pausedMs)}`) : paint.good("allowed"),
     ],
+    ...(calls.limited > 0 ? [["limited", `${countWords(calls.limited)} by Kinde (users or routes)`]] : []),
     ["in progress", `${calls.inUse} of at most ${calls.atOnce}`],
     ["available", `${plural(calls.available, "call")} (limit: ${countWords(calls.perMinute)} per minute)`],
   ]);
 
-const records: Section = ({ records: { present, deleted, exact } }, paint) => {
+const records: Section = ({ records: { present, deleted, exact }, absences }, paint) => {
   const about = exact ? "" : "about ";
   return titled(paint, "Records", [
     ["users", about + countWords(present)],
     ["tombstones", about + countWords(deleted), exact ? "" : paint.dim("(estimated from a sample)")],
+    ...(absences.users > 0 ? [["not found in Kinde", countWords(absences.users), "not confirmed yet"]] : []),
   ]);
 };
 

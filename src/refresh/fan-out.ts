@@ -4,6 +4,7 @@ import { KindeError } from "../errors.ts";
 import { heldParts } from "../kinde/keep-parts.ts";
 import { type Listing, listMembers, listRoleHolders } from "../kinde/list-users.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
+import { follow } from "../kinde/paging.ts";
 import type { Records } from "../redis/records.ts";
 import type { FanoutProgress, FanoutSubject } from "./queues.ts";
 
@@ -69,11 +70,11 @@ function listingOf(api: ManagementApi, subject: FanoutSubject): Listing | undefi
 async function listingPage(listing: Listing, at: FanoutPlace | undefined, options: CallOptions): Promise<FanoutPage> {
   const cursor = at?.cursor ?? null;
   const refusals = at?.refusals ?? 0;
-  const keep = refusals > 0 ? { refusals } : {};
   try {
     const { userIds, next } = await listing(cursor, options);
-    if (next !== null) return { userIds, next: { source: "listing", cursor: next, ...keep } };
-    return { userIds, next: { source: "records", cursor: null } };
+    if (next === null) return { userIds, next: { source: "records", cursor: null } };
+    const trail = follow(at?.trail, next, { route: "The listing of affected users" });
+    return { userIds, next: { source: "listing", cursor: next, trail, ...(refusals > 0 && { refusals }) } };
   } catch (error) {
     if (!(error instanceof KindeError)) throw error;
     // The cursor can expire while a long fan-out waits for room. Refreshing the users before it again is harmless.

@@ -1,12 +1,16 @@
 import type { Config } from "../config.ts";
 import { errorFields, type Log } from "../log.ts";
+import { bindTenant } from "../redis/tenant.ts";
 import { createTickSchedule } from "../redis/tick-schedule.ts";
 import { watchLedger } from "../refresh/watch-ledger.ts";
 import type { Store } from "../store.ts";
 import { scheduleSweeps } from "../sweep/schedule.ts";
 import type { Running, World } from "../world.ts";
 
-/** Starts the periodic checks: of the ledgers, the schedules, and the time since the last event. */
+/** Absent users looked at again in one round. */
+const absencesPerRound = 500;
+
+/** Starts the periodic checks: of the ledgers, absent users, the schedules, and the time since the last event. */
 export function startWatch(config: Config, { now }: World, log: Log, store: Store): Running {
   const { watchIntervalMs: intervalMs, failedRetryMs } = config;
   const ledger = async () => {
@@ -42,6 +46,9 @@ export function startWatch(config: Config, { now }: World, log: Log, store: Stor
   // Independent of each other: one that fails must not prevent the others.
   const checks = {
     ledger,
+    absences: async () => store.queues.enqueueReprocess(await store.absences.takeDue(absencesPerRound)),
+    // A Redis that was wiped is bound again, to the tenant whose process comes first.
+    tenant: () => bindTenant(store.redis, store.keys, config.domain),
     sweeps: () => scheduleSweeps({ ...store, schedule: sweepTicks, now }),
     audits: () => auditTicks.keep(),
     pulse,

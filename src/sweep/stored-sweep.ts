@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { trailSchema } from "../kinde/paging.ts";
 import { storedShape } from "../redis/stored.ts";
 import type { SweepMark } from "./seen-users.ts";
 import type { SweepState } from "./sweep-state.ts";
@@ -17,6 +18,7 @@ export const sweepStateSchema = z.object({
   phase: z.enum(["listing", "holding", "counting", "unlisted"]),
   cursor: z.string().nullable(),
   ended: z.boolean().default(false),
+  trail: trailSchema.exactOptional(),
   users: count,
   different: count,
   fields: z.record(z.string(), count).exactOptional(),

@@ -1,3 +1,4 @@
+import type { Trail } from "../kinde/paging.ts";
 import { bitsFor, type SweepMark } from "./seen-users.ts";
 
 /** Progress of a sweep: enough to resume after a crash, a deployment or a pause. */
@@ -14,6 +15,8 @@ export interface SweepState {
    */
   phase: "listing" | "holding" | "counting" | "unlisted";
   cursor: string | null;
+  /** Detects a search that leads in circles. Absent before the second page and in sweeps of older releases. */
+  trail?: Trail;
   /** Whether the listing of a filling sweep has ended once: its end counts when Kinde says so twice. */
   ended: boolean;
   users: number;
@@ -31,7 +34,7 @@ export interface SweepState {
   fill: boolean;
   /** Missing users that got a record from the page, or from elsewhere in the meantime. */
   filled: number;
-  /** Missing users whose refresh gave up. They are listed as failures and do not hold up completeness. */
+  /** Missing users whose refresh gave up, or did not find them in Kinde. They do not hold up completeness. */
   gaveUp: number;
   /** Listed users that the store was found to hold after the listing. */
   held: number;

@@ -1,8 +1,10 @@
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
+import { follow } from "../kinde/paging.ts";
 import { type SearchedUser, searchUsers } from "../kinde/search-users.ts";
+import type { Absences } from "../redis/absences.ts";
 import type { Ledger } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
-import { countHeldStep } from "./count-held.ts";
+import { countHeldStep, countUnheld } from "./count-held.ts";
 import type { FillPage } from "./fill-page.ts";
 import { countUnlistedStep, findUnlistedStep } from "./find-unlisted.ts";
 import { type Judgement, type JudgeOptions, judgeUser } from "./judge-user.ts";
@@ -23,6 +25,7 @@ export interface SweepOptions extends JudgeOptions {
   records: Pick<Records, "readMany" | "replaceFlags" | "tickets" | "scanIds">;
   fillPage: FillPage;
   ledger: Pick<Ledger, "gaveUp">;
+  absences: Pick<Absences, "countUnknown">;
   seen: Pick<SeenUsers, "add" | "exists" | "missing">;
   listed: ListedUsers;
   pageSize: number;
@@ -53,7 +56,7 @@ export async function sweepStep(options: SweepOptions, state: SweepState, call: 
 }
 
 async function listingStep(options: SweepOptions, state: SweepState, call: CallOptions): Promise<SweepStep> {
-  const { api, records, seen, listed, pageSize, ledger, fillPage } = options;
+  const { api, records, seen, listed, pageSize, fillPage } = options;
   const stamp = state.fill ? await fillPage.stamp() : undefined;
   const { users, unreadable, next } = await searchUsers(api, { after: state.cursor, pageSize }, call);
   const ids = [...users.map(({ id }) => id), ...unreadable];
@@ -81,14 +84,15 @@ async function listingStep(options: SweepOptions, state: SweepState, call: CallO
     ...state,
     cursor: next,
     ended: false,
+    ...(next !== null && { trail: follow(state.trail, next, { route: "GET /api/v1/search/users" }) }),
     users: state.users + ids.length,
     different: state.different + different.length,
     fields: countFields(state.fields, judged),
     derived: state.derived + (await replaceFlags(options, judged)),
     missing: state.missing + missing.length,
-    lost: state.lost + lost.length - (await ledger.gaveUp(lost)),
+    lost: state.lost + lost.length - (await countUnheld(options, lost)),
     filled: state.filled + missing.length - unfilled.length,
-    gaveUp: state.gaveUp + (await ledger.gaveUp(unfilled)),
+    gaveUp: state.gaveUp + (await countUnheld(options, unfilled)),
     doubted: state.doubted + idsOf("doubted").length,
   };
   const refresh = [...different, ...idsOf("aged"), ...unfilled];

@@ -275,15 +275,18 @@ describe("a backfill during live traffic", () => {
     expect(await statusOf(id)).not.toBe("present");
   });
 
-  it("fetches a listed user that was deleted without a webhook and buries them", async () => {
+  it("fetches a listed user that was deleted without a webhook, and writes nothing about them", async () => {
     const { emulator } = await start({ emulator: { users: 60 } });
     const [id = ""] = [...emulator.kinde.userIds()].filter(
       (each) => emulator.kinde.user(each)?.organizations.length === 0,
     );
     emulator.faults.set({ kind: "search_lag", ms: 3_000_000 });
     emulator.kinde.deleteUser(id, { silent: true });
+    const before = calls("GET /api/v1/user");
     await backfill();
-    await until(async () => expect(await statusOf(id)).toBe("deleted"));
+    await until(() => expect(calls("GET /api/v1/user")).toBeGreaterThan(before));
+    await until(async () => expect(await stack.store.absences.countUnknown([id])).toBe(1));
+    expect(await stack.record(id)).toBeNull();
   });
 
   it("never returns an old value after a write through Kindling", async () => {

@@ -84,7 +84,7 @@ describe("a sweep without webhooks", () => {
   );
 
   it("buries users that two consecutive sweeps did not list, not after a single sweep", async () => {
-    const { emulator } = await start({ emulator: { users: 20 } });
+    const { emulator } = await start({ env: { KINDLING_ABSENCE_CHECKS: "1" }, emulator: { users: 20 } });
     await sweep();
     const [gone = "", ...rest] = emulator.kinde.userIds();
     emulator.kinde.deleteUser(gone, { silent: true });

@@ -1,5 +1,6 @@
 import { blankProfile } from "kindling/contract";
 import { beforeEach, describe, expect, it } from "vitest";
+import { createAbsences } from "../../src/redis/absences.ts";
 import { createLedger } from "../../src/redis/ledger.ts";
 import { createRecords } from "../../src/redis/records.ts";
 import { countHeldStep } from "../../src/sweep/count-held.ts";
@@ -12,6 +13,7 @@ const context = useRedis();
 const [one, two, three] = [testUser(1), testUser(2), testUser(3)];
 const listedUsers = () => createListedUsers(context);
 const ledger = () => createLedger(context.redis, context.keys, "users", Date.now);
+const absences = () => createAbsences({ ...context, now: Date.now, gapMs: 1_000 });
 const records = () => createRecords({ ...context, tombstoneTtlMs: 60_000 });
 
 /** A walk of two pages and three users, of whom the first two have a record. */
@@ -29,7 +31,7 @@ function hold(id: string) {
 }
 
 async function count(begun: SweepState): Promise<SweepState> {
-  const options = { listed: listedUsers(), records: records(), ledger: ledger() };
+  const options = { listed: listedUsers(), records: records(), ledger: ledger(), absences: absences() };
   for (let state = begun; ; ) {
     const step = await countHeldStep(options, state);
     if (step.over) return step.state;
@@ -52,6 +54,18 @@ describe("counting the users that a walk listed", () => {
     await context.redis.del(context.keys.flags(three));
     await ledger().fail(three, { code: "x", message: "x", failedAt: 1, attempts: 1, final: true });
     expect(await count(state)).toMatchObject({ held: 3, verified: true });
+  });
+
+  it("needs no record of a user that Kinde's search lists and its user endpoint does not have", async () => {
+    const state = await walked();
+    await absences().noteUnknown(three, 5);
+    expect(await count(state)).toMatchObject({ held: 3, verified: true });
+    // Nor does such a user count twice, for another who is not held.
+    await ledger().fail(three, { code: "x", message: "x", failedAt: 1, attempts: 1, final: true });
+    await context.redis.del(context.keys.flags(two));
+    expect(await count(state)).toMatchObject({ verified: false });
+    await listedUsers().remember(state.mark, null, { ids: [one, two, three], next: null });
+    expect(await count(state)).toMatchObject({ verified: false });
   });
 
   it("finds that a user is not held", async () => {

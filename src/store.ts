@@ -19,9 +19,11 @@ import type { QueueOptions } from "./redis/queue.ts";
 import { createRecords, type Records } from "./redis/records.ts";
 import { bindTenant } from "./redis/tenant.ts";
 import { createRefreshQueues, type RefreshQueues } from "./refresh/queues.ts";
+import { type Completeness, createCompleteness } from "./sweep/completeness.ts";
+import { createListedUsers, type ListedUsers } from "./sweep/listed-users.ts";
 import { createSweepQueue, type SweepQueue } from "./sweep/queue.ts";
 import { createSeenUsers, type SeenUsers } from "./sweep/seen-users.ts";
-import { type Completeness, createCompleteness, createSweepLog, type SweepLog } from "./sweep/sweep-log.ts";
+import { createSweepLog, type SweepLog } from "./sweep/sweep-log.ts";
 import { createPulse, type PulseStore } from "./webhook/silence.ts";
 import type { World } from "./world.ts";
 
@@ -77,6 +79,7 @@ export interface Store {
   accessToken: AccessTokenStore;
   sweeps: SweepLog;
   seen: SeenUsers;
+  listed: ListedUsers;
   audits: AuditLog;
   pulse: PulseStore;
   completeness: Completeness;
@@ -86,6 +89,9 @@ export interface Store {
   droppedRefreshRequests: Counters;
   close(): Promise<void>;
 }
+
+/** Lifetime of a sweep's filter: at least a week and a day, for sweeps that a weekly cron job starts. */
+const filterTtlMs = 8 * 86_400_000;
 
 /**
  * Opens the store.
@@ -120,7 +126,8 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
     absences: createAbsences({ redis, keys, now, gapMs: config.absence.gapMs }),
     queues,
     sweeps: createSweepLog({ redis, keys }),
-    seen: createSeenUsers({ redis, keys }),
+    seen: createSeenUsers({ redis, keys, ttlMs: Math.max(filterTtlMs, 3 * config.sweep.intervalMs) }),
+    listed: createListedUsers({ redis, keys }),
     audits: createAuditLog({ redis, keys }),
     pulse: createPulse({ redis, keys, now }),
     completeness: createCompleteness({ redis, keys }),

@@ -1,6 +1,6 @@
 import type { Freshness, ReadableSummary } from "../status/read-freshness.ts";
 import type { QueueStatus, Status } from "../status/read-status.ts";
-import type { SweepState } from "../sweep/sweep.ts";
+import type { SweepState } from "../sweep/sweep-state.ts";
 import type { WebhookCheck } from "../webhook/check-registration.ts";
 import { countWords, durationWords, percentWords, plural } from "../words.ts";
 import type { Paint } from "./output.ts";
@@ -73,8 +73,9 @@ const records: Section = ({ records: { present, deleted, exact }, absences }, pa
 };
 
 const sweep: Section = ({ sweep: { completeSince, last, current, next } }, paint, now) => {
-  const found = ({ users, different, fields, missing, unlisted }: SweepState) =>
+  const found = ({ users, different, fields, derived, missing, unlisted }: SweepState) =>
     [plural(users, "user"), `${countWords(different)} different${fieldWords(fields)}`, `${countWords(missing)} missing`]
+      .concat(derived > 0 ? [`${countWords(derived)} derived again`] : [])
       .concat(unlisted > 0 ? [`${countWords(unlisted)} deleted or not listed`] : [])
       .join(", ");
   const complete =

@@ -51,7 +51,7 @@ export interface SearchedPage {
   users: SearchedUser[];
   /** Ids of users whose entries are malformed. They can be fetched individually; entries without a valid id are skipped. */
   unreadable: string[];
-  /** `after` of the next page; `null` after the last. */
+  /** `after` of the next page; `null` if this page is empty. A short page is not the last: Kinde can return fewer users. */
   next: string | null;
 }
 
@@ -91,7 +91,7 @@ export async function searchUsers(
   return {
     users: users.flatMap((user) => (user === undefined ? [] : toSearchedUser(user))),
     unreadable,
-    next: results.length < pageSize ? null : last,
+    next: last,
   };
 }
 

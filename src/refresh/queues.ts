@@ -38,6 +38,8 @@ export interface FanoutProgress {
   cursor: string | null;
   /** The Redis process that a cursor of `records` belongs to; absent in progress that an older release wrote. */
   runId?: string;
+  /** How often Kinde has refused the cursor of the listing; absent if never. */
+  refusals?: number;
   /** Detects a listing that leads in circles; absent as above. */
   trail?: Trail;
 }
@@ -50,6 +52,7 @@ export const storedFanoutProgress = storedShape<FanoutProgress>(
     source: z.enum(["listing", "records"]),
     cursor: z.string().nullable(),
     runId: z.string().exactOptional(),
+    refusals: z.int().nonnegative().exactOptional(),
     trail: trailSchema.exactOptional(),
   }),
   { migrate: (older) => older },

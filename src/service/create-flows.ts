@@ -11,7 +11,8 @@ import { createRefreshUser, type RefreshUser } from "../refresh/refresh-user.ts"
 import { createSetProperties, type SetProperties } from "../refresh/set-properties.ts";
 import type { Store } from "../store.ts";
 import { createFillPage } from "../sweep/fill-page.ts";
-import { type SweepState, type SweepStep, sweepStep } from "../sweep/sweep.ts";
+import { type SweepStep, sweepStep } from "../sweep/sweep.ts";
+import type { SweepState } from "../sweep/sweep-state.ts";
 import { checkWebhook, type WebhookCheck } from "../webhook/check-registration.ts";
 import { neededEventTypes } from "../webhook/route-event.ts";
 import type { World } from "../world.ts";
@@ -43,7 +44,7 @@ export interface FlowsOptions {
 /** Composes the flows over one store and one Management API. */
 export function createFlows(options: FlowsOptions): Flows {
   const { config, world, store, definitions, kinde = openKinde(config, world, store) } = options;
-  const { redis, keys, records, ledger, absences, queues, seen } = store;
+  const { redis, keys, records, ledger, absences, queues, seen, listed } = store;
   const { now } = world;
   const { profile: keep, refreshOnSignIn: signIns } = config;
   const { pageSize, indexLagMs, extrasMaxAgeMs } = config.sweep;
@@ -75,11 +76,12 @@ export function createFlows(options: FlowsOptions): Flows {
     ledger,
     absences,
     seen,
+    listed,
     now,
     pageSize,
     indexLagMs,
     signIns,
-    schema: definitions.schema,
+    definitions,
     extrasMaxAgeMs: needsExtras ? extrasMaxAgeMs : undefined,
   };
   const webhookOptions = {

@@ -66,8 +66,6 @@ export async function createServiceApp(options: ServiceAppOptions): Promise<Serv
     redis,
     keys,
     queues,
-    now,
-    rememberMs: config.event.maxAgeMs + config.event.maxSkewMs,
     burst: config.burst,
     onError: (error) => log.warn(errorFields(error), "event id could not be stored"),
   });

@@ -26,7 +26,7 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
   const onError = (error: unknown) => log.warn(errorFields(error), "Redis error");
   // BullMQ's workers need a connection whose commands wait while Redis is down.
   const connection = connectRedis({ url: config.redisUrl, onError });
-  const { queues, keys, ledger, fanoutLedger, records, sweeps, seen, completeness, audits } = store;
+  const { queues, keys, ledger, fanoutLedger, records, sweeps, seen, listed, completeness, audits } = store;
   const workers = startWorkers({
     connection,
     prefix: keys.queues,
@@ -40,6 +40,7 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
     records,
     sweeps,
     seen,
+    listed,
     completeness,
     audits,
     acknowledge: createAcknowledgeUsers({ redis: store.redis, keys, queues }),
@@ -52,6 +53,7 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
     push: { fetch: world.fetch, timeoutMs: config.push.timeoutMs },
     paceMs: config.sweep.paceMs,
     backlog: config.sweep.backlog,
+    settleMs: config.writeSettleMs,
   });
   const watch = startWatch(config, world, log, store);
   const blocking = connectRedis({ url: config.redisUrl, onError });

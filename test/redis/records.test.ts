@@ -216,4 +216,47 @@ describe("the stream of changes", () => {
     await records().commit(record(first), blankProfile(testUser(56)));
     expect(await context.redis.xlen(context.keys.changes)).toBe(length);
   });
+
+  it("has one for flags that were derived again and differ", async () => {
+    const profile = blankProfile(testUser(57));
+    const stored = record(first, { tier: "free" });
+    await recording(100).commit(stored, profile);
+    const replace = (tier: string, schema: string, held: FlagsRecord) =>
+      recording(100).replaceFlags([{ userId: profile.id, record: held, flags: { tier }, schema }]);
+    await replace("free", "new", stored);
+    const same = { ...stored, schema: "new" };
+    await replace("pro", "newer", same);
+    expect(await changesOf(profile.id)).toEqual([
+      { id: profile.id, record: stored, previous: null },
+      { id: profile.id, record: { ...stored, flags: { tier: "pro" }, schema: "newer" }, previous: same },
+    ]);
+  });
+});
+
+describe("flags derived again", () => {
+  const replacement = (number: number, stored: FlagsRecord) => ({
+    ...{ userId: testUser(number), record: stored, flags: { tier: "pro" }, schema: "new" },
+  });
+
+  it("keep the age and ticket of the record, and members of other releases", async () => {
+    const profile = blankProfile(testUser(30));
+    const stored = { ...record(first), source: "newer" };
+    await records().commit(stored, profile);
+    expect(await records().replaceFlags([replacement(30, stored)])).toBe(1);
+    const { flags, profile: kept } = await records().read(profile.id);
+    expect(flags).toEqual({ ...stored, flags: { tier: "pro" }, schema: "new" });
+    expect(kept).toEqual(profile);
+    // A refresh that drew its ticket before and commits after still wins.
+    expect(await records().commit(record(first + 1), profile)).toBe("committed");
+  });
+
+  it("never replace a record written in the meantime, a tombstone, or nothing", async () => {
+    const stored = record(first);
+    await records().commit(record(first + 1), blankProfile(testUser(31)));
+    await records().bury(testUser(32), { ...stored, status: "deleted" });
+    expect(await records().replaceFlags([31, 32, 33].map((number) => replacement(number, stored)))).toBe(0);
+    expect((await records().read(testUser(31))).flags).toEqual(record(first + 1));
+    expect((await records().read(testUser(32))).flags?.status).toBe("deleted");
+    expect((await records().read(testUser(33))).flags).toBeUndefined();
+  });
 });

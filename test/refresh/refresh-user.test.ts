@@ -64,8 +64,6 @@ const acknowledge = (deleted = false) => {
   return createAdmissions({
     ...context,
     queues: { enqueueRefreshes: async () => {}, enqueueFanouts: async () => {} },
-    now: Date.now,
-    rememberMs: 1000,
     burst: { quietMs: 0, maxMs: 0 },
     onError: () => {},
   }).admit({ id: `event_${serial}`, type: "user.updated", route: { to: "user", userId: id, deleted } });

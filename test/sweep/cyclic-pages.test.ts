@@ -1,7 +1,9 @@
+import { defineFlags } from "kindling";
 import { expect, it } from "vitest";
 import type { Call, ManagementApi } from "../../src/kinde/management-api.ts";
 import { walk } from "../../src/refresh/reprocess.ts";
-import { beginSweep, sweepStep } from "../../src/sweep/sweep.ts";
+import { sweepStep } from "../../src/sweep/sweep.ts";
+import { beginSweep } from "../../src/sweep/sweep-state.ts";
 import { testUser } from "../support/signer.ts";
 
 const { signal } = new AbortController();
@@ -23,17 +25,18 @@ it("a sweep whose search leads in circles fails instead of running forever, also
   const nothing = () => Promise.reject(new Error("Not used."));
   const options = {
     api,
-    records: { readMany: async () => [], scanIds: nothing },
+    records: { readMany: async () => [], replaceFlags: async () => 0, tickets: nothing, scanIds: nothing },
     fillPage: { stamp: nothing, commit: nothing },
     ledger: { gaveUp: async () => 0 },
     absences: { countUnknown: async () => 0 },
-    seen: { add: async () => {}, missing: nothing, forget: nothing },
+    seen: { add: async () => {}, exists: nothing, missing: nothing },
+    listed: { remember: nothing, read: nothing, forget: nothing },
+    definitions: defineFlags({}),
     now: Date.now,
     pageSize: 1,
     indexLagMs: 0,
     extrasMaxAgeMs: undefined,
     keep: new Set<never>(),
-    schema: "",
     signIns: false,
   };
   const sweep = async () => {

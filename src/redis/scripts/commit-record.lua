@@ -14,7 +14,7 @@
 -- ARGV[8]  user id, for the stream
 -- Answer   1 if the record was written, 0 if the stored one was kept
 
--- @include "same-value"
+-- @include "note-change"
 
 local current = redis.call('GET', KEYS[1])
 local previous
@@ -26,18 +26,7 @@ if current then
   end
 end
 
-if ARGV[7] ~= '0' then
-  local new = cjson.decode(ARGV[2])
-  local changed = not previous
-  for _, member in ipairs({ 'flags', 'organizations', 'status' }) do
-    changed = changed or not sameValue(previous[member], new[member])
-  end
-  if changed then
-    redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[7], '*',
-      'user', ARGV[8], 'record', ARGV[2], 'previous', previous and current or '')
-  end
-end
-
+noteChange(KEYS[3], ARGV[7], ARGV[8], ARGV[2], previous, current)
 if ARGV[3] == '' then
   redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4])
   redis.call('DEL', KEYS[2])

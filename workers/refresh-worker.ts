@@ -1,19 +1,19 @@
 import type { Ledger } from "../src/redis/ledger.ts";
 import type { Records } from "../src/redis/records.ts";
-import type { BulkJob, ConfirmJob, RefreshJob, RefreshQueues } from "../src/refresh/queues.ts";
+import type { BulkJob, ConfirmJob, RefreshJob, RefreshQueues, RequestJob } from "../src/refresh/queues.ts";
 import type { RefreshUser } from "../src/refresh/refresh-user.ts";
 import { createWorker, type WorkerDeps } from "./create-worker.ts";
 
-/** Dependencies of the workers that refresh users. */
+/** Dependencies of the workers that refresh single users. */
 export interface RefreshWorkerOptions {
-  queues: Pick<RefreshQueues, "refresh" | "bulk" | "confirm" | "demands" | "enqueueConfirm">;
+  queues: Pick<RefreshQueues, "refresh" | "bulk" | "requests" | "confirm" | "demands" | "enqueueConfirm">;
   ledger: Ledger;
-  records: Pick<Records, "tickets" | "read">;
+  records: Pick<Records, "tickets" | "stamps" | "read">;
   refreshUser: RefreshUser;
-  concurrency: { refresh: number; bulk: number };
+  concurrency: { refresh: number; bulk: number; requests: number };
 }
 
-/** Creates the worker that refreshes users someone is waiting for. */
+/** Creates the worker that refreshes users for events and writes. */
 export function createRefreshWorker(options: RefreshWorkerOptions, deps: WorkerDeps) {
   const { queues, ledger, refreshUser, concurrency } = options;
   return createWorker<RefreshJob>(deps, {
@@ -24,9 +24,7 @@ export function createRefreshWorker(options: RefreshWorkerOptions, deps: WorkerD
     async process({ data }, onTicket) {
       // Skips an event that another refresh has reflected: a fetch now could revive a deleted user.
       if (data.owed && (await ledger.entry(data.userId)) === undefined) return;
-      if (await isFresh(options, data)) return;
       await refreshUser(data.userId, { priority: "webhook", signal: deps.signal, onTicket });
-      await satisfy(options, data);
     },
   });
 }
@@ -40,7 +38,6 @@ export function createBulkWorker(options: RefreshWorkerOptions, deps: WorkerDeps
     ledger,
     member: ({ userId }) => userId,
     async process({ data }, onTicket) {
-      if (await isFresh(options, data)) return;
       const [ticket = 0] = await records.tickets([data.userId]);
       // Later events can have joined this job while it waited. Only the ledger knows whether they are reflected too.
       const reflected = data.since !== undefined && ticket >= data.since;
@@ -50,7 +47,6 @@ export function createBulkWorker(options: RefreshWorkerOptions, deps: WorkerDeps
         if (!pending) return;
       }
       await refreshUser(data.userId, { priority: "bulk", signal: deps.signal, onTicket });
-      await satisfy(options, data);
     },
   });
 }
@@ -74,32 +70,42 @@ export function createConfirmWorker(options: RefreshWorkerOptions, deps: WorkerD
   });
 }
 
+/**
+ * Creates the worker that refreshes users because readers asked, with a budget share of its own. A job is tried once: the
+ * next read asks again. It is not owed to anyone, so the ledger does not record its failure.
+ */
+export function createRequestWorker(options: RefreshWorkerOptions, deps: WorkerDeps) {
+  const { queues, records, refreshUser, concurrency } = options;
+  return createWorker<RequestJob>(
+    { ...deps, retry: { ...deps.retry, attempts: 1 } },
+    {
+      queue: queues.requests,
+      concurrency: concurrency.requests,
+      member: ({ userId }) => userId,
+      async process({ data }) {
+        if (await isFresh(options, data)) return;
+        await refreshUser(data.userId, { priority: "request", signal: deps.signal });
+        const { flags } = await records.read(data.userId);
+        if (flags !== undefined) await queues.demands.satisfy(data.userId, flags.fetchedAt);
+      },
+    },
+  );
+}
+
 /** Returns whether the record satisfies a refresh request and all that joined it. */
 async function isFresh(
   { queues, records, ledger }: RefreshWorkerOptions,
-  { userId, freshSince }: Pick<RefreshJob, "userId" | "freshSince">,
+  { userId, freshSince }: RequestJob,
 ): Promise<boolean> {
-  if (freshSince === undefined) return false;
   const [{ flags }, demanded, now] = await Promise.all([
     records.read(userId),
     queues.demands.strictest(userId),
     ledger.clock(),
   ]);
   if (flags === undefined) return false;
-  const since = Math.max(freshSince, demanded);
+  const deleted = flags.status === "deleted";
   // A fetch ahead of the clock was stamped by a clock that was wrong.
-  const fresh = flags.status === "deleted" || (flags.fetchedAt >= since && flags.fetchedAt <= now);
-  if (fresh)
-    await queues.demands.satisfy(userId, flags.status === "deleted" ? Number.MAX_SAFE_INTEGER : flags.fetchedAt);
+  const fresh = deleted || (flags.fetchedAt >= Math.max(freshSince, demanded) && flags.fetchedAt <= now);
+  if (fresh) await queues.demands.satisfy(userId, deleted ? Number.MAX_SAFE_INTEGER : flags.fetchedAt);
   return fresh;
-}
-
-/** Forgets the refresh requests that the record satisfies now. */
-async function satisfy(
-  { queues, records }: RefreshWorkerOptions,
-  { userId, freshSince }: Pick<RefreshJob, "userId" | "freshSince">,
-): Promise<void> {
-  if (freshSince === undefined) return;
-  const { flags } = await records.read(userId);
-  if (flags !== undefined) await queues.demands.satisfy(userId, flags.fetchedAt);
 }

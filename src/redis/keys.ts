@@ -22,8 +22,14 @@ export interface Keys extends PublicKeys {
   /** Prefix of the access token's keys: the store appends a hash of the application the token was issued for. */
   accessToken: string;
   callBudget: string;
+  /** The Kinde tenant that the store belongs to. */
+  tenant: string;
   /** Prefix of the request counters of Kindling's own API. */
   apiCalls: string;
+  /** Hash: requests refused over HTTP, by `<route>:<code>`. */
+  refusedRequests: string;
+  /** Hash: refresh requests dropped, by reason. */
+  droppedRefreshRequests: string;
 }
 
 /** Keys that every script needs which draws a ticket. */
@@ -50,6 +56,9 @@ export function createKeys(prefix: string): Keys {
     queues: `{${prefix}}`,
     accessToken: `{${prefix}:kinde}:access-token`,
     callBudget: `{${prefix}:kinde}:calls`,
+    tenant: `${prefix}:tenant`,
     apiCalls: `{${prefix}:api}`,
+    refusedRequests: `{${prefix}:api}:refused`,
+    droppedRefreshRequests: `{${prefix}:refresh-requests}:dropped`,
   };
 }

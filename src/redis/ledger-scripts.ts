@@ -15,6 +15,7 @@ export interface BeginInput {
   deletedKey: string;
   writtenKey: string;
   expiriesKey: string;
+  absencesKey: string;
   member: string;
   deletedForMs: number;
   settleMs: number;
@@ -30,12 +31,13 @@ export const beginRefresh = defineScript("begin-refresh", {
       input.deletedKey,
       input.writtenKey,
       input.expiriesKey,
+      input.absencesKey,
     ],
     args: [input.member, input.deletedForMs, input.settleMs],
   }),
   answer: z
-    .tuple([z.int(), z.int(), booleanAnswer, z.int(), z.string().nullable()])
-    .transform(([ticket, at, deleted, events, written]) => ({ ticket, at, deleted, events, written })),
+    .tuple([z.int(), z.int(), booleanAnswer, z.int(), z.string().nullable(), booleanAnswer])
+    .transform(([ticket, at, deleted, events, written, absent]) => ({ ticket, at, deleted, events, written, absent })),
 });
 
 /** Merges property values into those recently written for a member. The values are JSON. */

@@ -1,5 +1,6 @@
 import type { Redis } from "ioredis";
 import { z } from "zod";
+import { absencesKey } from "./absences.ts";
 import type { Keys } from "./keys.ts";
 import {
   beginRefresh,
@@ -55,6 +56,11 @@ export interface Ledger {
   /** Lists members whose confirming refresh has been due for a time, longest first. */
   unconfirmed(options: PageOptions): Promise<{ members: string[]; next: LedgerPlace | undefined }>;
   /**
+   * Removes the member like {@link Ledger.settle}, but counts nothing: its events cannot become readable, because Kinde
+   * does not know the user.
+   */
+  dismiss(member: string, ticket: number): Promise<Settled>;
+  /**
    * Stores why the member's job gave up. Adds the member to the ledger if no event did: it stays until a refresh
    * settles it or an operator discards it.
    */
@@ -89,6 +95,8 @@ export interface Begun {
   /** Whether the member's deletion was acknowledged. */
   deleted: boolean;
   written: Written;
+  /** Whether an earlier refresh noted an absence. */
+  absent: boolean;
 }
 
 /** The result of {@link Ledger.settle}. */
@@ -233,6 +241,7 @@ export function createLedger(
       ticket,
       latestKey,
       deletedKey: deletedKey(member),
+      absencesKey: absencesKey(keys),
       member,
       deletedForMs,
       settleMs,
@@ -248,6 +257,22 @@ export function createLedger(
       signInsKey,
       deletedForMs,
     });
+
+  /** Settles without counting anything or noting a confirming refresh: there is nothing that could become readable. */
+  const forget = async (member: string, ticket: number) => {
+    const answer = await settle({
+      member,
+      ticket,
+      at: undefined,
+      events: undefined,
+      settleMs: undefined,
+      histogram: undefined,
+    });
+    if (name === "users" && answer.settled) {
+      await redis.multi().zrem(confirmKeys.due, member).hdel(confirmKeys.later, member).exec();
+    }
+    return answer;
+  };
 
   // Takes the answer of a command with WITHSCORES: member, score, member, score, ...
   const readEntries = async (membersAndScores: readonly string[], micros: number): Promise<LedgerEntry[]> => {
@@ -308,6 +333,10 @@ export function createLedger(
         next: placeAfter(membersAndTimes, from, limit),
       };
     },
+    async dismiss(member, ticket) {
+      const { settled } = await forget(member, ticket);
+      return { pending: !settled, confirmInMs: undefined };
+    },
     async fail(member, failure) {
       const failed = { ...failure, ticket: await drawTicket(redis, { ticket }) };
       await noteFailure(redis, { sinceKey, failuresKey, member, failure: storedFailure.serialize(failed) });
@@ -322,14 +351,7 @@ export function createLedger(
       // The ticket keeps events that arrive while the member is being discarded.
       const [score, { ticket: last }] = await Promise.all([redis.zscore(sinceKey, member), begin(member)]);
       // Discarded events never become readable, so they do not count.
-      await settle({
-        member,
-        ticket: last,
-        at: undefined,
-        events: undefined,
-        settleMs: undefined,
-        histogram: undefined,
-      });
+      await forget(member, last);
       return score !== null;
     },
     clock: async () => Math.floor((await readClock(redis)) / 1000),

@@ -1,4 +1,5 @@
 import type { QueueOptions } from "../redis/queue.ts";
+import type { RefreshRequest } from "../redis/refresh-requests.ts";
 import { defineScript, noAnswer } from "../redis/script.ts";
 
 /**
@@ -7,7 +8,7 @@ import { defineScript, noAnswer } from "../redis/script.ts";
  */
 export interface Demands {
   /** Notes requests. Must be called before their jobs are added. */
-  raise(requests: readonly { userId: string; freshSince: number }[]): Promise<void>;
+  raise(requests: readonly RefreshRequest[]): Promise<void>;
   /** Returns the oldest acceptable fetch in milliseconds since the epoch, 0 if any is acceptable. */
   strictest(userId: string): Promise<number>;
   /** Forgets the requests that a record fetched at this time satisfies. */

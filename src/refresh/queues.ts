@@ -1,8 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Queue } from "bullmq";
 import { z } from "zod";
+import { type Trail, trailSchema } from "../kinde/paging.ts";
 import type { ReportProgress } from "../progress.ts";
 import { type LongJob, openQueue, type QueueOptions, untilLatest } from "../redis/queue.ts";
+import type { RefreshRequest, Urgency } from "../redis/refresh-requests.ts";
 import { storedShape } from "../redis/stored.ts";
 import { createDemands, type Demands } from "./demands.ts";
 
@@ -11,8 +13,6 @@ export interface RefreshJob {
   userId: string;
   /** Set for an event: the job is skipped if the ledger no longer contains the user. */
   owed?: boolean;
-  /** Set for a reader: a record fetched at this time or later is sufficient. Milliseconds since the epoch. */
-  freshSince?: number;
 }
 
 /** A job that refreshes one user when the budget allows it. */
@@ -20,8 +20,6 @@ export interface BulkJob {
   userId: string;
   /** Ticket of the event that caused the job: it is skipped if the record has a later ticket. */
   since?: number;
-  /** See {@link RefreshJob.freshSince}. */
-  freshSince?: number;
 }
 
 /** A job that refreshes one user again, because Kinde can have answered from a copy that lags. */
@@ -48,6 +46,10 @@ export interface FanoutProgress {
   cursor: string | null;
   /** The Redis process that a cursor of `records` belongs to; absent in progress that an older release wrote. */
   runId?: string;
+  /** How often Kinde has refused the cursor of the listing; absent if never. */
+  refusals?: number;
+  /** Detects a listing that leads in circles; absent as above. */
+  trail?: Trail;
 }
 
 /** The progress of a fan-out, as its job keeps it. What cannot be read begins again. */
@@ -59,9 +61,14 @@ export const storedFanoutProgress = storedShape<FanoutProgress>(
     source: z.enum(["listing", "records"]),
     cursor: z.string().nullable(),
     runId: z.string().exactOptional(),
+    refusals: z.int().nonnegative().exactOptional(),
+    trail: trailSchema.exactOptional(),
   }),
   { migrate: (older) => older },
 );
+
+/** A job that refreshes one user because a reader asked. A record fetched at `freshSince` or later satisfies it. */
+export type RequestJob = RefreshRequest;
 
 /** The queues that refresh users. Add jobs only through these methods, which set the deduplication ids. */
 export interface RefreshQueues {
@@ -69,6 +76,7 @@ export interface RefreshQueues {
   bulk: Queue<BulkJob>;
   /** Its own queue, so that confirming refreshes neither delay webhooks nor wait behind bulk work. */
   confirm: Queue<ConfirmJob>;
+  requests: Queue<RequestJob>;
   fanout: Queue<FanoutJob>;
   /** Adds jobs for events. Deduplicates waiting users, pulls waiting retries forward, and refetches users in progress. */
   enqueueRefreshes(refreshes: readonly (RefreshJob & { delayMs: number })[]): Promise<void>;
@@ -78,11 +86,8 @@ export interface RefreshQueues {
   enqueueBulk(userIds: readonly string[], since: number): Promise<void>;
   /** Refreshes users regardless of the age of their record: `refresh` runs now, `bulk` when the budget allows it. */
   enqueueReprocess(userIds: readonly string[], queue?: "refresh" | "bulk"): Promise<void>;
-  /** Adds jobs for refresh requests. A record fetched at `freshSince` or later satisfies them. */
-  enqueueRefreshRequests(
-    requests: readonly { userId: string; freshSince: number }[],
-    queue: "refresh" | "bulk",
-  ): Promise<void>;
+  /** Adds jobs for refresh requests to a queue of their own, so that readers cannot delay events. `now` goes first. */
+  enqueueRefreshRequests(requests: readonly RefreshRequest[], urgency: Urgency): Promise<void>;
   demands: Demands;
   enqueueFanouts(subjects: readonly FanoutSubject[]): Promise<void>;
   /** Returns the users that any process is refreshing now. */
@@ -94,12 +99,14 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
   const refresh = openQueue<RefreshJob>("refresh", options);
   const bulk = openQueue<BulkJob>("bulk", options);
   const confirm = openQueue<ConfirmJob>("confirm", options);
+  const requests = openQueue<RequestJob>("requests", options);
   const fanout = openQueue<FanoutJob>("fanout", options);
   const demands = createDemands(options);
   return {
     refresh,
     bulk,
     confirm,
+    requests,
     fanout,
     demands,
     async enqueueRefreshes(refreshes) {
@@ -129,12 +136,17 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
         userIds.map((userId) => ({ name: "reprocess", data: { userId }, opts: untilLatest(reprocessId(userId)) })),
       );
     },
-    async enqueueRefreshRequests(requests, name) {
-      if (requests.length === 0) return;
+    async enqueueRefreshRequests(asked, urgency) {
+      if (asked.length === 0) return;
       // Before the jobs: a request can join a job that waits, and its own time would be lost.
-      await demands.raise(requests);
-      await { refresh, bulk }[name].addBulk(
-        requests.map((data) => ({ name: "request", data, opts: untilLatest(refreshRequestId(data.userId)) })),
+      await demands.raise(asked);
+      const priority = urgency === "now" ? {} : { priority: 1 };
+      await requests.addBulk(
+        asked.map((data) => ({
+          name: "request",
+          data,
+          opts: { ...priority, ...untilLatest(refreshRequestId(data.userId, urgency)) },
+        })),
       );
     },
     async enqueueFanouts(subjects) {
@@ -144,7 +156,8 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
       );
     },
     async activeUsers() {
-      const jobs = await Promise.all([refresh.getActive(), bulk.getActive(), confirm.getActive()]);
+      const queues = [refresh, bulk, confirm, requests];
+      const jobs = await Promise.all(queues.map((queue): Promise<{ data: { userId: string } }[]> => queue.getActive()));
       return [...new Set(jobs.flat().map(({ data }) => data.userId))];
     },
   };
@@ -156,8 +169,8 @@ export function reprocessId(userId: string): string {
 }
 
 /** Returns the deduplication id of a refresh request. */
-export function refreshRequestId(userId: string): string {
-  return `request:${userId}`;
+export function refreshRequestId(userId: string, urgency: Urgency): string {
+  return `${urgency}:${userId}`;
 }
 
 /** Options for {@link roomInQueue}. */

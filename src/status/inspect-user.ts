@@ -35,7 +35,7 @@ export type RecordView = Omit<FlagsRecord, "flags"> & {
 
 /** A queued or running job of the user. */
 export interface JobView {
-  queue: "refresh" | "bulk" | "confirm";
+  queue: "refresh" | "bulk" | "requests" | "confirm";
   id: string;
   state: string;
   attempts: number;
@@ -78,10 +78,10 @@ async function findJobs({ queues }: Store, userId: string): Promise<JobView[]> {
   const places = [
     { name: "refresh", queue: queues.refresh, id: userId },
     { name: "refresh", queue: queues.refresh, id: reprocessId(userId) },
-    { name: "refresh", queue: queues.refresh, id: refreshRequestId(userId) },
     { name: "bulk", queue: queues.bulk, id: userId },
     { name: "bulk", queue: queues.bulk, id: reprocessId(userId) },
-    { name: "bulk", queue: queues.bulk, id: refreshRequestId(userId) },
+    { name: "requests", queue: queues.requests, id: refreshRequestId(userId, "now") },
+    { name: "requests", queue: queues.requests, id: refreshRequestId(userId, "later") },
     { name: "confirm", queue: queues.confirm, id: userId },
   ] as const;
   const jobs = await Promise.all(

@@ -83,8 +83,8 @@ export function createFillPage(options: FillPageOptions): FillPage {
 
   return {
     async stamp() {
-      // The index lags, so that a page reflects no event for certain: every refresh wins against ticket 0.
-      return { fetchedAt: (await ledger.clock()) - indexLagMs, ticket: 0, schema: definitions.schema };
+      // The index lags, so that a page reflects no event for certain: every refresh wins against ticket 1.
+      return { fetchedAt: (await ledger.clock()) - indexLagMs, ticket: 1, schema: definitions.schema };
     },
     async commit(users, stamp, call) {
       const deleted = await ledger.deleted(idsOf(users));

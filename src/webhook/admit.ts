@@ -30,9 +30,6 @@ export interface AdmissionsOptions {
   queues: Pick<RefreshQueues, "enqueueRefreshes" | "enqueueFanouts">;
   /** Waits for replicas before an event is acknowledged. */
   replication: Pick<Replication, "confirm">;
-  now: () => number;
-  /** How long an event id is remembered, in milliseconds. Must not be less than the maximum age of an event. */
-  rememberMs: number;
   /**
    * The first event of a user is refreshed at once. Further ones wait until the user has been quiet for `quietMs`, at
    * most `maxMs` in total, so that a burst costs two fetches.
@@ -52,7 +49,7 @@ interface LedgerKeys {
 }
 
 interface AdmitInput {
-  seen: { current: string; previous: string };
+  seenKey: string;
   ticket: TicketKeys;
   countsKey: string;
   users: LedgerKeys;
@@ -69,10 +66,9 @@ interface AdmitAnswer {
 }
 
 const admitEvents = defineScript("admit-events", {
-  call: ({ seen, ticket, countsKey, users, signInsKey, fanouts, events }: AdmitInput) => ({
+  call: ({ seenKey, ticket, countsKey, users, signInsKey, fanouts, events }: AdmitInput) => ({
     keys: [
-      seen.current,
-      seen.previous,
+      seenKey,
       ticket.counter,
       ticket.run,
       countsKey,
@@ -97,10 +93,7 @@ const admitEvents = defineScript("admit-events", {
 });
 
 const rememberEvents = defineScript("remember-events", {
-  call: ({ seenKey, ttlMs, ids }: { seenKey: string; ttlMs: number; ids: readonly string[] }) => ({
-    keys: [seenKey],
-    args: [ttlMs, ...ids],
-  }),
+  call: ({ seenKey, ids }: { seenKey: string; ids: readonly string[] }) => ({ keys: [seenKey], args: ids }),
   answer: noAnswer,
 });
 
@@ -115,7 +108,8 @@ interface PendingEvent {
  * detects duplicates, then the queue. The ledger's answer decides what to enqueue, so one round trip is not enough.
  *
  * Event ids are remembered in a third round trip that nobody waits for. It must come last: if it is lost, a redelivery
- * costs one fetch, but an id remembered before its work is queued could lose the event.
+ * costs one fetch, but an id remembered before its work is queued could lose the event. Likewise, only so many ids are
+ * remembered: a redelivery after that costs a fetch.
  */
 export function createAdmissions(options: AdmissionsOptions): Admissions {
   const pending: PendingEvent[] = [];
@@ -161,10 +155,10 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
 }
 
 async function admitBatch(options: AdmissionsOptions, events: readonly RoutedEvent[]): Promise<Admission[]> {
-  const { redis, keys, queues, replication, burst } = options;
-  const seen = seenKeys(options);
+  const { redis, keys, queues, replication, burst, onError } = options;
+  const seenKey = keys.ledgerPart("seen");
   const answers = await admitEvents(redis, {
-    seen,
+    seenKey,
     ticket: keys.ticket,
     countsKey: keys.ledgerPart("counts"),
     users: ledgerKeys(keys, "users"),
@@ -190,13 +184,10 @@ async function admitBatch(options: AdmissionsOptions, events: readonly RoutedEve
     route.to === "fanout" ? [route.subject] : [],
   );
   await Promise.all([queues.enqueueRefreshes(refreshes), queues.enqueueFanouts(subjects)]);
-  if (accepted.length > 0) await replication.confirm();
-  if (accepted.length > 0) {
-    remember(
-      options,
-      seen.current,
-      accepted.map(({ event }) => event.id),
-    );
+  const ids = accepted.map(({ event }) => event.id);
+  if (ids.length > 0) {
+    await replication.confirm();
+    rememberEvents(redis, { seenKey, ids }).catch(onError);
   }
   return admitted.map(({ event, duplicate }) => (duplicate ? "duplicate" : admissionOf(event.route)));
 }
@@ -219,14 +210,4 @@ function admissionOf(route: Route): Admission {
 
 function burstDelay({ quietMs, maxMs }: { quietMs: number; maxMs: number }, outstandingMs: number | undefined): number {
   return outstandingMs === undefined ? 0 : Math.max(0, Math.min(quietMs, maxMs - outstandingMs));
-}
-
-// An id stays known for one full period at least: ids of the previous period still count.
-function seenKeys({ keys, now, rememberMs }: AdmissionsOptions): { current: string; previous: string } {
-  const period = Math.floor(now() / rememberMs);
-  return { current: keys.ledgerPart(`seen:${period}`), previous: keys.ledgerPart(`seen:${period - 1}`) };
-}
-
-function remember({ redis, rememberMs, onError }: AdmissionsOptions, seenKey: string, ids: readonly string[]): void {
-  rememberEvents(redis, { seenKey, ttlMs: 2 * rememberMs, ids }).catch(onError);
 }

@@ -44,8 +44,6 @@ async function acknowledge(userId = id) {
     redis: withRedisWorld(context.redis, world),
     keys: context.keys,
     queues: { enqueueRefreshes: async () => {}, enqueueFanouts: async () => {} },
-    now: () => start,
-    rememberMs: hour,
     burst: { quietMs: 250, maxMs: 2_000 },
     onError: () => {},
   }).admit({ id: `event_${serial}`, type: "user.updated", route: { to: "user", userId, deleted: false } });

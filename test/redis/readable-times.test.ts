@@ -31,8 +31,6 @@ async function admit(count = 1) {
     replication: { confirm: async () => {} },
     ...context,
     queues,
-    now: Date.now,
-    rememberMs: 3_600_000,
     burst: { quietMs: 0, maxMs: 0 },
     onError: (error) => {
       throw error;

@@ -91,7 +91,16 @@ beforeEach(async () => {
     },
   };
   const keep = new Set(["account", "properties", "organizations", "roles", "permissions"] as const);
-  refreshUser = createRefreshUser({ api, ledger, records, queues, definitions, keep });
+  refreshUser = createRefreshUser({
+    api,
+    ledger,
+    records,
+    queues,
+    definitions,
+    keep,
+    absences: { clear: async () => {}, noteUnknown: async () => {} },
+    judgeAbsence: async () => "unknown",
+  });
   const replication = { confirm: async () => {} };
   setProperties = createSetProperties({ api, ledger, records, queues, refreshUser, replication, settleMs });
 });
@@ -105,8 +114,6 @@ async function acknowledge(route: Partial<Route & { to: "user" }> = {}) {
     redis: withRedisWorld(context.redis, world),
     keys: context.keys,
     queues: { enqueueRefreshes: async () => {}, enqueueFanouts: async () => {} },
-    now: () => world.now,
-    rememberMs: 1_000_000,
     burst: { quietMs: 0, maxMs: 0 },
     onError: () => {},
   }).admit({

@@ -15,7 +15,7 @@ afterEach(() => stack.close());
 const demandsKey = () => `${stack.store.keys.queues}:demands`;
 const idle = () =>
   until(async () =>
-    expect(await stack.store.queues.refresh.getJobCountByTypes("waiting", "active", "delayed")).toBe(0),
+    expect(await stack.store.queues.requests.getJobCountByTypes("waiting", "active", "delayed")).toBe(0),
   );
 
 /** Stores a record that was fetched at this time. */
@@ -30,9 +30,9 @@ it("a strict refresh request that joins a laxer one gets a fetch that is recent 
   const { queues } = stack.store;
   const now = Date.now();
   await hold(now - 10_000);
-  await queues.enqueueRefreshRequests([{ userId: id, freshSince: now - 60_000 }], "refresh");
-  await queues.enqueueRefreshRequests([{ userId: id, freshSince: now - 1_000 }], "refresh");
-  expect(await queues.refresh.getWaitingCount()).toBe(1);
+  await queues.enqueueRefreshRequests([{ userId: id, freshSince: now - 60_000 }], "now");
+  await queues.enqueueRefreshRequests([{ userId: id, freshSince: now - 1_000 }], "now");
+  expect(await queues.requests.getWaitingCount()).toBe(1);
   await stack.startWorkers();
   await until(async () => expect(Number((await stack.record(id))?.fetchedAt)).toBeGreaterThan(now - 1_000));
   await idle();
@@ -43,8 +43,8 @@ it("refresh requests that a record satisfies cost no fetch", async () => {
   const { queues, redis } = stack.store;
   const now = Date.now();
   await hold(now - 10_000);
-  await queues.enqueueRefreshRequests([{ userId: id, freshSince: now - 60_000 }], "refresh");
-  await queues.enqueueRefreshRequests([{ userId: id, freshSince: now - 20_000 }], "refresh");
+  await queues.enqueueRefreshRequests([{ userId: id, freshSince: now - 60_000 }], "now");
+  await queues.enqueueRefreshRequests([{ userId: id, freshSince: now - 20_000 }], "now");
   await stack.startWorkers();
   await idle();
   expect((await stack.record(id))?.fetchedAt).toBe(now - 10_000);
@@ -54,16 +54,16 @@ it("refresh requests that a record satisfies cost no fetch", async () => {
 it("a record stamped by a clock that was ahead does not satisfy a refresh request", async () => {
   const now = Date.now();
   await hold(now + 3_600_000);
-  await stack.store.queues.enqueueRefreshRequests([{ userId: id, freshSince: now - 60_000 }], "refresh");
+  await stack.store.queues.enqueueRefreshRequests([{ userId: id, freshSince: now - 60_000 }], "now");
   await stack.startWorkers();
   await until(async () => expect(Number((await stack.record(id))?.fetchedAt)).toBeLessThan(now + 60_000));
 });
 
 it("a refresh request with an infinite time is only a request", async () => {
   const freshSince = Number.NaN;
-  await stack.store.queues.enqueueRefreshRequests([{ userId: id, freshSince }], "refresh");
+  await stack.store.queues.enqueueRefreshRequests([{ userId: id, freshSince }], "now");
   expect(await stack.store.redis.exists(demandsKey())).toBe(0);
-  expect(await stack.store.queues.refresh.getWaitingCount()).toBe(1);
+  expect(await stack.store.queues.requests.getWaitingCount()).toBe(1);
 });
 
 it("a record is stamped by Redis' clock, whatever the worker's clock says", async () => {

@@ -122,7 +122,7 @@ describe("filling records from a search page", () => {
   it("backdates records by the index lag, and gives them a ticket that every refresh beats", async () => {
     await fill(plain, [], [searched(1)]);
     const { flags } = await records().read(testUser(1));
-    expect(flags?.ticket).toBe(0);
+    expect(flags?.ticket).toBe(1);
     expect(flags?.fetchedAt).toBeLessThanOrEqual(Date.now() - lagMs);
   });
 
@@ -145,7 +145,7 @@ describe("filling records from a search page", () => {
       replication: { confirm: async () => {} },
       ...context,
       queues: { enqueueRefreshes: async () => {}, enqueueFanouts: async () => {} },
-      ...{ now: Date.now, rememberMs: 1000, burst: { quietMs: 0, maxMs: 0 }, onError: () => {} },
+      ...{ burst: { quietMs: 0, maxMs: 0 }, onError: () => {} },
     });
     const route = { to: "user", userId: testUser(1), deleted: true } as const;
     await admissions.admit({ id: "event_1", type: "user.deleted", route });

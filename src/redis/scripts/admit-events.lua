@@ -1,17 +1,15 @@
 -- Adds a batch of events to the ledgers and detects duplicates.
--- Event ids are remembered in two sets that alternate, so that a whole set expires at once. This script only reads them:
--- remember-events.lua adds the ids after the refreshes are queued.
+-- This script only reads the table of event ids: remember-events.lua adds them after the refreshes are queued.
 --
--- KEYS[1]    set of event ids of the current period
--- KEYS[2]    set of event ids of the previous period
--- KEYS[3]    ticket counter
--- KEYS[4]    run id of the Redis process that drew the last ticket
--- KEYS[5]    hash: counter name -> number of events
--- KEYS[6]    users: sorted set: member -> when its first event that is not reflected was acknowledged, in microseconds
--- KEYS[7]    users: hash: member -> note on its latest event
--- KEYS[8]    users: set of members with sign-ins only
--- KEYS[9]    fan-outs: sorted set like KEYS[6]
--- KEYS[10]   fan-outs: hash like KEYS[7]
+-- KEYS[1]    table of event ids
+-- KEYS[2]    ticket counter
+-- KEYS[3]    run id of the Redis process that drew the last ticket
+-- KEYS[4]    hash: counter name -> number of events
+-- KEYS[5]    users: sorted set: member -> when its first event that is not reflected was acknowledged, in microseconds
+-- KEYS[6]    users: hash: member -> note on its latest event
+-- KEYS[7]    users: set of members with sign-ins only
+-- KEYS[8]    fan-outs: sorted set like KEYS[5]
+-- KEYS[9]    fan-outs: hash like KEYS[6]
 -- ARGV[1..]  per member of an event: the event's id, or '' for a further member of the same event; counter name; ledger
 --            ('users', 'fanouts' or ''); member; 'd' for a deletion, 's' for a sign-in, otherwise ''
 -- Answer     per member of an event: -1 for a duplicate, -2 if nothing was outstanding for the member, otherwise for how
@@ -19,19 +17,16 @@
 
 -- @include "ticket"
 -- @include "latest-event"
+-- @include "seen-events"
+
+local function isSeen(id)
+  local offset, digest = placeOf(id)
+  return holds(readBucket(KEYS[1], offset), digest)
+end
 
 local rows = #ARGV / 5
-local firstTicket, now = drawTicket(KEYS[3], KEYS[4], rows)
-local answers, known, counts, ids = {}, {}, {}, {}
-for row = 1, rows do
-  local id = ARGV[row * 5 - 4]
-  if id ~= '' then ids[#ids + 1] = id end
-end
-for _, key in ipairs({ KEYS[1], KEYS[2] }) do
-  for i, seen in ipairs(redis.call('SMISMEMBER', key, unpack(ids))) do
-    if seen == 1 then known[ids[i]] = true end
-  end
-end
+local firstTicket, now = drawTicket(KEYS[2], KEYS[3], rows)
+local answers, inBatch, counts = {}, {}, {}
 
 -- Adds the event to the ledger. Answers for how many milliseconds something has been outstanding, or -2.
 local function acknowledge(sinceKey, latestKey, member, mark, ticket)
@@ -50,23 +45,23 @@ for row = 1, rows do
   local id, counter, ledger, member, mark = unpack(ARGV, row * 5 - 4, row * 5)
   local ticket = firstTicket + row - 1
   if id ~= '' then
-    duplicate = known[id] or false
-    known[id] = true
+    duplicate = inBatch[id] or isSeen(id)
+    inBatch[id] = true
     if duplicate then counter = 'duplicate' end
     counts[counter] = (counts[counter] or 0) + 1
   end
   answers[row] = duplicate and -1 or -2
   if not duplicate and ledger == 'users' then
-    answers[row] = acknowledge(KEYS[6], KEYS[7], member, mark == 'd' and 'd' or '', ticket)
+    answers[row] = acknowledge(KEYS[5], KEYS[6], member, mark == 'd' and 'd' or '', ticket)
     if mark ~= 's' then
-      redis.call('SREM', KEYS[8], member)
+      redis.call('SREM', KEYS[7], member)
     elseif answers[row] == -2 then
-      redis.call('SADD', KEYS[8], member)
+      redis.call('SADD', KEYS[7], member)
     end
   elseif not duplicate and ledger == 'fanouts' then
-    answers[row] = acknowledge(KEYS[9], KEYS[10], member, '', ticket)
+    answers[row] = acknowledge(KEYS[8], KEYS[9], member, '', ticket)
   end
 end
 
-for counter, times in pairs(counts) do redis.call('HINCRBY', KEYS[5], counter, times) end
+for counter, times in pairs(counts) do redis.call('HINCRBY', KEYS[4], counter, times) end
 return answers

@@ -6,11 +6,12 @@
 -- KEYS[4]  marker of a recently settled deletion of the member
 -- KEYS[5]  property values recently written for the member (JSON)
 -- KEYS[6]  hash: property -> when its value expires, in milliseconds
+-- KEYS[7]  hash of users that Kinde did not find
 -- ARGV[1]  member
 -- ARGV[2]  longest lifetime of KEYS[4] in milliseconds
 -- ARGV[3]  longest lifetime of a property value in milliseconds
 -- Answer   { ticket, time in microseconds, 1 if a deletion was acknowledged else 0, events since the member entered the
---          ledger, property values as JSON or nil }
+--          ledger, property values as JSON or nil, 1 if the member is in KEYS[7] else 0 }
 
 -- @include "ticket"
 -- @include "latest-event"
@@ -23,4 +24,5 @@ local settledMs = redis.call('PTTL', KEYS[4])
 if settledMs > tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[4], ARGV[2]) end
 local deleted = mark == 'd' or settledMs > 0
 local written, any = readWritten(KEYS[5], KEYS[6], tonumber(ARGV[3]))
-return { ticket, now, deleted and 1 or 0, events, any and cjson.encode(written) or false }
+return { ticket, now, deleted and 1 or 0, events, any and cjson.encode(written) or false,
+  redis.call('HEXISTS', KEYS[7], ARGV[1]) }

@@ -42,8 +42,8 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
   const commits = createCommits(redis, keys);
   const requestRefresh = createRequestRefresh({ redis, keys, timeoutMs, now });
 
-  const look = async (userId: string): Promise<Found> => {
-    const text = await within(timeoutMs, () => redis.get(keys.flags(userId)));
+  const look = async (userId: string, ms: number): Promise<Found> => {
+    const text = await within(ms, () => redis.get(keys.flags(userId)));
     return text === nothing ? { status: "unavailable" } : parseFound(text);
   };
   const waitForFresh = createWaitForFresh({ look, requestRefresh, commits });
@@ -66,30 +66,45 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
   const isYoung = ({ record }: Found, maxAge: number, claims: UserClaims | undefined) =>
     record !== undefined && claims === undefined && fetchAge(record.fetchedAt, now()) <= Math.min(maxAge, rules.soft);
 
-  const refreshed = async (userId: string, found: Found, maxAge: number, wait?: number, claims?: UserClaims) => {
+  const refreshed = async (
+    userId: string,
+    found: Found,
+    spare: number,
+    maxAge: number,
+    wait?: number,
+    claims?: UserClaims,
+  ) => {
     // A Redis that does not answer records no request, and a deleted user stays deleted.
     if (found.status === "unavailable" || found.status === "deleted") return found;
     // Frameworks turn `?id[]=…` into an array: what is not a user id has no record and gets no request.
     if (!isUserId(userId)) return found;
     const { since, old, strict, soft } = demandOf(found, maxAge, claims);
     const patience = wait ?? (strict ? strictWait : 0);
-    if (old && patience > 0) return waitForFresh(userId, found, since, patience);
+    if (old && patience > 0) return waitForFresh(userId, found, since, patience, spare);
     if (old || soft) void requestRefresh([userId], Math.max(since, now() - rules.soft), "later");
     return found;
   };
 
-  const isComplete = async () => {
-    const marker = await within(timeoutMs, () => redis.get(keys.complete));
+  const isComplete = async (ms: number) => {
+    const marker = await within(ms, () => redis.get(keys.complete));
     return marker !== nothing && marker !== null;
   };
 
   return {
+    definitions,
+
     async get(userId, { maxAge = Number.POSITIVE_INFINITY, wait, claims: given } = {}) {
       const claims = given?.sub === userId ? given : undefined;
-      const looked = await look(userId);
-      const found = isYoung(looked, maxAge, claims) ? looked : await refreshed(userId, looked, maxAge, wait, claims);
+      const began = performance.now();
+      const looked = await look(userId, timeoutMs);
+      // All commands together have `timeoutMs`, beside the wait for a refresh.
+      const spare = began + timeoutMs - performance.now();
+      const complete = looked.status === "missing" && isComplete(spare);
+      const found = isYoung(looked, maxAge, claims)
+        ? looked
+        : await refreshed(userId, looked, spare, maxAge, wait, claims);
       const answer = composeAnswer(definitions, rules, found, claims, now());
-      return found.status === "missing" ? { ...answer, complete: await isComplete() } : answer;
+      return found.status === "missing" ? { ...answer, complete: await complete } : answer;
     },
 
     async getMany(userIds) {

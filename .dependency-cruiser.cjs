@@ -1,10 +1,12 @@
 /**
  * Imports run one way, types included:
- *   demo -> cli -> service -> workers, status -> store -> webhook, sweep, audit -> refresh -> redis -> kinde, http ->
+ *   demo -> cli -> service -> workers, status -> store -> webhook, read, push, sweep, audit -> refresh -> redis -> kinde, http ->
  *   the client package's contract -> config, errors.
  * Packages never import the service.
  */
 const ground = "^src/(config|errors|log|words|world|progress|load-definitions)\\.ts$";
+/** The client's optional entry points, each with peers of its own. */
+const clientEntries = "^packages/kindling/src/(adapters/|openfeature|request|testing)";
 const above = (...folders) =>
   `^(${folders.map((folder) => (folder === "workers" ? "workers" : `src/${folder}`)).join("|")})/`;
 
@@ -24,8 +26,19 @@ module.exports = {
       from: { path: "^src/sweep/" },
       to: { path: "^src/(webhook|audit)/" },
     },
+    {
+      name: "read-and-push-know-no-other-flow",
+      severity: "error",
+      from: { path: "^src/(read|push)/" },
+      to: { path: "^src/(webhook|refresh|sweep|audit)/" },
+    },
     { name: "audit-knows-no-sweep", severity: "error", from: { path: "^src/audit/" }, to: { path: "^src/sweep/" } },
-    { name: "no-orphans", severity: "error", from: { orphan: true, path: "^(src|workers|packages)/" }, to: {} },
+    {
+      name: "no-orphans",
+      severity: "error",
+      from: { orphan: true, path: "^(src|workers|packages)/", pathNot: "\\.d\\.ts$" },
+      to: {},
+    },
     {
       name: "ground",
       comment: "Settings, errors and log know nothing of what uses them.",
@@ -38,7 +51,7 @@ module.exports = {
       severity: "error",
       from: { path: "^src/(kinde|redis|http)/" },
       to: {
-        path: `${above("webhook", "refresh", "sweep", "audit", "status", "service", "cli", "demo", "workers")}|^src/(store|index)\\.ts$`,
+        path: `${above("webhook", "read", "push", "refresh", "sweep", "audit", "status", "service", "cli", "demo", "workers")}|^src/(store|index)\\.ts$`,
       },
     },
     {
@@ -52,13 +65,13 @@ module.exports = {
       name: "refresh-is-the-lowest-flow",
       severity: "error",
       from: { path: "^src/refresh/" },
-      to: { path: above("webhook", "sweep", "audit", "status", "service", "cli", "demo", "workers") },
+      to: { path: above("webhook", "read", "push", "sweep", "audit", "status", "service", "cli", "demo", "workers") },
     },
     {
       name: "flows-know-no-store",
       comment: "A flow names the few things it needs; the store that holds them all is composed above.",
       severity: "error",
-      from: { path: "^src/(webhook|refresh|sweep|audit)/" },
+      from: { path: "^src/(webhook|read|push|refresh|sweep|audit)/" },
       to: { path: `${above("status", "service", "cli", "demo", "workers")}|^src/store\\.ts$` },
     },
     {
@@ -94,10 +107,39 @@ module.exports = {
     },
     {
       name: "client-brings-nothing",
-      comment: "It runs in browsers and at the edge: no Node module and no dependency.",
+      comment: "Its core runs in browsers and at the edge: no Node module and no dependency.",
       severity: "error",
-      from: { path: "^packages/kindling/" },
+      from: { path: "^packages/kindling/", pathNot: clientEntries },
       to: { dependencyTypes: ["core", "npm", "npm-dev", "npm-peer", "npm-no-pkg", "npm-unknown"] },
+    },
+    {
+      name: "client-core-knows-no-adapter",
+      comment: "Whoever imports the main entry must not get jose or a framework.",
+      severity: "error",
+      from: { path: "^packages/kindling/", pathNot: clientEntries },
+      to: { path: clientEntries },
+    },
+    {
+      name: "adapters-bring-optional-peers-only",
+      severity: "error",
+      from: { path: clientEntries },
+      to: {
+        dependencyTypes: ["core", "npm", "npm-dev", "npm-no-pkg", "npm-unknown"],
+        dependencyTypesNot: ["npm-peer"],
+      },
+    },
+    {
+      name: "only-the-verifier-needs-jose",
+      comment: "Adapters and test readers run without it.",
+      severity: "error",
+      from: { path: "^packages/kindling/src/(adapters|openfeature|testing)" },
+      to: { path: "/node_modules/jose/|^packages/kindling/src/(request\\.ts|request/(create-verifier|key-set))" },
+    },
+    {
+      name: "nothing-knows-the-test-harness",
+      severity: "error",
+      from: { path: "^(src|workers)/", pathNot: "^src/(testing|demo)" },
+      to: { path: "^src/testing" },
     },
     {
       name: "emulator-is-independent",

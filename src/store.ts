@@ -6,38 +6,59 @@ import { RedisError } from "./errors.ts";
 import { type AccessTokenStore, createMemoryTokenStore } from "./kinde/access-token.ts";
 import type { CallBudget } from "./kinde/call-budget.ts";
 import { errorFields, type Log } from "./log.ts";
+import type { PushEndpoint } from "./push/deliver.ts";
+import { openPushQueues, type PushQueue } from "./push/queues.ts";
+import { type Absences, createAbsences } from "./redis/absences.ts";
 import { createRedisTokenStore } from "./redis/access-token-store.ts";
 import { createCallBudget } from "./redis/call-budget.ts";
 import { checkRedis, connectRedis } from "./redis/connection.ts";
+import { type Counters, createCounters } from "./redis/counters.ts";
+import { createReplication, type Replication } from "./redis/durability.ts";
 import { createKeys, type Keys } from "./redis/keys.ts";
 import { createLedger, type Ledger } from "./redis/ledger.ts";
 import type { QueueOptions } from "./redis/queue.ts";
 import { createRecords, type Records } from "./redis/records.ts";
+import { bindTenant } from "./redis/tenant.ts";
 import { createRefreshQueues, type RefreshQueues } from "./refresh/queues.ts";
+import { type Completeness, createCompleteness } from "./sweep/completeness.ts";
+import { createListedUsers, type ListedUsers } from "./sweep/listed-users.ts";
 import { createSweepQueue, type SweepQueue } from "./sweep/queue.ts";
 import { createSeenUsers, type SeenUsers } from "./sweep/seen-users.ts";
-import { type Completeness, createCompleteness, createSweepLog, type SweepLog } from "./sweep/sweep-log.ts";
+import { createSweepLog, type SweepLog } from "./sweep/sweep-log.ts";
 import { createPulse, type PulseStore } from "./webhook/silence.ts";
 import type { World } from "./world.ts";
 
 /** All queues of a deployment. */
 export interface Queues extends RefreshQueues, SweepQueue, AuditQueue {
+  /** One for each endpoint of `KINDLING_PUSH_URLS`. */
+  pushes: readonly PushQueue[];
   /** Await this once: a BullMQ queue whose first command fails never recovers. */
   ready(): Promise<void>;
   close(): Promise<void>;
 }
 
 /** Opens all queues. */
-export function createQueues(options: QueueOptions): Queues {
+export function createQueues(options: QueueOptions, endpoints: readonly PushEndpoint[]): Queues {
   const refreshQueues = createRefreshQueues(options);
   const sweepQueue = createSweepQueue(options);
   const auditQueue = createAuditQueue(options);
-  const { refresh, bulk, fanout } = refreshQueues;
-  const all = [refresh, bulk, fanout, sweepQueue.sweep, auditQueue.audit];
+  const { refresh, bulk, requests, confirm, fanout } = refreshQueues;
+  const pushes = openPushQueues(endpoints, options);
+  const all = [
+    refresh,
+    bulk,
+    requests,
+    confirm,
+    fanout,
+    sweepQueue.sweep,
+    auditQueue.audit,
+    ...pushes.map(({ queue }) => queue),
+  ];
   return {
     ...refreshQueues,
     ...sweepQueue,
     ...auditQueue,
+    pushes,
     async ready() {
       await Promise.all(all.map((queue) => queue.waitUntilReady()));
     },
@@ -54,21 +75,32 @@ export interface Store {
   records: Records;
   ledger: Ledger;
   fanoutLedger: Ledger;
+  absences: Absences;
   queues: Queues;
   budget: CallBudget;
   accessToken: AccessTokenStore;
   sweeps: SweepLog;
   seen: SeenUsers;
+  listed: ListedUsers;
   audits: AuditLog;
   pulse: PulseStore;
   completeness: Completeness;
+  replication: Replication;
+  /** Requests refused over HTTP, by `<route>:<code>`. */
+  refusedRequests: Counters;
+  /** Refresh requests dropped, by reason. */
+  droppedRefreshRequests: Counters;
   close(): Promise<void>;
 }
+
+/** Lifetime of a sweep's filter: at least a week and a day, for sweeps that a weekly cron job starts. */
+const filterTtlMs = 8 * 86_400_000;
 
 /**
  * Opens the store.
  *
  * @throws {RedisError} if Redis does not answer, or is configured in a way that can lose data
+ * @throws {TenantError} if the store belongs to another Kinde tenant
  */
 export async function openStore(config: Config, { now }: World, log: Log): Promise<Store> {
   const onError = (error: unknown) => log.warn(errorFields(error), "Redis error");
@@ -77,7 +109,8 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
   let queues: Queues;
   try {
     await checkRedis(redis, config.redisTimeoutMs);
-    queues = createQueues({ redis, keys, onError });
+    await bindTenant(redis, keys, config.domain);
+    queues = createQueues({ redis, keys, onError }, config.push.endpoints);
     await queues.ready();
   } catch (error) {
     redis.disconnect();
@@ -87,18 +120,30 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
       cause: error,
     });
   }
+  const replication = createReplication({
+    url: config.redisUrl,
+    keys,
+    replicas: config.redisReplicas,
+    timeoutMs: config.redisTimeoutMs,
+    onError,
+  });
   return {
     redis,
     keys,
-    records: createRecords({ redis, keys, tombstoneTtlMs: config.tombstoneTtlMs }),
-    ledger: createLedger(redis, keys, "users", now),
+    replication,
+    records: createRecords({ redis, keys, tombstoneTtlMs: config.tombstoneTtlMs, changesKept: config.changesKept }),
+    ledger: createLedger(redis, keys, "users", now, config.writeSettleMs),
     fanoutLedger: createLedger(redis, keys, "fanouts", now),
+    absences: createAbsences({ redis, keys, now, gapMs: config.absence.gapMs }),
     queues,
     sweeps: createSweepLog({ redis, keys }),
-    seen: createSeenUsers({ redis, keys }),
+    seen: createSeenUsers({ redis, keys, ttlMs: Math.max(filterTtlMs, 3 * config.sweep.intervalMs) }),
+    listed: createListedUsers({ redis, keys }),
     audits: createAuditLog({ redis, keys }),
     pulse: createPulse({ redis, keys, now }),
     completeness: createCompleteness({ redis, keys }),
+    refusedRequests: createCounters(redis, keys.refusedRequests),
+    droppedRefreshRequests: createCounters(redis, keys.droppedRefreshRequests),
     budget: createCallBudget({ redis, keys, ...config.calls, leaseMs: config.kindeTimeoutMs + 5_000 }),
     accessToken:
       config.tokenStore === "memory"
@@ -106,6 +151,7 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
         : createRedisTokenStore({ ...config, redis, keys, now, lockMs: config.kindeTimeoutMs + 5_000 }),
     async close() {
       await queues.close();
+      replication.close();
       redis.disconnect();
     },
   };

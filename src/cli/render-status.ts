@@ -1,6 +1,7 @@
+import { describeLoss } from "../redis/durability.ts";
 import type { Freshness, ReadableSummary } from "../status/read-freshness.ts";
 import type { QueueStatus, Status } from "../status/read-status.ts";
-import type { SweepState } from "../sweep/sweep.ts";
+import type { SweepState } from "../sweep/sweep-state.ts";
 import type { WebhookCheck } from "../webhook/check-registration.ts";
 import { countWords, durationWords, percentWords, plural } from "../words.ts";
 import type { Paint } from "./output.ts";
@@ -8,7 +9,7 @@ import { align } from "./output.ts";
 
 /** Renders a status as text. */
 export function renderStatus(status: Status, paint: Paint, now: number): string {
-  const sections = [warnings, queues, ledger, freshness, calls, records, sweep, events, failures];
+  const sections = [warnings, queues, ledger, freshness, calls, redis, records, sweep, events, failures];
   return sections.flatMap((section) => section(status, paint, now) ?? []).join("\n\n");
 }
 
@@ -58,21 +59,32 @@ const calls: Section = ({ calls }, paint) =>
       "status",
       calls.pausedMs > 0 ? paint.notice(`paused for ${durationWords(calls.pausedMs)}`) : paint.good("allowed"),
     ],
+    ...(calls.limited > 0 ? [["limited", `${countWords(calls.limited)} by Kinde (users or routes)`]] : []),
     ["in progress", `${calls.inUse} of at most ${calls.atOnce}`],
     ["available", `${plural(calls.available, "call")} (limit: ${countWords(calls.perMinute)} per minute)`],
   ]);
 
-const records: Section = ({ records: { present, deleted, exact } }, paint) => {
+const redis: Section = ({ redis }, paint) => {
+  const loss = describeLoss(redis, redis.required);
+  return titled(paint, "Redis", [
+    ["acknowledged events", loss === undefined ? paint.good("survive a crash") : paint.notice(loss)],
+    ["replicas", `${redis.replicas ?? "unknown"} connected, ${redis.required} required`],
+  ]);
+};
+
+const records: Section = ({ records: { present, deleted, exact }, absences }, paint) => {
   const about = exact ? "" : "about ";
   return titled(paint, "Records", [
     ["users", about + countWords(present)],
     ["tombstones", about + countWords(deleted), exact ? "" : paint.dim("(estimated from a sample)")],
+    ...(absences.users > 0 ? [["not found in Kinde", countWords(absences.users), "not confirmed yet"]] : []),
   ]);
 };
 
 const sweep: Section = ({ sweep: { completeSince, last, current, next } }, paint, now) => {
-  const found = ({ users, different, fields, missing, unlisted }: SweepState) =>
+  const found = ({ users, different, fields, derived, missing, unlisted }: SweepState) =>
     [plural(users, "user"), `${countWords(different)} different${fieldWords(fields)}`, `${countWords(missing)} missing`]
+      .concat(derived > 0 ? [`${countWords(derived)} derived again`] : [])
       .concat(unlisted > 0 ? [`${countWords(unlisted)} deleted or not listed`] : [])
       .join(", ");
   const complete =

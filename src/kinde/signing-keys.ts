@@ -1,13 +1,15 @@
-import { createLocalJWKSet, errors, type JWTVerifyGetKey } from "jose";
+import { createLocalJWKSet, errors, importJWK, type JWK, type JWTVerifyGetKey } from "jose";
 import { WebhookError } from "../errors.ts";
+import { parseJson, readText } from "./request.ts";
 
 /** The tenant's public keys, cached in memory. */
 export interface SigningKeys {
   /**
    * Finds the key for a token's header, as jose expects it.
    *
-   * @throws {JWKSNoMatchingKey} if the key does not exist and the key set is recent
-   * @throws {WebhookError} `keys_unavailable` if the key is unknown and the key server cannot be reached
+   * @throws {JWKSNoMatchingKey} if a key set fetched since the call lacks the key
+   * @throws {WebhookError} `key_unknown` if the key can be newer than the key set, `keys_unavailable` if the key server
+   *   cannot be reached
    */
   get: JWTVerifyGetKey;
   /** Returns whether keys are cached. If not, fetches them first, at most once per cooldown. */
@@ -64,6 +66,7 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
 
   return {
     async get(header, token) {
+      const latest = attempt;
       try {
         const key = await find(header, token);
         if (held !== undefined && now() - held.fetchedAt > maxAgeMs) void refresh();
@@ -75,7 +78,16 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
       try {
         return await find(header, token);
       } catch (error) {
-        if (failure === undefined) throw error;
+        if (failure === undefined) {
+          // Only a key set requested after the token arrived shows that no such key exists.
+          if (attempt !== latest) throw error;
+          const seconds = Math.ceil(cooldownMs / 1000);
+          throw new WebhookError(
+            "key_unknown",
+            `The signing key is not in the key set fetched in the last ${seconds} s: deliver again later.`,
+            { cause: error },
+          );
+        }
         throw new WebhookError("keys_unavailable", `The signing keys cannot be fetched from ${options.url}.`, {
           cause: failure,
         });
@@ -89,6 +101,9 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
   };
 }
 
+/** Largest key set in bytes, decoded. */
+const maxKeySetBytes = 256 * 1024;
+
 type KeyFinder = ReturnType<typeof createLocalJWKSet>;
 
 async function fetchKeys({ url, fetch, timeoutMs }: SigningKeysOptions): Promise<KeyFinder> {
@@ -97,11 +112,31 @@ async function fetchKeys({ url, fetch, timeoutMs }: SigningKeysOptions): Promise
     redirect: "error",
     signal: AbortSignal.timeout(timeoutMs),
   });
-  if (!response.ok) throw new Error(`${url} answered ${response.status}`);
-  const body: unknown = await response.json();
+  if (!response.ok) {
+    await response.body?.cancel();
+    throw new Error(`${url} answered ${response.status}`);
+  }
+  const body = parseJson(await readText(response, maxKeySetBytes));
   if (typeof body !== "object" || body === null || !("keys" in body) || !Array.isArray(body.keys)) {
     throw new Error(`${url} did not return a key set`);
   }
-  if (body.keys.length === 0) throw new Error(`${url} returned an empty key set`);
-  return createLocalJWKSet({ keys: body.keys });
+  const keys = await preferUsable(body.keys.filter(isObject));
+  if (keys.length === 0) throw new Error(`${url} returned a key set without keys`);
+  return createLocalJWKSet({ keys });
+}
+
+/**
+ * Drops unusable keys whose id a usable key has too. Others stay, although they verify nothing: a token signed with one is
+ * an outage, not a forgery.
+ */
+async function preferUsable(keys: readonly JWK[]): Promise<JWK[]> {
+  const imported = await Promise.allSettled(keys.map((key) => importJWK(key, "RS256")));
+  const isUsable = (_key: JWK, index: number) => imported[index]?.status === "fulfilled";
+  const usable = keys.filter(isUsable);
+  const usableIds = new Set(usable.map(({ kid }) => kid));
+  return [...usable, ...keys.filter((key, index) => !isUsable(key, index) && !usableIds.has(key.kid))];
+}
+
+function isObject(value: unknown): value is JWK {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -13,6 +13,8 @@ export interface Keys extends PublicKeys {
   /** Pattern that matches all profile keys. */
   profiles: string;
   ledger: string;
+  /** The ticket counter, and the run id of the Redis process that drew the last ticket. */
+  ticket: TicketKeys;
   /** Returns a key in the cluster slot of the ledger. */
   ledgerPart(name: string): string;
   /** Prefix of BullMQ's keys. */
@@ -20,8 +22,20 @@ export interface Keys extends PublicKeys {
   /** Prefix of the access token's keys: the store appends a hash of the application the token was issued for. */
   accessToken: string;
   callBudget: string;
+  /** The Kinde tenant that the store belongs to. */
+  tenant: string;
   /** Prefix of the request counters of Kindling's own API. */
   apiCalls: string;
+  /** Hash: requests refused over HTTP, by `<route>:<code>`. */
+  refusedRequests: string;
+  /** Hash: refresh requests dropped, by reason. */
+  droppedRefreshRequests: string;
+}
+
+/** Keys that every script needs which draws a ticket. */
+export interface TicketKeys {
+  counter: string;
+  run: string;
 }
 
 /** Creates the key names under a prefix such as `kindling`. */
@@ -37,10 +51,14 @@ export function createKeys(prefix: string): Keys {
     userOf: (profileKey) => profileKey.slice(profilePrefix.length, -1),
     profiles: `${profilePrefix}*}`,
     ledger: `${prefix}:ledger`,
+    ticket: { counter: `{${prefix}:ledger}:ticket`, run: `{${prefix}:ledger}:ticket:run` },
     ledgerPart: (name) => `{${prefix}:ledger}:${name}`,
     queues: `{${prefix}}`,
     accessToken: `{${prefix}:kinde}:access-token`,
     callBudget: `{${prefix}:kinde}:calls`,
+    tenant: `${prefix}:tenant`,
     apiCalls: `{${prefix}:api}`,
+    refusedRequests: `{${prefix}:api}:refused`,
+    droppedRefreshRequests: `{${prefix}:refresh-requests}:dropped`,
   };
 }

@@ -1,5 +1,8 @@
 import type { Redis } from "ioredis";
 import { type FlagsRecord, type Profile, parseFlagsRecord } from "kindling/contract";
+import { z } from "zod";
+import { RedisError } from "../errors.ts";
+import { readRunId } from "./connection.ts";
 import type { Keys } from "./keys.ts";
 import { booleanAnswer, defineScript } from "./script.ts";
 
@@ -11,7 +14,11 @@ export interface StoredRecord {
 
 /** The records of all users. */
 export interface Records {
-  /** Writes a user's record. Answers `superseded` if a later ticket has already written it. */
+  /**
+   * Writes a user's record. Answers `superseded` if a later ticket has already written it.
+   *
+   * @throws {RedisError} `redis_unavailable` if Redis lost the writes after which it handed out the ticket
+   */
   commit(record: FlagsRecord, profile: Profile): Promise<"committed" | "superseded">;
   /**
    * Writes the records of users who have none. Existing records and tombstones stay, whatever their ticket: for
@@ -20,6 +27,14 @@ export interface Records {
    * @returns how many records were written
    */
   commitMissing(entries: readonly { record: FlagsRecord; profile: Profile }[]): Promise<number>;
+  /**
+   * Writes flags that were derived again from a record's own profile. Keeps the record's ticket and `fetchedAt`, and any
+   * record that was written in the meantime.
+   *
+   * @param entries `record` is the stored one, as it was read together with the profile
+   * @returns how many records were written
+   */
+  replaceFlags(entries: readonly FlagsReplacement[]): Promise<number>;
   /** Replaces the record with a tombstone and removes the profile. Answers `superseded` like {@link Records.commit}. */
   bury(userId: string, record: FlagsRecord): Promise<"committed" | "superseded">;
   read(userId: string): Promise<StoredRecord>;
@@ -27,6 +42,8 @@ export interface Records {
   readMany(userIds: readonly string[]): Promise<StoredRecord[]>;
   /** Returns the ticket of each user's record, 0 for a user without one. */
   tickets(userIds: readonly string[]): Promise<number[]>;
+  /** Returns ticket and time of the fetch of each user's record, both 0 for a user without one. */
+  stamps(userIds: readonly string[]): Promise<{ ticket: number; fetchedAt: number }[]>;
   /**
    * Takes one step of a scan over all profiles, in no particular order. A profile can appear more than once. The scan
    * is complete when `cursor` is `"0"` again.
@@ -39,29 +56,43 @@ export interface Records {
   scanIds(cursor: string, count: number): Promise<{ cursor: string; userIds: string[] }>;
 }
 
+/** Flags derived again from the profile of a stored record. */
+export interface FlagsReplacement {
+  userId: string;
+  record: FlagsRecord;
+  flags: FlagsRecord["flags"];
+  schema: string;
+}
+
 /** Options for {@link createRecords}. */
 export interface RecordsOptions {
   redis: Redis;
   keys: Keys;
   /** Lifetime of a tombstone, in milliseconds. Must exceed the longest refresh. */
   tombstoneTtlMs: number;
+  /** How many changes of flags the stream of changes keeps. Default 0: none are written. */
+  changesKept?: number;
 }
 
 interface CommitInput {
   flagsKey: string;
   profileKey: string;
+  ticketKey: string;
   record: FlagsRecord;
   /** `undefined` for a tombstone. */
   profile: Profile | undefined;
   tombstoneTtlMs: number;
   channel: string;
+  userId: string;
+  changesKey: string;
+  changesKept: number;
   /** Keeps any stored record, whatever its ticket. */
   onlyIfMissing: boolean;
 }
 
 const commitRecord = defineScript("commit-record", {
   call: (input: CommitInput) => ({
-    keys: [input.flagsKey, input.profileKey],
+    keys: [input.flagsKey, input.profileKey, input.ticketKey, input.changesKey],
     args: [
       input.record.ticket,
       JSON.stringify(input.record),
@@ -69,13 +100,23 @@ const commitRecord = defineScript("commit-record", {
       input.tombstoneTtlMs,
       input.channel,
       input.onlyIfMissing ? "missing" : "",
+      input.changesKept,
+      input.userId,
     ],
+  }),
+  answer: z.union([z.literal(1), z.literal(0), z.literal(-1)]),
+});
+
+const replaceFlags = defineScript("replace-flags", {
+  call: (input: Omit<CommitInput, "profileKey" | "ticketKey" | "profile" | "tombstoneTtlMs" | "onlyIfMissing">) => ({
+    keys: [input.flagsKey, input.changesKey],
+    args: [input.record.ticket, JSON.stringify(input.record), input.channel, input.changesKept, input.userId],
   }),
   answer: booleanAnswer,
 });
 
 /** Creates the records over one connection. */
-export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): Records {
+export function createRecords({ redis, keys, tombstoneTtlMs, changesKept = 0 }: RecordsOptions): Records {
   const commitInput = (
     userId: string,
     record: FlagsRecord,
@@ -84,14 +125,21 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
   ): CommitInput => ({
     flagsKey: keys.flags(userId),
     profileKey: keys.profile(userId),
+    ticketKey: keys.ticket.counter,
     record,
     profile,
     tombstoneTtlMs,
     channel: keys.commits(userId),
+    userId,
+    changesKey: keys.changes,
+    changesKept,
     onlyIfMissing,
   });
-  const write = async (userId: string, record: FlagsRecord, profile?: Profile) =>
-    (await commitRecord(redis, commitInput(userId, record, profile))) ? "committed" : "superseded";
+  const write = async (userId: string, record: FlagsRecord, profile?: Profile) => {
+    const answer = await commitRecord(redis, commitInput(userId, record, profile));
+    if (answer === -1) throw ticketLost();
+    return answer === 1 ? "committed" : "superseded";
+  };
 
   const readMany = async (userIds: readonly string[]): Promise<StoredRecord[]> => {
     if (userIds.length === 0) return [];
@@ -102,12 +150,33 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
     });
   };
 
+  const stamps = async (userIds: readonly string[]) => {
+    if (userIds.length === 0) return [];
+    const texts = await redis.mget(userIds.map(keys.flags));
+    return texts.map((text) => {
+      const record = text ? parseFlagsRecord(text) : undefined;
+      return { ticket: record?.ticket ?? 0, fetchedAt: record?.fetchedAt ?? 0 };
+    });
+  };
+
   return {
     commit: (record, profile) => write(profile.id, record, profile),
     async commitMissing(entries) {
       const inputs = entries.map(({ record, profile }) => commitInput(profile.id, record, profile, true));
       const written = await commitRecord.many(redis, inputs);
-      return written.filter(Boolean).length;
+      return written.filter((answer) => answer === 1).length;
+    },
+    async replaceFlags(entries) {
+      const inputs = entries.map(({ userId, record, flags, schema }) => ({
+        flagsKey: keys.flags(userId),
+        channel: keys.commits(userId),
+        userId,
+        changesKey: keys.changes,
+        changesKept,
+        // Members that a newer release added to the record stay.
+        record: { ...record, flags, schema },
+      }));
+      return (await replaceFlags.many(redis, inputs)).filter(Boolean).length;
     },
     bury: (userId, record) => write(userId, record),
 
@@ -118,21 +187,20 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
 
     readMany,
 
+    stamps,
+
     async tickets(userIds) {
-      if (userIds.length === 0) return [];
-      const texts = await redis.mget(userIds.map(keys.flags));
-      return texts.map((text) => (text ? (parseFlagsRecord(text)?.ticket ?? 0) : 0));
+      return (await stamps(userIds)).map(({ ticket }) => ticket);
     },
 
     async scan(cursor, count) {
       // In one pipeline, so that both are answered by the same process.
-      const [info, page] = await Promise.all([
-        redis.info("server"),
+      const [runId, page] = await Promise.all([
+        readRunId(redis),
         redis.scan(cursor, "MATCH", keys.profiles, "COUNT", count),
       ]);
       const [next, profileKeys] = page;
       const texts = profileKeys.length > 0 ? await redis.mget(profileKeys) : [];
-      const runId = /^run_id:(\w+)/m.exec(info)?.[1] ?? "";
       return { cursor: next, profiles: texts.flatMap((text) => parseProfile(text) ?? []), runId };
     },
 
@@ -141,6 +209,10 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
       return { cursor: next, userIds: profileKeys.map(keys.userOf) };
     },
   };
+}
+
+function ticketLost(): RedisError {
+  return new RedisError("redis_unavailable", "Redis lost its last writes: fetch again with a new ticket.");
 }
 
 function parseProfile(text: string | null | undefined): Profile | undefined {

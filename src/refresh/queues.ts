@@ -1,17 +1,18 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Queue } from "bullmq";
 import { z } from "zod";
+import { type Trail, trailSchema } from "../kinde/paging.ts";
 import type { ReportProgress } from "../progress.ts";
 import { type LongJob, openQueue, type QueueOptions, untilLatest } from "../redis/queue.ts";
+import type { RefreshRequest, Urgency } from "../redis/refresh-requests.ts";
 import { storedShape } from "../redis/stored.ts";
+import { createDemands, type Demands } from "./demands.ts";
 
 /** A job that refreshes one user now, because someone is waiting for it. */
 export interface RefreshJob {
   userId: string;
   /** Set for an event: the job is skipped if the ledger no longer contains the user. */
   owed?: boolean;
-  /** Set for a reader: a record fetched at this time or later is sufficient. Milliseconds since the epoch. */
-  freshSince?: number;
 }
 
 /** A job that refreshes one user when the budget allows it. */
@@ -19,8 +20,11 @@ export interface BulkJob {
   userId: string;
   /** Ticket of the event that caused the job: it is skipped if the record has a later ticket. */
   since?: number;
-  /** See {@link RefreshJob.freshSince}. */
-  freshSince?: number;
+}
+
+/** A job that refreshes one user again, because Kinde can have answered from a copy that lags. */
+export interface ConfirmJob {
+  userId: string;
 }
 
 /** The subject of a fan-out: its kind and Kinde's id of the organization, role or permission. */
@@ -36,10 +40,16 @@ export interface FanoutJob extends LongJob {
 /** The progress of a fan-out: the source it is reading, and the cursor of the next page. */
 export interface FanoutProgress {
   ticket: number;
+  /** When the ticket was drawn, in microseconds; absent in progress that an older release wrote. */
+  at?: number;
   source: "listing" | "records";
   cursor: string | null;
   /** The Redis process that a cursor of `records` belongs to; absent in progress that an older release wrote. */
   runId?: string;
+  /** How often Kinde has refused the cursor of the listing; absent if never. */
+  refusals?: number;
+  /** Detects a listing that leads in circles; absent as above. */
+  trail?: Trail;
 }
 
 /** The progress of a fan-out, as its job keeps it. What cannot be read begins again. */
@@ -47,31 +57,38 @@ export const storedFanoutProgress = storedShape<FanoutProgress>(
   1,
   z.object({
     ticket: z.number(),
+    at: z.number().exactOptional(),
     source: z.enum(["listing", "records"]),
     cursor: z.string().nullable(),
     runId: z.string().exactOptional(),
+    refusals: z.int().nonnegative().exactOptional(),
+    trail: trailSchema.exactOptional(),
   }),
   { migrate: (older) => older },
 );
+
+/** A job that refreshes one user because a reader asked. A record fetched at `freshSince` or later satisfies it. */
+export type RequestJob = RefreshRequest;
 
 /** The queues that refresh users. Add jobs only through these methods, which set the deduplication ids. */
 export interface RefreshQueues {
   refresh: Queue<RefreshJob>;
   bulk: Queue<BulkJob>;
+  /** Its own queue, so that confirming refreshes neither delay webhooks nor wait behind bulk work. */
+  confirm: Queue<ConfirmJob>;
+  requests: Queue<RequestJob>;
   fanout: Queue<FanoutJob>;
   /** Adds jobs for events. Deduplicates waiting users, pulls waiting retries forward, and refetches users in progress. */
   enqueueRefreshes(refreshes: readonly (RefreshJob & { delayMs: number })[]): Promise<void>;
-  /** Refreshes the user after the delay. The refresh of an event in the meantime does not replace this one. */
-  enqueueSettled(userId: string, delayMs: number): Promise<void>;
+  /** Adds the job of a confirming refresh, which the ledger noted. One that waits for the user already is not postponed. */
+  enqueueConfirm(userId: string, delayMs: number): Promise<void>;
   /** Adds jobs for an event that affects many users. */
   enqueueBulk(userIds: readonly string[], since: number): Promise<void>;
   /** Refreshes users regardless of the age of their record: `refresh` runs now, `bulk` when the budget allows it. */
   enqueueReprocess(userIds: readonly string[], queue?: "refresh" | "bulk"): Promise<void>;
-  /** Adds jobs for refresh requests. A record fetched at `freshSince` or later satisfies them. */
-  enqueueRefreshRequests(
-    requests: readonly { userId: string; freshSince: number }[],
-    queue: "refresh" | "bulk",
-  ): Promise<void>;
+  /** Adds jobs for refresh requests to a queue of their own, so that readers cannot delay events. `now` goes first. */
+  enqueueRefreshRequests(requests: readonly RefreshRequest[], urgency: Urgency): Promise<void>;
+  demands: Demands;
   enqueueFanouts(subjects: readonly FanoutSubject[]): Promise<void>;
   /** Returns the users that any process is refreshing now. */
   activeUsers(): Promise<string[]>;
@@ -81,11 +98,17 @@ export interface RefreshQueues {
 export function createRefreshQueues(options: QueueOptions): RefreshQueues {
   const refresh = openQueue<RefreshJob>("refresh", options);
   const bulk = openQueue<BulkJob>("bulk", options);
+  const confirm = openQueue<ConfirmJob>("confirm", options);
+  const requests = openQueue<RequestJob>("requests", options);
   const fanout = openQueue<FanoutJob>("fanout", options);
+  const demands = createDemands(options);
   return {
     refresh,
     bulk,
+    confirm,
+    requests,
     fanout,
+    demands,
     async enqueueRefreshes(refreshes) {
       if (refreshes.length === 0) return;
       await refresh.addBulk(
@@ -96,9 +119,9 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
         })),
       );
     },
-    async enqueueSettled(userId, delayMs) {
-      // Has its own id, because an event must neither pull it forward nor postpone it.
-      await refresh.add("settle", { userId }, { delay: delayMs, ...untilLatest(settledId(userId)) });
+    async enqueueConfirm(userId, delayMs) {
+      const deduplication = { id: userId, keepLastIfActive: true };
+      await confirm.add("confirm", { userId }, { delay: delayMs, deduplication });
     },
     async enqueueBulk(userIds, since) {
       if (userIds.length === 0) return;
@@ -113,10 +136,17 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
         userIds.map((userId) => ({ name: "reprocess", data: { userId }, opts: untilLatest(reprocessId(userId)) })),
       );
     },
-    async enqueueRefreshRequests(requests, name) {
-      if (requests.length === 0) return;
-      await { refresh, bulk }[name].addBulk(
-        requests.map((data) => ({ name: "request", data, opts: untilLatest(refreshRequestId(data.userId)) })),
+    async enqueueRefreshRequests(asked, urgency) {
+      if (asked.length === 0) return;
+      // Before the jobs: a request can join a job that waits, and its own time would be lost.
+      await demands.raise(asked);
+      const priority = urgency === "now" ? {} : { priority: 1 };
+      await requests.addBulk(
+        asked.map((data) => ({
+          name: "request",
+          data,
+          opts: { ...priority, ...untilLatest(refreshRequestId(data.userId, urgency)) },
+        })),
       );
     },
     async enqueueFanouts(subjects) {
@@ -126,7 +156,8 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
       );
     },
     async activeUsers() {
-      const jobs = await Promise.all([refresh.getActive(), bulk.getActive()]);
+      const queues = [refresh, bulk, confirm, requests];
+      const jobs = await Promise.all(queues.map((queue): Promise<{ data: { userId: string } }[]> => queue.getActive()));
       return [...new Set(jobs.flat().map(({ data }) => data.userId))];
     },
   };
@@ -138,13 +169,8 @@ export function reprocessId(userId: string): string {
 }
 
 /** Returns the deduplication id of a refresh request. */
-export function refreshRequestId(userId: string): string {
-  return `request:${userId}`;
-}
-
-/** Returns the deduplication id of the refresh after a write. */
-export function settledId(userId: string): string {
-  return `settle:${userId}`;
+export function refreshRequestId(userId: string, urgency: Urgency): string {
+  return `${urgency}:${userId}`;
 }
 
 /** Options for {@link roomInQueue}. */

@@ -1,32 +1,47 @@
 import type { Definitions } from "kindling";
 import { type ExtraPart, extraParts, isPartMissing, type Profile, type ProfilePart } from "kindling/contract";
+import { AbsenceError } from "../errors.ts";
 import { fetchUser } from "../kinde/fetch-user.ts";
 import { keepParts } from "../kinde/keep-parts.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
+import type { Absences } from "../redis/absences.ts";
 import type { Ledger, Written } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
+import type { JudgeAbsence } from "./judge-absence.ts";
+import type { RefreshQueues } from "./queues.ts";
 
 /** The result of a refresh. */
 export interface RefreshResult {
-  /** `superseded`: a refresh with a later ticket had already committed. */
-  outcome: "committed" | "superseded" | "deleted";
+  /**
+   * `superseded`: a refresh with a later ticket had already committed. `absent`: Kinde did not find the user, which is not
+   * confirmed, so the record stays. `unknown`: Kinde did not find the user, who has no record.
+   */
+  outcome: "committed" | "superseded" | "deleted" | "absent" | "unknown";
   ticket: number;
   /** Whether an event arrived during the refresh, so that another refresh is needed. */
   pending: boolean;
 }
 
+/** Options for {@link RefreshUser}. */
+export interface RefreshOptions extends CallOptions {
+  /** Called with the ticket before anything is fetched. */
+  onTicket?: (ticket: number) => void;
+}
+
 /** Fetches one user and commits the record. */
-export type RefreshUser = (userId: string, options: CallOptions) => Promise<RefreshResult>;
+export type RefreshUser = (userId: string, options: RefreshOptions) => Promise<RefreshResult>;
 
 /** Dependencies of {@link createRefreshUser}. */
 export interface RefreshUserOptions {
-  ledger: Pick<Ledger, "begin" | "settle">;
+  ledger: Pick<Ledger, "begin" | "settle" | "dismiss">;
+  absences: Pick<Absences, "clear" | "noteUnknown">;
+  judgeAbsence: JudgeAbsence;
   records: Pick<Records, "commit" | "bury">;
   api: ManagementApi;
   definitions: Definitions;
+  queues: Pick<RefreshQueues, "enqueueConfirm">;
   /** Parts of the profile to store. */
   keep: ReadonlySet<ProfilePart>;
-  now: () => number;
 }
 
 /**
@@ -34,18 +49,38 @@ export interface RefreshUserOptions {
  * that of two refreshes the one that started later wins. The ledger is settled after the commit, so that a crash in
  * between costs a fetch and not an event.
  *
+ * If Kinde can have answered from a copy that lags, the ledger notes a confirming refresh. Its job is only a hint.
+ *
  * @throws {ThrottledError} as {@link ManagementApi.get}; the record is unchanged
  * @throws {KindeError} as {@link ManagementApi.get}; the record is unchanged
+ * @throws {AbsenceError} if Kinde does not find the user although an event is outstanding, or while absences are not
+ * believed at all; the record is unchanged
  */
 export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
-  const { ledger, records, definitions, now } = options;
+  const { ledger, absences, judgeAbsence, records, queues, api, definitions } = options;
   // Grows when a flag function reads a part that the definitions do not declare.
   const parts = new Set<ExtraPart>([...definitions.needs, ...extraParts.filter((part) => options.keep.has(part))]);
 
-  return async (userId, call) => {
-    const { ticket, events, deleted, written } = await ledger.begin(userId);
-    const stamp = { fetchedAt: now(), ticket, schema: definitions.schema };
-    const found = deleted ? undefined : await fetchAndDerive(options, userId, parts, call, written);
+  return async (userId, { onTicket, ...call }) => {
+    const { ticket, at, events, deleted, written, absent } = await ledger.begin(userId);
+    onTicket?.(ticket);
+    // Redis' clock: the clocks of two workers can differ.
+    const stamp = { fetchedAt: Math.floor(at / 1000), ticket, schema: definitions.schema };
+    const found = deleted
+      ? undefined
+      : await fetchAndDerive({ api, definitions, now: () => stamp.fetchedAt }, userId, parts, call, written);
+    const verdict = found === undefined && !deleted ? await judgeAbsence(userId, events, call) : undefined;
+    if (verdict === "absent") {
+      if (events === 0) return { outcome: verdict, ticket, pending: false };
+      // The event says that the user exists, so it stays in the ledger until Kinde shows the user or confirms the absence.
+      throw new AbsenceError("absence_unconfirmed", "Kinde does not find a user that an event names: it can lag.");
+    }
+    if (verdict === "unknown") {
+      await absences.noteUnknown(userId, ticket);
+      const { pending } = await ledger.dismiss(userId, ticket);
+      if (absent || events > 0) await absences.clear(userId);
+      return { outcome: verdict, ticket, pending };
+    }
     const outcome =
       found === undefined
         ? await records.bury(userId, { flags: definitions.defaults, status: "deleted", ...stamp })
@@ -53,11 +88,13 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
             { flags: found.flags, status: "present", ...stamp },
             keepParts(found.profile, options.keep),
           );
-    const settled = await ledger.settle(userId, ticket, events);
+    if (absent || verdict === "deleted") await absences.clear(userId);
+    const { pending, confirmInMs } = await ledger.settle(userId, ticket, { events, at });
+    if (confirmInMs !== undefined) await queues.enqueueConfirm(userId, confirmInMs);
     return {
       outcome: outcome === "committed" && found === undefined ? "deleted" : outcome,
       ticket,
-      pending: settled === "pending",
+      pending,
     };
   };
 }
@@ -70,7 +107,7 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
  * @returns `undefined` if the user does not exist in Kinde
  */
 export async function fetchAndDerive(
-  { api, definitions, now }: Pick<RefreshUserOptions, "api" | "definitions"> & Partial<Pick<RefreshUserOptions, "now">>,
+  { api, definitions, now }: Pick<RefreshUserOptions, "api" | "definitions"> & { now?: () => number },
   userId: string,
   parts: Set<ExtraPart>,
   call: CallOptions,

@@ -6,11 +6,13 @@ import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import { createWebhooks } from "../kinde/webhooks.ts";
 import { sampleUsers } from "../redis/sample-users.ts";
 import { createFanOut, type FanOut } from "../refresh/fan-out.ts";
+import { createJudgeAbsence } from "../refresh/judge-absence.ts";
 import { createRefreshUser, type RefreshUser } from "../refresh/refresh-user.ts";
 import { createSetProperties, type SetProperties } from "../refresh/set-properties.ts";
 import type { Store } from "../store.ts";
 import { createFillPage } from "../sweep/fill-page.ts";
-import { type SweepState, type SweepStep, sweepStep } from "../sweep/sweep.ts";
+import { type SweepStep, sweepStep } from "../sweep/sweep.ts";
+import type { SweepState } from "../sweep/sweep-state.ts";
 import { checkWebhook, type WebhookCheck } from "../webhook/check-registration.ts";
 import { neededEventTypes } from "../webhook/route-event.ts";
 import type { World } from "../world.ts";
@@ -42,12 +44,29 @@ export interface FlowsOptions {
 /** Composes the flows over one store and one Management API. */
 export function createFlows(options: FlowsOptions): Flows {
   const { config, world, store, definitions, kinde = openKinde(config, world, store) } = options;
-  const { redis, keys, records, ledger, queues, seen } = store;
+  const { redis, keys, records, ledger, absences, queues, seen, listed } = store;
   const { now } = world;
   const { profile: keep, refreshOnSignIn: signIns } = config;
   const { pageSize, indexLagMs, extrasMaxAgeMs } = config.sweep;
-  const refreshUser = createRefreshUser({ api: kinde, records, ledger, definitions, keep, now });
-  const fillPage = createFillPage({ api: kinde, records, ledger, definitions, keep, now, indexLagMs });
+  const judgeAbsence = createJudgeAbsence({
+    api: kinde,
+    absences,
+    records,
+    sampleUsers: (size) => sampleUsers(redis, keys, size),
+    observations: config.absence.observations,
+    limit: config.absence.limit,
+  });
+  const refreshUser = createRefreshUser({
+    api: kinde,
+    records,
+    ledger,
+    absences,
+    judgeAbsence,
+    queues,
+    definitions,
+    keep,
+  });
+  const fillPage = createFillPage({ api: kinde, records, ledger, definitions, keep, indexLagMs });
   const needsExtras = extraParts.some((part) => keep.has(part) || definitions.mayNeed(part));
   const sweepOptions = {
     api: kinde,
@@ -55,12 +74,14 @@ export function createFlows(options: FlowsOptions): Flows {
     keep,
     fillPage,
     ledger,
+    absences,
     seen,
+    listed,
     now,
     pageSize,
     indexLagMs,
     signIns,
-    schema: definitions.schema,
+    definitions,
     extrasMaxAgeMs: needsExtras ? extrasMaxAgeMs : undefined,
   };
   const webhookOptions = {
@@ -78,6 +99,7 @@ export function createFlows(options: FlowsOptions): Flows {
       records,
       queues,
       refreshUser,
+      replication: store.replication,
       settleMs: config.writeSettleMs,
     }),
     fanOut: createFanOut({ api: kinde, records, definitions, keep, activeUsers: queues.activeUsers }),

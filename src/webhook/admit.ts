@@ -1,6 +1,7 @@
 import type { Redis } from "ioredis";
 import { z } from "zod";
-import type { Keys } from "../redis/keys.ts";
+import type { Replication } from "../redis/durability.ts";
+import type { Keys, TicketKeys } from "../redis/keys.ts";
 import { ledgerKeys } from "../redis/ledger.ts";
 import { defineScript, noAnswer } from "../redis/script.ts";
 import type { FanoutSubject, RefreshQueues } from "../refresh/queues.ts";
@@ -27,9 +28,8 @@ export interface AdmissionsOptions {
   redis: Redis;
   keys: Keys;
   queues: Pick<RefreshQueues, "enqueueRefreshes" | "enqueueFanouts">;
-  now: () => number;
-  /** How long an event id is remembered, in milliseconds. Must not be less than the maximum age of an event. */
-  rememberMs: number;
+  /** Waits for replicas before an event is acknowledged. */
+  replication: Pick<Replication, "confirm">;
   /**
    * The first event of a user is refreshed at once. Further ones wait until the user has been quiet for `quietMs`, at
    * most `maxMs` in total, so that a burst costs two fetches.
@@ -49,26 +49,38 @@ interface LedgerKeys {
 }
 
 interface AdmitInput {
-  seen: { current: string; previous: string };
-  ticketKey: string;
+  seenKey: string;
+  ticket: TicketKeys;
   countsKey: string;
   users: LedgerKeys;
+  signInsKey: string;
   fanouts: LedgerKeys;
   events: readonly RoutedEvent[];
 }
 
+/** The answer about one member of an event. */
 interface AdmitAnswer {
   duplicate: boolean;
-  /** How long something has been outstanding for the event's member; `undefined` if nothing was. */
+  /** How long something has been outstanding for the member; `undefined` if nothing was. */
   outstandingMs: number | undefined;
 }
 
-const notOutstanding: AdmitAnswer = { duplicate: false, outstandingMs: undefined };
-
 const admitEvents = defineScript("admit-events", {
-  call: ({ seen, ticketKey, countsKey, users, fanouts, events }: AdmitInput) => ({
-    keys: [seen.current, seen.previous, ticketKey, countsKey, users.since, users.latest, fanouts.since, fanouts.latest],
-    args: events.flatMap(({ id, type, route }) => [id, `${admissionOf(route)}:${type}`, ...ledgerArgs(route)]),
+  call: ({ seenKey, ticket, countsKey, users, signInsKey, fanouts, events }: AdmitInput) => ({
+    keys: [
+      seenKey,
+      ticket.counter,
+      ticket.run,
+      countsKey,
+      users.since,
+      users.latest,
+      signInsKey,
+      fanouts.since,
+      fanouts.latest,
+    ],
+    args: events.flatMap(({ id, type, route }) =>
+      membersOf(route).flatMap((member, index) => [index === 0 ? id : "", `${admissionOf(route)}:${type}`, ...member]),
+    ),
   }),
   answer: z.array(
     z
@@ -81,10 +93,7 @@ const admitEvents = defineScript("admit-events", {
 });
 
 const rememberEvents = defineScript("remember-events", {
-  call: ({ seenKey, ttlMs, ids }: { seenKey: string; ttlMs: number; ids: readonly string[] }) => ({
-    keys: [seenKey],
-    args: [ttlMs, ...ids],
-  }),
+  call: ({ seenKey, ids }: { seenKey: string; ids: readonly string[] }) => ({ keys: [seenKey], args: ids }),
   answer: noAnswer,
 });
 
@@ -99,7 +108,8 @@ interface PendingEvent {
  * detects duplicates, then the queue. The ledger's answer decides what to enqueue, so one round trip is not enough.
  *
  * Event ids are remembered in a third round trip that nobody waits for. It must come last: if it is lost, a redelivery
- * costs one fetch, but an id remembered before its work is queued could lose the event.
+ * costs one fetch, but an id remembered before its work is queued could lose the event. Likewise, only so many ids are
+ * remembered: a redelivery after that costs a fetch.
  */
 export function createAdmissions(options: AdmissionsOptions): Admissions {
   const pending: PendingEvent[] = [];
@@ -145,40 +155,53 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
 }
 
 async function admitBatch(options: AdmissionsOptions, events: readonly RoutedEvent[]): Promise<Admission[]> {
-  const { redis, keys, queues, burst } = options;
-  const seen = seenKeys(options);
+  const { redis, keys, queues, replication, burst, onError } = options;
+  const seenKey = keys.ledgerPart("seen");
   const answers = await admitEvents(redis, {
-    seen,
-    ticketKey: keys.ledgerPart("ticket"),
+    seenKey,
+    ticket: keys.ticket,
     countsKey: keys.ledgerPart("counts"),
     users: ledgerKeys(keys, "users"),
+    signInsKey: keys.ledgerPart("sign-ins"),
     fanouts: ledgerKeys(keys, "fanouts"),
     events,
   });
-  const admitted = events.map((event, index) => ({ event, ...(answers[index] ?? notOutstanding) }));
+  let row = 0;
+  const admitted = events.map((event) => {
+    const ofMembers = answers.slice(row, row + membersOf(event.route).length);
+    row += ofMembers.length;
+    return { event, ofMembers, duplicate: ofMembers[0]?.duplicate === true };
+  });
   const accepted = admitted.filter(({ duplicate }) => !duplicate);
 
-  const refreshes = accepted.flatMap(({ event: { route }, outstandingMs }) => {
-    if (route.to !== "user") return [];
-    return [{ userId: route.userId, owed: true, delayMs: route.deleted ? 0 : burstDelay(burst, outstandingMs) }];
-  });
+  const refreshes = accepted.flatMap(({ event: { route }, ofMembers }) =>
+    usersOf(route).map((userId, index) => {
+      const atOnce = route.to === "user" && route.deleted;
+      return { userId, owed: true, delayMs: atOnce ? 0 : burstDelay(burst, ofMembers[index]?.outstandingMs) };
+    }),
+  );
   const subjects = accepted.flatMap(({ event: { route } }): FanoutSubject[] =>
     route.to === "fanout" ? [route.subject] : [],
   );
   await Promise.all([queues.enqueueRefreshes(refreshes), queues.enqueueFanouts(subjects)]);
-  if (accepted.length > 0) {
-    remember(
-      options,
-      seen.current,
-      accepted.map(({ event }) => event.id),
-    );
+  const ids = accepted.map(({ event }) => event.id);
+  if (ids.length > 0) {
+    await replication.confirm();
+    rememberEvents(redis, { seenKey, ids }).catch(onError);
   }
   return admitted.map(({ event, duplicate }) => (duplicate ? "duplicate" : admissionOf(event.route)));
 }
 
-function ledgerArgs(route: Route): [ledger: string, member: string, mark: string] {
-  if (route.to === "user") return ["users", route.userId, route.deleted ? "d" : ""];
-  return route.to === "fanout" ? ["fanouts", route.subject, ""] : ["", "", ""];
+function usersOf(route: Route): readonly string[] {
+  return route.to === "user" ? [route.userId] : route.to === "users" ? route.userIds : [];
+}
+
+/** Returns what an event adds to the ledgers: at least one entry, because its id must be checked in any case. */
+function membersOf(route: Route): [ledger: string, member: string, mark: string][] {
+  if (route.to === "fanout") return [["fanouts", route.subject, ""]];
+  if (route.to === "none") return [["", "", ""]];
+  const mark = route.to === "users" ? "" : route.deleted ? "d" : route.signIn ? "s" : "";
+  return usersOf(route).map((userId) => ["users", userId, mark]);
 }
 
 function admissionOf(route: Route): Admission {
@@ -187,14 +210,4 @@ function admissionOf(route: Route): Admission {
 
 function burstDelay({ quietMs, maxMs }: { quietMs: number; maxMs: number }, outstandingMs: number | undefined): number {
   return outstandingMs === undefined ? 0 : Math.max(0, Math.min(quietMs, maxMs - outstandingMs));
-}
-
-// An id stays known for one full period at least: ids of the previous period still count.
-function seenKeys({ keys, now, rememberMs }: AdmissionsOptions): { current: string; previous: string } {
-  const period = Math.floor(now() / rememberMs);
-  return { current: keys.ledgerPart(`seen:${period}`), previous: keys.ledgerPart(`seen:${period - 1}`) };
-}
-
-function remember({ redis, rememberMs, onError }: AdmissionsOptions, seenKey: string, ids: readonly string[]): void {
-  rememberEvents(redis, { seenKey, ttlMs: 2 * rememberMs, ids }).catch(onError);
 }

@@ -94,6 +94,40 @@ describe("call budget", () => {
     expect(await outcomes("webhook", 8)).toBe(1);
   });
 
+  it("gives readers' requests half of the rate, and leaves bulk work and webhooks their shares", async () => {
+    // A burst of 60 calls; too slow a refill to matter.
+    const [first, second] = [...budgets(120, 100, 1), ...budgets(120, 100, 1)];
+    const granted = async (priority: "webhook" | "request" | "bulk", budget = first) => {
+      let calls = 0;
+      for (;;) {
+        const error = await budget
+          ?.run(priority, async () => 1, { patienceMs: 0 })
+          .then(
+            () => undefined,
+            (reason: unknown) => reason,
+          );
+        if (error !== undefined) return { calls, error: error as ThrottledError };
+        calls += 1;
+      }
+    };
+    const between = ({ calls }: { calls: number }, least: number) => {
+      expect(calls).toBeGreaterThanOrEqual(least);
+      expect(calls).toBeLessThanOrEqual(least + 3);
+    };
+    const requests = await granted("request");
+    between(requests, 30);
+    // At half of the rate, one call takes two seconds.
+    expect(requests.error.retryAfterMs).toBeGreaterThan(0);
+    expect(requests.error.retryAfterMs).toBeLessThanOrEqual(2_000);
+    between(await granted("bulk"), 15);
+    expect((await granted("request")).calls).toBeLessThanOrEqual(1);
+    between(await granted("webhook"), 15);
+
+    between(await granted("bulk", second), 45);
+    expect((await granted("request", second)).calls).toBeLessThanOrEqual(1);
+    between(await granted("webhook", second), 15);
+  });
+
   it("pauses all processes, until the later end of two pauses", async () => {
     const [first, second] = budgets(1_000_000, 10);
     await first?.pause(60_000);
@@ -104,6 +138,45 @@ describe("call budget", () => {
       expect((error as ThrottledError).retryAfterMs).toBeGreaterThan(55_000);
     }
     expect((await first?.state())?.pausedMs).toBeGreaterThan(55_000);
+  });
+
+  it("stops calls about a limited subject in all processes, and no others", async () => {
+    const [first, second] = budgets(1_000_000, 10);
+    expect(await first?.limit("kp_1", 60_000)).toBe("one");
+    for (const budget of [first, second]) {
+      const refused = budget?.run("webhook", async () => 1, { subject: "kp_1" });
+      await expect(refused).rejects.toMatchObject({ scope: "one", retryAfterMs: expect.closeTo(60_000, -4) });
+      expect(await budget?.run("webhook", async () => 1, { subject: "kp_2" })).toBe(1);
+      expect(await budget?.state()).toMatchObject({ pausedMs: 0, limited: 1 });
+    }
+  });
+
+  it("pauses all calls with the third limited subject in a row", async () => {
+    const [first, second] = budgets(1_000_000, 10);
+    for (const subject of ["kp_1", "kp_1", "kp_1", "kp_2"]) expect(await first?.limit(subject, 60_000)).toBe("one");
+    for (let call = 0; call < 5; call += 1) await second?.run("webhook", async () => 1);
+    expect(await second?.limit("kp_3", 60_000)).toBe("all");
+    expect((await first?.state())?.pausedMs).toBeGreaterThan(55_000);
+    await expect(first?.run("webhook", async () => 1, { subject: "kp_4" })).rejects.toMatchObject({ scope: "all" });
+  });
+
+  it("does not pause all calls for a few limited subjects among many calls, but notices when the rest is limited too", async () => {
+    const [budget] = budgets(1_000_000, 10, 1);
+    for (const subject of ["kp_1", "kp_2", "kp_3", "kp_4"]) {
+      expect(await budget?.limit(subject, 60_000)).toBe("one");
+      for (let call = 0; call < 30; call += 1) await budget?.run("webhook", async () => 1);
+    }
+    expect(await budget?.state()).toMatchObject({ pausedMs: 0, limited: 4 });
+    for (const [subject, scope] of Object.entries({ kp_5: "one", kp_6: "one", kp_7: "all" })) {
+      expect(await budget?.limit(subject, 60_000)).toBe(scope);
+    }
+  });
+
+  it("begins a new row once no subject is limited any more", async () => {
+    const [budget] = budgets(1_000_000, 10, 1);
+    for (const subject of ["kp_1", "kp_2"]) expect(await budget?.limit(subject, 50)).toBe("one");
+    await expect.poll(async () => (await budget?.state())?.limited).toBe(0);
+    expect(await budget?.limit("kp_3", 60_000)).toBe("one");
   });
 
   it("recovers the leases of a crashed process", async () => {

@@ -4,9 +4,9 @@ import { createAcknowledgeUsers } from "../../src/refresh/acknowledge-users.ts";
 import { createAdmissions, type RoutedEvent } from "../../src/webhook/admit.ts";
 import { useRedis } from "../support/redis.ts";
 import { testUser } from "../support/signer.ts";
+import { until } from "../support/until.ts";
 
 const context = useRedis();
-const hour = 3_600_000;
 let ledger: Ledger;
 let fanouts: Ledger;
 let enqueued: { userId: string; delayMs: number }[];
@@ -24,8 +24,9 @@ beforeEach(async () => {
   failing = undefined;
 });
 
-const admissions = (now: () => number = Date.now) =>
+const admissions = () =>
   createAdmissions({
+    replication: { confirm: async () => {} },
     ...context,
     queues: {
       async enqueueRefreshes(refreshes) {
@@ -37,8 +38,6 @@ const admissions = (now: () => number = Date.now) =>
         fannedOut.push(...subjects);
       },
     },
-    now,
-    rememberMs: 48 * hour,
     burst: { quietMs: 250, maxMs: 2_000 },
     onError: (error) => {
       throw error;
@@ -79,7 +78,7 @@ describe("ledger", () => {
     expect(await context.redis.zrange(context.keys.ledger, 0, -1)).toEqual([id]);
     expect(enqueued).toEqual([{ userId: id, owed: true, delayMs: 0 }]);
     const { ticket } = await ledger.begin(id);
-    expect(await ledger.settle(id, ticket)).toBe("settled");
+    expect(await ledger.settle(id, ticket)).toMatchObject({ pending: false });
     expect(await ledger.size()).toEqual({ size: 0, oldestAgeMs: 0, failed: 0 });
     expect(await ledger.entry(id)).toBeUndefined();
   });
@@ -87,12 +86,12 @@ describe("ledger", () => {
   it("keeps a user whose event was acknowledged after the ticket was drawn", async () => {
     const id = testUser(2);
     await admissions().admit(routed(id));
-    const { ticket } = await ledger.begin(id);
+    const begun = await ledger.begin(id);
     await admissions().admit(routed(id));
-    expect(await ledger.settle(id, ticket, 1)).toBe("pending");
-    expect((await ledger.entry(id))?.since).toBe(ticket);
+    expect(await ledger.settle(id, begun.ticket, begun)).toMatchObject({ pending: true });
+    expect((await ledger.entry(id))?.since).toBe(begun.at);
     const later = await ledger.begin(id);
-    expect(await ledger.settle(id, later.ticket)).toBe("settled");
+    expect(await ledger.settle(id, later.ticket)).toMatchObject({ pending: false });
     expect((await ledger.size()).size).toBe(0);
   });
 
@@ -145,7 +144,7 @@ describe("ledger", () => {
     const ids = Array.from({ length: 8 }, (_, n) => testUser(30 + n));
     const acknowledge = createAcknowledgeUsers({ ...context, queues: { enqueueBulk: async () => undefined } });
     await admissions().admit(routed(testUser(29)));
-    await acknowledge(ids, await ledger.draw());
+    await acknowledge(ids, (await ledger.begin("x")).at);
     await admissions().admit(routed(testUser(39)));
     const found: string[] = [];
     let from: LedgerPlace | undefined;
@@ -180,19 +179,26 @@ describe("admission", () => {
     expect(enqueued).toHaveLength(1);
   });
 
-  it("remembers event ids for the maximum age of an event, then forgets them", async () => {
-    let clock = 1_800_000_000_000;
-    const entry = admissions(() => clock);
-    const event = routed(testUser(3));
-    await entry.admit(event);
-    clock += 48 * hour;
-    expect(await entry.admit(event)).toBe("duplicate");
-    const seen = await context.redis.keys(`*${context.keys.prefix}*seen*`);
-    expect(seen).toHaveLength(1);
-    expect(await context.redis.pttl(seen[0] ?? "")).toBeLessThanOrEqual(96 * hour);
-    clock += 48 * hour;
-    expect(await entry.admit(event)).toBe("accepted");
-  });
+  it("remembers the latest event ids in a table of fixed size", async () => {
+    const entry = admissions();
+    const key = context.keys.ledgerPart("seen");
+    const events = Array.from({ length: 100_000 }, (_, n) => ({
+      id: `event_table_${n}`,
+      type: "user.authenticated",
+      route: { to: "none", reason: "ignored" } as const,
+    }));
+    const first = events.slice(0, 50);
+    const admitAll = (some: typeof events) => Promise.all(some.map((event) => entry.admit(event)));
+    await admitAll(events);
+    await until(async () => expect(new Set(await admitAll(first))).toEqual(new Set(["duplicate"])));
+    const tableBytes = 4 * 1024 * 1024;
+    expect(await context.redis.strlen(key)).toBeLessThanOrEqual(tableBytes);
+    // Fills every bucket with ids that nobody will repeat: the earlier ones make room.
+    await context.redis.set(key, Buffer.alloc(tableBytes, 7));
+    expect(new Set(await admitAll(first))).toEqual(new Set(["ignored"]));
+    await until(async () => expect(new Set(await admitAll(first))).toEqual(new Set(["duplicate"])));
+    expect(await context.redis.strlen(key)).toBe(tableBytes);
+  }, 60_000);
 
   it("refreshes the first event of a burst at once and delays the rest, within bounds", async () => {
     const entry = admissions();
@@ -201,7 +207,7 @@ describe("admission", () => {
     await entry.admit(routed(id));
     expect(enqueued.map(({ delayMs }) => delayMs)).toEqual([0, 250]);
     // Outstanding for two seconds already, so no further delay.
-    const since = (await ledger.begin(id)).ticket - 2_000_000;
+    const since = (await ledger.begin(id)).at - 2_000_000;
     await context.redis.zadd(context.keys.ledger, since, id);
     await entry.admit(routed(id));
     await entry.admit(routed(id, { deleted: true }));
@@ -214,6 +220,19 @@ describe("admission", () => {
     expect(fannedOut).toEqual(["role:1"]);
     expect((await fanouts.size()).size).toBe(1);
     expect((await ledger.size()).size).toBe(0);
+  });
+
+  it("adds every user that one event names, once, and refreshes them all", async () => {
+    const [first, second, third] = [testUser(61), testUser(62), testUser(63)];
+    const event = { id: "event_many", type: "customer.plan_changed" };
+    const entry = admissions();
+    const many = { ...event, route: { to: "users", userIds: [first, second] } } as const;
+    const outcomes = await Promise.all([routed(third), many, many, routed(first)].map((each) => entry.admit(each)));
+    expect(outcomes).toEqual(["accepted", "accepted", "duplicate", "accepted"]);
+    expect(enqueued.map(({ userId }) => userId)).toEqual([third, first, second, first]);
+    expect(await ledger.begin(first)).toMatchObject({ events: 2 });
+    expect(await ledger.begin(second)).toMatchObject({ events: 1 });
+    expect(await context.redis.hget(context.keys.ledgerPart("counts"), "accepted:customer.plan_changed")).toBe("1");
   });
 
   it("counts events that cause no work", async () => {

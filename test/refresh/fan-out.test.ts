@@ -108,7 +108,8 @@ describe("a fan-out", () => {
       connection,
       prefix: `${store.keys.queues}`,
       retry: { attempts: 3, baseMs: 1, maxMs: 1 },
-      concurrency: { refresh: 1, bulk: 1 },
+      concurrency: { refresh: 1, bulk: 1, requests: 1 },
+      push: { fetch, timeoutMs: 1_000 },
       refreshUser: () => Promise.reject(new Error("Unexpected refresh.")),
       acknowledge: async () => {},
       sweepStep: () => Promise.reject(new Error("Unexpected sweep.")),
@@ -117,6 +118,7 @@ describe("a fan-out", () => {
       checkWebhook: () => Promise.reject(new Error("Unexpected webhook check.")),
       paceMs: 0,
       backlog: 1,
+      settleMs: 0,
       fanOut: async (_subject, at) => {
         asked.push(at?.cursor ?? null);
         if (asked.length === 3) throw new Error("The process died.");
@@ -128,8 +130,6 @@ describe("a fan-out", () => {
     });
     const admissions = createAdmissions({
       ...store,
-      now: Date.now,
-      rememberMs: 60_000,
       burst: { quietMs: 0, maxMs: 0 },
       onError: () => {},
     });

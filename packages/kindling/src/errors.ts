@@ -3,6 +3,8 @@
  *
  * - `flag_without_default`: a flag function throws, or returns a promise, for an empty profile. Thrown by
  *   `defineFlags` and `fresh`.
+ * - `invalid_options`: an option is missing or malformed. Thrown by `createVerifier`.
+ * - `flags_unavailable`: a guard cannot decide because of an outage. Thrown by the guard of `kindling/next`.
  *
  * The remaining codes come from {@link Writer.setProperties}:
  *
@@ -24,6 +26,8 @@
  */
 export type KindlingErrorCode =
   | "flag_without_default"
+  | "invalid_options"
+  | "flags_unavailable"
   | "request_malformed"
   | "user_not_found"
   | "kinde_rejected"

@@ -1,6 +1,7 @@
 import { issuedAt, type UserClaims } from "../definitions/claims.ts";
 import { createPublicKeys } from "../keys.ts";
 import { isUserId } from "../profile.ts";
+import { fetchAge } from "../record.ts";
 import { createCommits } from "./commits.ts";
 import { composeAnswer, contradicts, type Found, parseFound } from "./compose-answer.ts";
 import { freshnessRules } from "./freshness.ts";
@@ -41,8 +42,8 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
   const commits = createCommits(redis, keys);
   const requestRefresh = createRequestRefresh({ redis, keys, timeoutMs, now });
 
-  const look = async (userId: string): Promise<Found> => {
-    const text = await within(timeoutMs, () => redis.get(keys.flags(userId)));
+  const look = async (userId: string, ms: number): Promise<Found> => {
+    const text = await within(ms, () => redis.get(keys.flags(userId)));
     return text === nothing ? { status: "unavailable" } : parseFound(text);
   };
   const waitForFresh = createWaitForFresh({ look, requestRefresh, commits });
@@ -50,11 +51,12 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
   /** Returns the oldest acceptable fetch, and by which limits the record is too old. */
   const demandOf = ({ record }: Found, maxAge: number, claims: UserClaims | undefined) => {
     const contradicted = record !== undefined && claims !== undefined && contradicts(definitions, record, claims);
-    const since = Math.max(0, now() - Math.min(maxAge, rules.strictest), contradicted ? issuedAt(claims) : 0);
-    const age = record === undefined ? Number.POSITIVE_INFINITY : now() - record.fetchedAt;
+    const limit = Math.min(maxAge, rules.strictest);
+    const since = Math.max(0, now() - limit, contradicted ? issuedAt(claims) : 0);
+    const age = record === undefined ? Number.POSITIVE_INFINITY : fetchAge(record.fetchedAt, now());
     return {
       since,
-      old: record === undefined || record.fetchedAt < since,
+      old: record === undefined || record.fetchedAt < since || age > limit,
       strict: rules.strictest !== Number.POSITIVE_INFINITY && age > rules.strictest,
       soft: age > rules.soft,
     };
@@ -62,32 +64,47 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
 
   // The fast path of nearly every read.
   const isYoung = ({ record }: Found, maxAge: number, claims: UserClaims | undefined) =>
-    record !== undefined && claims === undefined && now() - record.fetchedAt <= Math.min(maxAge, rules.soft);
+    record !== undefined && claims === undefined && fetchAge(record.fetchedAt, now()) <= Math.min(maxAge, rules.soft);
 
-  const refreshed = async (userId: string, found: Found, maxAge: number, wait?: number, claims?: UserClaims) => {
+  const refreshed = async (
+    userId: string,
+    found: Found,
+    spare: number,
+    maxAge: number,
+    wait?: number,
+    claims?: UserClaims,
+  ) => {
     // A Redis that does not answer records no request, and a deleted user stays deleted.
     if (found.status === "unavailable" || found.status === "deleted") return found;
     // Frameworks turn `?id[]=…` into an array: what is not a user id has no record and gets no request.
     if (!isUserId(userId)) return found;
     const { since, old, strict, soft } = demandOf(found, maxAge, claims);
     const patience = wait ?? (strict ? strictWait : 0);
-    if (old && patience > 0) return waitForFresh(userId, found, since, patience);
+    if (old && patience > 0) return waitForFresh(userId, found, since, patience, spare);
     if (old || soft) void requestRefresh([userId], Math.max(since, now() - rules.soft), "later");
     return found;
   };
 
-  const isComplete = async () => {
-    const marker = await within(timeoutMs, () => redis.get(keys.complete));
+  const isComplete = async (ms: number) => {
+    const marker = await within(ms, () => redis.get(keys.complete));
     return marker !== nothing && marker !== null;
   };
 
   return {
+    definitions,
+
     async get(userId, { maxAge = Number.POSITIVE_INFINITY, wait, claims: given } = {}) {
       const claims = given?.sub === userId ? given : undefined;
-      const looked = await look(userId);
-      const found = isYoung(looked, maxAge, claims) ? looked : await refreshed(userId, looked, maxAge, wait, claims);
+      const began = performance.now();
+      const looked = await look(userId, timeoutMs);
+      // All commands together have `timeoutMs`, beside the wait for a refresh.
+      const spare = began + timeoutMs - performance.now();
+      const complete = looked.status === "missing" && isComplete(spare);
+      const found = isYoung(looked, maxAge, claims)
+        ? looked
+        : await refreshed(userId, looked, spare, maxAge, wait, claims);
       const answer = composeAnswer(definitions, rules, found, claims, now());
-      return found.status === "missing" ? { ...answer, complete: await isComplete() } : answer;
+      return found.status === "missing" ? { ...answer, complete: await complete } : answer;
     },
 
     async getMany(userIds) {
@@ -98,7 +115,9 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
       );
       const since = Math.max(0, now() - rules.soft);
       const isOld = ({ status, record }: Found | undefined = { status: "unavailable" }) =>
-        status === "present" ? (record?.fetchedAt ?? 0) < since : status === "missing" || status === "invalid";
+        status === "present"
+          ? fetchAge(record?.fetchedAt ?? 0, now()) > rules.soft
+          : status === "missing" || status === "invalid";
       const old = userIds.filter((_, index) => isOld(all[index]));
       void requestRefresh(old, since, "later");
       return all.map((found) => composeAnswer(definitions, rules, found, undefined, now()));

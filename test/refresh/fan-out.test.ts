@@ -47,7 +47,7 @@ describe("the users affected by a change", () => {
     const { kinde } = stack.emulator;
     const { code } = kinde.createOrganization();
     const members = kinde.importUsers(Array.from({ length: 1_200 }, () => ({ organizations: [code] })));
-    kinde.importUsers([{}, {}]);
+    kinde.importUsers([{ organizations: [] }, { organizations: [] }]);
     const { found, pages } = await walk(`organization:${code}`);
     expect(found).toEqual(new Set(members.map(({ id }) => id)));
     expect(pages).toBeGreaterThanOrEqual(3);

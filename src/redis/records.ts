@@ -20,6 +20,15 @@ export interface Records {
    * @returns how many records were written
    */
   commitMissing(entries: readonly { record: FlagsRecord; profile: Profile }[]): Promise<number>;
+  /**
+   * Writes records and tombstones of another store for users who have none here. They get the lowest ticket, because
+   * tickets of two stores do not compare: any refresh replaces them.
+   *
+   * @returns how many were written
+   */
+  restore(
+    entries: readonly ({ userId: string; flags: FlagsRecord } & Pick<StoredRecord, "profile">)[],
+  ): Promise<number>;
   /** Replaces the record with a tombstone and removes the profile. Answers `superseded` like {@link Records.commit}. */
   bury(userId: string, record: FlagsRecord): Promise<"committed" | "superseded">;
   read(userId: string): Promise<StoredRecord>;
@@ -74,6 +83,8 @@ const commitRecord = defineScript("commit-record", {
   answer: booleanAnswer,
 });
 
+const lowestTicket = 1;
+
 /** Creates the records over one connection. */
 export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): Records {
   const commitInput = (
@@ -106,6 +117,13 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
     commit: (record, profile) => write(profile.id, record, profile),
     async commitMissing(entries) {
       const inputs = entries.map(({ record, profile }) => commitInput(profile.id, record, profile, true));
+      const written = await commitRecord.many(redis, inputs);
+      return written.filter(Boolean).length;
+    },
+    async restore(entries) {
+      const inputs = entries.map(({ userId, flags, profile }) =>
+        commitInput(userId, { ...flags, ticket: lowestTicket }, profile, true),
+      );
       const written = await commitRecord.many(redis, inputs);
       return written.filter(Boolean).length;
     },
@@ -143,7 +161,8 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
   };
 }
 
-function parseProfile(text: string | null | undefined): Profile | undefined {
+/** Parses a stored profile; returns `undefined` if it is not one. */
+export function parseProfile(text: string | null | undefined): Profile | undefined {
   if (!text) return undefined;
   try {
     const value: unknown = JSON.parse(text);

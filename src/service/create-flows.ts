@@ -97,6 +97,7 @@ export function createFlows(options: FlowsOptions): Flows {
       records,
       queues,
       refreshUser,
+      definitions,
       settleMs: config.writeSettleMs,
     }),
     fanOut: createFanOut({ api: kinde, records, definitions, keep, activeUsers: queues.activeUsers }),

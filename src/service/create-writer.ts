@@ -62,7 +62,7 @@ export function createWriter<V extends Record<string, unknown>>(
       const call = { priority: "webhook", refreshClaims, signal } as const;
       try {
         const record = await setProperties(userId, parsePropertyValues(properties), call);
-        const flags = acceptValues(options.definitions, record.flags);
+        const flags = acceptValues(options.definitions, record);
         return { flags, ticket: record.ticket, fetchedAt: record.fetchedAt };
       } catch (error) {
         signal.throwIfAborted();

@@ -7,6 +7,7 @@
 export { acceptValues } from "./definitions/accept-values.ts";
 export { isPartMissing, PartMissing, withholdParts } from "./definitions/computed.ts";
 export type { FlagDefinition } from "./definitions/definition.ts";
+export { type OrganizationValues, storedValue } from "./definitions/in-organizations.ts";
 export { createPublicKeys, type PublicKeys } from "./keys.ts";
 export {
   type Agreement,
@@ -16,6 +17,8 @@ export {
   type Grant,
   isUserId,
   type Membership,
+  type OrganizationPart,
+  organizationParts,
   type Profile,
   type ProfilePart,
   profileParts,

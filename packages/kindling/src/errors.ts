@@ -3,6 +3,7 @@
  *
  * - `flag_without_default`: a flag function throws, or returns a promise, for an empty profile. Thrown by
  *   `defineFlags` and `fresh`.
+ * - `flag_malformed`: contradictory options of a builder. Thrown by `permission`, `role` and `plan`.
  *
  * The remaining codes come from {@link Writer.setProperties}:
  *
@@ -24,6 +25,7 @@
  */
 export type KindlingErrorCode =
   | "flag_without_default"
+  | "flag_malformed"
   | "request_malformed"
   | "user_not_found"
   | "kinde_rejected"

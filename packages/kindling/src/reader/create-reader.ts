@@ -1,4 +1,4 @@
-import { issuedAt, type UserClaims } from "../definitions/claims.ts";
+import { issuedAt, organizationOf, type UserClaims } from "../definitions/claims.ts";
 import { createPublicKeys } from "../keys.ts";
 import { isUserId } from "../profile.ts";
 import { createCommits } from "./commits.ts";
@@ -37,7 +37,8 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
     now = Date.now,
   } = options;
   const keys = createPublicKeys(prefix);
-  const rules = freshnessRules(definitions, softAge);
+  const perOrganization = Object.values(definitions.flags).some(({ in: where }) => where === "current");
+  const rules = { ...freshnessRules(definitions, softAge), perOrganization };
   const commits = createCommits(redis, keys);
   const requestRefresh = createRequestRefresh({ redis, keys, timeoutMs, now });
 
@@ -82,15 +83,16 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
   };
 
   return {
-    async get(userId, { maxAge = Number.POSITIVE_INFINITY, wait, claims: given } = {}) {
+    async get(userId, { maxAge = Number.POSITIVE_INFINITY, wait, claims: given, organization } = {}) {
       const claims = given?.sub === userId ? given : undefined;
+      const request = { claims, organization: currentOrganization(organization, claims) };
       const looked = await look(userId);
       const found = isYoung(looked, maxAge, claims) ? looked : await refreshed(userId, looked, maxAge, wait, claims);
-      const answer = composeAnswer(definitions, rules, found, claims, now());
+      const answer = composeAnswer(definitions, rules, found, request, now());
       return found.status === "missing" ? { ...answer, complete: await isComplete() } : answer;
     },
 
-    async getMany(userIds) {
+    async getMany(userIds, { organization } = {}) {
       if (userIds.length === 0) return [];
       const texts = await within(timeoutMs, () => redis.mget(userIds.map(keys.flags)));
       const all = userIds.map(
@@ -101,11 +103,18 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
         status === "present" ? (record?.fetchedAt ?? 0) < since : status === "missing" || status === "invalid";
       const old = userIds.filter((_, index) => isOld(all[index]));
       void requestRefresh(old, since, "later");
-      return all.map((found) => composeAnswer(definitions, rules, found, undefined, now()));
+      const request = { claims: undefined, organization: currentOrganization(organization, undefined) };
+      return all.map((found) => composeAnswer(definitions, rules, found, request, now()));
     },
 
     close() {
       commits?.close();
     },
   };
+}
+
+/** An organization that is not a code, such as an array from a query string, counts as none. */
+function currentOrganization(given: unknown, claims: UserClaims | undefined): string | undefined {
+  if (given === undefined) return organizationOf(claims);
+  return typeof given === "string" && given !== "" ? given : undefined;
 }

@@ -39,6 +39,11 @@ export interface ReadResult<V> {
   /** Names of flags that were too old, or unknown, and therefore have the `value` of their {@link fresh} rule. */
   denied: readonly (keyof V & string)[];
   /**
+   * Set if a flag depends on the current organization: the organization whose values these are. `null`: the read named
+   * none, so these flags have their defaults.
+   */
+  organization?: string | null;
+  /**
    * Set by {@link Reader.get} with status `missing`: whether the store held a record of every user. `false` means that
    * the store is new or was wiped, so the user can well exist.
    */
@@ -91,7 +96,15 @@ export interface ReadOptions {
    * than the record and disagree with it, a refresh is requested. Claims whose `sub` is another user's are ignored.
    */
   claims?: UserClaims;
+  /**
+   * Code of the current organization (`org_…`), for flags that depend on it. Take it from a verified token: a user in
+   * several organizations can otherwise choose. Default: the `org_code` of `claims`; `null` reads for no organization.
+   */
+  organization?: string | null | undefined;
 }
+
+/** Options for {@link Reader.getMany}. */
+export type ReadManyOptions = Pick<ReadOptions, "organization">;
 
 /**
  * Reads flags. Created by {@link createReader}.
@@ -129,7 +142,7 @@ export interface Reader<V> {
    * const pro = results.filter(({ flags }) => flags.tier === "pro");
    * ```
    */
-  getMany(userIds: readonly string[]): Promise<ReadResult<V>[]>;
+  getMany(userIds: readonly string[], options?: ReadManyOptions): Promise<ReadResult<V>[]>;
   /** Closes the second connection that waiting opened. The app's own client stays open. */
   close(): void;
 }

@@ -59,7 +59,7 @@ export function createWriter<V extends Record<string, unknown>>(options: WriterO
       if (status !== 200) throw errorOf(status, body, host);
       if (!isResult(body)) throw unexpected(status, host);
       return {
-        flags: acceptValues(definitions, body.flags),
+        flags: acceptValues(definitions, { flags: body.flags }),
         ticket: body.ticket,
         fetchedAt: body.fetchedAt,
       };

@@ -20,6 +20,8 @@ export interface Keys extends PublicKeys {
   /** Prefix of the access token's keys: the store appends a hash of the application the token was issued for. */
   accessToken: string;
   callBudget: string;
+  /** Returns the key of what is known about an organization. */
+  organization(code: string): string;
   /** Prefix of the request counters of Kindling's own API. */
   apiCalls: string;
 }
@@ -41,6 +43,7 @@ export function createKeys(prefix: string): Keys {
     queues: `{${prefix}}`,
     accessToken: `{${prefix}:kinde}:access-token`,
     callBudget: `{${prefix}:kinde}:calls`,
+    organization: (code) => `${prefix}:organization:{${code}}`,
     apiCalls: `{${prefix}:api}`,
   };
 }

@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { Keys } from "../redis/keys.ts";
 import { ledgerKeys } from "../redis/ledger.ts";
 import { defineScript } from "../redis/script.ts";
-import type { RefreshQueues } from "./queues.ts";
+import type { FanoutSubject, RefreshQueues } from "./queues.ts";
 
 /**
  * Acknowledges an event that concerns many users: adds them to the ledger, then to the bulk queue.
@@ -11,6 +11,25 @@ import type { RefreshQueues } from "./queues.ts";
  * @param since position of the event in the ledger of fan-outs: the users have waited as long as the event
  */
 export type AcknowledgeUsers = (userIds: readonly string[], since?: number) => Promise<void>;
+
+/** Acknowledges a change that concerns all users of a subject: adds it to the ledger of fan-outs, then to the queue. */
+export type AcknowledgeFanout = (subject: FanoutSubject) => Promise<void>;
+
+/** Creates the function that acknowledges changes which Kinde sent no event for. */
+export function createAcknowledgeFanout({
+  redis,
+  keys,
+  queues,
+}: Pick<AcknowledgeUsersOptions, "redis" | "keys"> & {
+  queues: Pick<RefreshQueues, "enqueueFanouts">;
+}): AcknowledgeFanout {
+  const fanouts = ledgerKeys(keys, "fanouts");
+  const input = { ticketKey: keys.ledgerPart("ticket"), sinceKey: fanouts.since, latestKey: fanouts.latest };
+  return async (subject) => {
+    await acknowledge(redis, { ...input, since: undefined, members: [subject] });
+    await queues.enqueueFanouts([subject]);
+  };
+}
 
 /** Dependencies of {@link createAcknowledgeUsers}. */
 export interface AcknowledgeUsersOptions {
@@ -24,13 +43,13 @@ interface AcknowledgeInput {
   sinceKey: string;
   latestKey: string;
   since: number | undefined;
-  userIds: readonly string[];
+  members: readonly string[];
 }
 
 const acknowledge = defineScript("acknowledge-users", {
-  call: ({ ticketKey, sinceKey, latestKey, since, userIds }: AcknowledgeInput) => ({
+  call: ({ ticketKey, sinceKey, latestKey, since, members }: AcknowledgeInput) => ({
     keys: [ticketKey, sinceKey, latestKey],
-    args: [since ?? "", ...userIds],
+    args: [since ?? "", ...members],
   }),
   answer: z.int(),
 });
@@ -41,7 +60,7 @@ export function createAcknowledgeUsers({ redis, keys, queues }: AcknowledgeUsers
   const input = { ticketKey: keys.ledgerPart("ticket"), sinceKey: users.since, latestKey: users.latest };
   return async (userIds, since) => {
     if (userIds.length === 0) return;
-    const lastTicket = await acknowledge(redis, { ...input, since, userIds });
+    const lastTicket = await acknowledge(redis, { ...input, since, members: userIds });
     await queues.enqueueBulk(userIds, lastTicket);
   };
 }

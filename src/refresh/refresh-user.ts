@@ -1,10 +1,18 @@
 import type { Definitions } from "kindling";
-import { type ExtraPart, extraParts, isPartMissing, type Profile, type ProfilePart } from "kindling/contract";
+import {
+  type ExtraPart,
+  extraParts,
+  type FlagsRecord,
+  isPartMissing,
+  type Profile,
+  type ProfilePart,
+} from "kindling/contract";
 import { fetchUser } from "../kinde/fetch-user.ts";
 import { keepParts } from "../kinde/keep-parts.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Ledger, Written } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
+import type { Organizations } from "./organizations.ts";
 
 /** The result of a refresh. */
 export interface RefreshResult {
@@ -23,6 +31,7 @@ export interface RefreshUserOptions {
   ledger: Pick<Ledger, "begin" | "settle">;
   records: Pick<Records, "commit" | "bury">;
   api: ManagementApi;
+  organizations: Pick<Organizations, "addTo">;
   definitions: Definitions;
   /** Parts of the profile to store. */
   keep: ReadonlySet<ProfilePart>;
@@ -45,12 +54,16 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
   return async (userId, call) => {
     const { ticket, events, deleted, written } = await ledger.begin(userId);
     const stamp = { fetchedAt: now(), ticket, schema: definitions.schema };
-    const found = deleted ? undefined : await fetchAndDerive(options, userId, parts, call, written);
+    const addOrganizations: AddOrganizations = (profile, fetched) =>
+      options.organizations.addTo(profile, fetched, stamp.fetchedAt, call);
+    const found = deleted
+      ? undefined
+      : await fetchAndDerive({ ...options, addOrganizations }, userId, parts, call, written);
     const outcome =
       found === undefined
         ? await records.bury(userId, { flags: definitions.defaults, status: "deleted", ...stamp })
         : await records.commit(
-            { flags: found.flags, status: "present", ...stamp },
+            { flags: found.flags, organizations: found.organizations, status: "present", ...stamp },
             keepParts(found.profile, options.keep),
           );
     const settled = await ledger.settle(userId, ticket, events);
@@ -62,6 +75,14 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
   };
 }
 
+/** Adds the properties and agreements of a user's organizations, as far as they are among the parts. */
+export type AddOrganizations = (profile: Profile, parts: ReadonlySet<ExtraPart>) => Promise<Profile>;
+
+/** A user as a refresh would commit it. */
+export interface DerivedUser extends Pick<FlagsRecord, "flags" | "organizations"> {
+  profile: Profile;
+}
+
 /**
  * Fetches a user and derives the flags.
  *
@@ -70,19 +91,24 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
  * @returns `undefined` if the user does not exist in Kinde
  */
 export async function fetchAndDerive(
-  { api, definitions }: Pick<RefreshUserOptions, "api" | "definitions">,
+  {
+    api,
+    definitions,
+    addOrganizations,
+  }: Pick<RefreshUserOptions, "api" | "definitions"> & { addOrganizations: AddOrganizations },
   userId: string,
   parts: Set<ExtraPart>,
   call: CallOptions,
   written: Written = {},
-): Promise<{ profile: Profile; flags: Record<string, unknown> } | undefined> {
+): Promise<DerivedUser | undefined> {
   for (;;) {
     const fetched = new Set(parts);
     const found = await fetchUser(api, userId, { ...call, parts: fetched });
     if (found === undefined) return undefined;
-    const profile = { ...found, properties: { ...found.properties, ...written } };
+    const profile = await addOrganizations({ ...found, properties: { ...found.properties, ...written } }, fetched);
     try {
-      return { profile, flags: definitions.derive(profile, fetched).flags };
+      const { flags, organizations } = definitions.derive(profile, fetched);
+      return { profile, flags, organizations };
     } catch (error) {
       if (!isPartMissing(error)) throw error;
       parts.add(error.part);

@@ -1,11 +1,14 @@
 import type { Definitions } from "kindling";
-import { extraParts } from "kindling/contract";
+import { extraParts, organizationParts } from "kindling/contract";
 import { type AuditVerdict, auditUser } from "../audit/audit-user.ts";
 import type { Config } from "../config.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import { createWebhooks } from "../kinde/webhooks.ts";
+import { createOrganizationStore } from "../redis/organization-store.ts";
 import { sampleUsers } from "../redis/sample-users.ts";
+import { createAcknowledgeFanout } from "../refresh/acknowledge-users.ts";
 import { createFanOut, type FanOut } from "../refresh/fan-out.ts";
+import { createOrganizations } from "../refresh/organizations.ts";
 import { createRefreshUser, type RefreshUser } from "../refresh/refresh-user.ts";
 import { createSetProperties, type SetProperties } from "../refresh/set-properties.ts";
 import type { Store } from "../store.ts";
@@ -46,9 +49,20 @@ export function createFlows(options: FlowsOptions): Flows {
   const { now } = world;
   const { profile: keep, refreshOnSignIn: signIns } = config;
   const { pageSize, indexLagMs, extrasMaxAgeMs } = config.sweep;
-  const refreshUser = createRefreshUser({ api: kinde, records, ledger, definitions, keep, now });
+  const acknowledgeFanout = createAcknowledgeFanout({ redis, keys, queues });
+  const organizations = createOrganizations({
+    api: kinde,
+    store: createOrganizationStore({ redis, keys, ttlMs: Math.max(extrasMaxAgeMs, 2 * config.organizationMaxAgeMs) }),
+    definitions,
+    draw: ledger.draw,
+    maxAgeMs: config.organizationMaxAgeMs,
+    onChange: (code) => acknowledgeFanout(`organization:${code}`),
+    now,
+  });
+  const refreshUser = createRefreshUser({ api: kinde, organizations, records, ledger, definitions, keep, now });
   const fillPage = createFillPage({ api: kinde, records, ledger, definitions, keep, now, indexLagMs });
-  const needsExtras = extraParts.some((part) => keep.has(part) || definitions.mayNeed(part));
+  const needsExtras =
+    extraParts.some((part) => keep.has(part)) || [...extraParts, ...organizationParts].some(definitions.mayNeed);
   const sweepOptions = {
     api: kinde,
     records,
@@ -56,6 +70,7 @@ export function createFlows(options: FlowsOptions): Flows {
     fillPage,
     ledger,
     seen,
+    recheckOrganizations: organizations.recheck,
     now,
     pageSize,
     indexLagMs,
@@ -80,7 +95,14 @@ export function createFlows(options: FlowsOptions): Flows {
       refreshUser,
       settleMs: config.writeSettleMs,
     }),
-    fanOut: createFanOut({ api: kinde, records, definitions, keep, activeUsers: queues.activeUsers }),
+    fanOut: createFanOut({
+      api: kinde,
+      records,
+      definitions,
+      keep,
+      forgetOrganization: organizations.forget,
+      activeUsers: queues.activeUsers,
+    }),
     sweepStep: (state, call) => sweepStep(sweepOptions, state, call),
     auditUser: (userId, call) => auditUser({ api: kinde, records, ledger, definitions, keep, signIns }, userId, call),
     drawSample: () => sampleUsers(redis, keys, config.audit.sample),

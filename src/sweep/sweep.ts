@@ -46,6 +46,8 @@ export interface SweepOptions extends CompareOptions {
   fillPage: FillPage;
   ledger: Pick<Ledger, "gaveUp">;
   seen: SeenUsers;
+  /** Looks for changes of these organizations, for which Kinde sends no event. */
+  recheckOrganizations: (codes: Iterable<string>, call: CallOptions) => Promise<void>;
   now: () => number;
   pageSize: number;
   indexLagMs: number;
@@ -97,6 +99,7 @@ async function listingStep(options: SweepOptions, state: SweepState, call: CallO
   const { api, records, seen, pageSize, ledger, fillPage } = options;
   const stamp = state.fill ? await fillPage.stamp() : undefined;
   const { users, unreadable, next } = await searchUsers(api, { after: state.cursor, pageSize }, call);
+  await options.recheckOrganizations(new Set(users.flatMap(({ organizations }) => organizations)), call);
   const ids = [...users.map(({ id }) => id), ...unreadable];
   const [stored] = await Promise.all([records.readMany(ids), seen.add(state.mark, ids)]);
   const verdicts = ids.map((id, index) => judge(options, id, users[index], stored[index]));

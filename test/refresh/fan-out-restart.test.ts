@@ -26,6 +26,7 @@ it("scans the records again from the start when Redis was replaced between two p
     },
     definitions: { mayNeed: () => true },
     keep: new Set(["organizations", "permissions"]),
+    forgetOrganization: async () => {},
     activeUsers: async () => [],
   });
   const call = { priority: "webhook", signal: new AbortController().signal } as const;

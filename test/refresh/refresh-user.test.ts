@@ -49,6 +49,7 @@ const refresh = (definitions = configured as Parameters<typeof createRefreshUser
     ledger: ledger(),
     records: records(),
     api,
+    organizations: { addTo: async (profile) => profile },
     definitions,
     keep: new Set(["account", "properties", "organizations"]),
     now: Date.now,

@@ -208,6 +208,18 @@ export interface KindeActions {
   /** Deletes a permission. Fires `permission.deleted`, and nothing for the users who held it. */
   deletePermission(key: string): void;
 
+  /** Returns an organization's property values by key. */
+  organizationProperties(code: string): Record<string, string>;
+  /**
+   * Sets properties of an organization; `null` removes a value. Fires no event. The properties must be defined: see
+   * {@link KindeActions.createProperty} with the context `org`.
+   */
+  setOrganizationProperties(code: string, properties: Readonly<Record<string, string | null>>): void;
+  /** Adds an agreement of the organization, as a billing customer. Fires `customer.agreement_created`. */
+  assignOrganizationPlan(code: string, planCode: string): void;
+  /** Ends all agreements of the organization. Fires `customer.agreement_cancelled` for each. */
+  cancelOrganizationPlan(code: string): void;
+
   /** Adds an agreement, creating the billing customer if needed. Fires `customer.agreement_created` and `customer.plan_assigned`. */
   assignPlan(id: string, planCode: string): void;
   /** Replaces all agreements with one to the given plan. Fires `customer.plan_changed`. */

@@ -4,6 +4,7 @@ import type { Tokens } from "../auth/tokens.ts";
 import type { createPipeline, EmulatorContext } from "../http/pipeline.ts";
 import { failure, type Reply } from "../http/reply.ts";
 import { billingRoutes } from "./billing.ts";
+import { organizationPropertyRoutes } from "./organization-properties.ts";
 import { organizationUserGrantRoutes } from "./organization-user-grants.ts";
 import { organizationUserRoutes } from "./organization-users.ts";
 import { organizationRoutes } from "./organizations.ts";
@@ -25,6 +26,7 @@ export const managementRoutes = (deps: ApiDeps): Route[] => [
   ...searchRoutes(deps),
   ...propertyRoutes(deps),
   ...organizationRoutes(deps),
+  ...organizationPropertyRoutes(deps),
   ...organizationUserRoutes(deps),
   ...organizationUserGrantRoutes(deps),
   ...roleRoutes(deps),

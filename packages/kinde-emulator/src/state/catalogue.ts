@@ -6,6 +6,12 @@ export interface RoleState extends Omit<Role, "permissions"> {
   permissionIds: string[];
 }
 
+/** An organization's own property values and billing agreements. */
+export interface OrganizationDetails {
+  properties: Record<string, string>;
+  agreements: { id: string; planCode: string }[];
+}
+
 /** The tenant's organizations, roles, permissions and property definitions. */
 export interface Catalogue {
   /** By code. */
@@ -16,6 +22,8 @@ export interface Catalogue {
   permissions: Map<string, Permission>;
   /** By key. */
   properties: Map<string, PropertyDefinition>;
+  /** By organization code; absent for organizations without any. */
+  organizationDetails: Map<string, OrganizationDetails>;
 }
 
 /** Creates the seeded catalogue. A tenant without users has property definitions only. */
@@ -26,6 +34,7 @@ export function createCatalogue(users: number, seed: number): Catalogue {
     roles: new Map(seeded ? seedRoles().map((role) => [role.id, role]) : []),
     permissions: new Map(seeded ? seedPermissions().map((permission) => [permission.id, permission]) : []),
     properties: new Map(seedProperties().map((property) => [property.key, property])),
+    organizationDetails: new Map(),
   };
 }
 

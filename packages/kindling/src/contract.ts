@@ -24,3 +24,4 @@ export {
   profileParts,
 } from "./profile.ts";
 export { type FlagsRecord, parseFlagsRecord } from "./record.ts";
+export { announceWrites } from "./writer/announce-writes.ts";

@@ -13,6 +13,7 @@ export { type CurrentOrganization, type GrantOptions, permission, plan, role } f
 export { organizationProperty, type PropertyBuilders, property } from "./definitions/property.ts";
 export { KindlingError, type KindlingErrorCode } from "./errors.ts";
 export type { Agreement, ExtraPart, Grant, Membership, Profile } from "./profile.ts";
+export type { CacheOptions } from "./reader/cache.ts";
 export { createReader } from "./reader/create-reader.ts";
 export type { ReaderRedis, Subscriber } from "./reader/redis.ts";
 export type { Reader, ReaderOptions, ReadManyOptions, ReadOptions, ReadResult, ReadStatus } from "./reader/types.ts";

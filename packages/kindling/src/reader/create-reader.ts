@@ -1,12 +1,13 @@
 import { issuedAt, organizationOf, type UserClaims } from "../definitions/claims.ts";
 import { createPublicKeys } from "../keys.ts";
 import { isUserId } from "../profile.ts";
+import { type Cache, createCache } from "./cache.ts";
 import { createCommits } from "./commits.ts";
 import { composeAnswer, contradicts, type Found, parseFound } from "./compose-answer.ts";
 import { freshnessRules } from "./freshness.ts";
 import { nothing, within } from "./redis.ts";
 import { createRequestRefresh } from "./request-refresh.ts";
-import type { Reader, ReaderOptions } from "./types.ts";
+import type { Reader, ReaderOptions, ReadOptions, ReadResult } from "./types.ts";
 import { createWaitForFresh } from "./wait-for-fresh.ts";
 
 /**
@@ -42,9 +43,18 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
   const commits = createCommits(redis, keys);
   const requestRefresh = createRequestRefresh({ redis, keys, timeoutMs, now });
 
+  const cache = options.cache && createCache<Composed<V>>(redis, keys, options.cache);
+
   const look = async (userId: string): Promise<Found> => {
+    const end = cache?.begin(userId);
     const text = await within(timeoutMs, () => redis.get(keys.flags(userId)));
-    return text === nothing ? { status: "unavailable" } : parseFound(text);
+    if (text === nothing) {
+      end?.(undefined);
+      return { status: "unavailable" };
+    }
+    const found = parseFound(text);
+    end?.(found.record ?? null, text?.length);
+    return found;
   };
   const waitForFresh = createWaitForFresh({ look, requestRefresh, commits });
 
@@ -82,22 +92,66 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
     return marker !== nothing && marker !== null;
   };
 
+  /** Returns the answer to a read that memory alone can answer. Derives the values once per record and organization. */
+  const recall = (
+    memory: Cache<Composed<V>>,
+    userId: string,
+    { maxAge = Number.POSITIVE_INFINITY, claims: given, organization, atLeast = 0 }: ReadOptions,
+  ): ReadResult<V> | undefined => {
+    const entry = memory.recall(userId);
+    if (entry === undefined || entry.record.status !== "present" || entry.record.ticket < atLeast) return undefined;
+    const { record } = entry;
+    const claims = given?.sub === userId ? given : undefined;
+    const time = now();
+    // Everything else can cause a refresh request.
+    if (time - record.fetchedAt > Math.min(maxAge, rules.soft) || issuedAt(claims) > record.fetchedAt) return undefined;
+    const current = perOrganization ? currentOrganization(organization, claims) : undefined;
+    if (entry.extra === undefined || entry.extra.organization !== current) {
+      const request = { claims: undefined, organization: current };
+      const answer = composeAnswer(definitions, rules, { status: "present", record }, request, time);
+      entry.extra = { organization: current, answer, copy: copierOf(answer.flags) };
+    }
+    const { answer, copy } = entry.extra;
+    return {
+      ...answer,
+      flags: copy(answer.flags),
+      age: Math.max(0, time - record.fetchedAt),
+      cached: true,
+    };
+  };
+
+  const lookUp = async (
+    userId: string,
+    { maxAge = Number.POSITIVE_INFINITY, wait, claims: given, organization, atLeast = 0 }: ReadOptions,
+  ): Promise<ReadResult<V>> => {
+    const claims = given?.sub === userId ? given : undefined;
+    const request = { claims, organization: currentOrganization(organization, claims) };
+    const looking = look(userId);
+    // After the lookup began, so that a replica's older answer is not kept.
+    if (atLeast > 0) cache?.observe(userId, atLeast);
+    const looked = await looking;
+    const found = isYoung(looked, maxAge, claims) ? looked : await refreshed(userId, looked, maxAge, wait, claims);
+    const answer = composeAnswer(definitions, rules, found, request, now());
+    return found.status === "missing" ? { ...answer, complete: await isComplete() } : answer;
+  };
+
   return {
-    async get(userId, { maxAge = Number.POSITIVE_INFINITY, wait, claims: given, organization } = {}) {
-      const claims = given?.sub === userId ? given : undefined;
-      const request = { claims, organization: currentOrganization(organization, claims) };
-      const looked = await look(userId);
-      const found = isYoung(looked, maxAge, claims) ? looked : await refreshed(userId, looked, maxAge, wait, claims);
-      const answer = composeAnswer(definitions, rules, found, request, now());
-      return found.status === "missing" ? { ...answer, complete: await isComplete() } : answer;
+    get(userId, options = {}) {
+      const recalled = cache && recall(cache, userId, options);
+      return recalled === undefined ? lookUp(userId, options) : Promise.resolve(recalled);
     },
 
     async getMany(userIds, { organization } = {}) {
       if (userIds.length === 0) return [];
+      const ends = userIds.map((userId) => cache?.begin(userId));
       const texts = await within(timeoutMs, () => redis.mget(userIds.map(keys.flags)));
-      const all = userIds.map(
-        (_, index): Found => (texts === nothing ? { status: "unavailable" } : parseFound(texts[index] ?? null)),
-      );
+      const all = userIds.map((_, index): Found => {
+        const text = texts === nothing ? nothing : (texts[index] ?? null);
+        const found: Found = text === nothing ? { status: "unavailable" } : parseFound(text);
+        if (text === nothing) ends[index]?.(undefined);
+        else ends[index]?.(found.record ?? null, text?.length);
+        return found;
+      });
       const since = Math.max(0, now() - rules.soft);
       const isOld = ({ status, record }: Found | undefined = { status: "unavailable" }) =>
         status === "present" ? (record?.fetchedAt ?? 0) < since : status === "missing" || status === "invalid";
@@ -107,10 +161,28 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
       return all.map((found) => composeAnswer(definitions, rules, found, request, now()));
     },
 
+    observe(userId, ticket) {
+      cache?.observe(userId, ticket);
+    },
+
     close() {
       commits?.close();
+      cache?.close();
     },
   };
+}
+
+/** The answer derived from a record in memory. */
+interface Composed<V> {
+  organization: string | undefined;
+  answer: ReadResult<V>;
+  copy: (flags: V) => V;
+}
+
+/** Returns the cheapest copy that shares no object: a change to one answer must not affect the next. */
+function copierOf<V extends Record<string, unknown>>(flags: V): (flags: V) => V {
+  const isFlat = Object.values(flags).every((value) => typeof value !== "object" || value === null);
+  return isFlat ? (values) => ({ ...values }) : structuredClone;
 }
 
 /** An organization that is not a code, such as an array from a query string, counts as none. */

@@ -1,5 +1,6 @@
 import type { UserClaims } from "../definitions/claims.ts";
 import type { Definitions } from "../definitions/define-flags.ts";
+import type { CacheOptions } from "./cache.ts";
 import type { ReaderRedis } from "./redis.ts";
 
 /**
@@ -38,6 +39,8 @@ export interface ReadResult<V> {
   age: number | null;
   /** Names of flags that were too old, or unknown, and therefore have the `value` of their {@link fresh} rule. */
   denied: readonly (keyof V & string)[];
+  /** Set if the record came from the memory of this process: see {@link ReaderOptions.cache}. */
+  cached?: true;
   /**
    * Set if a flag depends on the current organization: the organization whose values these are. `null`: the read named
    * none, so these flags have their defaults.
@@ -78,6 +81,15 @@ export interface ReaderOptions<V extends Record<string, unknown>> {
   softAge?: number;
   /** Longest wait for a refresh that a {@link fresh} flag demands, in milliseconds. Default 1000; 0 never waits. */
   wait?: number;
+  /**
+   * Answers from the memory of this process where possible: `{}` for the defaults. Off by default, because it weakens
+   * read-your-writes: a write is then seen at once in the process that made it, and on other servers when its commit is
+   * announced, usually within milliseconds and at the latest after {@link CacheOptions.lease}.
+   *
+   * Opens a second connection, which needs `psubscribe` and `ping` (as ioredis has) and the permissions
+   * `&kindling:commits:* +psubscribe +ping`. Without them, every read goes to Redis.
+   */
+  cache?: CacheOptions;
   /** Returns the time in milliseconds since the epoch. Default `Date.now`. */
   now?: () => number;
 }
@@ -101,6 +113,11 @@ export interface ReadOptions {
    * several organizations can otherwise choose. Default: the `org_code` of `claims`; `null` reads for no organization.
    */
   organization?: string | null | undefined;
+  /**
+   * Do not answer from memory with a record whose ticket is lower: the `ticket` of a write on another server, handed
+   * over in a session or a redirect. Matters only with {@link ReaderOptions.cache}.
+   */
+  atLeast?: number;
 }
 
 /** Options for {@link Reader.getMany}. */
@@ -143,6 +160,11 @@ export interface Reader<V> {
    * ```
    */
   getMany(userIds: readonly string[], options?: ReadManyOptions): Promise<ReadResult<V>[]>;
-  /** Closes the second connection that waiting opened. The app's own client stays open. */
+  /**
+   * Announces that a record with this ticket was committed, so that no lower one is answered from memory. A writer with
+   * the option `reader` does it. Matters only with {@link ReaderOptions.cache}.
+   */
+  observe(userId: string, ticket: number): void;
+  /** Closes the connections that the reader opened itself, and stops caching. The app's own client stays open. */
   close(): void;
 }

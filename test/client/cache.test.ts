@@ -194,6 +194,23 @@ describe("a reader with a cache", () => {
     await until(async () => expect(await reader.get(testUser(14))).toMatchObject({ status: "missing" }));
   });
 
+  it("answers synchronously what it can answer from memory", async () => {
+    await commit("pro");
+    const { reader, gets } = open();
+    expect(reader.peek(user)).toBeUndefined();
+    await warm(reader);
+    const before = gets.length;
+    expect(reader.peek(user, { organization: "org_a" })).toMatchObject({
+      flags: { tier: "pro", admin: true },
+      organization: "org_a",
+      cached: true,
+    });
+    expect(reader.peek(user, { maxAge: -1 })).toBeUndefined();
+    expect(reader.peek(user, { atLeast: ticket + 1 })).toBeUndefined();
+    expect(reader.peek(testUser(99))).toBeUndefined();
+    expect(gets).toHaveLength(before);
+  });
+
   it("is off by default", async () => {
     const duplicate = vi.fn();
     const reader = createReader({
@@ -203,6 +220,7 @@ describe("a reader with a cache", () => {
     });
     await reader.get(user);
     await reader.get(user);
+    expect(reader.peek(user)).toBeUndefined();
     expect(duplicate).not.toHaveBeenCalled();
   });
 
@@ -313,16 +331,15 @@ describe("a late answer", () => {
     const { reader, answers, delay } = late();
     await warm(reader, subject);
     const old = await text();
-    await commit("free", { id: subject });
-    await until(async () => expect(await reader.get(subject)).toHaveProperty("cached", true));
     delay(true);
-    const slow = reader.get(subject, { maxAge: 0 });
+    const slow = reader.get(subject, { maxAge: -1 });
     await commit("pro", { id: subject });
-    delay(false);
-    await until(async () => expect((await reader.get(subject)).flags.tier).toBe("pro"));
+    await until(() => expect(reader.peek(subject)).toBeUndefined());
     answers[0]?.(old);
     expect((await slow).flags.tier).toBe("free");
-    expect(await reader.get(subject)).toMatchObject({ flags: { tier: "pro" } });
+    delay(false);
+    expect(reader.peek(subject)).toBeUndefined();
+    expect((await reader.get(subject)).flags.tier).toBe("pro");
   });
 
   it("is not kept if it began under another subscription", async () => {
@@ -331,7 +348,7 @@ describe("a late answer", () => {
     await warm(reader, subject);
     const old = await text();
     delay(true);
-    const slow = reader.get(subject, { maxAge: 0 });
+    const slow = reader.get(subject, { maxAge: -1 });
     // The commit's message is lost with the connection.
     await killSubscribers();
     await commit("pro", { id: subject });

@@ -50,7 +50,8 @@ export function createCache<Extra>(redis: ReaderRedis, keys: PublicKeys, options
   return {
     recall(userId) {
       if (!opened) open();
-      return lease?.isValid() ? memory.get(userId) : undefined;
+      const time = performance.now();
+      return lease?.isValid(time) ? memory.get(userId, time) : undefined;
     },
     begin(userId) {
       const end = memory.begin(userId);

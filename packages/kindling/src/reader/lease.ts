@@ -3,8 +3,8 @@ import { nothing, type ReaderRedis, type Subscriber, within } from "./redis.ts";
 
 /** Says for how long this process is known to have heard of every commit. */
 export interface Lease {
-  /** Whether every commit older than the lease's length has been heard. */
-  isValid(): boolean;
+  /** Whether, at this time of `performance.now()`, every commit older than the lease's length has been heard. */
+  isValid(time: number): boolean;
   /** Number of the current subscription; `undefined` without one. What was read under another one may have missed commits. */
   subscription(): number | undefined;
   close(): void;
@@ -90,7 +90,7 @@ export function createLease({ redis, keys, leaseMs, onCommit, onLost }: LeaseOpt
   void subscribe();
 
   return {
-    isValid: () => performance.now() < validUntil,
+    isValid: (time) => time < validUntil,
     subscription: () => (subscribed ? attempt : undefined),
     close() {
       lose();

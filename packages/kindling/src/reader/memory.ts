@@ -13,7 +13,8 @@ export interface Remembered<Extra> {
 
 /** Records in memory, by user id. Never takes an older ticket for a newer one. */
 export interface Memory<Extra> {
-  get(userId: string): Remembered<Extra> | undefined;
+  /** @param time That of `performance.now()` */
+  get(userId: string, time: number): Remembered<Extra> | undefined;
   /**
    * Announces a lookup in Redis. Call the result with the outcome: a record, `null` if there is none, or `undefined` if
    * Redis did not answer. A record is kept only if nothing later was heard of meanwhile.
@@ -65,10 +66,10 @@ export function createMemory<Extra>({ maxEntries, ttlMs, subscription }: MemoryO
   };
 
   return {
-    get(userId) {
+    get(userId, time) {
       const entry = entries.get(userId);
       if (entry === undefined) return undefined;
-      if (performance.now() - entry.readAt > ttlMs) {
+      if (time - entry.readAt > ttlMs) {
         entries.delete(userId);
         return undefined;
       }

@@ -161,6 +161,16 @@ export interface Reader<V> {
    */
   getMany(userIds: readonly string[], options?: ReadManyOptions): Promise<ReadResult<V>[]>;
   /**
+   * Returns what {@link Reader.get} would answer from memory, without a promise, or `undefined` if it would ask Redis.
+   * Never throws. Always `undefined` without {@link ReaderOptions.cache}.
+   *
+   * @example
+   * ```ts
+   * const { flags } = reader.peek(userId) ?? (await reader.get(userId));
+   * ```
+   */
+  peek(userId: string, options?: Omit<ReadOptions, "wait">): ReadResult<V> | undefined;
+  /**
    * Announces that a record with this ticket was committed, so that no lower one is answered from memory. A writer with
    * the option `reader` does it. Matters only with {@link ReaderOptions.cache}.
    */

@@ -304,7 +304,7 @@ describe("a client that cannot prove that it heard every commit", () => {
 
 describe("a late answer", () => {
   /** A client whose GETs are answered only when the test says so. */
-  function late() {
+  function late(cache: CacheOptions = {}) {
     const client = new Redis(testRedisUrl(0), { connectionName: context.keys.prefix });
     const answers: ((text: string | null) => void)[] = [];
     let isLate = false;
@@ -313,7 +313,7 @@ describe("a late answer", () => {
       mget: (keys) => client.mget(keys),
       duplicate: (given) => client.duplicate(given),
     };
-    const reader = createReader({ redis, definitions, prefix: context.keys.prefix, cache: {}, timeoutMs: 5_000 });
+    const reader = createReader({ redis, definitions, prefix: context.keys.prefix, cache, timeoutMs: 5_000 });
     closing.push(() => {
       reader.close();
       client.disconnect();
@@ -359,24 +359,45 @@ describe("a late answer", () => {
     expect(await reader.get(subject)).toMatchObject({ flags: { tier: "pro" } });
   });
 
-  it("is not kept if another read got a later one", async () => {
+  it("is not kept if another read got a later one, even if that was evicted since", async () => {
     await commit("free", { id: subject });
-    const { reader, answers, delay } = late();
+    const { reader, answers, delay } = late({ maxEntries: 1 });
     await warm(reader, testUser(1));
     const old = await text();
     delay(true);
     const slow = reader.get(subject);
     const quick = reader.get(subject);
-    const record = JSON.parse(old ?? "{}");
-    const newer = JSON.stringify({ ...record, ticket: record.ticket + 1, flags: { tier: "pro" } });
-    answers[1]?.(newer);
+    answers[1]?.(withTicket(old, +1));
     expect((await quick).flags.tier).toBe("pro");
-    answers[0]?.(old);
-    await slow;
     delay(false);
-    expect(await reader.get(subject)).toMatchObject({ flags: { tier: "pro" }, cached: true });
+    await warm(reader, testUser(1));
+    expect(reader.peek(subject)).toBeUndefined();
+    answers[0]?.(old);
+    expect((await slow).flags.tier).toBe("free");
+    expect(reader.peek(subject)).toBeUndefined();
+  });
+
+  it("does not replace a later record, as that of a replica would", async () => {
+    await commit("free", { id: subject });
+    const { reader, answers, delay } = late();
+    await warm(reader, subject);
+    delay(true);
+    const behind = reader.get(subject, { maxAge: -1 });
+    answers[0]?.(withTicket(await text(), -1));
+    expect((await behind).flags.tier).toBe("pro");
+    expect(reader.peek(subject)).toMatchObject({ flags: { tier: "free" } });
+    const unknown = reader.get(subject, { atLeast: ticket + 1 });
+    answers[1]?.(await text());
+    await unknown;
+    expect(reader.peek(subject)).toBeUndefined();
   });
 });
+
+/** Returns a record with a ticket that differs by so much, and the tier pro. */
+function withTicket(text: string | null, difference: number): string {
+  const record = JSON.parse(text ?? "{}");
+  return JSON.stringify({ ...record, ticket: record.ticket + difference, flags: { tier: "pro" } });
+}
 
 describe("a write through this process", () => {
   const subject = testUser(30);

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { type ProfilePart, profileParts } from "kindling/contract";
 import { z } from "zod";
 import { ConfigurationError } from "./errors.ts";
@@ -77,11 +78,33 @@ const parts = z
   .pipe(z.array(z.enum(profileParts, `must be a comma-separated list of ${profileParts.join(", ")}`)))
   .transform((list): ReadonlySet<ProfilePart> => new Set(list));
 
+const trustedProxies = z
+  .string()
+  .default("")
+  .transform((text) => text.split(",").map((entry) => entry.trim()))
+  .transform((entries, context): { networks: readonly string[] } | { hops: number } => {
+    const [first = ""] = entries;
+    if (entries.length === 1 && /^\d$/.test(first)) return { hops: Number(first) };
+    const networks = entries.filter((entry) => entry !== "");
+    if (networks.every(isNetwork)) return { networks };
+    const message = "must list addresses or CIDR ranges such as 10.0.0.0/8, or be the number of proxies, at most 9";
+    context.addIssue({ code: "custom", message });
+    return z.NEVER;
+  });
+
+function isNetwork(text: string): boolean {
+  const [address = "", bits, ...rest] = text.split("/");
+  const family = isIP(address);
+  if (family === 0 || rest.length > 0) return false;
+  return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 6 ? 128 : 32));
+}
+
 const schema = z.object({
   KINDE_DOMAIN: domain,
   KINDE_MANAGEMENT_CLIENT_ID: z.string("is missing: the client id of your machine-to-machine application").min(1),
   KINDE_MANAGEMENT_CLIENT_SECRET: z.string("is missing: the secret of your machine-to-machine application").min(1),
   KINDE_AUDIENCE: z.url("must be a URL").optional(),
+  KINDE_ISSUER_URL: z.url({ protocol: /^https?$/, message: "must be a URL" }).optional(),
   REDIS_URL: redisUrl,
   HOST: z.string().min(1).default("0.0.0.0"),
   PORT: count(3000, { min: 0, max: 65_535 }),
@@ -96,6 +119,8 @@ const schema = z.object({
   KINDLING_REFRESH_ON_SIGN_IN: flag(true),
   KINDLING_MAX_BODY_BYTES: count(65_536, { min: 1024 }),
   KINDLING_MAX_CONNECTIONS: count(1_000, { max: 100_000 }),
+  KINDLING_TRUSTED_PROXIES: trustedProxies,
+  KINDLING_REFUSED_PER_MINUTE: count(60),
   KINDLING_EVENT_MAX_AGE: duration("48h", { max: 365 * units.d }),
   KINDLING_EVENT_MAX_SKEW: duration("5m"),
   KINDLING_KEYS_MAX_AGE: duration("10m"),
@@ -107,6 +132,7 @@ const schema = z.object({
   KINDLING_CALLS_AT_ONCE: count(20),
   KINDLING_REFRESH_CONCURRENCY: count(20),
   KINDLING_BULK_CONCURRENCY: count(5),
+  KINDLING_REQUEST_CONCURRENCY: count(5),
   KINDLING_REFRESH_ATTEMPTS: count(20),
   KINDLING_RETRY_BASE: duration("1s"),
   KINDLING_RETRY_MAX: duration("15m"),
@@ -163,6 +189,12 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
   return toConfig(result.data);
 }
 
+function originOf(url: string | undefined): string | undefined {
+  const origin = url === undefined ? undefined : new URL(url).origin;
+  // An audience can be an URN, which has no origin.
+  return origin === "null" ? undefined : origin;
+}
+
 function toConfig(env: z.output<typeof schema>) {
   return {
     /** Origin of the Kinde tenant, e.g. `https://acme.kinde.com`. */
@@ -171,6 +203,8 @@ function toConfig(env: z.output<typeof schema>) {
     clientSecret: env.KINDE_MANAGEMENT_CLIENT_SECRET,
     /** Audience of the Management API token. */
     audience: env.KINDE_AUDIENCE ?? `${env.KINDE_DOMAIN}/api`,
+    /** Accepted in the `iss` of a webhook. Behind a custom domain, the audience names the original `*.kinde.com`. */
+    issuers: [env.KINDE_DOMAIN, env.KINDE_AUDIENCE, env.KINDE_ISSUER_URL].flatMap((url) => originOf(url) ?? []),
     redisUrl: env.REDIS_URL,
     host: env.HOST,
     port: env.PORT,
@@ -185,13 +219,21 @@ function toConfig(env: z.output<typeof schema>) {
       maxBodyBytes: env.KINDLING_MAX_BODY_BYTES,
       maxConnections: env.KINDLING_MAX_CONNECTIONS,
       requestTimeoutMs: env.KINDLING_REQUEST_TIMEOUT,
+      /** Whose `X-Forwarded-For` names the client. */
+      trustedProxies: env.KINDLING_TRUSTED_PROXIES,
+      /** Refused requests after which a source gets 429. */
+      refusedPerMinute: env.KINDLING_REFUSED_PER_MINUTE,
     },
     event: { maxAgeMs: env.KINDLING_EVENT_MAX_AGE, maxSkewMs: env.KINDLING_EVENT_MAX_SKEW },
     keys: { maxAgeMs: env.KINDLING_KEYS_MAX_AGE, cooldownMs: env.KINDLING_KEYS_COOLDOWN },
     redisTimeoutMs: env.KINDLING_REDIS_TIMEOUT,
     kindeTimeoutMs: env.KINDLING_KINDE_TIMEOUT,
     calls: { perMinute: env.KINDLING_CALLS_PER_MINUTE, atOnce: env.KINDLING_CALLS_AT_ONCE },
-    concurrency: { refresh: env.KINDLING_REFRESH_CONCURRENCY, bulk: env.KINDLING_BULK_CONCURRENCY },
+    concurrency: {
+      refresh: env.KINDLING_REFRESH_CONCURRENCY,
+      bulk: env.KINDLING_BULK_CONCURRENCY,
+      requests: env.KINDLING_REQUEST_CONCURRENCY,
+    },
     retry: {
       attempts: env.KINDLING_REFRESH_ATTEMPTS,
       baseMs: env.KINDLING_RETRY_BASE,

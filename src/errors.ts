@@ -27,10 +27,12 @@ export class RedisError extends KindlingError<"redis_unavailable" | "redis_unsui
 export type WebhookErrorCode =
   | "token_malformed"
   | "token_forged"
+  | "issuer_refused"
   | "user_token_refused"
   | "event_malformed"
   | "event_too_old"
   | "event_from_future"
+  | "key_unknown"
   | "keys_unavailable";
 
 /** A webhook request that is not acknowledged: an invalid token or event, or unavailable signing keys. */

@@ -9,6 +9,7 @@ import { errorFields, type Log } from "./log.ts";
 import { createRedisTokenStore } from "./redis/access-token-store.ts";
 import { createCallBudget } from "./redis/call-budget.ts";
 import { checkRedis, connectRedis } from "./redis/connection.ts";
+import { type Counters, createCounters } from "./redis/counters.ts";
 import { createKeys, type Keys } from "./redis/keys.ts";
 import { createLedger, type Ledger } from "./redis/ledger.ts";
 import type { QueueOptions } from "./redis/queue.ts";
@@ -32,8 +33,8 @@ export function createQueues(options: QueueOptions): Queues {
   const refreshQueues = createRefreshQueues(options);
   const sweepQueue = createSweepQueue(options);
   const auditQueue = createAuditQueue(options);
-  const { refresh, bulk, fanout } = refreshQueues;
-  const all = [refresh, bulk, fanout, sweepQueue.sweep, auditQueue.audit];
+  const { refresh, bulk, requests, fanout } = refreshQueues;
+  const all = [refresh, bulk, requests, fanout, sweepQueue.sweep, auditQueue.audit];
   return {
     ...refreshQueues,
     ...sweepQueue,
@@ -62,6 +63,10 @@ export interface Store {
   audits: AuditLog;
   pulse: PulseStore;
   completeness: Completeness;
+  /** Requests refused over HTTP, by `<route>:<code>`. */
+  refusedRequests: Counters;
+  /** Refresh requests dropped, by reason. */
+  droppedRefreshRequests: Counters;
   close(): Promise<void>;
 }
 
@@ -99,6 +104,8 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
     audits: createAuditLog({ redis, keys }),
     pulse: createPulse({ redis, keys, now }),
     completeness: createCompleteness({ redis, keys }),
+    refusedRequests: createCounters(redis, keys.refusedRequests),
+    droppedRefreshRequests: createCounters(redis, keys.droppedRefreshRequests),
     budget: createCallBudget({ redis, keys, ...config.calls, leaseMs: config.kindeTimeoutMs + 5_000 }),
     accessToken:
       config.tokenStore === "memory"

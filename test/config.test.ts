@@ -25,6 +25,31 @@ describe("the settings", () => {
     expect(loadConfig({ ...required, PORT: "", KINDE_AUDIENCE: "" })).toMatchObject({ port: 3000 });
   });
 
+  it.each([
+    ["", { networks: [] }],
+    ["2", { hops: 2 }],
+    ["10.0.0.0/8, 127.0.0.1,2001:db8::/32", { networks: ["10.0.0.0/8", "127.0.0.1", "2001:db8::/32"] }],
+  ])("read the trusted proxies %j", (KINDLING_TRUSTED_PROXIES, trustedProxies) => {
+    expect(loadConfig({ ...required, KINDLING_TRUSTED_PROXIES }).http).toMatchObject({ trustedProxies });
+  });
+
+  it.each(["all", "10.0.0.0/33", "::/129", "10.0.0.1/8/8", "300.1.1.1", "-1", "10"])(
+    "reject %j as trusted proxies",
+    (KINDLING_TRUSTED_PROXIES) => {
+      expect(() => loadConfig({ ...required, KINDLING_TRUSTED_PROXIES })).toThrow(/KINDLING_TRUSTED_PROXIES must list/);
+    },
+  );
+
+  it("accept events of the domain, of the audience behind a custom domain, and of one further issuer", () => {
+    const custom = { KINDE_DOMAIN: "auth.acme.com", KINDE_AUDIENCE: "https://acme.kinde.com/api" };
+    expect(loadConfig({ ...required, ...custom, KINDE_ISSUER_URL: "https://x.example.com/" }).issuers).toEqual([
+      "https://auth.acme.com",
+      "https://acme.kinde.com",
+      "https://x.example.com",
+    ]);
+    expect(loadConfig({ ...required, KINDE_AUDIENCE: "urn:kinde" }).issuers).toEqual(["https://acme.kinde.com"]);
+  });
+
   it("say everything that is wrong at once, and never a secret", () => {
     const wrong = {
       KINDE_MANAGEMENT_CLIENT_SECRET: "secret-value",

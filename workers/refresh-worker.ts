@@ -1,21 +1,21 @@
 import type { Ledger } from "../src/redis/ledger.ts";
 import type { Records } from "../src/redis/records.ts";
-import type { BulkJob, RefreshJob, RefreshQueues } from "../src/refresh/queues.ts";
+import type { BulkJob, RefreshJob, RefreshQueues, RequestJob } from "../src/refresh/queues.ts";
 import type { RefreshUser } from "../src/refresh/refresh-user.ts";
 import { createWorker, type WorkerDeps } from "./create-worker.ts";
 
-/** Dependencies of {@link createRefreshWorker} and {@link createBulkWorker}. */
+/** Dependencies of the workers that refresh single users. */
 export interface RefreshWorkerOptions {
-  queues: Pick<RefreshQueues, "refresh" | "bulk">;
+  queues: Pick<RefreshQueues, "refresh" | "bulk" | "requests">;
   ledger: Ledger;
   records: Pick<Records, "tickets" | "read">;
   refreshUser: RefreshUser;
-  concurrency: { refresh: number; bulk: number };
+  concurrency: { refresh: number; bulk: number; requests: number };
 }
 
-/** Creates the worker that refreshes users someone is waiting for. */
+/** Creates the worker that refreshes users for events and writes. */
 export function createRefreshWorker(options: RefreshWorkerOptions, deps: WorkerDeps) {
-  const { queues, ledger, records, refreshUser, concurrency } = options;
+  const { queues, ledger, refreshUser, concurrency } = options;
   return createWorker<RefreshJob>(deps, {
     queue: queues.refresh,
     concurrency: concurrency.refresh,
@@ -24,7 +24,6 @@ export function createRefreshWorker(options: RefreshWorkerOptions, deps: WorkerD
     async process({ data }) {
       // Skips an event that another refresh has reflected: a fetch now could revive a deleted user.
       if (data.owed && (await ledger.entry(data.userId)) === undefined) return;
-      if (await isFresh(records, data)) return;
       await refreshUser(data.userId, { priority: "webhook", signal: deps.signal });
     },
   });
@@ -39,7 +38,6 @@ export function createBulkWorker(options: RefreshWorkerOptions, deps: WorkerDeps
     ledger,
     member: ({ userId }) => userId,
     async process({ data }) {
-      if (await isFresh(records, data)) return;
       const [ticket = 0] = await records.tickets([data.userId]);
       // Later events can have joined this job while it waited. Only the ledger knows whether they are reflected too.
       const reflected = data.since !== undefined && ticket >= data.since;
@@ -49,12 +47,23 @@ export function createBulkWorker(options: RefreshWorkerOptions, deps: WorkerDeps
   });
 }
 
-/** Returns whether a refresh request is already satisfied by the record. */
-async function isFresh(
-  records: Pick<Records, "read">,
-  { userId, freshSince }: Pick<RefreshJob, "userId" | "freshSince">,
-): Promise<boolean> {
-  if (freshSince === undefined) return false;
-  const { flags } = await records.read(userId);
-  return flags !== undefined && (flags.status === "deleted" || flags.fetchedAt >= freshSince);
+/**
+ * Creates the worker that refreshes users because readers asked, with a budget share of its own. A job is tried once: the
+ * next read asks again. It is not owed to anyone, so the ledger does not record its failure.
+ */
+export function createRequestWorker(options: RefreshWorkerOptions, deps: WorkerDeps) {
+  const { queues, records, refreshUser, concurrency } = options;
+  return createWorker<RequestJob>(
+    { ...deps, retry: { ...deps.retry, attempts: 1 } },
+    {
+      queue: queues.requests,
+      concurrency: concurrency.requests,
+      member: ({ userId }) => userId,
+      async process({ data: { userId, freshSince } }) {
+        const { flags } = await records.read(userId);
+        if (flags !== undefined && (flags.status === "deleted" || flags.fetchedAt >= freshSince)) return;
+        await refreshUser(userId, { priority: "request", signal: deps.signal });
+      },
+    },
+  );
 }

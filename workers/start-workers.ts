@@ -2,7 +2,12 @@ import { setMaxListeners } from "node:events";
 import { type AuditWorkerOptions, createAuditWorker } from "./audit-worker.ts";
 import type { WorkerDeps } from "./create-worker.ts";
 import { createFanoutWorker, type FanoutWorkerOptions } from "./fanout-worker.ts";
-import { createBulkWorker, createRefreshWorker, type RefreshWorkerOptions } from "./refresh-worker.ts";
+import {
+  createBulkWorker,
+  createRefreshWorker,
+  createRequestWorker,
+  type RefreshWorkerOptions,
+} from "./refresh-worker.ts";
 import { createSweepWorker, type SweepWorkerOptions } from "./sweep-worker.ts";
 
 /** Dependencies of {@link startWorkers}. */
@@ -35,6 +40,7 @@ export function startWorkers(options: StartWorkersOptions): Workers {
   const workers = [
     createRefreshWorker(options, deps),
     createBulkWorker(options, deps),
+    createRequestWorker(options, deps),
     createFanoutWorker(options, deps),
     createSweepWorker(options, deps),
     createAuditWorker(options, deps),

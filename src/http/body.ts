@@ -1,23 +1,44 @@
 import type { Context, MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
 
 /** Returns the body of an error answer: a stable code, and a message for developers. */
 export function failure(code: string, message: string) {
   return { error: { code, message } };
 }
 
+/** A request to refuse. */
+export interface Refusal {
+  /** Name of the route for counters and the log: a constant, never a path that a caller chose. */
+  route: string;
+  status: ContentfulStatusCode;
+  /** One of a fixed set of codes. */
+  code: string;
+  /** For the caller and the log: it contains no token and no value. */
+  message: string;
+  /** Whether to count the request against the limit of its source. Default: every status below 500. */
+  blame?: boolean;
+  /** When to try again, in seconds. */
+  retryAfter?: number;
+  /** Error behind a failure of ours, for the log. */
+  cause?: unknown;
+}
+
+/** Counts and logs a refused request and returns the answer. See `createRefusals`. */
+export type Refuse = (context: Context, refusal: Refusal) => Response;
+
 /**
  * Rejects request bodies larger than `maxBytes` with 413. Hono's `bodyLimit` wraps every body in a stream, at about half
  * the cost of a whole request. A `content-length` makes that unnecessary, because Node reads no further than it says.
  */
-export function limitBody(maxBytes: number): MiddlewareHandler {
-  const refuse = (context: Context) =>
-    context.json(failure("body_too_large", `The body exceeds ${maxBytes} bytes.`), 413);
-  const counting = bodyLimit({ maxSize: maxBytes, onError: refuse });
+export function limitBody(maxBytes: number, { route, refuse }: { route: string; refuse: Refuse }): MiddlewareHandler {
+  const tooLarge = (context: Context) =>
+    refuse(context, { route, status: 413, code: "body_too_large", message: `The body exceeds ${maxBytes} bytes.` });
+  const counting = bodyLimit({ maxSize: maxBytes, onError: tooLarge });
   return async (context, next) => {
     const stated = context.req.header("content-length");
     if (stated === undefined || context.req.header("transfer-encoding") !== undefined) return counting(context, next);
-    if (Number(stated) > maxBytes) return refuse(context);
+    if (Number(stated) > maxBytes) return tooLarge(context);
     return next();
   };
 }

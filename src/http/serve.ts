@@ -1,5 +1,6 @@
-import { serve as listen, type ServerType } from "@hono/node-server";
+import { type Http2Bindings, type HttpBindings, serve as listen, type ServerType } from "@hono/node-server";
 import type { Hono } from "hono";
+import { failure } from "./body.ts";
 
 /** Options for {@link serve}. */
 export interface ServeOptions {
@@ -31,8 +32,10 @@ export async function serve(
     // Node enforces the timeouts above only at this interval.
     connectionsCheckingInterval: Math.min(1_000, requestTimeoutMs),
   };
+  const answer = (request: Request, env: HttpBindings | Http2Bindings) =>
+    hasDotSegment(env.incoming.url ?? "") ? refusePath() : app.fetch(request, env);
   const server = await new Promise<ServerType>((resolve, reject) => {
-    const started = listen({ fetch: app.fetch, hostname: host, port, serverOptions }, () => resolve(started));
+    const started = listen({ fetch: answer, hostname: host, port, serverOptions }, () => resolve(started));
     started.once("error", reject);
   });
   server.maxConnections = maxConnections;
@@ -50,4 +53,16 @@ export async function serve(
         });
       }),
   };
+}
+
+// URL parsers resolve these segments, so that a proxy that does not would apply its rules to another path than we do.
+function hasDotSegment(target: string): boolean {
+  const [path = ""] = target.split(/[?#]/, 1);
+  return path.split(/[/\\]|%2f|%5c/i).some((segment) => /^(\.|%2e){1,2}$/i.test(segment));
+}
+
+function refusePath(): Response {
+  return Response.json(failure("request_malformed", "The path must not contain the segments `.` and `..`."), {
+    status: 400,
+  });
 }

@@ -1,5 +1,8 @@
-/** `webhook`: someone is waiting for the result. `bulk`: leaves a quarter of the budget to the other priority. */
-export type Priority = "webhook" | "bulk";
+/**
+ * `webhook`: events and writes. The others leave a quarter of the budget to them. `request`: readers asked; at most half
+ * of the rate, so that they cannot keep `bulk`, such as the sweep, from its work.
+ */
+export type Priority = "webhook" | "request" | "bulk";
 
 /** Limits the calls that all processes together make to Kinde: per minute, concurrently, and none during a pause. */
 export interface CallBudget {

@@ -6,8 +6,9 @@ export interface SigningKeys {
   /**
    * Finds the key for a token's header, as jose expects it.
    *
-   * @throws {JWKSNoMatchingKey} if the key does not exist and the key set is recent
-   * @throws {WebhookError} `keys_unavailable` if the key is unknown and the key server cannot be reached
+   * @throws {JWKSNoMatchingKey} if a key set fetched since the call lacks the key
+   * @throws {WebhookError} `key_unknown` if the key can be newer than the key set, `keys_unavailable` if the key server
+   *   cannot be reached
    */
   get: JWTVerifyGetKey;
   /** Returns whether keys are cached. If not, fetches them first, at most once per cooldown. */
@@ -64,6 +65,7 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
 
   return {
     async get(header, token) {
+      const latest = attempt;
       try {
         const key = await find(header, token);
         if (held !== undefined && now() - held.fetchedAt > maxAgeMs) void refresh();
@@ -75,7 +77,16 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
       try {
         return await find(header, token);
       } catch (error) {
-        if (failure === undefined) throw error;
+        if (failure === undefined) {
+          // Only a key set requested after the token arrived shows that no such key exists.
+          if (attempt !== latest) throw error;
+          const seconds = Math.ceil(cooldownMs / 1000);
+          throw new WebhookError(
+            "key_unknown",
+            `The signing key is not in the key set fetched in the last ${seconds} s: deliver again later.`,
+            { cause: error },
+          );
+        }
         throw new WebhookError("keys_unavailable", `The signing keys cannot be fetched from ${options.url}.`, {
           cause: failure,
         });

@@ -60,7 +60,11 @@ export function createCallBudget(options: CallBudgetOptions): CallBudget {
   const leasesKey = `${keys.callBudget}:leases`;
   const budget: BudgetInput = { stateKey, leasesKey, perMinute, atOnce };
   // For each priority, one caller per process asks Redis at a time. The others queue in memory.
-  const queues: Record<Priority, Promise<void>> = { webhook: Promise.resolve(), bulk: Promise.resolve() };
+  const queues: Record<Priority, Promise<void>> = {
+    webhook: Promise.resolve(),
+    request: Promise.resolve(),
+    bulk: Promise.resolve(),
+  };
   const sleepers = new Set<() => void>();
   const defaultPatienceMs = Math.max(2_000, 8 * (60_000 / perMinute));
 

@@ -24,6 +24,10 @@ export interface Keys extends PublicKeys {
   organization(code: string): string;
   /** Prefix of the request counters of Kindling's own API. */
   apiCalls: string;
+  /** Hash: requests refused over HTTP, by `<route>:<code>`. */
+  refusedRequests: string;
+  /** Hash: refresh requests dropped, by reason. */
+  droppedRefreshRequests: string;
 }
 
 /** Creates the key names under a prefix such as `kindling`. */
@@ -45,5 +49,7 @@ export function createKeys(prefix: string): Keys {
     callBudget: `{${prefix}:kinde}:calls`,
     organization: (code) => `${prefix}:organization:{${code}}`,
     apiCalls: `{${prefix}:api}`,
+    refusedRequests: `{${prefix}:api}:refused`,
+    droppedRefreshRequests: `{${prefix}:refresh-requests}:dropped`,
   };
 }

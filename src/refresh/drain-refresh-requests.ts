@@ -1,57 +1,61 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { Redis } from "ioredis";
-import { userId as userIdSchema } from "../kinde/ids.ts";
-import type { Keys } from "../redis/keys.ts";
+import type { RefreshRequests } from "../redis/refresh-requests.ts";
 import type { RefreshQueues } from "./queues.ts";
 
 /** Dependencies of {@link drainRefreshRequests}. */
 export interface DrainOptions {
-  /** A connection for blocking commands. `close` disconnects it. */
-  redis: Redis;
-  keys: Pick<Keys, "refreshRequests">;
-  queues: Pick<RefreshQueues, "bulk" | "enqueueRefreshRequests">;
+  requests: RefreshRequests;
+  queues: Pick<RefreshQueues, "requests" | "enqueueRefreshRequests">;
   onError: (error: unknown) => void;
 }
 
 /** Refresh requests drained at once. */
-const batchSize = 100;
+const batchSize = 20;
 /**
- * Background requests stay in Redis while this many jobs wait in the bulk queue. There they are deduplicated by user, and
- * the sweep does not have to wait behind them.
+ * Jobs that can wait or run in the queue of requests. All further requests stay in Redis' sorted sets, where they are
+ * deduplicated by user and bounded. Readers wait for `now`, so a part of the queue is kept for it.
  */
-const backlog = 200;
-/** How long one command blocks, in seconds. After that, the length of the bulk queue is checked again. */
+const backlog = { now: 200, later: 100 } as const;
+/** How long one command blocks, in seconds. */
 const blockSeconds = 1;
+/** Pause before the length of a full queue is checked again, in milliseconds. */
+const fullMs = 200;
 
 /** Drains refresh requests into BullMQ. A request is a hint: if one is lost with its process, the next read repeats it. */
-export function drainRefreshRequests({ redis, keys, queues, onError }: DrainOptions): { close(): Promise<void> } {
-  const { now, later } = keys.refreshRequests;
+export function drainRefreshRequests({ requests, queues, onError }: DrainOptions): { close(): Promise<void> } {
   const closing = new AbortController();
+  const pause = (ms: number) => delay(ms, undefined, { signal: closing.signal }).catch(() => undefined);
 
-  const drain = async () => {
-    const hasRoom = (await queues.bulk.getWaitingCount()) < backlog;
-    const first = await redis.bzpopmin(...(hasRoom ? [now, later] : [now]), blockSeconds);
-    if (first === null) return;
-    const [key, userId, score] = first;
-    const more = await redis.zpopmin(key, batchSize - 1);
-    const requests = [{ userId, freshSince: Number(score) }];
-    for (let index = 0; index < more.length; index += 2) {
-      requests.push({ userId: String(more[index]), freshSince: Number(more[index + 1]) });
+  const jobs = () => queues.requests.getJobCountByTypes("waiting", "prioritized", "active", "delayed");
+
+  /** Drains one batch. `held` is the number of jobs at the last look; returns their number now. */
+  const drain = async (held: number): Promise<number> => {
+    if (held >= backlog.now) await pause(fullMs);
+    else {
+      const hasRoom = held < backlog.later;
+      const first = await requests.wait(hasRoom ? ["now", "later"] : ["now"], blockSeconds);
+      // Nothing to drain: an idle queue is not asked for its length each time.
+      if (first === undefined && hasRoom) return held;
+      if (first !== undefined) await queues.enqueueRefreshRequests(first.requests, first.urgency);
     }
-    // Every app server can write to these keys, so their content is untrusted.
-    const valid = requests.filter((request) => userIdSchema.safeParse(request.userId).success);
-    await queues.enqueueRefreshRequests(valid, key === now ? "refresh" : "bulk");
+    const before = await jobs();
+    const now = await requests.take("now", room(backlog.now - before));
+    const later = await requests.take("later", room(backlog.later - before - now.length));
+    await queues.enqueueRefreshRequests(now, "now");
+    await queues.enqueueRefreshRequests(later, "later");
+    return before + now.length + later.length;
   };
 
   const run = async () => {
+    let held = 0;
     while (!closing.signal.aborted) {
       try {
-        await drain();
+        held = await drain(held);
       } catch (error) {
         if (closing.signal.aborted) return;
         onError(error);
         // ioredis reconnects on its own. The delay prevents a tight loop when Redis rejects commands.
-        await delay(1_000, undefined, { signal: closing.signal }).catch(() => undefined);
+        await pause(1_000);
       }
     }
   };
@@ -60,8 +64,12 @@ export function drainRefreshRequests({ redis, keys, queues, onError }: DrainOpti
   return {
     async close() {
       closing.abort();
-      redis.disconnect();
+      requests.close();
       await running;
     },
   };
+}
+
+function room(free: number): number {
+  return Math.max(0, Math.min(batchSize, free));
 }

@@ -3,6 +3,7 @@ import type { Queue } from "bullmq";
 import { z } from "zod";
 import type { ReportProgress } from "../progress.ts";
 import { type LongJob, openQueue, type QueueOptions, untilLatest } from "../redis/queue.ts";
+import type { RefreshRequest, Urgency } from "../redis/refresh-requests.ts";
 import { storedShape } from "../redis/stored.ts";
 
 /** A job that refreshes one user now, because someone is waiting for it. */
@@ -10,8 +11,6 @@ export interface RefreshJob {
   userId: string;
   /** Set for an event: the job is skipped if the ledger no longer contains the user. */
   owed?: boolean;
-  /** Set for a reader: a record fetched at this time or later is sufficient. Milliseconds since the epoch. */
-  freshSince?: number;
 }
 
 /** A job that refreshes one user when the budget allows it. */
@@ -19,8 +18,6 @@ export interface BulkJob {
   userId: string;
   /** Ticket of the event that caused the job: it is skipped if the record has a later ticket. */
   since?: number;
-  /** See {@link RefreshJob.freshSince}. */
-  freshSince?: number;
 }
 
 /** The subject of a fan-out: its kind and Kinde's id of the organization, role or permission. */
@@ -54,10 +51,14 @@ export const storedFanoutProgress = storedShape<FanoutProgress>(
   { migrate: (older) => older },
 );
 
+/** A job that refreshes one user because a reader asked. A record fetched at `freshSince` or later satisfies it. */
+export type RequestJob = RefreshRequest;
+
 /** The queues that refresh users. Add jobs only through these methods, which set the deduplication ids. */
 export interface RefreshQueues {
   refresh: Queue<RefreshJob>;
   bulk: Queue<BulkJob>;
+  requests: Queue<RequestJob>;
   fanout: Queue<FanoutJob>;
   /** Adds jobs for events. Deduplicates waiting users, pulls waiting retries forward, and refetches users in progress. */
   enqueueRefreshes(refreshes: readonly (RefreshJob & { delayMs: number })[]): Promise<void>;
@@ -67,11 +68,8 @@ export interface RefreshQueues {
   enqueueBulk(userIds: readonly string[], since: number): Promise<void>;
   /** Refreshes users regardless of the age of their record: `refresh` runs now, `bulk` when the budget allows it. */
   enqueueReprocess(userIds: readonly string[], queue?: "refresh" | "bulk"): Promise<void>;
-  /** Adds jobs for refresh requests. A record fetched at `freshSince` or later satisfies them. */
-  enqueueRefreshRequests(
-    requests: readonly { userId: string; freshSince: number }[],
-    queue: "refresh" | "bulk",
-  ): Promise<void>;
+  /** Adds jobs for refresh requests to a queue of their own, so that readers cannot delay events. `now` goes first. */
+  enqueueRefreshRequests(requests: readonly RefreshRequest[], urgency: Urgency): Promise<void>;
   enqueueFanouts(subjects: readonly FanoutSubject[]): Promise<void>;
   /** Returns the users that any process is refreshing now. */
   activeUsers(): Promise<string[]>;
@@ -81,10 +79,12 @@ export interface RefreshQueues {
 export function createRefreshQueues(options: QueueOptions): RefreshQueues {
   const refresh = openQueue<RefreshJob>("refresh", options);
   const bulk = openQueue<BulkJob>("bulk", options);
+  const requests = openQueue<RequestJob>("requests", options);
   const fanout = openQueue<FanoutJob>("fanout", options);
   return {
     refresh,
     bulk,
+    requests,
     fanout,
     async enqueueRefreshes(refreshes) {
       if (refreshes.length === 0) return;
@@ -113,10 +113,15 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
         userIds.map((userId) => ({ name: "reprocess", data: { userId }, opts: untilLatest(reprocessId(userId)) })),
       );
     },
-    async enqueueRefreshRequests(requests, name) {
-      if (requests.length === 0) return;
-      await { refresh, bulk }[name].addBulk(
-        requests.map((data) => ({ name: "request", data, opts: untilLatest(refreshRequestId(data.userId)) })),
+    async enqueueRefreshRequests(asked, urgency) {
+      if (asked.length === 0) return;
+      const priority = urgency === "now" ? {} : { priority: 1 };
+      await requests.addBulk(
+        asked.map((data) => ({
+          name: "request",
+          data,
+          opts: { ...priority, ...untilLatest(refreshRequestId(data.userId, urgency)) },
+        })),
       );
     },
     async enqueueFanouts(subjects) {
@@ -126,7 +131,7 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
       );
     },
     async activeUsers() {
-      const jobs = await Promise.all([refresh.getActive(), bulk.getActive()]);
+      const jobs = await Promise.all([refresh.getActive(), bulk.getActive(), requests.getActive()]);
       return [...new Set(jobs.flat().map(({ data }) => data.userId))];
     },
   };
@@ -138,8 +143,8 @@ export function reprocessId(userId: string): string {
 }
 
 /** Returns the deduplication id of a refresh request. */
-export function refreshRequestId(userId: string): string {
-  return `request:${userId}`;
+export function refreshRequestId(userId: string, urgency: Urgency): string {
+  return `${urgency}:${userId}`;
 }
 
 /** Returns the deduplication id of the refresh after a write. */

@@ -2,9 +2,10 @@ import { type Context, Hono } from "hono";
 import { KindlingError } from "kindling";
 import { z } from "zod";
 import { KindeError, ThrottledError } from "../errors.ts";
-import { failure, limitBody } from "../http/body.ts";
+import { failure, limitBody, type Refuse } from "../http/body.ts";
+import type { ClientAddress } from "../http/client-address.ts";
 import { type LimitRateOptions, limitRate } from "../http/limit-rate.ts";
-import { requireToken } from "../http/require-token.ts";
+import { type ApiToken, type CallerVariables, requireToken } from "../http/require-token.ts";
 import { userId } from "../kinde/ids.ts";
 import { errorFields, type Log } from "../log.ts";
 import { propertyValues } from "./property-values.ts";
@@ -13,10 +14,12 @@ import type { SetProperties } from "./set-properties.ts";
 /** Dependencies of {@link setPropertiesRoute}. */
 export interface SetPropertiesRouteOptions {
   setProperties: SetProperties;
-  /** Bearer token that callers must send. */
-  token: string;
-  rate: LimitRateOptions;
+  /** Bearer tokens, one of which callers must send. */
+  tokens: readonly ApiToken[];
+  rate: Pick<LimitRateOptions, "redis" | "key" | "perMinute">;
   maxBodyBytes: number;
+  clientAddress: ClientAddress;
+  refuse: Refuse;
   /** Aborted when requests in progress must end. */
   signal: AbortSignal;
   log: Log;
@@ -34,6 +37,10 @@ const statuses: Readonly<Record<string, 400 | 404 | 502 | 503>> = {
   write_not_visible: 503,
 };
 
+const route = "POST /v1/users/{id}/properties";
+/** Longest part of a property key in the log. Kinde limits keys too, but not to a documented length. */
+const keyLogged = 100;
+
 const requestSchema = z.strictObject({
   properties: propertyValues,
   refreshClaims: z.boolean("must be true or false").optional(),
@@ -44,9 +51,16 @@ const requestSchema = z.strictObject({
  * `{ "properties": { key: value }, "refreshClaims"?: boolean }`. It answers 200 with `{ flags, ticket, fetchedAt }` once
  * every reader sees the values.
  */
-export function setPropertiesRoute(options: SetPropertiesRouteOptions): Hono {
-  const guards = [requireToken(options.token), limitRate(options.rate), limitBody(options.maxBodyBytes)] as const;
-  return new Hono().post("/v1/users/:id/properties", ...guards, async (context) => {
+export function setPropertiesRoute(options: SetPropertiesRouteOptions): Hono<{ Variables: CallerVariables }> {
+  const { tokens, rate, maxBodyBytes, clientAddress, refuse, log } = options;
+  const guards = [
+    requireToken({ tokens, route, clientAddress, refuse }),
+    limitRate({ ...rate, route, refuse }),
+    limitBody(maxBodyBytes, { route, refuse }),
+  ] as const;
+  const malformed = (context: Context, message: string) =>
+    refuse(context, { route, status: 400, code: "request_malformed", message, blame: false });
+  return new Hono<{ Variables: CallerVariables }>().post("/v1/users/:id/properties", ...guards, async (context) => {
     const id = userId.safeParse(context.req.param("id"));
     if (!id.success) return malformed(context, "The path must contain a user id: kp_ followed by letters and digits.");
     const request = requestSchema.safeParse(await context.req.json().catch(() => undefined));
@@ -55,18 +69,16 @@ export function setPropertiesRoute(options: SetPropertiesRouteOptions): Hono {
     try {
       const call = { priority: "webhook", signal: options.signal, refreshClaims } as const;
       const { flags, ticket, fetchedAt } = await options.setProperties(id.data, properties, call);
+      const keys = Object.keys(properties).map((key) => key.slice(0, keyLogged));
+      log.info({ ...context.var.caller, userId: id.data, properties: keys }, "properties set");
       return context.json({ flags, ticket, fetchedAt });
     } catch (error) {
       if (options.signal.aborted && !(error instanceof KindlingError)) {
         return context.json(failure("shutting_down", "This process is shutting down: send the request again."), 503);
       }
-      return refused(context, error, options.log);
+      return refused(context, error, log);
     }
   });
-}
-
-function malformed(context: Context, message: string) {
-  return context.json(failure("request_malformed", message), 400);
 }
 
 // Names paths and rules only: values can be personal data.

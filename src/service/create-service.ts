@@ -80,6 +80,15 @@ export async function createService(options: ServiceOptions): Promise<Service> {
   setMaxListeners(0, stopping.signal);
   const running: Running[] = [];
   let closed: Promise<void> | undefined;
+  const { app, close: closeApp } = createServiceApp({
+    config,
+    world,
+    log,
+    store,
+    setProperties,
+    signal: stopping.signal,
+    middleware: requests.middleware,
+  });
 
   const shutDown = async () => {
     const { shutdownTimeoutMs } = config;
@@ -89,20 +98,13 @@ export async function createService(options: ServiceOptions): Promise<Service> {
       await Promise.all([requests.close(shutdownTimeoutMs), ...running.map((workers) => workers.close())]);
     } finally {
       clearTimeout(timer);
+      await closeApp();
       await store.close();
     }
   };
 
   return {
-    app: createServiceApp({
-      config,
-      world,
-      log,
-      store,
-      setProperties,
-      signal: stopping.signal,
-      middleware: requests.middleware,
-    }),
+    app,
     flows: { refreshUser, setProperties },
     startWorkers() {
       if (closed !== undefined) throw new KindlingError("closed", "The service is closed: create a new one.");

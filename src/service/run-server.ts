@@ -1,7 +1,9 @@
 import { setMaxListeners } from "node:events";
 import { Hono, type MiddlewareHandler } from "hono";
 import type { Config } from "../config.ts";
+import { createClientAddress } from "../http/client-address.ts";
 import { createApp } from "../http/create-app.ts";
+import { createRefusals } from "../http/refusals.ts";
 import { type Server, serve } from "../http/serve.ts";
 import { createSigningKeys } from "../kinde/signing-keys.ts";
 import { loadDefinitions } from "../load-definitions.ts";
@@ -28,12 +30,19 @@ export interface ServiceAppOptions {
   middleware?: MiddlewareHandler;
 }
 
+/** The app, and what it must finish before its Redis connection closes. */
+export interface ServiceApp {
+  app: Hono;
+  /** Writes the counts of refused requests that are not written yet. */
+  close(): Promise<void>;
+}
+
 /** Creates the Hono app that receives Kinde's webhooks and, if a token is set, writes properties. */
-export function createServiceApp(options: ServiceAppOptions): Hono {
+export function createServiceApp(options: ServiceAppOptions): ServiceApp {
   const { config, world, log, store, setProperties, signal, middleware } = options;
   const { now } = world;
   const { redis, keys, queues } = store;
-  const { maxBodyBytes } = config.http;
+  const { maxBodyBytes, trustedProxies, refusedPerMinute } = config.http;
   const { token, callsPerMinute } = config.writeApi;
   const signingKeys = createSigningKeys({
     url: `${config.domain}/.well-known/jwks`,
@@ -53,22 +62,33 @@ export function createServiceApp(options: ServiceAppOptions): Hono {
     burst: config.burst,
     onError: (error) => log.warn(errorFields(error), "event id could not be stored"),
   });
+  const clientAddress = createClientAddress(trustedProxies);
+  const refusals = createRefusals({
+    clientAddress,
+    perMinute: refusedPerMinute,
+    count: store.refusedRequests.add,
+    log,
+    now,
+  });
+  const { refuse } = refusals;
   const webhook = kindeWebhook({
     keys: signingKeys,
     admissions,
-    event: config.event,
+    event: { ...config.event, issuers: config.issuers },
     refreshOnSignIn: config.refreshOnSignIn,
     maxBodyBytes,
     now,
-    log,
+    refuse,
   });
-  const rate = { redis, key: keys.apiCalls, perMinute: callsPerMinute, log };
-  const routes = [webhook];
+  const rate = { redis, key: keys.apiCalls, perMinute: callsPerMinute };
+  const routes: Hono[] = [webhook];
   if (setProperties !== undefined && token !== undefined) {
-    routes.push(setPropertiesRoute({ setProperties, token, rate, maxBodyBytes, signal, log }));
+    const tokens = [{ name: "KINDLING_API_TOKEN", value: token }];
+    const write = { setProperties, tokens, rate, maxBodyBytes, clientAddress, refuse, signal, log };
+    routes.push(new Hono().route("/", setPropertiesRoute(write)));
   }
   void signingKeys.ready();
-  return createApp({
+  const app = createApp({
     routes: middleware === undefined ? routes : [guard(routes, middleware), ...routes],
     readiness: async () => {
       const redisAnswers = redis.ping().then(
@@ -80,6 +100,7 @@ export function createServiceApp(options: ServiceAppOptions): Hono {
     },
     log,
   });
+  return { app, close: refusals.close };
 }
 
 /** Registers the middleware for the paths of the routes only, because the app can be mounted next to other routes. */
@@ -96,7 +117,7 @@ export async function runServer(config: Config, world: World, log: Log, store: S
   // Every request listens to this signal, so a high listener count is not a leak.
   setMaxListeners(0, stopping.signal);
   const setProperties = config.writeApi.token === undefined ? undefined : await openWrites(config, world, store);
-  const app = createServiceApp({ config, world, log, store, setProperties, signal: stopping.signal });
+  const { app, close } = createServiceApp({ config, world, log, store, setProperties, signal: stopping.signal });
   const { host, port, http } = config;
   const server = await serve(app, {
     host,
@@ -111,6 +132,7 @@ export async function runServer(config: Config, world: World, log: Log, store: S
       const timer = setTimeout(() => stopping.abort(new Error("shutting down")), config.shutdownTimeoutMs * 0.8);
       await server.close();
       clearTimeout(timer);
+      await close();
     },
   };
 }

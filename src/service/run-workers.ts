@@ -3,6 +3,7 @@ import type { Config } from "../config.ts";
 import { loadDefinitions } from "../load-definitions.ts";
 import { errorFields, type Log } from "../log.ts";
 import { connectRedis } from "../redis/connection.ts";
+import { createRefreshRequests } from "../redis/refresh-requests.ts";
 import { createAcknowledgeUsers } from "../refresh/acknowledge-users.ts";
 import { drainRefreshRequests } from "../refresh/drain-refresh-requests.ts";
 import type { Store } from "../store.ts";
@@ -52,7 +53,9 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
   });
   const watch = startWatch(config, world, log, store);
   const blocking = connectRedis({ url: config.redisUrl, onError });
-  const drain = drainRefreshRequests({ redis: blocking, keys, queues, onError });
+  const { redis, droppedRefreshRequests: dropped } = store;
+  const requests = createRefreshRequests({ redis, blocking, keys, dropped, onError });
+  const drain = drainRefreshRequests({ requests, queues, onError });
   return {
     async close() {
       // Less than the shutdown timeout, because aborted jobs must still be returned to their queues within it.

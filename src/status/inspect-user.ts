@@ -36,7 +36,7 @@ export type RecordView = Omit<FlagsRecord, "flags" | "organizations"> & {
 
 /** A queued or running job of the user. */
 export interface JobView {
-  queue: "refresh" | "bulk";
+  queue: "refresh" | "bulk" | "requests";
   id: string;
   state: string;
   attempts: number;
@@ -84,10 +84,10 @@ async function findJobs({ queues }: Store, userId: string): Promise<JobView[]> {
     { name: "refresh", queue: queues.refresh, id: userId },
     { name: "refresh", queue: queues.refresh, id: reprocessId(userId) },
     { name: "refresh", queue: queues.refresh, id: settledId(userId) },
-    { name: "refresh", queue: queues.refresh, id: refreshRequestId(userId) },
     { name: "bulk", queue: queues.bulk, id: userId },
     { name: "bulk", queue: queues.bulk, id: reprocessId(userId) },
-    { name: "bulk", queue: queues.bulk, id: refreshRequestId(userId) },
+    { name: "requests", queue: queues.requests, id: refreshRequestId(userId, "now") },
+    { name: "requests", queue: queues.requests, id: refreshRequestId(userId, "later") },
   ] as const;
   const jobs = await Promise.all(
     places.map(async ({ name, queue, id }) => {

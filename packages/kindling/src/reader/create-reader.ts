@@ -45,9 +45,9 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
 
   const cache = options.cache && createCache<Composed<V>>(redis, keys, options.cache);
 
-  const look = async (userId: string): Promise<Found> => {
+  const look = async (userId: string, ms: number): Promise<Found> => {
     const end = cache?.begin(userId);
-    const text = await within(timeoutMs, () => redis.get(keys.flags(userId)));
+    const text = await within(ms, () => redis.get(keys.flags(userId)));
     if (text === nothing) {
       end?.(undefined);
       return { status: "unavailable" };
@@ -75,20 +75,27 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
   const isYoung = ({ record }: Found, maxAge: number, claims: UserClaims | undefined) =>
     record !== undefined && claims === undefined && now() - record.fetchedAt <= Math.min(maxAge, rules.soft);
 
-  const refreshed = async (userId: string, found: Found, maxAge: number, wait?: number, claims?: UserClaims) => {
+  const refreshed = async (
+    userId: string,
+    found: Found,
+    spare: number,
+    maxAge: number,
+    wait?: number,
+    claims?: UserClaims,
+  ) => {
     // A Redis that does not answer records no request, and a deleted user stays deleted.
     if (found.status === "unavailable" || found.status === "deleted") return found;
     // Frameworks turn `?id[]=…` into an array: what is not a user id has no record and gets no request.
     if (!isUserId(userId)) return found;
     const { since, old, strict, soft } = demandOf(found, maxAge, claims);
     const patience = wait ?? (strict ? strictWait : 0);
-    if (old && patience > 0) return waitForFresh(userId, found, since, patience);
+    if (old && patience > 0) return waitForFresh(userId, found, since, patience, spare);
     if (old || soft) void requestRefresh([userId], Math.max(since, now() - rules.soft), "later");
     return found;
   };
 
-  const isComplete = async () => {
-    const marker = await within(timeoutMs, () => redis.get(keys.complete));
+  const isComplete = async (ms: number) => {
+    const marker = await within(ms, () => redis.get(keys.complete));
     return marker !== nothing && marker !== null;
   };
 
@@ -131,13 +138,19 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
   ): Promise<ReadResult<V>> => {
     const claims = given?.sub === userId ? given : undefined;
     const request = { claims, organization: currentOrganization(organization, claims) };
-    const looking = look(userId);
+    const began = performance.now();
+    const looking = look(userId, timeoutMs);
     // After the lookup began, so that a replica's older answer is not kept.
     if (atLeast > 0) cache?.observe(userId, atLeast);
     const looked = await looking;
-    const found = isYoung(looked, maxAge, claims) ? looked : await refreshed(userId, looked, maxAge, wait, claims);
+    // All commands together have `timeoutMs`, beside the wait for a refresh.
+    const spare = began + timeoutMs - performance.now();
+    const complete = looked.status === "missing" && isComplete(spare);
+    const found = isYoung(looked, maxAge, claims)
+      ? looked
+      : await refreshed(userId, looked, spare, maxAge, wait, claims);
     const answer = composeAnswer(definitions, rules, found, request, now());
-    return found.status === "missing" ? { ...answer, complete: await isComplete() } : answer;
+    return found.status === "missing" ? { ...answer, complete: await complete } : answer;
   };
 
   return {

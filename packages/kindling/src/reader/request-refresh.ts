@@ -7,7 +7,13 @@ import { nothing, within } from "./redis.ts";
  * Requests a refresh of these users by a fetch that starts at `since` (milliseconds since the epoch) or later. Requests
  * of several readers for one user cause one refresh. Resolves to whether the requests were recorded; never rejects.
  */
-export type RequestRefresh = (userIds: readonly string[], since: number, urgency: "now" | "later") => Promise<boolean>;
+export type RequestRefresh = (
+  userIds: readonly string[],
+  since: number,
+  urgency: "now" | "later",
+  /** Longest wait for Redis in milliseconds. Default: the reader's. */
+  ms?: number,
+) => Promise<boolean>;
 
 /** Options for {@link createRequestRefresh}. */
 export interface RequestRefreshOptions {
@@ -23,12 +29,12 @@ const pauseMs = 30_000;
 /** Creates the function that records refresh requests, each call in one `ZADD`. */
 export function createRequestRefresh({ redis, keys, timeoutMs, now }: RequestRefreshOptions): RequestRefresh {
   let refusedAt = Number.NEGATIVE_INFINITY;
-  return async (userIds, since, urgency) => {
+  return async (userIds, since, urgency, ms = timeoutMs) => {
     // The workers drop anything else, and a caller must not wait for it.
     const valid = userIds.filter(isUserId);
     if (valid.length === 0 || redis.zadd === undefined || now() - refusedAt < pauseMs) return false;
     // GT: of several requests for one user, the most demanding one remains.
-    const answer = await within(timeoutMs, async () => {
+    const answer = await within(ms, async () => {
       try {
         return await redis.zadd?.(keys.refreshRequests[urgency], "GT", ...valid.flatMap((userId) => [since, userId]));
       } catch (error) {

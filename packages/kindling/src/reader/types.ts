@@ -64,7 +64,7 @@ export interface ReaderOptions<V extends Record<string, unknown>> {
    * (https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/):
    *
    * - to read: `%R~kindling:flags:* +get`, and `+mget` for {@link Reader.getMany}
-   * - to request refreshes: `%RW~{kindling:refresh-requests}:* +zadd`
+   * - to request refreshes: `%W~{kindling:refresh-requests}:now %W~{kindling:refresh-requests}:later +zadd`
    * - to wait for refreshes: `&kindling:commits:* +subscribe +unsubscribe`
    */
   redis: ReaderRedis;
@@ -72,7 +72,7 @@ export interface ReaderOptions<V extends Record<string, unknown>> {
   definitions: Definitions<V>;
   /** Prefix of the keys, as in the service's setting `KINDLING_PREFIX`. Default `"kindling"`. */
   prefix?: string;
-  /** Longest wait for an answer to one Redis command, in milliseconds. Default 250. */
+  /** Longest wait for Redis in one read, all its commands together, in milliseconds. Default 250. */
   timeoutMs?: number;
   /**
    * Age in milliseconds beyond which reading a record requests a refresh in the background. Default 300,000 (5 minutes).
@@ -131,8 +131,8 @@ export type ReadManyOptions = Pick<ReadOptions, "organization">;
 export interface Reader<V> {
   /**
    * Reads the flags of a user: one `GET`, or two on a miss. The second one tells whether the store is complete. Never
-   * rejects. Each `GET` waits at most `timeoutMs`. A refresh is waited for only if `wait` asks for it, or if a
-   * {@link fresh} flag with `refresh` or `deny` is too old or the user has no record.
+   * rejects. It takes at most `timeoutMs`, plus the wait for a refresh: only if `wait` asks for one, or if a {@link fresh}
+   * flag with `refresh` or `deny` is too old or the user has no record.
    *
    * @param userId Kinde's id of the user, `kp_…`
    *

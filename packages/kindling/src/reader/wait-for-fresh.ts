@@ -3,21 +3,31 @@ import type { Found } from "./compose-answer.ts";
 import { nothing, within } from "./redis.ts";
 import type { RequestRefresh } from "./request-refresh.ts";
 
-/** Requests a refresh and waits, at most `patience` milliseconds, for a record fetched at `since` or later. */
-export type WaitForFresh = (userId: string, found: Found, since: number, patience: number) => Promise<Found>;
+/**
+ * Requests a refresh and waits, at most `patience` milliseconds, for a record fetched at `since` or later. Redis has at
+ * most `spare` milliseconds more to answer.
+ */
+export type WaitForFresh = (
+  userId: string,
+  found: Found,
+  since: number,
+  patience: number,
+  spare: number,
+) => Promise<Found>;
 
 /** Options for {@link createWaitForFresh}. */
 export interface WaitForFreshOptions {
-  look: (userId: string) => Promise<Found>;
+  look: (userId: string, ms: number) => Promise<Found>;
   requestRefresh: RequestRefresh;
   commits: Commits | undefined;
 }
 
 /** Creates a wait that does not poll: Redis announces each commit. */
 export function createWaitForFresh({ look, requestRefresh, commits }: WaitForFreshOptions): WaitForFresh {
-  return async (userId, found, since, patience) => {
+  return async (userId, found, since, patience, spare) => {
     const deadline = performance.now() + patience;
     const left = () => deadline - performance.now();
+    const leftForRedis = () => left() + spare;
     const isFresh = ({ status, record }: Found) =>
       status === "deleted" || (record !== undefined && record.fetchedAt >= since);
 
@@ -32,14 +42,14 @@ export function createWaitForFresh({ look, requestRefresh, commits }: WaitForFre
         const committed = new Promise<void>((resolve) => {
           wake = resolve;
         });
-        requested ||= await requestRefresh([userId], since, "now");
-        const current = await look(userId);
+        requested ||= await requestRefresh([userId], since, "now", leftForRedis());
+        const current = await look(userId, leftForRedis());
         // If Redis stops answering meanwhile, the earlier answer is better than none.
         if (current.status !== "unavailable") latest = current;
         if (isFresh(latest) || !requested || !listening) return latest;
         if ((await within(left(), () => committed)) === nothing) {
           // The message of a commit can be lost: Redis delivers it at most once.
-          const last = await look(userId);
+          const last = await look(userId, leftForRedis());
           return last.status === "unavailable" ? latest : last;
         }
       }

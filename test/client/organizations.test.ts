@@ -167,6 +167,13 @@ describe("records of other definitions or releases", () => {
     expect(await read(granted, anywhere)).toMatchObject({ denied: ["admin"] });
   });
 
+  it("never answer with members that every object has", async () => {
+    const inherited = defineFlags({ valueOf: () => null, toString: permission("x", { in: "current" }) });
+    expect(await read({ ...granted, flags: {}, organizations: {} }, inherited)).toMatchObject({
+      flags: { valueOf: null, toString: false },
+    });
+  });
+
   it("keep deny values for tombstones, missing records and old ones", async () => {
     const denied = { flags: { admin: false, locked: true }, denied: ["admin", "locked"] };
     expect(await read({ ...granted, status: "deleted" })).toMatchObject(denied);
@@ -198,6 +205,21 @@ describe("claims and the current organization", () => {
     }
     const { flags } = await missing.get(user, { claims: { sub: user, permissions: ["admin:access"] } });
     expect(flags).toMatchObject({ admin: false });
+  });
+
+  it("do not lift the denial of a flag of another organization", async () => {
+    const strict = defineFlags({
+      locked: fresh(organizationProperty.boolean("locked", { default: false }), {
+        maxAge: 60_000,
+        whenOlder: "deny",
+        value: true,
+      }),
+    });
+    const recent = { ...claims, iat: 10, organization_properties: { locked: { v: false } } };
+    const read = (organization: string) =>
+      readerOf(null, strict).reader.get(user, { claims: recent, wait: 0, organization });
+    expect(await read("org_a")).toMatchObject({ flags: { locked: false }, denied: [] });
+    expect(await read("org_b")).toMatchObject({ flags: { locked: true }, denied: ["locked"] });
   });
 
   it("request a refresh if they are newer than the record and disagree about their organization", async () => {

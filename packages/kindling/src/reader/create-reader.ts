@@ -114,18 +114,18 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
     const current = perOrganization ? currentOrganization(organization, claims) : undefined;
     if (entry.extra === undefined || entry.extra.organization !== current) {
       const request = { claims: undefined, organization: current };
-      const answer = composeAnswer(definitions, rules, { status: "present", record }, request, time);
-      entry.extra = { organization: current, answer, copy: copierOf(answer.flags) };
+      const { flags, denied } = composeAnswer(definitions, rules, { status: "present", record }, request, time);
+      entry.extra = { organization: current, flags, denied, copy: copierOf(flags) };
     }
-    const { answer, copy } = entry.extra;
+    const { flags, denied, copy } = entry.extra;
     // Written out: a spread costs more than all the rest of a read from memory.
     const result: ReadResult<V> = {
-      flags: copy(answer.flags),
+      flags: copy(flags),
       status: "present",
       fetchedAt: record.fetchedAt,
       age: Math.max(0, time - record.fetchedAt),
       source: "record",
-      denied: answer.denied,
+      denied,
       cached: true,
     };
     if (perOrganization) result.organization = current ?? null;
@@ -193,16 +193,19 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
 }
 
 /** The answer derived from a record in memory. */
-interface Composed<V> {
+interface Composed<V> extends Pick<ReadResult<V>, "flags" | "denied"> {
   organization: string | undefined;
-  answer: ReadResult<V>;
   copy: (flags: V) => V;
 }
 
 /** Returns the cheapest copy that shares no object: a change to one answer must not affect the next. */
 function copierOf<V extends Record<string, unknown>>(flags: V): (flags: V) => V {
   const isFlat = Object.values(flags).every((value) => typeof value !== "object" || value === null);
-  return isFlat ? (values) => ({ ...values }) : structuredClone;
+  return isFlat ? copyFlat : structuredClone;
+}
+
+function copyFlat<V extends object>(flags: V): V {
+  return { ...flags };
 }
 
 /** An organization that is not a code, such as an array from a query string, counts as none. */

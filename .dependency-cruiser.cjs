@@ -5,6 +5,8 @@
  * Packages never import the service.
  */
 const ground = "^src/(config|errors|log|words|world|progress|load-definitions)\\.ts$";
+/** The client's optional entry points, each with peers of its own. */
+const clientEntries = "^packages/kindling/src/(adapters/|openfeature|request|testing)";
 const above = (...folders) =>
   `^(${folders.map((folder) => (folder === "workers" ? "workers" : `src/${folder}`)).join("|")})/`;
 
@@ -25,7 +27,12 @@ module.exports = {
       to: { path: "^src/(webhook|audit)/" },
     },
     { name: "audit-knows-no-sweep", severity: "error", from: { path: "^src/audit/" }, to: { path: "^src/sweep/" } },
-    { name: "no-orphans", severity: "error", from: { orphan: true, path: "^(src|workers|packages)/" }, to: {} },
+    {
+      name: "no-orphans",
+      severity: "error",
+      from: { orphan: true, path: "^(src|workers|packages)/", pathNot: "\\.d\\.ts$" },
+      to: {},
+    },
     {
       name: "ground",
       comment: "Settings, errors and log know nothing of what uses them.",
@@ -94,10 +101,39 @@ module.exports = {
     },
     {
       name: "client-brings-nothing",
-      comment: "It runs in browsers and at the edge: no Node module and no dependency.",
+      comment: "Its core runs in browsers and at the edge: no Node module and no dependency.",
       severity: "error",
-      from: { path: "^packages/kindling/" },
+      from: { path: "^packages/kindling/", pathNot: clientEntries },
       to: { dependencyTypes: ["core", "npm", "npm-dev", "npm-peer", "npm-no-pkg", "npm-unknown"] },
+    },
+    {
+      name: "client-core-knows-no-adapter",
+      comment: "Whoever imports the main entry must not get jose or a framework.",
+      severity: "error",
+      from: { path: "^packages/kindling/", pathNot: clientEntries },
+      to: { path: clientEntries },
+    },
+    {
+      name: "adapters-bring-optional-peers-only",
+      severity: "error",
+      from: { path: clientEntries },
+      to: {
+        dependencyTypes: ["core", "npm", "npm-dev", "npm-no-pkg", "npm-unknown"],
+        dependencyTypesNot: ["npm-peer"],
+      },
+    },
+    {
+      name: "only-the-verifier-needs-jose",
+      comment: "Adapters and test readers run without it.",
+      severity: "error",
+      from: { path: "^packages/kindling/src/(adapters|openfeature|testing)" },
+      to: { path: "/node_modules/jose/|^packages/kindling/src/(request\\.ts|request/(create-verifier|key-set))" },
+    },
+    {
+      name: "nothing-knows-the-test-harness",
+      severity: "error",
+      from: { path: "^(src|workers)/", pathNot: "^src/(testing|demo)" },
+      to: { path: "^src/testing" },
     },
     {
       name: "emulator-is-independent",

@@ -9,9 +9,15 @@ export default defineConfig({
     alias: [
       { find: /^kindling$/, replacement: source("./packages/kindling/src/index.ts") },
       { find: /^kindling\/contract$/, replacement: source("./packages/kindling/src/contract.ts") },
+      {
+        find: /^kindling\/(sveltekit|next|hono|express|fastify)$/,
+        replacement: source("./packages/kindling/src/adapters/$1.ts"),
+      },
+      { find: /^kindling\/(request|openfeature|testing)$/, replacement: source("./packages/kindling/src/$1.ts") },
       { find: /^kinde-emulator$/, replacement: source("./packages/kinde-emulator/src/index.ts") },
       { find: /^kinde-emulator\/cli$/, replacement: source("./packages/kinde-emulator/src/cli.ts") },
       { find: /^kindling-server$/, replacement: source("./src/index.ts") },
+      { find: /^kindling-server\/testing$/, replacement: source("./src/testing.ts") },
     ],
   },
   test: {

@@ -141,6 +141,9 @@ const schema = z.object({
   KINDLING_WATCH_INTERVAL: duration("30s"),
   KINDLING_FAILED_RETRY: duration("1h"),
   KINDLING_TOMBSTONE_TTL: duration("30d", { min: units.h, max: 3650 * units.d }),
+  KINDLING_ABSENCE_CHECKS: count(3, { max: 100 }),
+  KINDLING_ABSENCE_SPAN: duration("10m", { min: 0 }),
+  KINDLING_ABSENCE_LIMIT: count(20, { min: 0 }),
   KINDLING_SWEEP_INTERVAL: duration("15m", { min: 0 }),
   KINDLING_SWEEP_PAGE_SIZE: count(500, { max: 500 }),
   KINDLING_SWEEP_PACE: duration("0ms", { min: 0 }),
@@ -243,6 +246,14 @@ function toConfig(env: z.output<typeof schema>) {
     watchIntervalMs: env.KINDLING_WATCH_INTERVAL,
     failedRetryMs: env.KINDLING_FAILED_RETRY,
     tombstoneTtlMs: env.KINDLING_TOMBSTONE_TTL,
+    /** When a user with a record that Kinde does not find counts as deleted. */
+    absence: {
+      observations: env.KINDLING_ABSENCE_CHECKS,
+      /** Least time between two observations. */
+      gapMs: Math.ceil(env.KINDLING_ABSENCE_SPAN / Math.max(1, env.KINDLING_ABSENCE_CHECKS - 1)),
+      /** Users that can be absent at the same time; 0: any number. */
+      limit: env.KINDLING_ABSENCE_LIMIT,
+    },
     sweep: {
       /** 0: no scheduled sweeps. */
       intervalMs: env.KINDLING_SWEEP_INTERVAL,

@@ -23,6 +23,9 @@ export class ConfigurationError extends KindlingError<"configuration_invalid"> {
 /** Redis cannot be reached, or is configured in a way that can lose data. */
 export class RedisError extends KindlingError<"redis_unavailable" | "redis_unsuitable"> {}
 
+/** The store in Redis belongs to another Kinde tenant than the settings name. */
+export class TenantError extends KindlingError<"tenant_mismatch"> {}
+
 /** Why a webhook request is rejected. The code determines the HTTP status. */
 export type WebhookErrorCode =
   | "token_malformed"
@@ -65,17 +68,27 @@ export class KindeError extends KindlingError<KindeErrorCode> {
   }
 }
 
+/**
+ * Kinde does not find a user, which is not yet believed: `absence_unconfirmed` while it could be a copy of Kinde's that
+ * lags, `absence_suspended` while Kinde does not find other users either. Nothing has changed; try again.
+ */
+export class AbsenceError extends KindlingError<"absence_unconfirmed" | "absence_suspended"> {}
+
 /** Calls are suspended: Kinde answered 429, or the shared call budget is used up. Wait and try again. */
 export class ThrottledError extends KindlingError<"throttled"> {
   /** Milliseconds until the next attempt makes sense. */
   readonly retryAfterMs: number;
+  /** `all`: no call makes sense before. `one`: only calls about the same user, or of the same route. */
+  readonly scope: "all" | "one";
 
-  constructor(retryAfterMs: number, options?: { cause?: unknown }) {
-    super(
-      "throttled",
-      `Calls to Kinde are suspended: its rate limit or the call budget is exhausted. Try again in ${Math.ceil(retryAfterMs)} ms.`,
-      options,
-    );
+  constructor(retryAfterMs: number, options: { cause?: unknown; scope?: "all" | "one" } = {}) {
+    const { scope = "all", ...rest } = options;
+    const what =
+      scope === "all"
+        ? "Calls to Kinde are suspended: its rate limit or the call budget is exhausted."
+        : "Kinde limits the calls about this user or of this route.";
+    super("throttled", `${what} Try again in ${Math.ceil(retryAfterMs)} ms.`, rest);
+    this.scope = scope;
     this.retryAfterMs = Math.max(1, Math.ceil(retryAfterMs));
   }
 }

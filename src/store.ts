@@ -6,6 +6,7 @@ import { RedisError } from "./errors.ts";
 import { type AccessTokenStore, createMemoryTokenStore } from "./kinde/access-token.ts";
 import type { CallBudget } from "./kinde/call-budget.ts";
 import { errorFields, type Log } from "./log.ts";
+import { type Absences, createAbsences } from "./redis/absences.ts";
 import { createRedisTokenStore } from "./redis/access-token-store.ts";
 import { createCallBudget } from "./redis/call-budget.ts";
 import { checkRedis, connectRedis } from "./redis/connection.ts";
@@ -14,10 +15,13 @@ import { createKeys, type Keys } from "./redis/keys.ts";
 import { createLedger, type Ledger } from "./redis/ledger.ts";
 import type { QueueOptions } from "./redis/queue.ts";
 import { createRecords, type Records } from "./redis/records.ts";
+import { bindTenant } from "./redis/tenant.ts";
 import { createRefreshQueues, type RefreshQueues } from "./refresh/queues.ts";
+import { type Completeness, createCompleteness } from "./sweep/completeness.ts";
+import { createListedUsers, type ListedUsers } from "./sweep/listed-users.ts";
 import { createSweepQueue, type SweepQueue } from "./sweep/queue.ts";
 import { createSeenUsers, type SeenUsers } from "./sweep/seen-users.ts";
-import { type Completeness, createCompleteness, createSweepLog, type SweepLog } from "./sweep/sweep-log.ts";
+import { createSweepLog, type SweepLog } from "./sweep/sweep-log.ts";
 import { createPulse, type PulseStore } from "./webhook/silence.ts";
 import type { World } from "./world.ts";
 
@@ -55,11 +59,13 @@ export interface Store {
   records: Records;
   ledger: Ledger;
   fanoutLedger: Ledger;
+  absences: Absences;
   queues: Queues;
   budget: CallBudget;
   accessToken: AccessTokenStore;
   sweeps: SweepLog;
   seen: SeenUsers;
+  listed: ListedUsers;
   audits: AuditLog;
   pulse: PulseStore;
   completeness: Completeness;
@@ -70,10 +76,14 @@ export interface Store {
   close(): Promise<void>;
 }
 
+/** Lifetime of a sweep's filter: at least a week and a day, for sweeps that a weekly cron job starts. */
+const filterTtlMs = 8 * 86_400_000;
+
 /**
  * Opens the store.
  *
  * @throws {RedisError} if Redis does not answer, or is configured in a way that can lose data
+ * @throws {TenantError} if the store belongs to another Kinde tenant
  */
 export async function openStore(config: Config, { now }: World, log: Log): Promise<Store> {
   const onError = (error: unknown) => log.warn(errorFields(error), "Redis error");
@@ -82,6 +92,7 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
   let queues: Queues;
   try {
     await checkRedis(redis, config.redisTimeoutMs);
+    await bindTenant(redis, keys, config.domain);
     queues = createQueues({ redis, keys, onError });
     await queues.ready();
   } catch (error) {
@@ -98,9 +109,11 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
     records: createRecords({ redis, keys, tombstoneTtlMs: config.tombstoneTtlMs }),
     ledger: createLedger(redis, keys, "users", now),
     fanoutLedger: createLedger(redis, keys, "fanouts", now),
+    absences: createAbsences({ redis, keys, now, gapMs: config.absence.gapMs }),
     queues,
     sweeps: createSweepLog({ redis, keys }),
-    seen: createSeenUsers({ redis, keys }),
+    seen: createSeenUsers({ redis, keys, ttlMs: Math.max(filterTtlMs, 3 * config.sweep.intervalMs) }),
+    listed: createListedUsers({ redis, keys }),
     audits: createAuditLog({ redis, keys }),
     pulse: createPulse({ redis, keys, now }),
     completeness: createCompleteness({ redis, keys }),

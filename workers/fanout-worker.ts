@@ -1,18 +1,36 @@
+import { DelayedError, type Job } from "bullmq";
 import type { Ledger } from "../src/redis/ledger.ts";
 import type { AcknowledgeUsers } from "../src/refresh/acknowledge-users.ts";
 import type { FanOut } from "../src/refresh/fan-out.ts";
 import { type FanoutJob, type RefreshQueues, storedFanoutProgress } from "../src/refresh/queues.ts";
 import { createWorker, handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
+import type { RefreshWorkerOptions } from "./refresh-worker.ts";
 
 /** Dependencies of {@link createFanoutWorker}. */
 export interface FanoutWorkerOptions {
-  queues: Pick<RefreshQueues, "fanout" | "enqueueFanouts">;
+  queues: Pick<RefreshQueues, "fanout" | "bulk" | "enqueueFanouts">;
+  /** The ledger of users. */
+  ledger: Ledger;
   fanoutLedger: Ledger;
   fanOut: FanOut;
   acknowledge: AcknowledgeUsers;
+  records: RefreshWorkerOptions["records"];
+  /** How long Kinde can answer with the state before a change, in milliseconds. */
+  settleMs: number;
+  /** Jobs in the bulk queue at which a sweep pauses. Fan-outs pause at twice as many, so no sweep holds them up. */
+  backlog: number;
 }
 
-/** Creates the worker that enqueues a refresh for every user a change affects, page by page. */
+/** Pause of a fan-out while there is no room for its next page. */
+const roomPauseMs = 5_000;
+/** Users in the ledger at which fan-outs pause: refreshes that fail leave it as large as it is. */
+const mostOutstanding = 100_000;
+
+/**
+ * Creates the worker that enqueues a refresh for every user a change affects, page by page. It waits for room before each
+ * page, so that a change that affects everybody does not put everybody into Redis at once. Until the last page is
+ * enqueued, the fan-out itself is in the ledger, and its job keeps its place.
+ */
 export function createFanoutWorker(options: FanoutWorkerOptions, deps: WorkerDeps) {
   const { queues, fanoutLedger, fanOut, acknowledge } = options;
   return createWorker<FanoutJob>(deps, {
@@ -28,8 +46,9 @@ export function createFanoutWorker(options: FanoutWorkerOptions, deps: WorkerDep
       // Already reflected: only the job is left over.
       if (since === undefined && progress === undefined) return;
       for (;;) {
+        await waitForRoom(options, deps, job);
         const page = await fanOut(subject, progress, { priority: "webhook", signal: deps.signal });
-        await acknowledge(page.userIds, since);
+        await acknowledge(await notReflected(options, page.userIds, ticket), since);
         if (page.next === undefined) break;
         progress = { ...page.next, ticket };
         const stored = storedFanoutProgress.versioned(progress);
@@ -40,4 +59,21 @@ export function createFanoutWorker(options: FanoutWorkerOptions, deps: WorkerDep
       if ((await fanoutLedger.settle(subject, ticket)) === "pending") await queues.enqueueFanouts([subject]);
     },
   });
+}
+
+// A long fan-out meets most users twice, in Kinde's listing and in the records, and all of them when it begins again.
+async function notReflected({ records, settleMs }: FanoutWorkerOptions, userIds: readonly string[], ticket: number) {
+  const tickets = await records.tickets(userIds);
+  // Tickets count microseconds.
+  return userIds.filter((_, index) => (tickets[index] ?? 0) < ticket + settleMs * 1000);
+}
+
+async function waitForRoom({ queues, ledger, backlog }: FanoutWorkerOptions, { now }: WorkerDeps, job: Job) {
+  const [{ waiting = 0, prioritized = 0, delayed = 0 }, { size }] = await Promise.all([
+    queues.bulk.getJobCounts("waiting", "prioritized", "delayed"),
+    ledger.size(),
+  ]);
+  if (waiting + prioritized + delayed < 2 * backlog && size < mostOutstanding) return;
+  await job.moveToDelayed(now() + roomPauseMs, job.token);
+  throw new DelayedError();
 }

@@ -31,13 +31,18 @@ export class RetryError extends Error {
 
 /** A pause up to this length stops the whole queue. During a longer one, each job is postponed individually. */
 const shortPauseMs = 5_000;
+/** How often Kinde can limit one user before the user is listed as a failure. */
+const oftenLimited = 5;
+/** Longest wait of a limited user, as a multiple of what Kinde asked for. */
+const mostPatience = 10;
 /** How often a job returns to the head of its queue before it must let others pass. */
 const headStarts = 10;
 
 /**
  * Returns the error to throw to BullMQ:
  * - throttled: the job waits without consuming an attempt. A short pause stops the queue. A long pause postpones the job,
- *   so that jobs that need no call, such as deletions, still run;
+ *   so that jobs that need no call, such as deletions, still run. A limit on one user postpones only their job, for longer
+ *   each time, and is listed as a failure if it lasts;
  * - shutting down: the job is postponed in the same way, for another process;
  * - a wrong configuration or request: the job fails at once, because no retry can help, and the ledger records it;
  * - anything else: the job is retried with backoff. The ledger records it after the last attempt.
@@ -46,8 +51,14 @@ export async function jobError(error: unknown, job: Job, token: string | undefin
   const { queue, ledger, member, attempt, now, stopping } = options;
   if (stopping()) return postpone(job, now(), token);
   if (error instanceof ThrottledError) {
-    const { retryAfterMs } = error;
-    const tooOften = (job.attemptsStarted - job.attemptsMade) % headStarts === 0;
+    const { retryAfterMs, scope } = error;
+    const starts = job.attemptsStarted - job.attemptsMade;
+    if (scope === "one") {
+      if (starts >= oftenLimited) await ledger?.fail(member, failure(error, starts, now()));
+      const factor = 1 + Math.random() * Math.min(starts - 1, mostPatience);
+      return postpone(job, now() + Math.round(retryAfterMs * factor), token);
+    }
+    const tooOften = starts % headStarts === 0;
     if (retryAfterMs > shortPauseMs || tooOften) return postpone(job, now() + retryAfterMs, token);
     await queue.rateLimit(retryAfterMs);
     return Worker.RateLimitError();

@@ -2,19 +2,23 @@ import { setTimeout as delay } from "node:timers/promises";
 import { DelayedError, type Job } from "bullmq";
 import type { CallOptions } from "../src/kinde/management-api.ts";
 import type { RefreshQueues } from "../src/refresh/queues.ts";
+import type { Completeness } from "../src/sweep/completeness.ts";
+import type { ListedUsers } from "../src/sweep/listed-users.ts";
 import type { SweepJob, SweepQueue } from "../src/sweep/queue.ts";
 import type { SeenUsers } from "../src/sweep/seen-users.ts";
 import { storedSweep } from "../src/sweep/stored-sweep.ts";
-import { beginSweep, type SweepState, type SweepStep } from "../src/sweep/sweep.ts";
-import type { Completeness, SweepLog } from "../src/sweep/sweep-log.ts";
+import type { SweepStep } from "../src/sweep/sweep.ts";
+import type { SweepLog } from "../src/sweep/sweep-log.ts";
 import { noteSweep } from "../src/sweep/sweep-log.ts";
+import { beginSweep, type SweepState } from "../src/sweep/sweep-state.ts";
 import { createWorker, handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
 
 /** Dependencies of {@link createSweepWorker}. */
 export interface SweepWorkerOptions {
   queues: Pick<RefreshQueues, "bulk" | "enqueueReprocess"> & SweepQueue;
   sweeps: SweepLog;
-  seen: Pick<SeenUsers, "forget">;
+  seen: Pick<SeenUsers, "begin" | "forget">;
+  listed: Pick<ListedUsers, "forget">;
   completeness: Completeness;
   sweepStep: (state: SweepState, call: CallOptions) => Promise<SweepStep>;
   /** Minimum pause between two pages, in milliseconds. */
@@ -65,10 +69,26 @@ async function sweep(options: SweepWorkerOptions, deps: WorkerDeps, job: Job<Swe
     await handBackIfClosing(deps, job);
   }
   await noteSweep(options, state, now());
+  if (state.heldBack > 0) {
+    const { heldBack, recorded, users } = state;
+    log.warn(
+      { heldBack, recorded, listed: users },
+      "Kinde's search omits too many recorded users: none of them is refreshed",
+    );
+  }
+  if (state.lost > 0 && !state.verified)
+    log.warn({ lost: state.lost }, "records were lost: the store is incomplete until a sweep has counted everybody");
   log.info({ ...state, ms: now() - state.startedAt }, "sweep completed");
 }
 
-async function begin({ sweeps, completeness }: SweepWorkerOptions, now: number): Promise<SweepState> {
-  const [number, previous, since] = await Promise.all([sweeps.nextNumber(), sweeps.last(), completeness.since()]);
-  return beginSweep({ number, previous, now, fill: since === undefined });
+async function begin({ sweeps, seen, completeness }: SweepWorkerOptions, now: number): Promise<SweepState> {
+  const [number, previous, completeSince, counted] = await Promise.all([
+    sweeps.nextNumber(),
+    sweeps.last(),
+    completeness.since(),
+    completeness.counted(),
+  ]);
+  const state = beginSweep({ number, previous, now, fill: !counted, completeSince });
+  await seen.begin(state.mark, state.previous);
+  return state;
 }

@@ -23,6 +23,18 @@ export default defineConfig({
         items: [
           { text: "Getting started", link: "/guide/getting-started" },
           { text: "Reading flags", link: "/guide/reading" },
+          {
+            text: "App servers",
+            link: "/guide/app-servers",
+            items: [
+              { text: "SvelteKit", link: "/guide/sveltekit" },
+              { text: "Next.js", link: "/guide/next" },
+              { text: "Hono", link: "/guide/hono" },
+              { text: "Express", link: "/guide/express" },
+              { text: "Fastify", link: "/guide/fastify" },
+              { text: "OpenFeature", link: "/guide/openfeature" },
+            ],
+          },
           { text: "Setting properties", link: "/guide/writing" },
           { text: "Testing your app", link: "/guide/testing" },
         ],

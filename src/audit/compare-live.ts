@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Definitions } from "kindling";
 import { extraParts, type FlagsRecord, type Profile, type ProfilePart } from "kindling/contract";
-import { keepParts } from "../kinde/keep-parts.ts";
+import { type KeptProfile, keepParts } from "../kinde/keep-parts.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Written } from "../redis/ledger.ts";
 import type { StoredRecord } from "../redis/records.ts";
@@ -84,7 +84,7 @@ function flattenFlags({ flags, organizations }: Pick<FlagsRecord, "flags" | "org
 // Serialized like the stored profile: JSON drops undefined members, which must not count as a difference.
 function flatten(profile: Profile | undefined): Values {
   if (profile === undefined) return {};
-  const { properties, ...fields } = JSON.parse(JSON.stringify(profile)) as Profile;
+  const { properties, parts: _parts, ...fields } = JSON.parse(JSON.stringify(profile)) as KeptProfile;
   // Kinde returns unset properties as null when fetching a user and omits them from listings.
   const set = Object.entries(properties).filter(([, value]) => value !== null);
   const named = set.map(([key, value]) => [`properties.${key}`, value]);

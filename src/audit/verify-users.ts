@@ -3,6 +3,7 @@ import type { Redis } from "ioredis";
 import { estimateTotal } from "../kinde/ids.ts";
 import { type ListingPage, listEveryone } from "../kinde/list-users.ts";
 import type { ManagementApi } from "../kinde/management-api.ts";
+import { follow, type Trail } from "../kinde/paging.ts";
 import { type Patience, patiently } from "../kinde/patiently.ts";
 import type { ReportProgress } from "../progress.ts";
 import type { Keys } from "../redis/keys.ts";
@@ -118,12 +119,14 @@ const allUsers: ListUsers = async function* ({ store, api, signal }, patience, e
   const listed = new Set<string>();
   const listing = listEveryone(api);
   let cursor: string | null = null;
+  let trail: Trail | undefined;
   do {
     const from: string | null = cursor;
     const page: ListingPage = await patiently(() => listing(from, { priority: "bulk", signal }), patience);
     const fresh = page.userIds.filter((id) => !listed.has(id));
     for (const id of fresh) listed.add(id);
     cursor = page.next;
+    if (cursor !== null) trail = follow(trail, cursor, { route: "GET /api/v1/users" });
     const estimate = cursor === null ? listed.size : estimateTotal(page.userIds, listed.size);
     if (estimate !== undefined) expect(estimate);
     yield* fresh;

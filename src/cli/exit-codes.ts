@@ -1,5 +1,5 @@
 import { KindlingError } from "kindling";
-import { ConfigurationError, errorCode, KindeError, RedisError, ThrottledError } from "../errors.ts";
+import { ConfigurationError, errorCode, KindeError, RedisError, TenantError, ThrottledError } from "../errors.ts";
 
 /** An error as reported to an operator. */
 export interface Explanation {
@@ -21,6 +21,7 @@ export function explainError(error: unknown): Explanation {
 }
 
 function exitCodeOf(error: unknown): ExitCode {
+  if (error instanceof TenantError) return exitCodes.input;
   if (error instanceof RedisError || error instanceof ThrottledError) return exitCodes.unreachable;
   if (error instanceof KindeError) {
     if (error.code === "kinde_unavailable") return exitCodes.unreachable;

@@ -1,6 +1,6 @@
 import type { Freshness, ReadableSummary } from "../status/read-freshness.ts";
 import type { QueueStatus, Status } from "../status/read-status.ts";
-import type { SweepState } from "../sweep/sweep.ts";
+import type { SweepState } from "../sweep/sweep-state.ts";
 import type { WebhookCheck } from "../webhook/check-registration.ts";
 import { countWords, durationWords, percentWords, plural } from "../words.ts";
 import type { Paint } from "./output.ts";
@@ -58,21 +58,24 @@ const calls: Section = ({ calls }, paint) =>
       "status",
       calls.pausedMs > 0 ? paint.notice(`paused for ${durationWords(calls.pausedMs)}`) : paint.good("allowed"),
     ],
+    ...(calls.limited > 0 ? [["limited", `${countWords(calls.limited)} by Kinde (users or routes)`]] : []),
     ["in progress", `${calls.inUse} of at most ${calls.atOnce}`],
     ["available", `${plural(calls.available, "call")} (limit: ${countWords(calls.perMinute)} per minute)`],
   ]);
 
-const records: Section = ({ records: { present, deleted, exact } }, paint) => {
+const records: Section = ({ records: { present, deleted, exact }, absences }, paint) => {
   const about = exact ? "" : "about ";
   return titled(paint, "Records", [
     ["users", about + countWords(present)],
     ["tombstones", about + countWords(deleted), exact ? "" : paint.dim("(estimated from a sample)")],
+    ...(absences.users > 0 ? [["not found in Kinde", countWords(absences.users), "not confirmed yet"]] : []),
   ]);
 };
 
 const sweep: Section = ({ sweep: { completeSince, last, current, next } }, paint, now) => {
-  const found = ({ users, different, fields, missing, unlisted }: SweepState) =>
+  const found = ({ users, different, fields, derived, missing, unlisted }: SweepState) =>
     [plural(users, "user"), `${countWords(different)} different${fieldWords(fields)}`, `${countWords(missing)} missing`]
+      .concat(derived > 0 ? [`${countWords(derived)} derived again`] : [])
       .concat(unlisted > 0 ? [`${countWords(unlisted)} deleted or not listed`] : [])
       .join(", ");
   const complete =

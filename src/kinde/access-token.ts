@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
 import { KindeError, ThrottledError } from "../errors.ts";
-import { parseRateLimitReset, withDeadline } from "./request.ts";
+import { parseJson, parseRateLimitReset, readText, withDeadline } from "./request.ts";
 
 /** An access token for the Management API; times in milliseconds since the epoch. */
 export interface AccessToken {
@@ -152,15 +152,22 @@ function configurationError(origin: string, rejected: string): KindeError {
   );
 }
 
-const answerSchema = z.object({ access_token: z.string().min(1), expires_in: z.coerce.number().positive() });
+/** Largest answer of the token endpoint in bytes, decoded. */
+const maxAnswerBytes = 64 * 1024;
+
+const answerSchema = z.object({
+  // It becomes a header, which holds visible characters only.
+  access_token: z.string().regex(/^[\x21-\x7e]{1,16384}$/),
+  expires_in: z.coerce.number().positive(),
+});
 
 async function requestToken(options: AccessTokensOptions, signal: AbortSignal): Promise<AccessToken> {
   const { fetch, now, origin, clientId, clientSecret, audience, timeoutMs } = options;
   const issuedAt = now();
   let response: Response;
-  let body: unknown;
+  let text: string;
   try {
-    [response, body] = await withDeadline(signal, timeoutMs, async (deadline) => {
+    [response, text] = await withDeadline(signal, timeoutMs, async (deadline) => {
       const answer = await fetch(`${origin}/oauth2/token`, {
         method: "POST",
         body: new URLSearchParams({
@@ -172,7 +179,7 @@ async function requestToken(options: AccessTokensOptions, signal: AbortSignal): 
         redirect: "error",
         signal: deadline,
       });
-      return [answer, await answer.json()];
+      return [answer, await readText(answer, maxAnswerBytes)];
     });
   } catch (cause) {
     signal.throwIfAborted();
@@ -184,7 +191,7 @@ async function requestToken(options: AccessTokensOptions, signal: AbortSignal): 
   }
   if (response.status === 429) throw new ThrottledError(parseRateLimitReset(response.headers.get("ratelimit-reset")));
   if ([400, 401, 403].includes(response.status)) throw configurationError(origin, "the client credentials");
-  const answer = answerSchema.safeParse(body);
+  const answer = answerSchema.safeParse(parseJson(text));
   if (!response.ok || !answer.success) {
     throw new KindeError("kinde_unavailable", `${origin} issued no access token: status ${response.status}.`, {
       status: response.status,

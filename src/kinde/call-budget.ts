@@ -9,17 +9,28 @@ export interface CallBudget {
   /**
    * Runs one call as soon as the budget allows it, waiting for a short time if necessary.
    *
-   * @throws {ThrottledError} if the budget does not allow it within `patienceMs`
+   * @throws {ThrottledError} if the budget does not allow it within `patienceMs`, or at once if the subject is limited
    */
   run<T>(priority: Priority, call: () => Promise<T>, options?: RunOptions): Promise<T>;
+  /**
+   * Reports that Kinde answered 429 to a call about this subject. Stops calls about it for this many milliseconds, in all
+   * processes. Stops all calls with the third subject in a row, between which fewer than ten calls were granted: the limit
+   * is then everybody's. Returns what is stopped.
+   */
+  limit(subject: string, ms: number): Promise<"all" | "one">;
   /** Pauses calls in all processes for this many milliseconds. Of two pauses, the later end counts. */
   pause(ms: number): Promise<void>;
-  /** Returns the current state. `pausedMs` is in milliseconds; `available` is how many calls could start now. */
-  state(): Promise<{ pausedMs: number; inUse: number; available: number }>;
+  /**
+   * Returns the current state. `pausedMs` is in milliseconds; `available` is how many calls could start now; `limited` is
+   * how many subjects Kinde limits.
+   */
+  state(): Promise<{ pausedMs: number; inUse: number; available: number; limited: number }>;
 }
 
 /** Options for {@link CallBudget.run}. */
 export interface RunOptions {
+  /** What Kinde could limit: a user or a route. */
+  subject?: string;
   signal?: AbortSignal;
   /**
    * Longest wait in milliseconds, including the time spent behind other callers. Default: long enough for a few calls to

@@ -2,7 +2,9 @@ import { setMaxListeners } from "node:events";
 import type { Agreement, ExtraPart, Grant, Membership, Profile } from "kindling/contract";
 import { z } from "zod";
 import { KindeError } from "../errors.ts";
+import { pathId, queryId } from "./ids.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
+import { follow, type Trail } from "./paging.ts";
 
 const text = z
   .string()
@@ -18,6 +20,11 @@ const listOf = <T>(item: z.ZodType<T>) =>
     .array(z.unknown())
     .nullish()
     .transform((list) => (list ?? []).flatMap((entry) => item.safeParse(entry).data ?? []));
+
+/** Organizations of one user: each costs up to two calls. */
+const mostOrganizations = 1_000;
+/** Pages of one user's agreements. */
+const mostAgreementPages = 20;
 
 const userSchema = z.object({
   id: z.string(),
@@ -36,19 +43,25 @@ const userSchema = z.object({
   failed_sign_ins: number,
   last_signed_in: text,
   created_on: text,
-  organizations: listOf(z.string()),
+  // Not `listOf`: dropping a membership would silently take its permissions away.
+  organizations: z
+    .array(pathId)
+    .max(mostOrganizations)
+    .nullish()
+    .transform((codes) => [...new Set(codes)]),
   identities: listOf(z.object({ type: z.string(), identity: z.string().nullish() })),
-  billing: z.object({ customer_id: text }).nullish(),
+  billing: z.object({ customer_id: queryId.nullish().transform((value) => value ?? null) }).nullish(),
 });
 
+const nextToken = z.string().nullish();
 const propertiesSchema = z.object({
   properties: z.array(z.object({ key: z.string(), value: z.string().nullish() })),
-  next_token: z.string().nullish(),
+  next_token: nextToken,
 });
 
 const grantSchema = z.object({ id: z.string(), key: z.string() });
-const rolesSchema = z.object({ roles: listOf(grantSchema) });
-const permissionsSchema = z.object({ permissions: listOf(grantSchema) });
+const rolesSchema = z.object({ roles: listOf(grantSchema), next_token: nextToken });
+const permissionsSchema = z.object({ permissions: listOf(grantSchema), next_token: nextToken });
 const agreementsSchema = z.object({
   agreements: listOf(z.object({ id: z.string(), plan_code: z.string() })),
   has_more: z.boolean().nullish(),
@@ -82,7 +95,7 @@ export async function fetchUser(
   options.signal.addEventListener("abort", stop);
   if (options.signal.aborted) stop();
   try {
-    return await fetchParts(api, id, { ...options, signal: failed.signal });
+    return await fetchParts(api, id, { ...options, subject: id, signal: failed.signal });
   } finally {
     options.signal.removeEventListener("abort", stop);
     failed.abort(new Error("The fetch has ended."));
@@ -136,16 +149,26 @@ async function fetchParts(api: ManagementApi, id: string, options: FetchUserOpti
 /** How long the calls after the first two wait for the call budget, in milliseconds. */
 const restPatienceMs = 30_000;
 
+const oneUser = (id: string, query = "") => ({
+  path: `/api/v1/user?id=${encodeURIComponent(id)}${query}`,
+  route: "GET /api/v1/user",
+  scope: "read:users",
+});
+
+/** Returns whether Kinde finds a user, in one call. Throws as {@link fetchUser}. */
+export async function userExists(api: ManagementApi, id: string, options: CallOptions): Promise<boolean> {
+  try {
+    const call = { ...oneUser(id), answer: z.object({ id: z.string() }) };
+    return (await api.get(call, { ...options, subject: id })).id === id;
+  } catch (error) {
+    if (error instanceof KindeError && (error.status === 404 || error.status === 400)) return false;
+    throw error;
+  }
+}
+
 async function getUser(api: ManagementApi, id: string, options: CallOptions) {
-  const user = await api.get(
-    {
-      path: `/api/v1/user?id=${encodeURIComponent(id)}&expand=organizations,identities,billing`,
-      route: "GET /api/v1/user",
-      scope: "read:users",
-      answer: userSchema,
-    },
-    options,
-  );
+  const call = { ...oneUser(id, "&expand=organizations,identities,billing"), answer: userSchema };
+  const user = await api.get(call, options);
   if (user.id !== id) throw new KindeError("kinde_unavailable", "GET /api/v1/user returned a different user.");
   return user;
 }
@@ -156,17 +179,29 @@ async function getUser(api: ManagementApi, id: string, options: CallOptions) {
  */
 export async function isGone(api: ManagementApi, id: string, reason: unknown, options: CallOptions): Promise<boolean> {
   if (isNotFound(reason)) return true;
-  if (!(reason instanceof KindeError && reason.status === 400)) return false;
-  const { users } = await api.get(
-    {
-      path: `/api/v1/users?user_id=${encodeURIComponent(id)}&page_size=1`,
-      route: "GET /api/v1/users",
-      scope: "read:users",
-      answer: listingSchema,
-    },
-    options,
-  );
-  return !users.some((user) => user.id === id);
+  return reason instanceof KindeError && reason.status === 400 && !(await isListed(api, id, options));
+}
+
+/**
+ * Returns whether the list of users has a user: a second source of Kinde's, which answers 200 whether or not it does.
+ *
+ * @throws {KindeError} as {@link ManagementApi.get}, and `kinde_unavailable` for a 404: something else answers for Kinde
+ */
+export async function isListed(api: ManagementApi, id: string, options: CallOptions): Promise<boolean> {
+  const call = {
+    path: `/api/v1/users?user_id=${encodeURIComponent(id)}&page_size=1`,
+    route: "GET /api/v1/users",
+    scope: "read:users",
+    answer: listingSchema,
+  };
+  const { users } = await api.get(call, { ...options, subject: id }).catch((error: unknown) => {
+    if (!isNotFound(error)) throw error;
+    throw new KindeError("kinde_unavailable", "GET /api/v1/users answered 404, which Kinde never does.", {
+      cause: error,
+      status: 404,
+    });
+  });
+  return users.some((user) => user.id === id);
 }
 
 async function getProperties(api: ManagementApi, id: string, options: CallOptions) {
@@ -179,11 +214,13 @@ async function getProperties(api: ManagementApi, id: string, options: CallOption
     },
     options,
   );
-  // Kinde documents `next_token` but no way to request the next page. Storing some of the properties would be wrong.
-  if (page.next_token) {
-    throw new KindeError("kinde_unavailable", "GET /api/v1/users/{id}/properties returned only a first page.");
-  }
+  rejectPart(page, "GET /api/v1/users/{id}/properties");
   return Object.fromEntries(page.properties.map(({ key, value }) => [key, value ?? null]));
+}
+
+/** Kinde documents `next_token` here but no way to request the next page. Storing a part of the list would be wrong. */
+function rejectPart({ next_token }: { next_token?: string | null | undefined }, route: string): void {
+  if (next_token) throw new KindeError("kinde_unavailable", `${route} returned only a first page.`);
 }
 
 async function getMembership(
@@ -193,12 +230,18 @@ async function getMembership(
   options: FetchUserOptions,
 ): Promise<Membership> {
   const base = `/api/v1/organizations/${encodeURIComponent(code)}/users/${encodeURIComponent(id)}`;
-  const grants = async <T>(part: "roles" | "permissions", answer: z.ZodType<T>, pick: (found: T) => Grant[]) => {
+  const grants = async <T extends { next_token?: string | null | undefined }>(
+    part: "roles" | "permissions",
+    answer: z.ZodType<T>,
+    pick: (found: T) => Grant[],
+  ) => {
     if (!options.parts.has(part)) return [];
     const route = `GET /api/v1/organizations/{code}/users/{id}/${part}`;
     const scope = `read:organization_user_${part}`;
     try {
-      return pick(await api.get({ path: `${base}/${part}`, route, scope, answer }, options));
+      const found = await api.get({ path: `${base}/${part}`, route, scope, answer }, options);
+      rejectPart(found, route);
+      return pick(found);
     } catch (error) {
       // The user left the organization between two calls: Kinde sends a separate event for that.
       if (isNotFound(error)) return [];
@@ -221,22 +264,29 @@ async function getAgreements(
   options: FetchUserOptions,
 ): Promise<Agreement[]> {
   if (customerId === null || !options.parts.has("billing")) return [];
-  const agreements: Agreement[] = [];
+  const agreements = new Map<string, Agreement>();
+  let trail: Trail | undefined;
   let after: string | undefined;
   do {
     const cursor = after === undefined ? "" : `&starting_after=${encodeURIComponent(after)}`;
     const page = await getAgreementsPage(api, `customer_id=${encodeURIComponent(customerId)}${cursor}`, options);
-    agreements.push(...page.agreements.map(({ id, plan_code }) => ({ id, planCode: plan_code })));
+    for (const { id, plan_code } of page.agreements) agreements.set(id, { id, planCode: plan_code });
     const last = page.agreements.at(-1)?.id;
     // Stops at a page that adds nothing, even if it claims that there are more.
     after = page.has_more && last !== after ? last : undefined;
+    if (after !== undefined) trail = follow(trail, after, { route: agreementsRoute, limit: mostAgreementPages });
   } while (after !== undefined);
-  return agreements;
+  return [...agreements.values()];
 }
 
+const agreementsRoute = "GET /api/v1/billing/agreements";
+
 async function getAgreementsPage(api: ManagementApi, query: string, options: CallOptions) {
-  const route = "GET /api/v1/billing/agreements";
-  const call = { path: `/api/v1/billing/agreements?${query}`, route, scope: "read:billing_agreements" };
+  const call = {
+    path: `/api/v1/billing/agreements?${query}`,
+    route: agreementsRoute,
+    scope: "read:billing_agreements",
+  };
   try {
     return await api.get({ ...call, answer: agreementsSchema }, options);
   } catch (error) {

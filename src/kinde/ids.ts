@@ -7,6 +7,13 @@ export const userId = z.string().refine(isUserId);
 export const organizationCode = z.string().regex(/^org_[0-9A-Za-z]{1,64}$/);
 /** The id of a role or permission. */
 export const grantId = z.string().regex(/^[0-9A-Za-z_-]{1,128}$/);
+/**
+ * An id that Kinde returns and that enters a path: wider than the formats above, because Kinde documents them by example
+ * only, but never a dot segment or a slash.
+ */
+export const pathId = z.string().regex(/^[0-9A-Za-z_-][0-9A-Za-z_.:-]{0,127}$/);
+/** An opaque cursor or id that enters a query. */
+export const queryId = z.string().min(1).max(2048);
 
 /**
  * Estimates the number of users from the progress of a listing. Kinde reports no total, but user ids are random (UUID

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { queryId } from "./ids.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
 
 /** Fields of a user that the search omits. */
@@ -14,7 +15,7 @@ const listingSchema = z.object({
       z.object({
         id: z.string(),
         phone: z.string().nullish(),
-        billing: z.object({ customer_id: z.string().nullish() }).nullish(),
+        billing: z.object({ customer_id: queryId.nullish() }).nullish(),
       }),
     )
     .nullish(),

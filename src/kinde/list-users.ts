@@ -1,9 +1,11 @@
 import { z } from "zod";
 import { KindeError } from "../errors.ts";
+import { queryId, userId } from "./ids.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
 
 /** One page of user ids. */
 export interface ListingPage {
+  /** At most 500, and only ids that are safe in a key and a path. */
   userIds: string[];
   /** Cursor of the next page; `null` after the last. */
   next: string | null;
@@ -35,21 +37,28 @@ export function listRoleHolders(api: ManagementApi, roleId: string): Listing {
   });
 }
 
-const user = z.object({ id: z.string() });
-const pageSchema = z.object({
-  users: z.array(user).nullish(),
-  organization_users: z.array(user).nullish(),
-  next_token: z.string().nullish(),
-});
+/** Largest page that Kinde returns. */
+const pageSize = 500;
+
+/** A page with more malformed entries than this is rejected as a whole. */
+const mostUnreadable = 10;
+
+const users = z.array(z.unknown()).max(pageSize).nullish();
+const userSchema = z.object({ id: userId });
+const pageSchema = z.object({ users, organization_users: users, next_token: queryId.or(z.literal("")).nullish() });
 
 function listing(api: ManagementApi, { path, route, scope }: { path: string; route: string; scope: string }): Listing {
   return async (cursor, options) => {
-    const query = `?page_size=500${cursor === null ? "" : `&next_token=${encodeURIComponent(cursor)}`}`;
+    const query = `?page_size=${pageSize}${cursor === null ? "" : `&next_token=${encodeURIComponent(cursor)}`}`;
     const page = await api.get({ path: path + query, route, scope, answer: pageSchema }, options);
     if (page.next_token && page.next_token === cursor) {
       throw new KindeError("kinde_unavailable", `${route} returned the same page twice.`);
     }
-    const users = page.organization_users ?? page.users ?? [];
-    return { userIds: users.map(({ id }) => id), next: page.next_token || null };
+    const entries = page.organization_users ?? page.users ?? [];
+    const userIds = entries.flatMap((entry) => userSchema.safeParse(entry).data?.id ?? []);
+    if (entries.length - userIds.length > mostUnreadable) {
+      throw new KindeError("kinde_unavailable", `The answer to ${route} is malformed.`);
+    }
+    return { userIds, next: page.next_token || null };
   };
 }

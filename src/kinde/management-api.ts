@@ -1,8 +1,9 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
 import { KindeError, ThrottledError } from "../errors.ts";
 import type { AccessTokens } from "./access-token.ts";
 import type { CallBudget, Priority } from "./call-budget.ts";
-import { parseRateLimitReset, withDeadline } from "./request.ts";
+import { BodyTooLarge, parseJson, parseRateLimitReset, readText, withDeadline } from "./request.ts";
 
 /** One call to the Management API. */
 export interface Call<T> {
@@ -29,6 +30,8 @@ export interface CallOptions {
   priority: Priority;
   /** Longest wait for the call budget or the end of a pause, in milliseconds. Default: the budget's own. */
   patienceMs?: number;
+  /** Id of the user that the call is about: Kinde can limit one user's calls. Default: the route. */
+  subject?: string;
   /** Aborted at shutdown. */
   signal: AbortSignal;
 }
@@ -38,7 +41,7 @@ export interface ManagementApi {
   /**
    * Reads.
    *
-   * @throws {ThrottledError} if Kinde answers 429, which pauses the whole fleet, or the budget is used up
+   * @throws {ThrottledError} if Kinde answers 429, or the budget is used up
    * @throws {KindeError} for every other failure
    */
   get<T>(call: Call<T>, options: CallOptions): Promise<T>;
@@ -51,10 +54,16 @@ export interface ManagementApiOptions {
   origin: string;
   fetch: typeof fetch;
   accessTokens: AccessTokens;
-  budget: Pick<CallBudget, "run" | "pause">;
+  budget: Pick<CallBudget, "run" | "pause" | "limit">;
   /** Time limit for one call including its body, in milliseconds. */
   timeoutMs: number;
 }
+
+/** Largest answer in bytes, decoded. A page of 500 users with long properties takes less than half of it. */
+const maxAnswerBytes = 8 * 1024 * 1024;
+
+/** Longest error message of Kinde's to pass on, in characters. */
+const longestReason = 500;
 
 /** How often in a row Kinde can answer a call with 429 before its job goes back to the queue. */
 const mostRefusals = 5;
@@ -63,26 +72,39 @@ const mostRefusals = 5;
 export function createManagementApi(options: ManagementApiOptions): ManagementApi {
   const { accessTokens, budget } = options;
   const { host } = new URL(options.origin);
-  // Pauses the whole fleet. If Redis cannot store the pause, the caller must still learn about the 429.
-  const throttled = async (pauseMs: number) => {
+  // Without a token nobody can call. If Redis cannot store the pause, the caller must still learn about the 429.
+  const paused = async (pauseMs: number) => {
     await budget.pause(pauseMs).catch(() => undefined);
     return new ThrottledError(pauseMs);
+  };
+  const limited = async (subject: string, ms: number) => {
+    const scope = await budget.limit(subject, ms).catch(() => "one" as const);
+    return new ThrottledError(ms, { scope });
   };
   const getToken = async (signal: AbortSignal) => {
     try {
       return await accessTokens.get(signal);
     } catch (error) {
-      throw error instanceof ThrottledError ? await throttled(error.retryAfterMs) : error;
+      throw error instanceof ThrottledError ? await paused(error.retryAfterMs) : error;
     }
   };
   const once = async <T>(call: Call<T> | Change<T>, callOptions: CallOptions, token: string) => {
-    const { priority, signal, patienceMs = 0 } = callOptions;
+    const { priority, signal, patienceMs = 0, subject = call.route } = callOptions;
+    const attempt = async () => {
+      const answer = await budget.run(priority, () => request(options, call, token, signal), {
+        ...callOptions,
+        subject,
+      });
+      return answer.status === 429 ? limited(subject, parseRateLimitReset(answer.reset)) : answer;
+    };
     for (let refusals = 1; ; refusals += 1) {
-      const answer = await budget.run(priority, () => request(options, call, token, signal), callOptions);
-      if (answer.status !== 429) return answer;
-      const error = await throttled(parseRateLimitReset(answer.reset));
+      const outcome = await attempt().catch(ofOneSubject);
+      if (!(outcome instanceof ThrottledError)) return outcome;
       // Waits rather than failing in the middle of a user: if a large user started over each time, it might never finish.
-      if (error.retryAfterMs > patienceMs || refusals === mostRefusals) throw error;
+      if (outcome.retryAfterMs > patienceMs || refusals === mostRefusals) throw outcome;
+      // The budget itself waits for the end of a pause, but not for one subject: others would wait behind it.
+      if (outcome.scope === "one") await delay(outcome.retryAfterMs, undefined, { signal }).catch(() => undefined);
+      signal.throwIfAborted();
     }
   };
   // Returns the token for a second attempt, or the same token if another one would not help.
@@ -104,6 +126,11 @@ export function createManagementApi(options: ManagementApiOptions): ManagementAp
   return { get: make, send: make };
 }
 
+function ofOneSubject(error: unknown): ThrottledError {
+  if (error instanceof ThrottledError && error.scope === "one") return error;
+  throw error;
+}
+
 const errorSchema = z.object({
   errors: z.array(z.object({ code: z.string().nullish(), message: z.string().nullish() })),
 });
@@ -120,6 +147,9 @@ async function request(
   token: string,
   signal: AbortSignal,
 ): Promise<Answer> {
+  if (!isPlainPath(call.path)) {
+    throw new KindeError("kinde_unavailable", `${call.route} was not called: an id from Kinde would change the path.`);
+  }
   try {
     const body = "method" in call && call.method !== "DELETE" ? { body: JSON.stringify(call.body ?? {}) } : {};
     const change = "method" in call ? { method: call.method, ...body } : {};
@@ -134,12 +164,20 @@ async function request(
         redirect: "error",
         signal: deadline,
       });
-      return { status: response.status, reset: response.headers.get("ratelimit-reset"), text: await response.text() };
+      return {
+        status: response.status,
+        reset: response.headers.get("ratelimit-reset"),
+        text: await readText(response, maxAnswerBytes),
+      };
     });
   } catch (cause) {
     signal.throwIfAborted();
     const timedOut = cause instanceof Error && cause.name === "TimeoutError";
-    const reason = timedOut ? `no answer within ${timeoutMs} ms` : "the connection failed";
+    const reason = timedOut
+      ? `no answer within ${timeoutMs} ms`
+      : cause instanceof BodyTooLarge
+        ? `the answer is larger than ${maxAnswerBytes / 1024 / 1024} MiB`
+        : "the connection failed";
     throw new KindeError("kinde_unavailable", `${call.route} at ${new URL(origin).host} failed: ${reason}.`, { cause });
   }
 }
@@ -176,16 +214,17 @@ function read<T>(host: string, call: Call<T> | Change<T>, { status, text }: Answ
   throw new KindeError("kinde_unavailable", `${route} at ${host} failed with status ${status}.`, { status });
 }
 
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+/** Returns whether a path reaches the route it names. URLs drop `.` and `..`, which no encoding protects. */
+function isPlainPath(path: string): boolean {
+  const [, ...segments] = (path.split("?")[0] ?? "").split("/");
+  return segments.every((segment) => segment !== "" && segment !== "." && segment !== "..");
 }
 
 function reasonOf(text: string): { reason?: string } {
   const body = errorSchema.safeParse(parseJson(text));
-  const reason = body.data?.errors.map(({ code, message }) => message ?? code ?? "").join("; ");
+  const reason = body.data?.errors
+    .map(({ code, message }) => message ?? code ?? "")
+    .join("; ")
+    .slice(0, longestReason);
   return reason ? { reason } : {};
 }

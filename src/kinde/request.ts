@@ -22,6 +22,45 @@ export async function withDeadline<T>(
   }
 }
 
+/** A body that is larger than its limit. */
+export class BodyTooLarge extends Error {
+  constructor(maxBytes: number) {
+    super(`The body is larger than ${maxBytes} bytes.`);
+    this.name = "BodyTooLarge";
+  }
+}
+
+/**
+ * Reads a body as text and stops at the limit. Counts decoded bytes: a few kilobytes of gzip can unpack to gigabytes.
+ *
+ * @throws {BodyTooLarge} as soon as the body exceeds `maxBytes`; the rest is not received
+ */
+export async function readText(response: Response, maxBytes: number): Promise<string> {
+  if (Number(response.headers.get("content-length") ?? 0) > maxBytes) {
+    await response.body?.cancel();
+    throw new BodyTooLarge(maxBytes);
+  }
+  const decoder = new TextDecoder();
+  let text = "";
+  let bytes = 0;
+  // Leaving the loop cancels the body.
+  for await (const chunk of response.body ?? []) {
+    bytes += chunk.byteLength;
+    if (bytes > maxBytes) throw new BodyTooLarge(maxBytes);
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
+}
+
+/** Parses JSON; returns `undefined` for anything else. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
 /** Pause after a 429 without a valid `RateLimit-Reset`. */
 const defaultPauseMs = 5_000;
 /** Shortest pause: Kinde's concurrency limiter can answer 0. */

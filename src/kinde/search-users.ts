@@ -1,6 +1,7 @@
 import type { Profile } from "kindling/contract";
 import { z } from "zod";
 import { KindeError } from "../errors.ts";
+import { userId } from "./ids.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
 
 /** A user in Kinde's search index: without phone and billing, organizations as codes only, possibly out of date. */
@@ -17,7 +18,8 @@ const number = z
   .nullish()
   .transform((value) => value ?? null);
 
-const entrySchema = z.object({ id: z.string() });
+// Anything else would enter keys and paths.
+const entrySchema = z.object({ id: userId });
 const userSchema = entrySchema.extend({
   provided_id: text,
   email: text,
@@ -34,7 +36,7 @@ const userSchema = entrySchema.extend({
   identities: z.array(z.object({ type: z.string(), identity: z.string().nullish() })).nullish(),
   properties: z.record(z.string(), z.string().nullish()).nullish(),
 });
-const pageSchema = z.object({ results: z.array(z.unknown()) });
+const pageSchema = z.object({ results: z.array(z.unknown()).max(500) });
 
 /** Identifies one page of the search. */
 export interface SearchPage {
@@ -47,9 +49,9 @@ export interface SearchPage {
 /** One page of search results. */
 export interface SearchedPage {
   users: SearchedUser[];
-  /** Ids of users whose entries are malformed. They can still be fetched individually. */
+  /** Ids of users whose entries are malformed. They can be fetched individually; entries without a valid id are skipped. */
   unreadable: string[];
-  /** `after` of the next page; `null` after the last. */
+  /** `after` of the next page; `null` if this page is empty. A short page is not the last: Kinde can return fewer users. */
   next: string | null;
 }
 
@@ -78,23 +80,19 @@ export async function searchUsers(
     options,
   );
   const users = results.map((entry) => userSchema.safeParse(entry).data);
-  const unreadable = results.flatMap((entry, index) => (users[index] === undefined ? idOf(entry) : []));
-  if (unreadable.length > mostUnreadable) throw malformed();
-  const last = results.length === 0 ? null : idOf(results.at(-1));
+  const ids = results.map((entry) => entrySchema.safeParse(entry).data?.id);
+  const unreadable = ids.flatMap((id, index) => (users[index] === undefined && id !== undefined ? id : []));
+  if (users.filter((user) => user === undefined).length > mostUnreadable) throw malformed();
+  const last = ids.findLast((id) => id !== undefined) ?? null;
+  if (results.length > 0 && last === null) throw malformed();
   if (last !== null && last === after) {
     throw new KindeError("kinde_unavailable", "GET /api/v1/search/users returned the same page twice.");
   }
   return {
     users: users.flatMap((user) => (user === undefined ? [] : toSearchedUser(user))),
     unreadable,
-    next: results.length < pageSize ? null : last,
+    next: last,
   };
-}
-
-function idOf(entry: unknown): string {
-  const { data } = entrySchema.safeParse(entry);
-  if (data === undefined) throw malformed();
-  return data.id;
 }
 
 function malformed(): KindeError {

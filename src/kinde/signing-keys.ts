@@ -1,5 +1,6 @@
-import { createLocalJWKSet, errors, type JWTVerifyGetKey } from "jose";
+import { createLocalJWKSet, errors, importJWK, type JWK, type JWTVerifyGetKey } from "jose";
 import { WebhookError } from "../errors.ts";
+import { parseJson, readText } from "./request.ts";
 
 /** The tenant's public keys, cached in memory. */
 export interface SigningKeys {
@@ -100,6 +101,9 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
   };
 }
 
+/** Largest key set in bytes, decoded. */
+const maxKeySetBytes = 256 * 1024;
+
 type KeyFinder = ReturnType<typeof createLocalJWKSet>;
 
 async function fetchKeys({ url, fetch, timeoutMs }: SigningKeysOptions): Promise<KeyFinder> {
@@ -108,11 +112,31 @@ async function fetchKeys({ url, fetch, timeoutMs }: SigningKeysOptions): Promise
     redirect: "error",
     signal: AbortSignal.timeout(timeoutMs),
   });
-  if (!response.ok) throw new Error(`${url} answered ${response.status}`);
-  const body: unknown = await response.json();
+  if (!response.ok) {
+    await response.body?.cancel();
+    throw new Error(`${url} answered ${response.status}`);
+  }
+  const body = parseJson(await readText(response, maxKeySetBytes));
   if (typeof body !== "object" || body === null || !("keys" in body) || !Array.isArray(body.keys)) {
     throw new Error(`${url} did not return a key set`);
   }
-  if (body.keys.length === 0) throw new Error(`${url} returned an empty key set`);
-  return createLocalJWKSet({ keys: body.keys });
+  const keys = await preferUsable(body.keys.filter(isObject));
+  if (keys.length === 0) throw new Error(`${url} returned a key set without keys`);
+  return createLocalJWKSet({ keys });
+}
+
+/**
+ * Drops unusable keys whose id a usable key has too. Others stay, although they verify nothing: a token signed with one is
+ * an outage, not a forgery.
+ */
+async function preferUsable(keys: readonly JWK[]): Promise<JWK[]> {
+  const imported = await Promise.allSettled(keys.map((key) => importJWK(key, "RS256")));
+  const isUsable = (_key: JWK, index: number) => imported[index]?.status === "fulfilled";
+  const usable = keys.filter(isUsable);
+  const usableIds = new Set(usable.map(({ kid }) => kid));
+  return [...usable, ...keys.filter((key, index) => !isUsable(key, index) && !usableIds.has(key.kid))];
+}
+
+function isObject(value: unknown): value is JWK {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

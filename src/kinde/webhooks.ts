@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { KindeError } from "../errors.ts";
+import { pathId } from "./ids.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
 
 /** A webhook as the Management API reports it. The API does not report whether Kinde has disabled it. */
@@ -26,7 +27,7 @@ const webhooksSchema = z.object({
   webhooks: z
     .array(
       z.object({
-        id: z.string(),
+        id: pathId,
         name: z.string().nullish(),
         endpoint: z.string(),
         event_types: z.array(z.string()).nullish(),
@@ -34,7 +35,7 @@ const webhooksSchema = z.object({
     )
     .nullish(),
 });
-const createdSchema = z.object({ webhook: z.object({ id: z.string() }) });
+const createdSchema = z.object({ webhook: z.object({ id: pathId }) });
 const eventTypesSchema = z.object({ event_types: z.array(z.object({ code: z.string() })) });
 const done = z.unknown();
 

@@ -31,21 +31,34 @@ interface BudgetInput {
 }
 
 const takeCall = defineScript("take-call", {
-  call: (input: BudgetInput & { priority: Priority; lease: string; leaseMs: number }) => ({
-    keys: [input.stateKey, input.leasesKey],
+  call: (input: BudgetInput & { markerKey: string; priority: Priority; lease: string; leaseMs: number }) => ({
+    keys: [input.stateKey, input.leasesKey, input.markerKey],
     args: [input.perMinute, input.atOnce, input.priority, input.lease, input.leaseMs],
   }),
-  answer: z.tuple([booleanAnswer, z.number()]).transform(([granted, waitMs]) => ({ granted, waitMs })),
+  answer: z
+    .tuple([booleanAnswer, z.number(), booleanAnswer])
+    .transform(([granted, waitMs, limited]) => ({ granted, waitMs, limited })),
 });
 
 const readCallBudget = defineScript("read-call-budget", {
-  call: (input: BudgetInput) => ({
-    keys: [input.stateKey, input.leasesKey],
+  call: (input: BudgetInput & { limitedKey: string }) => ({
+    keys: [input.stateKey, input.leasesKey, input.limitedKey],
     args: [input.perMinute, input.atOnce],
   }),
   answer: z
-    .tuple([z.number(), z.number(), z.number()])
-    .transform(([pausedMs, inUse, available]) => ({ pausedMs, inUse, available })),
+    .tuple([z.number(), z.number(), z.number(), z.int()])
+    .transform(([pausedMs, inUse, available, limited]) => ({ pausedMs, inUse, available, limited })),
+});
+
+/** This many subjects in a row pause all calls; this many calls granted in between end the row. */
+const [subjectsInRow, callsBetween] = [3, 10];
+
+const limitSubject = defineScript("limit-subject", {
+  call: (input: { stateKey: string; limitedKey: string; markerKey: string; subject: string; ms: number }) => ({
+    keys: [input.stateKey, input.limitedKey, input.markerKey],
+    args: [input.subject, input.ms, callsBetween, subjectsInRow],
+  }),
+  answer: booleanAnswer,
 });
 
 const pauseCalls = defineScript("pause-calls", {
@@ -58,6 +71,8 @@ export function createCallBudget(options: CallBudgetOptions): CallBudget {
   const { redis, keys, perMinute, atOnce, leaseMs } = options;
   const stateKey = keys.callBudget;
   const leasesKey = `${keys.callBudget}:leases`;
+  const limitedKey = `${keys.callBudget}:limited`;
+  const markerKey = (subject: string) => `${limitedKey}:${subject}`;
   const budget: BudgetInput = { stateKey, leasesKey, perMinute, atOnce };
   // For each priority, one caller per process asks Redis at a time. The others queue in memory.
   const queues: Record<Priority, Promise<void>> = {
@@ -68,11 +83,14 @@ export function createCallBudget(options: CallBudgetOptions): CallBudget {
   const sleepers = new Set<() => void>();
   const defaultPatienceMs = Math.max(2_000, 8 * (60_000 / perMinute));
 
-  const take = async (priority: Priority, lease: string, { deadline, signal }: Patience) => {
+  const take = async (priority: Priority, subject: string, lease: string, { deadline, signal }: Patience) => {
     for (;;) {
       signal?.throwIfAborted();
-      const { granted, waitMs } = await takeCall(redis, { ...budget, priority, lease, leaseMs });
+      const input = { ...budget, markerKey: markerKey(subject), priority, lease, leaseMs };
+      const { granted, waitMs, limited } = await takeCall(redis, input);
       if (granted) return;
+      // Not waited for here, where other callers wait behind this one.
+      if (limited) throw new ThrottledError(waitMs, { scope: "one" });
       if (performance.now() + waitMs > deadline) throw new ThrottledError(waitMs);
       await sleep(waitMs, signal, (wake) => sleepers.add(wake));
     }
@@ -113,10 +131,10 @@ export function createCallBudget(options: CallBudgetOptions): CallBudget {
   };
 
   return {
-    async run(priority, call, { signal, patienceMs = defaultPatienceMs } = {}) {
+    async run(priority, call, { subject = "", signal, patienceMs = defaultPatienceMs } = {}) {
       const lease = randomUUID();
       const patience = { signal, deadline: performance.now() + patienceMs };
-      await waitTurn(priority, patience, () => take(priority, lease, patience));
+      await waitTurn(priority, patience, () => take(priority, subject, lease, patience));
       try {
         return await call();
       } finally {
@@ -130,10 +148,15 @@ export function createCallBudget(options: CallBudgetOptions): CallBudget {
       }
     },
 
+    async limit(subject, ms) {
+      const input = { stateKey, limitedKey, markerKey: markerKey(subject), subject, ms: Math.ceil(ms) };
+      return (await limitSubject(redis, input)) ? "all" : "one";
+    },
+
     async pause(ms) {
       await pauseCalls(redis, { stateKey, ms: Math.ceil(ms) });
     },
 
-    state: () => readCallBudget(redis, budget),
+    state: () => readCallBudget(redis, { ...budget, limitedKey }),
   };
 }

@@ -92,6 +92,14 @@ export async function checkRedis(redis: Redis, timeoutMs: number): Promise<void>
   }
 }
 
+/**
+ * Returns the id of the Redis process that serves the connection. Another id means a restart or a failover, after which
+ * writes can be missing. Empty if the service hides it.
+ */
+export async function readRunId(redis: Redis): Promise<string> {
+  return /^run_id:(\w+)/m.exec(await redis.info("server"))?.[1] ?? "";
+}
+
 async function waitUntilReady(redis: Redis, timeoutMs: number): Promise<void> {
   const signal = AbortSignal.timeout(timeoutMs);
   let lastError: unknown;

@@ -22,6 +22,8 @@ export interface Keys extends PublicKeys {
   callBudget: string;
   /** Returns the key of what is known about an organization. */
   organization(code: string): string;
+  /** The Kinde tenant that the store belongs to. */
+  tenant: string;
   /** Prefix of the request counters of Kindling's own API. */
   apiCalls: string;
   /** Hash: requests refused over HTTP, by `<route>:<code>`. */
@@ -48,6 +50,7 @@ export function createKeys(prefix: string): Keys {
     accessToken: `{${prefix}:kinde}:access-token`,
     callBudget: `{${prefix}:kinde}:calls`,
     organization: (code) => `${prefix}:organization:{${code}}`,
+    tenant: `${prefix}:tenant`,
     apiCalls: `{${prefix}:api}`,
     refusedRequests: `{${prefix}:api}:refused`,
     droppedRefreshRequests: `{${prefix}:refresh-requests}:dropped`,

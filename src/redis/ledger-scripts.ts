@@ -9,13 +9,20 @@ export const drawTicket = defineScript("draw-ticket", {
 
 /** Draws a ticket for a refresh and reads what the refresh must know before it fetches. */
 export const beginRefresh = defineScript("begin-refresh", {
-  call: (input: { ticketKey: string; latestKey: string; writtenKey: string; deletedKey: string; member: string }) => ({
-    keys: [input.ticketKey, input.latestKey, input.writtenKey, input.deletedKey],
+  call: (input: {
+    ticketKey: string;
+    latestKey: string;
+    writtenKey: string;
+    deletedKey: string;
+    absencesKey: string;
+    member: string;
+  }) => ({
+    keys: [input.ticketKey, input.latestKey, input.writtenKey, input.deletedKey, input.absencesKey],
     args: [input.member],
   }),
   answer: z
-    .tuple([z.int(), booleanAnswer, z.int(), z.string().nullable()])
-    .transform(([ticket, deleted, events, written]) => ({ ticket, deleted, events, written })),
+    .tuple([z.int(), booleanAnswer, z.int(), z.string().nullable(), booleanAnswer])
+    .transform(([ticket, deleted, events, written, absent]) => ({ ticket, deleted, events, written, absent })),
 });
 
 /** Merges property values into those recently written for a member. The values are JSON. */

@@ -1,5 +1,6 @@
 import type { Redis } from "ioredis";
 import { z } from "zod";
+import { absencesKey } from "./absences.ts";
 import type { Keys } from "./keys.ts";
 import {
   beginRefresh,
@@ -25,9 +26,15 @@ export interface Ledger {
    * Draws a ticket for a refresh. Must be called before anything is fetched.
    *
    * `events` is the number of events acknowledged since the member entered the ledger: those the refresh will reflect.
-   * `deleted` says whether the member's deletion was acknowledged.
+   * `deleted` says whether the member's deletion was acknowledged, `absent` whether an earlier refresh noted an absence.
    */
-  begin(member: string): Promise<{ ticket: number; events: number; deleted: boolean; written: Written }>;
+  begin(member: string): Promise<{
+    ticket: number;
+    events: number;
+    deleted: boolean;
+    written: Written;
+    absent: boolean;
+  }>;
   /**
    * Remembers property values that Kinde just accepted, so that no refresh trusts an older answer from Kinde meanwhile.
    * Must be called after the write and before the refresh that makes it visible.
@@ -41,6 +48,11 @@ export interface Ledger {
    *   removed.
    */
   settle(member: string, ticket: number, events?: number): Promise<"settled" | "pending">;
+  /**
+   * Removes the member like {@link Ledger.settle}, but counts nothing: its events cannot become readable, because Kinde
+   * does not know the user.
+   */
+  dismiss(member: string, ticket: number): Promise<"settled" | "pending">;
   /**
    * Stores why the member's job gave up. Adds the member to the ledger if no event did: it stays until a refresh
    * settles it or an operator discards it.
@@ -162,6 +174,7 @@ export function createLedger(redis: Redis, keys: Keys, name: "users" | "fanouts"
       latestKey,
       writtenKey: writtenKey(member),
       deletedKey: deletedKey(member),
+      absencesKey: absencesKey(keys),
       member,
     });
   const settle = (input: Pick<SettleInput, "member" | "ticket" | "events" | "histogram">) =>
@@ -197,8 +210,8 @@ export function createLedger(redis: Redis, keys: Keys, name: "users" | "fanouts"
 
   return {
     async begin(member) {
-      const { ticket, events, deleted, written } = await begin(member);
-      return { ticket, events, deleted, written: written === null ? {} : writtenSchema.parse(written) };
+      const { written, ...begun } = await begin(member);
+      return { ...begun, written: written === null ? {} : writtenSchema.parse(written) };
     },
     async noteWrite(member, properties, forMs) {
       const values = Object.fromEntries(Object.entries(properties).map(([key, value]) => [key, JSON.stringify(value)]));
@@ -207,6 +220,10 @@ export function createLedger(redis: Redis, keys: Keys, name: "users" | "fanouts"
     async settle(member, ticket, events) {
       const histogram = name === "users" ? readableHistogram(keys, now()) : undefined;
       return (await settle({ member, ticket, events, histogram })) ? "settled" : "pending";
+    },
+    async dismiss(member, ticket) {
+      const settled = await settle({ member, ticket, events: undefined, histogram: undefined });
+      return settled ? "settled" : "pending";
     },
     async fail(member, failure) {
       await noteFailure(redis, { sinceKey, failuresKey, ticketKey, member, failure: storedFailure.serialize(failure) });

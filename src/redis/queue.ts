@@ -35,20 +35,3 @@ export function openQueue<Data>(name: string, { redis, keys, onError }: QueueOpt
 export function untilLatest(id: string): JobsOptions {
   return { deduplication: { id, keepLastIfActive: true, reschedule: true } };
 }
-
-/** The methods of a queue that {@link scheduleTick} uses. */
-export type TickedQueue = Pick<Queue, "getJobScheduler" | "upsertJobScheduler" | "removeJobScheduler">;
-
-/**
- * Schedules a job `tick` at an interval, once for all processes. An interval of 0 removes the schedule. Call it
- * repeatedly: it is cheap, and a Redis that lost its data has lost the schedule too.
- */
-export async function scheduleTick(queue: TickedQueue, intervalMs: number): Promise<void> {
-  if (intervalMs === 0) {
-    await queue.removeJobScheduler("tick");
-    return;
-  }
-  const scheduled = await queue.getJobScheduler("tick");
-  if (scheduled?.every === intervalMs) return;
-  await queue.upsertJobScheduler("tick", { every: intervalMs }, { name: "tick", data: {} });
-}

@@ -1,5 +1,6 @@
 import type { Redis } from "ioredis";
 import { type FlagsRecord, type Profile, parseFlagsRecord } from "kindling/contract";
+import { readRunId } from "./connection.ts";
 import type { Keys } from "./keys.ts";
 import { booleanAnswer, defineScript } from "./script.ts";
 
@@ -20,6 +21,14 @@ export interface Records {
    * @returns how many records were written
    */
   commitMissing(entries: readonly { record: FlagsRecord; profile: Profile }[]): Promise<number>;
+  /**
+   * Writes flags that were derived again from a record's own profile. Keeps the record's ticket and `fetchedAt`, and any
+   * record that was written in the meantime.
+   *
+   * @param entries `record` is the stored one, as it was read together with the profile
+   * @returns how many records were written
+   */
+  replaceFlags(entries: readonly FlagsReplacement[]): Promise<number>;
   /** Replaces the record with a tombstone and removes the profile. Answers `superseded` like {@link Records.commit}. */
   bury(userId: string, record: FlagsRecord): Promise<"committed" | "superseded">;
   read(userId: string): Promise<StoredRecord>;
@@ -37,6 +46,15 @@ export interface Records {
   scan(cursor: string, count: number): Promise<{ cursor: string; profiles: Profile[]; runId: string }>;
   /** Scans like {@link Records.scan}, but returns only the ids of users who have a profile. */
   scanIds(cursor: string, count: number): Promise<{ cursor: string; userIds: string[] }>;
+}
+
+/** Flags derived again from the profile of a stored record. */
+export interface FlagsReplacement {
+  userId: string;
+  record: FlagsRecord;
+  flags: FlagsRecord["flags"];
+  organizations?: FlagsRecord["organizations"];
+  schema: string;
 }
 
 /** Options for {@link createRecords}. */
@@ -70,6 +88,14 @@ const commitRecord = defineScript("commit-record", {
       input.channel,
       input.onlyIfMissing ? "missing" : "",
     ],
+  }),
+  answer: booleanAnswer,
+});
+
+const replaceFlags = defineScript("replace-flags", {
+  call: (input: { flagsKey: string; record: FlagsRecord; channel: string }) => ({
+    keys: [input.flagsKey],
+    args: [input.record.ticket, JSON.stringify(input.record), input.channel],
   }),
   answer: booleanAnswer,
 });
@@ -109,6 +135,15 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
       const written = await commitRecord.many(redis, inputs);
       return written.filter(Boolean).length;
     },
+    async replaceFlags(entries) {
+      const inputs = entries.map(({ userId, record, flags, organizations, schema }) => ({
+        flagsKey: keys.flags(userId),
+        channel: keys.commits(userId),
+        // Members that a newer release added to the record stay.
+        record: { ...record, flags, organizations, schema },
+      }));
+      return (await replaceFlags.many(redis, inputs)).filter(Boolean).length;
+    },
     bury: (userId, record) => write(userId, record),
 
     async read(userId) {
@@ -126,13 +161,12 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
 
     async scan(cursor, count) {
       // In one pipeline, so that both are answered by the same process.
-      const [info, page] = await Promise.all([
-        redis.info("server"),
+      const [runId, page] = await Promise.all([
+        readRunId(redis),
         redis.scan(cursor, "MATCH", keys.profiles, "COUNT", count),
       ]);
       const [next, profileKeys] = page;
       const texts = profileKeys.length > 0 ? await redis.mget(profileKeys) : [];
-      const runId = /^run_id:(\w+)/m.exec(info)?.[1] ?? "";
       return { cursor: next, profiles: texts.flatMap((text) => parseProfile(text) ?? []), runId };
     },
 

@@ -1,11 +1,14 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { RefreshRequests } from "../redis/refresh-requests.ts";
+import type { Absences } from "../redis/absences.ts";
+import type { RefreshRequest, RefreshRequests, Urgency } from "../redis/refresh-requests.ts";
 import type { RefreshQueues } from "./queues.ts";
 
 /** Dependencies of {@link drainRefreshRequests}. */
 export interface DrainOptions {
   requests: RefreshRequests;
   queues: Pick<RefreshQueues, "requests" | "enqueueRefreshRequests">;
+  /** Users that Kinde did not find a moment ago: their requests are answered without a call. */
+  absences: Pick<Absences, "unknown" | "wakeReaders">;
   onError: (error: unknown) => void;
 }
 
@@ -22,11 +25,22 @@ const blockSeconds = 1;
 const fullMs = 200;
 
 /** Drains refresh requests into BullMQ. A request is a hint: if one is lost with its process, the next read repeats it. */
-export function drainRefreshRequests({ requests, queues, onError }: DrainOptions): { close(): Promise<void> } {
+export function drainRefreshRequests({ requests, queues, absences, onError }: DrainOptions): {
+  close(): Promise<void>;
+} {
   const closing = new AbortController();
   const pause = (ms: number) => delay(ms, undefined, { signal: closing.signal }).catch(() => undefined);
 
   const jobs = () => queues.requests.getJobCountByTypes("waiting", "prioritized", "active", "delayed");
+
+  const enqueue = async (drained: readonly RefreshRequest[], urgency: Urgency) => {
+    const unknown = await absences.unknown(drained.map(({ userId }) => userId));
+    if (urgency === "now") await absences.wakeReaders(unknown);
+    await queues.enqueueRefreshRequests(
+      drained.filter(({ userId }) => !unknown.has(userId)),
+      urgency,
+    );
+  };
 
   /** Drains one batch. `held` is the number of jobs at the last look; returns their number now. */
   const drain = async (held: number): Promise<number> => {
@@ -36,13 +50,13 @@ export function drainRefreshRequests({ requests, queues, onError }: DrainOptions
       const first = await requests.wait(hasRoom ? ["now", "later"] : ["now"], blockSeconds);
       // Nothing to drain: an idle queue is not asked for its length each time.
       if (first === undefined && hasRoom) return held;
-      if (first !== undefined) await queues.enqueueRefreshRequests(first.requests, first.urgency);
+      if (first !== undefined) await enqueue(first.requests, first.urgency);
     }
     const before = await jobs();
     const now = await requests.take("now", room(backlog.now - before));
     const later = await requests.take("later", room(backlog.later - before - now.length));
-    await queues.enqueueRefreshRequests(now, "now");
-    await queues.enqueueRefreshRequests(later, "later");
+    await enqueue(now, "now");
+    await enqueue(later, "later");
     return before + now.length + later.length;
   };
 

@@ -1,8 +1,10 @@
 import type { Definitions } from "kindling";
 import type { Profile, ProfilePart } from "kindling/contract";
 import { KindeError } from "../errors.ts";
+import { heldParts } from "../kinde/keep-parts.ts";
 import { type Listing, listMembers, listRoleHolders } from "../kinde/list-users.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
+import { follow } from "../kinde/paging.ts";
 import type { Records } from "../redis/records.ts";
 import type { FanoutProgress, FanoutSubject } from "./queues.ts";
 
@@ -56,11 +58,14 @@ export function createFanOut(options: FanOutOptions): FanOut {
     const listing = listingOf(api, subject);
     const page =
       listing === undefined || at?.source === "records"
-        ? await recordsPage(records, affectedBy(subject, keep), at)
-        : await listingPage(listing, at?.cursor ?? null, call);
+        ? await recordsPage(records, affectedBy(subject), at)
+        : await listingPage(listing, at, call);
     return { ...page, userIds: [...new Set([...fetching, ...page.userIds])] };
   };
 }
+
+/** How often a listing begins again before the records alone decide. */
+const mostRefusals = 3;
 
 function listingOf(api: ManagementApi, subject: FanoutSubject): Listing | undefined {
   const [kind, id] = splitSubject(subject);
@@ -68,14 +73,24 @@ function listingOf(api: ManagementApi, subject: FanoutSubject): Listing | undefi
   return kind === "role" ? listRoleHolders(api, id) : undefined;
 }
 
-async function listingPage(listing: Listing, cursor: string | null, options: CallOptions): Promise<FanoutPage> {
-  const { userIds, next } = await listing(cursor, options).catch((error: unknown) => {
+async function listingPage(listing: Listing, at: FanoutPlace | undefined, options: CallOptions): Promise<FanoutPage> {
+  const cursor = at?.cursor ?? null;
+  const refusals = at?.refusals ?? 0;
+  try {
+    const { userIds, next } = await listing(cursor, options);
+    if (next === null) return { userIds, next: { source: "records", cursor: null } };
+    const trail = follow(at?.trail, next, { route: "The listing of affected users" });
+    return { userIds, next: { source: "listing", cursor: next, trail, ...(refusals > 0 && { refusals }) } };
+  } catch (error) {
+    if (!(error instanceof KindeError)) throw error;
+    // The cursor can expire while a long fan-out waits for room. Refreshing the users before it again is harmless.
+    if (error.status === 400 && cursor !== null && refusals < mostRefusals)
+      return { userIds: [], next: { source: "listing", cursor: null, refusals: refusals + 1 } };
     // Deleted in the meantime: the records still have its former holders.
-    const gone = error instanceof KindeError && (error.code === "kinde_not_found" || error.status === 400);
-    if (gone) return { userIds: [], next: null };
+    if (error.code === "kinde_not_found" || error.status === 400)
+      return { userIds: [], next: { source: "records", cursor: null } };
     throw error;
-  });
-  return { userIds, next: next === null ? { source: "records", cursor: null } : { source: "listing", cursor: next } };
+  }
 }
 
 async function recordsPage(
@@ -94,14 +109,18 @@ async function recordsPage(
   };
 }
 
-// If records do not contain the deciding part, everyone who could be affected counts as affected.
-function affectedBy(subject: FanoutSubject, keep: ReadonlySet<ProfilePart>): (profile: Profile) => boolean {
+// If a record does not hold the deciding part, a user who could be affected counts as affected.
+function affectedBy(subject: FanoutSubject): (profile: Profile) => boolean {
   const id = splitSubject(subject)[1];
   const part = grantPart(subject);
-  if (!keep.has("organizations")) return () => true;
-  if (part === undefined) return ({ organizations }) => organizations.some(({ code }) => code === id);
-  if (!keep.has(part)) return ({ organizations }) => organizations.length > 0;
-  return ({ organizations }) => organizations.some((membership) => membership[part].some((grant) => grant.id === id));
+  return (profile) => {
+    const { organizations } = profile;
+    const held = heldParts(profile);
+    if (!held.has("organizations")) return true;
+    if (part === undefined) return organizations.some(({ code }) => code === id);
+    if (!held.has(part)) return organizations.length > 0;
+    return organizations.some((membership) => membership[part].some((grant) => grant.id === id));
+  };
 }
 
 function grantPart(subject: FanoutSubject): "roles" | "permissions" | undefined {

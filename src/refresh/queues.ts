@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import type { Queue } from "bullmq";
 import { z } from "zod";
+import { type Trail, trailSchema } from "../kinde/paging.ts";
 import type { ReportProgress } from "../progress.ts";
 import { type LongJob, openQueue, type QueueOptions, untilLatest } from "../redis/queue.ts";
 import type { RefreshRequest, Urgency } from "../redis/refresh-requests.ts";
@@ -37,6 +38,10 @@ export interface FanoutProgress {
   cursor: string | null;
   /** The Redis process that a cursor of `records` belongs to; absent in progress that an older release wrote. */
   runId?: string;
+  /** How often Kinde has refused the cursor of the listing; absent if never. */
+  refusals?: number;
+  /** Detects a listing that leads in circles; absent as above. */
+  trail?: Trail;
 }
 
 /** The progress of a fan-out, as its job keeps it. What cannot be read begins again. */
@@ -47,6 +52,8 @@ export const storedFanoutProgress = storedShape<FanoutProgress>(
     source: z.enum(["listing", "records"]),
     cursor: z.string().nullable(),
     runId: z.string().exactOptional(),
+    refusals: z.int().nonnegative().exactOptional(),
+    trail: trailSchema.exactOptional(),
   }),
   { migrate: (older) => older },
 );

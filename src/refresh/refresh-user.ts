@@ -7,17 +7,23 @@ import {
   type Profile,
   type ProfilePart,
 } from "kindling/contract";
+import { AbsenceError } from "../errors.ts";
 import { fetchUser } from "../kinde/fetch-user.ts";
 import { keepParts } from "../kinde/keep-parts.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
+import type { Absences } from "../redis/absences.ts";
 import type { Ledger, Written } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
+import type { JudgeAbsence } from "./judge-absence.ts";
 import type { Organizations } from "./organizations.ts";
 
 /** The result of a refresh. */
 export interface RefreshResult {
-  /** `superseded`: a refresh with a later ticket had already committed. */
-  outcome: "committed" | "superseded" | "deleted";
+  /**
+   * `superseded`: a refresh with a later ticket had already committed. `absent`: Kinde did not find the user, which is not
+   * confirmed, so the record stays. `unknown`: Kinde did not find the user, who has no record.
+   */
+  outcome: "committed" | "superseded" | "deleted" | "absent" | "unknown";
   ticket: number;
   /** Whether an event arrived during the refresh, so that another refresh is needed. */
   pending: boolean;
@@ -28,7 +34,9 @@ export type RefreshUser = (userId: string, options: CallOptions) => Promise<Refr
 
 /** Dependencies of {@link createRefreshUser}. */
 export interface RefreshUserOptions {
-  ledger: Pick<Ledger, "begin" | "settle">;
+  ledger: Pick<Ledger, "begin" | "settle" | "dismiss">;
+  absences: Pick<Absences, "clear" | "noteUnknown">;
+  judgeAbsence: JudgeAbsence;
   records: Pick<Records, "commit" | "bury">;
   api: ManagementApi;
   organizations: Pick<Organizations, "addTo">;
@@ -45,20 +53,34 @@ export interface RefreshUserOptions {
  *
  * @throws {ThrottledError} as {@link ManagementApi.get}; the record is unchanged
  * @throws {KindeError} as {@link ManagementApi.get}; the record is unchanged
+ * @throws {AbsenceError} if Kinde does not find the user although an event is outstanding, or while absences are not
+ * believed at all; the record is unchanged
  */
 export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
-  const { ledger, records, definitions, now } = options;
+  const { ledger, absences, judgeAbsence, records, definitions, now } = options;
   // Grows when a flag function reads a part that the definitions do not declare.
   const parts = new Set<ExtraPart>([...definitions.needs, ...extraParts.filter((part) => options.keep.has(part))]);
 
   return async (userId, call) => {
-    const { ticket, events, deleted, written } = await ledger.begin(userId);
+    const { ticket, events, deleted, written, absent } = await ledger.begin(userId);
     const stamp = { fetchedAt: now(), ticket, schema: definitions.schema };
     const addOrganizations: AddOrganizations = (profile, fetched) =>
       options.organizations.addTo(profile, fetched, stamp.fetchedAt, call);
     const found = deleted
       ? undefined
       : await fetchAndDerive({ ...options, addOrganizations }, userId, parts, call, written);
+    const verdict = found === undefined && !deleted ? await judgeAbsence(userId, events, call) : undefined;
+    if (verdict === "absent") {
+      if (events === 0) return { outcome: verdict, ticket, pending: false };
+      // The event says that the user exists, so it stays in the ledger until Kinde shows the user or confirms the absence.
+      throw new AbsenceError("absence_unconfirmed", "Kinde does not find a user that an event names: it can lag.");
+    }
+    if (verdict === "unknown") {
+      await absences.noteUnknown(userId, ticket);
+      const dismissed = await ledger.dismiss(userId, ticket);
+      if (absent || events > 0) await absences.clear(userId);
+      return { outcome: verdict, ticket, pending: dismissed === "pending" };
+    }
     const outcome =
       found === undefined
         ? await records.bury(userId, { flags: definitions.defaults, status: "deleted", ...stamp })
@@ -66,6 +88,7 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
             { flags: found.flags, organizations: found.organizations, status: "present", ...stamp },
             keepParts(found.profile, options.keep),
           );
+    if (absent || verdict === "deleted") await absences.clear(userId);
     const settled = await ledger.settle(userId, ticket, events);
     return {
       outcome: outcome === "committed" && found === undefined ? "deleted" : outcome,

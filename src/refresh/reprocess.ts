@@ -3,6 +3,7 @@ import { z } from "zod";
 import { KindeError } from "../errors.ts";
 import { estimateTotal } from "../kinde/ids.ts";
 import type { Listing, ListingPage } from "../kinde/list-users.ts";
+import { follow, type Trail } from "../kinde/paging.ts";
 import { patiently } from "../kinde/patiently.ts";
 import type { ReportProgress } from "../progress.ts";
 import type { Keys } from "../redis/keys.ts";
@@ -48,6 +49,7 @@ export async function walk(options: WalkOptions): Promise<WalkResult> {
   let enqueued = resumedAt;
   let cursor = place?.cursor ?? null;
   let total: number | undefined;
+  let trail: Trail | undefined;
   if (place !== undefined) onProgress({ type: "resumed", done: place.enqueued, startedAt: place.startedAt });
   try {
     do {
@@ -56,7 +58,10 @@ export async function walk(options: WalkOptions): Promise<WalkResult> {
       await queues.enqueueReprocess(page.userIds);
       enqueued += page.userIds.length;
       cursor = page.next;
-      if (cursor !== null) await bookmark?.write({ cursor, enqueued, startedAt });
+      if (cursor !== null) {
+        trail = follow(trail, cursor, { route: "The listing of users" });
+        await bookmark?.write({ cursor, enqueued, startedAt });
+      }
       total = cursor === null ? enqueued : estimateTotal(page.userIds, enqueued);
       onProgress({ type: "advanced", done: enqueued, total });
     } while (cursor !== null);

@@ -92,7 +92,8 @@ async function makeVisible(
 
   async function readBack() {
     await ledger.noteWrite(userId, properties, settleMs);
-    await refreshUser(userId, { patienceMs: readBackPatienceMs, ...call });
+    const { outcome } = await refreshUser(userId, { patienceMs: readBackPatienceMs, ...call });
+    if (outcome === "absent" || outcome === "unknown") throw new Error("Kinde did not find the user after the write.");
     const { flags } = await records.read(userId);
     if (flags === undefined) throw new Error("The record was deleted after the refresh.");
     await queues.enqueueSettled(userId, settleMs);
@@ -116,7 +117,7 @@ async function writeProperties(api: ManagementApi, userId: string, properties: W
       body: { properties },
       answer: done,
     },
-    options,
+    { ...options, subject: userId },
   );
 }
 
@@ -130,7 +131,7 @@ async function refreshClaims(api: ManagementApi, userId: string, options: CallOp
         scope: "update:user_refresh_claims",
         answer: done,
       },
-      options,
+      { ...options, subject: userId },
     );
   } catch (cause) {
     const reason = cause instanceof KindlingError ? ` ${cause.message}` : "";

@@ -8,12 +8,14 @@ import { createOrganizationStore } from "../redis/organization-store.ts";
 import { sampleUsers } from "../redis/sample-users.ts";
 import { createAcknowledgeFanout } from "../refresh/acknowledge-users.ts";
 import { createFanOut, type FanOut } from "../refresh/fan-out.ts";
+import { createJudgeAbsence } from "../refresh/judge-absence.ts";
 import { createOrganizations } from "../refresh/organizations.ts";
 import { createRefreshUser, type RefreshUser } from "../refresh/refresh-user.ts";
 import { createSetProperties, type SetProperties } from "../refresh/set-properties.ts";
 import type { Store } from "../store.ts";
 import { createFillPage } from "../sweep/fill-page.ts";
-import { type SweepState, type SweepStep, sweepStep } from "../sweep/sweep.ts";
+import { type SweepStep, sweepStep } from "../sweep/sweep.ts";
+import type { SweepState } from "../sweep/sweep-state.ts";
 import { checkWebhook, type WebhookCheck } from "../webhook/check-registration.ts";
 import { neededEventTypes } from "../webhook/route-event.ts";
 import type { World } from "../world.ts";
@@ -45,7 +47,7 @@ export interface FlowsOptions {
 /** Composes the flows over one store and one Management API. */
 export function createFlows(options: FlowsOptions): Flows {
   const { config, world, store, definitions, kinde = openKinde(config, world, store) } = options;
-  const { redis, keys, records, ledger, queues, seen } = store;
+  const { redis, keys, records, ledger, absences, queues, seen, listed } = store;
   const { now } = world;
   const { profile: keep, refreshOnSignIn: signIns } = config;
   const { pageSize, indexLagMs, extrasMaxAgeMs } = config.sweep;
@@ -59,7 +61,25 @@ export function createFlows(options: FlowsOptions): Flows {
     onChange: (code) => acknowledgeFanout(`organization:${code}`),
     now,
   });
-  const refreshUser = createRefreshUser({ api: kinde, organizations, records, ledger, definitions, keep, now });
+  const judgeAbsence = createJudgeAbsence({
+    api: kinde,
+    absences,
+    records,
+    sampleUsers: (size) => sampleUsers(redis, keys, size),
+    observations: config.absence.observations,
+    limit: config.absence.limit,
+  });
+  const refreshUser = createRefreshUser({
+    api: kinde,
+    organizations,
+    records,
+    ledger,
+    absences,
+    judgeAbsence,
+    definitions,
+    keep,
+    now,
+  });
   const fillPage = createFillPage({ api: kinde, records, ledger, definitions, keep, now, indexLagMs });
   const needsExtras =
     extraParts.some((part) => keep.has(part)) || [...extraParts, ...organizationParts].some(definitions.mayNeed);
@@ -69,13 +89,15 @@ export function createFlows(options: FlowsOptions): Flows {
     keep,
     fillPage,
     ledger,
+    absences,
     seen,
+    listed,
     recheckOrganizations: organizations.recheck,
     now,
     pageSize,
     indexLagMs,
     signIns,
-    schema: definitions.schema,
+    definitions,
     extrasMaxAgeMs: needsExtras ? extrasMaxAgeMs : undefined,
   };
   const webhookOptions = {

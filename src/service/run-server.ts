@@ -57,8 +57,6 @@ export function createServiceApp(options: ServiceAppOptions): ServiceApp {
     redis,
     keys,
     queues,
-    now,
-    rememberMs: config.event.maxAgeMs + config.event.maxSkewMs,
     burst: config.burst,
     onError: (error) => log.warn(errorFields(error), "event id could not be stored"),
   });

@@ -25,7 +25,7 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
   const onError = (error: unknown) => log.warn(errorFields(error), "Redis error");
   // BullMQ's workers need a connection whose commands wait while Redis is down.
   const connection = connectRedis({ url: config.redisUrl, onError });
-  const { queues, keys, ledger, fanoutLedger, records, sweeps, seen, completeness, audits } = store;
+  const { queues, keys, ledger, fanoutLedger, records, sweeps, seen, listed, completeness, audits } = store;
   const workers = startWorkers({
     connection,
     prefix: keys.queues,
@@ -39,6 +39,7 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
     records,
     sweeps,
     seen,
+    listed,
     completeness,
     audits,
     acknowledge: createAcknowledgeUsers({ redis: store.redis, keys, queues }),
@@ -50,12 +51,13 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
     checkWebhook: flows.checkWebhook,
     paceMs: config.sweep.paceMs,
     backlog: config.sweep.backlog,
+    settleMs: config.writeSettleMs,
   });
   const watch = startWatch(config, world, log, store);
   const blocking = connectRedis({ url: config.redisUrl, onError });
   const { redis, droppedRefreshRequests: dropped } = store;
   const requests = createRefreshRequests({ redis, blocking, keys, dropped, onError });
-  const drain = drainRefreshRequests({ requests, queues, onError });
+  const drain = drainRefreshRequests({ requests, queues, absences: store.absences, onError });
   return {
     async close() {
       // Less than the shutdown timeout, because aborted jobs must still be returned to their queues within it.

@@ -1,12 +1,16 @@
 import type { Config } from "../config.ts";
 import { errorFields, type Log } from "../log.ts";
-import { scheduleTick } from "../redis/queue.ts";
+import { bindTenant } from "../redis/tenant.ts";
+import { createTickSchedule } from "../redis/tick-schedule.ts";
 import { watchLedger } from "../refresh/watch-ledger.ts";
 import type { Store } from "../store.ts";
 import { scheduleSweeps } from "../sweep/schedule.ts";
 import type { Running, World } from "../world.ts";
 
-/** Starts the periodic checks: of the ledgers, the schedules, and the time since the last event. */
+/** Absent users looked at again in one round. */
+const absencesPerRound = 500;
+
+/** Starts the periodic checks: of the ledgers, absent users, the schedules, and the time since the last event. */
 export function startWatch(config: Config, { now }: World, log: Log, store: Store): Running {
   const { watchIntervalMs: intervalMs, failedRetryMs } = config;
   const ledger = async () => {
@@ -29,16 +33,29 @@ export function startWatch(config: Config, { now }: World, log: Log, store: Stor
     const { silence, say } = await store.pulse.look();
     if (say) log.warn({ ...silence }, "no events for longer than usual: run kindling status");
   };
+  const ticks = (queue: Store["queues"]["sweep" | "audit"], setting: string, intervalMs: number) => {
+    const onOther = (fleetMs: number) =>
+      log.warn(
+        { setting, intervalMs, fleetMs },
+        "another worker started later with another interval: it applies to all",
+      );
+    return createTickSchedule({ ...store, queue, intervalMs, onOther });
+  };
+  const sweepTicks = ticks(store.queues.sweep, "KINDLING_SWEEP_INTERVAL", config.sweep.intervalMs);
+  const auditTicks = ticks(store.queues.audit, "KINDLING_AUDIT_INTERVAL", config.audit.intervalMs);
   // Independent of each other: one that fails must not prevent the others.
   const checks = {
     ledger,
-    sweeps: () => scheduleSweeps({ ...store, intervalMs: config.sweep.intervalMs, now }),
-    audits: () => scheduleTick(store.queues.audit, config.audit.intervalMs),
+    absences: async () => store.queues.enqueueReprocess(await store.absences.takeDue(absencesPerRound)),
+    // A Redis that was wiped is bound again, to the tenant whose process comes first.
+    tenant: () => bindTenant(store.redis, store.keys, config.domain),
+    sweeps: () => scheduleSweeps({ ...store, schedule: sweepTicks, now }),
+    audits: () => auditTicks.keep(),
     pulse,
   };
   const checkAll = () =>
     Promise.all(
-      Object.entries(checks).map(([check, run]) =>
+      Object.entries<() => Promise<unknown>>(checks).map(([check, run]) =>
         run().catch((error: unknown) => log.warn({ check, ...errorFields(error) }, "periodic check failed")),
       ),
     );

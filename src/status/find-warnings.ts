@@ -1,20 +1,29 @@
+import type { FinishedSweep } from "../sweep/sweep-log.ts";
 import { countWords, durationWords, percentWords, plural } from "../words.ts";
 import type { Freshness } from "./read-freshness.ts";
 
 /** A condition that needs an operator's attention. */
 export interface Warning {
-  code: "silence" | "webhook_missing" | "webhook_incomplete" | "sweep_failed" | "drift";
+  code:
+    | "silence"
+    | "webhook_missing"
+    | "webhook_incomplete"
+    | "sweep_failed"
+    | "listing_short"
+    | "drift"
+    | "absences_suspended";
   message: string;
 }
 
 /** Figures that warnings are derived from. */
 export interface FindWarningsOptions extends Pick<Freshness, "silence" | "webhook" | "audit"> {
-  /** Why the last sweep failed; `null` if it succeeded. */
-  sweep: { failed: { reason: string } | null };
+  /** Why the last sweep failed, `null` if it succeeded; and the last one that completed. */
+  sweep: { failed: { reason: string } | null; last: Pick<FinishedSweep, "heldBack" | "recorded"> | null };
+  absences: { suspendedSince: number | null };
 }
 
 /** Returns the warnings, each with the next step. */
-export function findWarnings({ silence, webhook, audit, sweep }: FindWarningsOptions): Warning[] {
+export function findWarnings({ silence, webhook, audit, sweep, absences }: FindWarningsOptions): Warning[] {
   const warnings: Warning[] = [];
   if (webhook?.state === "missing") {
     const message = "Kinde has no webhook for Kindling. Create it: kindling webhook register <url>";
@@ -41,9 +50,20 @@ export function findWarnings({ silence, webhook, audit, sweep }: FindWarningsOpt
     const message = `The last sweep failed: ${sweep.failed.reason} After fixing it, run kindling sweep.`;
     warnings.push({ code: "sweep_failed", message });
   }
+  if (sweep.last !== null && sweep.last.heldBack > 0) {
+    const { heldBack, recorded } = sweep.last;
+    const message = `Kinde's search did not list ${countWords(heldBack)} of ${plural(recorded, "recorded user")} twice in a row. Too many to be deletions: nothing was done. If they are, run kindling verify --all --repair`;
+    warnings.push({ code: "listing_short", message });
+  }
   if (audit !== null && audit.drifted > 0) {
     const message = `Drift: ${countWords(audit.drifted)} of ${plural(audit.checked, "record")} in the last audit differed from Kinde (${percentWords(audit.rate)}). Check more records: kindling verify`;
     warnings.push({ code: "drift", message });
+  }
+  if (absences.suspendedSince !== null) {
+    const message =
+      "Kinde does not find users that have a record, so nobody is taken for deleted. Check KINDE_DOMAIN and what answers " +
+      "for it. If the users are really gone: docs/operations.md, Deleted users.";
+    warnings.push({ code: "absences_suspended", message });
   }
   return warnings;
 }

@@ -46,7 +46,7 @@ function eventMetrics({ events, freshness }: Figures, readable: ReadableTimes): 
   ];
 }
 
-function workMetrics({ ledger, queues, calls, records }: Figures): Metric[] {
+function workMetrics({ ledger, queues, calls, records, absences }: Figures): Metric[] {
   const ledgers = Object.entries(ledger);
   const jobs = Object.entries(queues).flatMap(([queue, { waiting, active, delayed, failed }]) =>
     Object.entries({ waiting, active, delayed, failed }).map(([state, value]) => ({ labels: { queue, state }, value })),
@@ -70,12 +70,21 @@ function workMetrics({ ledger, queues, calls, records }: Figures): Metric[] {
     gauge("kindling_jobs", "Jobs by queue and state.", jobs),
     gauge("kindling_calls_under_way", "Calls to Kinde in progress.", [{ value: calls.inUse }]),
     gauge("kindling_calls_available", "Calls to Kinde that can start now.", [{ value: calls.available }]),
+    gauge("kindling_calls_limited", "Users and routes that Kinde limits while it answers others.", [
+      { value: calls.limited },
+    ]),
     gauge("kindling_calls_paused_seconds", "Time until calls to Kinde are allowed again, 0 if they are.", [
       { value: calls.pausedMs / 1000 },
     ]),
     gauge("kindling_records", "Records by status, estimated from a sample if there are many.", [
       { labels: { status: "present" }, value: records.present },
       { labels: { status: "deleted" }, value: records.deleted },
+    ]),
+    gauge("kindling_absent_users", "Users with a record that Kinde does not find, not confirmed yet.", [
+      { value: absences.users },
+    ]),
+    gauge("kindling_absences_suspended", "1 while Kinde finds so few users that none is taken for deleted.", [
+      { value: absences.suspendedSince === null ? 0 : 1 },
     ]),
   ];
 }

@@ -3,8 +3,8 @@ import type { Failure } from "../redis/ledger.ts";
 import { listFailures } from "../refresh/failures.ts";
 import type { Queues, Store } from "../store.ts";
 import { currentSweep, failedSweep } from "../sweep/queue.ts";
-import type { SweepState } from "../sweep/sweep.ts";
 import type { FinishedSweep } from "../sweep/sweep-log.ts";
+import type { SweepState } from "../sweep/sweep-state.ts";
 import { countRecords, type RecordCount } from "./count-records.ts";
 import { findWarnings, type Warning } from "./find-warnings.ts";
 import { type Freshness, readFreshness } from "./read-freshness.ts";
@@ -20,8 +20,18 @@ export interface Figures {
   warnings: Warning[];
   queues: Record<"refresh" | "requests" | "bulk" | "fanout", QueueStatus>;
   ledger: Record<"users" | "fanouts", { size: number; oldestAgeMs: number; failed: number }>;
-  calls: { pausedMs: number; inUse: number; available: number; perMinute: number; atOnce: number };
+  calls: {
+    pausedMs: number;
+    inUse: number;
+    available: number;
+    /** Users and routes that Kinde limits. */
+    limited: number;
+    perMinute: number;
+    atOnce: number;
+  };
   records: RecordCount;
+  /** Users with a record that Kinde does not find, and since when that is not believed; `null` if it is. */
+  absences: { users: number; suspendedSince: number | null };
   sweep: SweepStatus;
   /** Counts by outcome, then by type. */
   events: { duplicate: number } & Record<string, number | Record<string, number>>;
@@ -65,7 +75,7 @@ export async function readStatus(store: Store, config: Config, now: number): Pro
 /** Reads the figures of a deployment in a few round trips. */
 export async function readFigures(store: Store, { prefix, calls }: Config, now: number): Promise<Figures> {
   const { queues, ledger: users, fanoutLedger: fanouts, budget, redis, keys } = store;
-  const [ofQueues, ofUsers, ofFanouts, budgetState, records, counts, sweep, freshness, refused, dropped] =
+  const [ofQueues, ofUsers, ofFanouts, budgetState, records, absences, counts, sweep, freshness, refused, dropped] =
     await Promise.all([
       Promise.all([
         readQueue(queues.refresh),
@@ -77,6 +87,7 @@ export async function readFigures(store: Store, { prefix, calls }: Config, now: 
       fanouts.size(),
       budget.state(),
       countRecords(redis, keys),
+      store.absences.summary(),
       redis.hgetall(keys.ledgerPart("counts")),
       readSweep(store),
       readFreshness(store, now),
@@ -86,11 +97,12 @@ export async function readFigures(store: Store, { prefix, calls }: Config, now: 
   const [refresh, requests, bulk, fanout] = ofQueues;
   return {
     prefix,
-    warnings: findWarnings({ ...freshness, sweep }),
+    warnings: findWarnings({ ...freshness, sweep, absences }),
     queues: { refresh, requests, bulk, fanout },
     ledger: { users: ofUsers, fanouts: ofFanouts },
     calls: { ...budgetState, ...calls },
     records,
+    absences,
     sweep,
     events: groupCounts(counts),
     refusedRequests: refused,

@@ -8,14 +8,19 @@ import type { ReportProgress } from "../progress.ts";
 import type { Keys } from "../redis/keys.ts";
 import { storedShape } from "../redis/stored.ts";
 import { type RefreshQueues, roomInQueue } from "../refresh/queues.ts";
+import type { Completeness } from "./completeness.ts";
+import type { SeenUsers } from "./seen-users.ts";
 import { migrateSweep, sweepStateSchema, sweepVersion } from "./stored-sweep.ts";
-import { beginSweep, type SweepState, type SweepStep } from "./sweep.ts";
+import type { SweepStep } from "./sweep.ts";
 import { type NoteSweepOptions, noteSweep, type SweepLog } from "./sweep-log.ts";
+import { beginSweep, type SweepState } from "./sweep-state.ts";
 
 /** Options for {@link backfill}. */
-export interface BackfillOptions extends Omit<NoteSweepOptions, "sweeps"> {
+export interface BackfillOptions extends Omit<NoteSweepOptions, "sweeps" | "seen" | "completeness"> {
   queues: Pick<RefreshQueues, "bulk" | "enqueueReprocess">;
   sweeps: SweepLog;
+  seen: Pick<SeenUsers, "begin" | "forget">;
+  completeness: Pick<Completeness, "since" | "mark" | "clear">;
   sweepStep: (state: SweepState, call: CallOptions) => Promise<SweepStep>;
   /** Returns the number of calls to Kinde since it was last called. */
   takeCalls: () => number;
@@ -68,7 +73,8 @@ export async function backfill(options: BackfillOptions): Promise<BackfillResult
   });
   if (place !== undefined) onProgress({ type: "resumed", done: state.users, startedAt: state.startedAt });
   try {
-    while (state.phase === "listing") {
+    // Users who are not listed are left to the sweeps.
+    while (state.phase === "listing" || state.phase === "holding") {
       await roomInQueue(options);
       const resumed = state.cursor !== null;
       const step = await patiently(() => sweepStep(state, { priority: "bulk", signal }), {
@@ -113,9 +119,15 @@ async function checkPlace({ bookmark }: BackfillOptions, { mark }: SweepState): 
   );
 }
 
-async function begin({ sweeps, now }: BackfillOptions): Promise<SweepState> {
-  const [number, previous] = await Promise.all([sweeps.nextNumber(), sweeps.last()]);
-  return beginSweep({ number, previous, now: now(), fill: true });
+async function begin({ sweeps, seen, completeness, now }: BackfillOptions): Promise<SweepState> {
+  const [number, previous, completeSince] = await Promise.all([
+    sweeps.nextNumber(),
+    sweeps.last(),
+    completeness.since(),
+  ]);
+  const state = beginSweep({ number, previous, now: now(), fill: true, completeSince });
+  await seen.begin(state.mark, state.previous);
+  return state;
 }
 
 /** Wraps the Management API to count calls. `take` returns the number of calls since it was last called. */

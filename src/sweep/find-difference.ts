@@ -1,4 +1,5 @@
 import type { Profile, ProfilePart } from "kindling/contract";
+import { heldParts, storableParts } from "../kinde/keep-parts.ts";
 import type { SearchedUser } from "../kinde/search-users.ts";
 import type { StoredRecord } from "../redis/records.ts";
 
@@ -6,8 +7,6 @@ import type { StoredRecord } from "../redis/records.ts";
 export interface CompareOptions {
   /** Parts of the profile that records keep. */
   keep: ReadonlySet<ProfilePart>;
-  /** Fingerprint of the current definitions. */
-  schema: string;
   /** Whether to compare sign-in counts and times. False if sign-ins do not refresh users. */
   signIns: boolean;
 }
@@ -17,18 +16,19 @@ const instants = ["createdOn", "lastSignedIn"] as const;
 const counts = ["totalSignIns", "failedSignIns"] as const;
 
 /**
- * Returns the name of the first field in which a record differs from the search result, or `undefined` if they match.
- * Never returns a value: values can be personal.
+ * Returns the name of the first field in which a profile differs from the search result, or `undefined` if they match.
+ * Never returns a value: values can be personal. A profile that lacks a part to keep differs too.
  */
 export function findDifference(
   { flags, profile }: StoredRecord,
   searched: SearchedUser,
-  { keep, schema, signIns }: CompareOptions,
+  { keep, signIns }: CompareOptions,
 ): string | undefined {
   if (flags === undefined) return "missing";
   if (flags.status === "deleted") return "deleted";
   if (profile === undefined) return "profile missing";
-  if (flags.schema !== schema) return "flag definitions";
+  const held = heldParts(profile);
+  if ([...storableParts(keep)].some((part) => !held.has(part))) return "profile parts";
   if (profile.isSuspended !== searched.isSuspended) return "isSuspended";
   return (
     (keep.has("account") ? findAccountDifference(profile, searched, signIns) : undefined) ??

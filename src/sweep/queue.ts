@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { Queue } from "bullmq";
 import { type LongJob, openQueue, type QueueOptions } from "../redis/queue.ts";
 import { storedSweep } from "./stored-sweep.ts";
-import type { SweepState } from "./sweep.ts";
+import type { SweepState } from "./sweep-state.ts";
 
 /** Data of a job in the sweep queue. A `tick` enqueues the next sweep; a `sweep` is one reconciliation pass. */
 export interface SweepJob extends LongJob {

@@ -1,15 +1,16 @@
-import { scheduleTick } from "../redis/queue.ts";
+import type { TickSchedule } from "../redis/tick-schedule.ts";
 import type { RefreshQueues } from "../refresh/queues.ts";
+import type { Completeness } from "./completeness.ts";
 import type { SweepQueue } from "./queue.ts";
-import type { Completeness, SweepLog } from "./sweep-log.ts";
+import type { SweepLog } from "./sweep-log.ts";
 
 /** Dependencies of {@link scheduleSweeps}. */
 export interface ScheduleSweepsOptions {
   queues: Pick<RefreshQueues, "bulk"> & SweepQueue;
   sweeps: Pick<SweepLog, "last">;
-  completeness: Pick<Completeness, "since">;
-  /** Time between two sweeps of the fleet, in milliseconds; 0 disables sweeps. */
-  intervalMs: number;
+  completeness: Pick<Completeness, "recheck">;
+  /** Ticks of the sweep queue. */
+  schedule: TickSchedule;
   now: () => number;
 }
 
@@ -17,14 +18,15 @@ export interface ScheduleSweepsOptions {
 const pauseFactor = 10;
 
 /**
- * Schedules sweeps for the fleet. If the store is incomplete (new or wiped), starts one at once, and another when the
- * refreshes requested by the first have finished. Idempotent and cheap: call it repeatedly, because a wiped Redis has
- * lost the schedule too.
+ * Schedules sweeps for the fleet. If the store is incomplete (new or wiped, or served by another Redis process than the
+ * one it was found complete on), starts one at once, and another when the refreshes requested by the first have finished.
+ * Idempotent and cheap: call it repeatedly, because a wiped Redis has lost the schedule too.
  */
 export async function scheduleSweeps(options: ScheduleSweepsOptions): Promise<void> {
-  const { queues, completeness, intervalMs } = options;
-  await scheduleTick(queues.sweep, intervalMs);
-  if (intervalMs === 0 || (await completeness.since()) !== undefined) return;
+  const { queues, completeness, schedule } = options;
+  const intervalMs = await schedule.keep();
+  const since = await completeness.recheck();
+  if (intervalMs === 0 || since !== undefined) return;
   if (await isDue(options)) await queues.enqueueSweep();
 }
 

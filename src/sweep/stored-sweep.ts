@@ -1,7 +1,8 @@
 import { z } from "zod";
+import { trailSchema } from "../kinde/paging.ts";
 import { storedShape } from "../redis/stored.ts";
 import type { SweepMark } from "./seen-users.ts";
-import type { SweepState } from "./sweep.ts";
+import type { SweepState } from "./sweep-state.ts";
 
 /** Version of {@link sweepStateSchema}, shared by every shape that contains it. */
 export const sweepVersion = 1;
@@ -9,21 +10,31 @@ export const sweepVersion = 1;
 const count = z.int().nonnegative();
 const mark = z.object({ number: count, bits: count.min(1) }) satisfies z.ZodType<SweepMark>;
 
-/** Schema of {@link SweepState}. */
+/** Schema of {@link SweepState}. Members with a default are absent in sweeps of the first releases of version 1. */
 export const sweepStateSchema = z.object({
   mark,
   previous: mark.nullable(),
   startedAt: z.number(),
-  phase: z.enum(["listing", "unlisted"]),
+  phase: z.enum(["listing", "holding", "counting", "unlisted"]),
   cursor: z.string().nullable(),
+  ended: z.boolean().default(false),
+  trail: trailSchema.exactOptional(),
   users: count,
   different: count,
   fields: z.record(z.string(), count).exactOptional(),
+  derived: count.default(0),
   missing: count,
+  lost: count.default(0),
+  completeSince: z.number().nullable().default(null),
   fill: z.boolean(),
   filled: count,
   gaveUp: count,
+  held: count.default(0),
+  verified: z.boolean().default(false),
   doubted: count,
+  recorded: count.default(0),
+  vanished: count.default(0),
+  heldBack: count.default(0),
   unlisted: count,
 }) satisfies z.ZodType<SweepState>;
 

@@ -2,9 +2,11 @@ import type { Redis } from "ioredis";
 import { z } from "zod";
 import type { Keys } from "../redis/keys.ts";
 import { storedShape } from "../redis/stored.ts";
+import type { Completeness } from "./completeness.ts";
+import type { ListedUsers } from "./listed-users.ts";
 import type { SeenUsers } from "./seen-users.ts";
 import { migrateSweep, sweepStateSchema, sweepVersion } from "./stored-sweep.ts";
-import type { SweepState } from "./sweep.ts";
+import type { SweepState } from "./sweep-state.ts";
 
 /** The history of sweeps in Redis. */
 export interface SweepLog {
@@ -50,19 +52,18 @@ export function createSweepLog({ redis, keys }: { redis: Redis; keys: Keys }): S
 export interface NoteSweepOptions {
   sweeps: Pick<SweepLog, "last" | "finish">;
   seen: Pick<SeenUsers, "forget">;
-  completeness: Pick<Completeness, "mark">;
+  listed: Pick<ListedUsers, "forget">;
+  completeness: Pick<Completeness, "mark" | "clear">;
 }
 
 /**
- * Records a completed sweep and marks the store complete if every user had or got a record. Users whose refresh gave
- * up are listed as failures and do not keep the store incomplete forever.
+ * Records a completed sweep. Marks the store complete if the sweep counted a record for every user it listed; removes the
+ * mark if it found that records were lost.
  */
-export async function noteSweep(
-  { sweeps, seen, completeness }: NoteSweepOptions,
-  state: SweepState,
-  now: number,
-): Promise<void> {
-  if (state.missing === state.filled + state.gaveUp) await completeness.mark(now);
+export async function noteSweep(options: NoteSweepOptions, state: SweepState, now: number): Promise<void> {
+  const { sweeps, seen, completeness } = options;
+  if (state.verified) await markComplete(options, state, now);
+  else if (state.lost > 0) await completeness.clear();
   // A sweep and a backfill can overlap: the one that ends later is kept, and the other's filter is deleted.
   const before = await sweeps.last();
   await sweeps.finish(state, now);
@@ -70,27 +71,8 @@ export async function noteSweep(
     if (mark && mark.number !== state.mark.number) await seen.forget(mark);
 }
 
-/** Whether the store holds every Kinde user. A new or wiped Redis has no mark. */
-export interface Completeness {
-  /** Returns when the store became complete, in milliseconds since the epoch; `undefined` while it is incomplete. */
-  since(): Promise<number | undefined>;
-  /** Marks the store complete. Keeps an earlier mark. */
-  mark(now: number): Promise<void>;
-}
-
-// A public key: `since` must stay readable without knowing the version.
-const storedMark = storedShape(1, z.object({ since: z.number() }), { migrate: (older) => older });
-
-/** Creates the completeness mark. */
-export function createCompleteness({ redis, keys }: { redis: Redis; keys: Pick<Keys, "complete"> }): Completeness {
-  const since = async () => storedMark.parse(await redis.get(keys.complete))?.since;
-  return {
-    since,
-    async mark(now) {
-      const text = storedMark.serialize({ since: now });
-      const marked = await redis.set(keys.complete, text, "NX");
-      // An unreadable mark must not keep the store incomplete forever.
-      if (marked === null && (await since()) === undefined) await redis.set(keys.complete, text);
-    },
-  };
+async function markComplete({ completeness, listed }: NoteSweepOptions, state: SweepState, now: number) {
+  await completeness.mark(now);
+  // Deletes what the sweep listed. If it is gone already, Redis was wiped after the count, and with it the records.
+  if (!(await listed.forget(state.mark))) await completeness.clear();
 }

@@ -1,36 +1,16 @@
-import { createHash } from "node:crypto";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
+import { follow } from "../kinde/paging.ts";
 import { type SearchedUser, searchUsers } from "../kinde/search-users.ts";
+import type { Absences } from "../redis/absences.ts";
 import type { Ledger } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
+import { countHeldStep, countUnheld } from "./count-held.ts";
 import type { FillPage } from "./fill-page.ts";
-import { type CompareOptions, findDifference } from "./find-difference.ts";
-import { bitsFor, type SeenUsers, type SweepMark } from "./seen-users.ts";
-
-/** Progress of a sweep: enough to resume after a crash, a deployment or a pause. */
-export interface SweepState {
-  mark: SweepMark;
-  /** The previous completed sweep. Users missing from both listings are fetched individually. */
-  previous: SweepMark | null;
-  startedAt: number;
-  /** `listing` pages through Kinde's users; `unlisted` scans our records for users that two sweeps did not list. */
-  phase: "listing" | "unlisted";
-  cursor: string | null;
-  users: number;
-  different: number;
-  /** Different users by the first field that differs; names only. Absent in sweeps of older releases. */
-  fields?: Readonly<Record<string, number>>;
-  missing: number;
-  /** Whether to create missing records from the page. Saves two calls per user while an empty store is filled. */
-  fill: boolean;
-  /** Missing users that got a record from the page, or from elsewhere in the meantime. */
-  filled: number;
-  /** Missing users whose refresh gave up. They are listed as failures and do not hold up completeness. */
-  gaveUp: number;
-  /** Users that differ but were fetched so recently that the search index probably lags. */
-  doubted: number;
-  unlisted: number;
-}
+import { countUnlistedStep, findUnlistedStep } from "./find-unlisted.ts";
+import { type Judgement, type JudgeOptions, judgeUser } from "./judge-user.ts";
+import type { ListedUsers } from "./listed-users.ts";
+import type { SeenUsers } from "./seen-users.ts";
+import type { SweepState } from "./sweep-state.ts";
 
 /** Result of one step: the users to refresh, the next state, and whether the sweep is complete. */
 export interface SweepStep {
@@ -40,142 +20,116 @@ export interface SweepStep {
 }
 
 /** Dependencies of {@link sweepStep}. */
-export interface SweepOptions extends CompareOptions {
+export interface SweepOptions extends JudgeOptions {
   api: ManagementApi;
-  records: Pick<Records, "readMany" | "scanIds">;
+  records: Pick<Records, "readMany" | "replaceFlags" | "tickets" | "scanIds">;
   fillPage: FillPage;
   ledger: Pick<Ledger, "gaveUp">;
-  seen: SeenUsers;
+  absences: Pick<Absences, "countUnknown">;
+  seen: Pick<SeenUsers, "add" | "exists" | "missing">;
+  listed: ListedUsers;
   /** Looks for changes of these organizations, for which Kinde sends no event. */
   recheckOrganizations: (codes: Iterable<string>, call: CallOptions) => Promise<void>;
-  now: () => number;
   pageSize: number;
-  indexLagMs: number;
-  /**
-   * Maximum age of profile parts that the search does not return, in milliseconds. Users are fetched again between half
-   * of it and all of it. `undefined` if no flag or kept part needs them.
-   */
-  extrasMaxAgeMs: number | undefined;
-}
-
-/** Options for {@link beginSweep}. */
-export interface BeginSweepOptions {
-  number: number;
-  previous: SweepState | undefined;
-  now: number;
-  fill: boolean;
-}
-
-/** Returns the initial state of a sweep. */
-export function beginSweep({ number, previous, now, fill }: BeginSweepOptions): SweepState {
-  return {
-    mark: { number, bits: bitsFor(previous?.users ?? 0) },
-    previous: previous?.mark ?? null,
-    startedAt: now,
-    phase: "listing",
-    cursor: null,
-    users: 0,
-    different: 0,
-    fields: {},
-    missing: 0,
-    fill,
-    filled: 0,
-    gaveUp: 0,
-    doubted: 0,
-    unlisted: 0,
-  };
 }
 
 /**
- * Runs the next step of a sweep: compares one page of Kinde's users with their records, or scans one page of records
- * for users that two consecutive sweeps did not list. The search index lags, so a difference only leads to a refresh:
- * the direct fetch is authoritative.
+ * Runs the next step of a sweep: one page of one of its {@link SweepState.phase | phases}. The search index lags, so a
+ * difference only leads to a refresh: the direct fetch is authoritative.
  */
 export async function sweepStep(options: SweepOptions, state: SweepState, call: CallOptions): Promise<SweepStep> {
-  return state.phase === "listing" ? listingStep(options, state, call) : unlistedStep(options, state);
+  switch (state.phase) {
+    case "listing":
+      return listingStep(options, state, call);
+    case "holding": {
+      const { state: next, over } = await countHeldStep(options, state);
+      return over ? afterHolding(next) : { refresh: [], state: next, done: false };
+    }
+    case "counting": {
+      const { state: counted, next } = await countUnlistedStep(options, state);
+      if (next !== "find") return { refresh: [], state: counted, done: next === "end" };
+      return { refresh: [], state: { ...counted, phase: "unlisted", cursor: "0" }, done: false };
+    }
+    case "unlisted": {
+      const { refresh, state: next, over } = await findUnlistedStep(options, state);
+      return { refresh, state: next, done: over };
+    }
+  }
 }
 
 async function listingStep(options: SweepOptions, state: SweepState, call: CallOptions): Promise<SweepStep> {
-  const { api, records, seen, pageSize, ledger, fillPage } = options;
+  const { api, records, seen, listed, pageSize, fillPage } = options;
   const stamp = state.fill ? await fillPage.stamp() : undefined;
   const { users, unreadable, next } = await searchUsers(api, { after: state.cursor, pageSize }, call);
   await options.recheckOrganizations(new Set(users.flatMap(({ organizations }) => organizations)), call);
   const ids = [...users.map(({ id }) => id), ...unreadable];
-  const [stored] = await Promise.all([records.readMany(ids), seen.add(state.mark, ids)]);
-  const verdicts = ids.map((id, index) => judge(options, id, users[index], stored[index]));
-  const idsOf = (wanted: Verdict) => ids.filter((_, index) => verdicts[index]?.verdict === wanted);
-  const missing = idsOf("missing");
-  const readable = users.filter((_, index) => verdicts[index]?.verdict === "missing");
-  // Users with unreadable entries are last in `ids`.
+  if (next === null && state.fill && !state.ended)
+    return { refresh: [], state: { ...state, ended: true }, done: false };
+  const [stored] = await Promise.all([
+    records.readMany(ids),
+    seen.add(state.mark, ids),
+    state.fill ? listed.remember(state.mark, state.cursor, { ids, next }) : undefined,
+  ]);
+  const judged = ids.map((id, index) => ({
+    id,
+    user: users[index],
+    ...judgeUser(options, id, users[index], stored[index] ?? { flags: undefined, profile: undefined }),
+  }));
+  const idsOf = (wanted: Judgement["verdict"]) => judged.flatMap(({ id, verdict }) => (verdict === wanted ? [id] : []));
+  const missing = judged.filter(({ verdict }) => verdict === "missing");
+  const readable = missing.flatMap(({ user }) => user ?? []);
   const unfilled = stamp
-    ? [...(await fillPage.commit(readable, stamp, call)), ...missing.slice(readable.length)]
-    : missing;
+    ? [...(await fillPage.commit(readable, stamp, call)), ...missing.flatMap(({ id, user }) => (user ? [] : [id]))]
+    : missing.map(({ id }) => id);
+  const lost = readable.filter((user) => wasHeld(options, state, user)).map(({ id }) => id);
   const different = idsOf("different");
-  const refresh = [...different, ...idsOf("aged"), ...unfilled];
-  const listed: SweepState = {
+  const paged: SweepState = {
     ...state,
     cursor: next,
+    ended: false,
+    ...(next !== null && { trail: follow(state.trail, next, { route: "GET /api/v1/search/users" }) }),
     users: state.users + ids.length,
     different: state.different + different.length,
-    fields: countFields(state.fields, verdicts),
+    fields: countFields(state.fields, judged),
+    derived: state.derived + (await replaceFlags(options, judged)),
     missing: state.missing + missing.length,
+    lost: state.lost + lost.length - (await countUnheld(options, lost)),
     filled: state.filled + missing.length - unfilled.length,
-    gaveUp: state.gaveUp + (await ledger.gaveUp(unfilled)),
+    gaveUp: state.gaveUp + (await countUnheld(options, unfilled)),
     doubted: state.doubted + idsOf("doubted").length,
   };
-  if (next !== null) return { refresh, state: listed, done: false };
-  return { refresh, state: { ...listed, phase: "unlisted", cursor: "0" }, done: state.previous === null };
+  const refresh = [...different, ...idsOf("aged"), ...unfilled];
+  if (next !== null) return { refresh, state: paged, done: false };
+  if (state.fill) return { refresh, state: { ...paged, phase: "holding", cursor: null }, done: false };
+  return { ...afterHolding(paged), refresh };
 }
 
-type Verdict = "same" | "different" | "missing" | "doubted" | "aged";
-
-interface Judgement {
-  verdict: Verdict;
-  /** The first field that differs. */
-  field?: string;
+// No two sweeps can agree on who is not listed if this is the first.
+function afterHolding(state: SweepState): SweepStep {
+  return { refresh: [], state: { ...state, phase: "counting", cursor: "0" }, done: state.previous === null };
 }
 
-function judge(
-  options: SweepOptions,
-  userId: string,
-  user: SearchedUser | undefined,
-  stored: Awaited<ReturnType<Records["readMany"]>>[number] | undefined,
-): Judgement {
-  const { now, indexLagMs, extrasMaxAgeMs } = options;
-  if (stored?.flags === undefined) return { verdict: "missing" };
-  const age = now() - stored.flags.fetchedAt;
-  const differs = (field: string): Judgement =>
-    age < indexLagMs ? { verdict: "doubted" } : { verdict: "different", field };
-  // An unreadable entry cannot be compared.
-  if (user === undefined) return differs("unreadable");
-  const field = findDifference(stored, user, options);
-  if (field !== undefined) return differs(field);
-  const hasExtras = user.organizations.length > 0 || Boolean(stored.profile?.billing.customerId);
-  const aged = hasExtras && extrasMaxAgeMs !== undefined && age > extrasMaxAgeMs * shareOf(userId);
-  return { verdict: aged ? "aged" : "same" };
+/** Returns whether a missing user must have had a record, because the store was complete after the user was created. */
+function wasHeld({ indexLagMs }: SweepOptions, { completeSince }: SweepState, { createdOn }: SearchedUser): boolean {
+  return completeSince !== null && createdOn !== null && Date.parse(createdOn) < completeSince - indexLagMs;
 }
 
-function countFields(before: SweepState["fields"], found: readonly Judgement[]): Record<string, number> {
+type Judged = { id: string } & Judgement;
+
+function replaceFlags({ records, definitions }: SweepOptions, judged: readonly Judged[]): Promise<number> {
+  const { schema } = definitions;
+  const replacements = judged.flatMap((each) =>
+    each.verdict === "derived"
+      ? [{ userId: each.id, record: each.record, flags: each.flags, organizations: each.organizations, schema }]
+      : [],
+  );
+  return records.replaceFlags(replacements);
+}
+
+function countFields(before: SweepState["fields"], judged: readonly Judged[]): Record<string, number> {
   const counts: Record<string, number> = { ...before };
-  for (const { verdict, field } of found) {
-    if (verdict === "different" && field !== undefined) counts[field] = (counts[field] ?? 0) + 1;
+  for (const each of judged) {
+    if (each.verdict === "different") counts[each.field] = (counts[each.field] ?? 0) + 1;
   }
   return counts;
-}
-
-/** Returns 0.5 to 1, fixed per user, so that users fetched together do not all expire together. */
-function shareOf(userId: string): number {
-  return 0.5 + createHash("sha1").update(userId).digest().readUInt32BE() / 2 ** 33;
-}
-
-async function unlistedStep({ records, seen }: SweepOptions, state: SweepState): Promise<SweepStep> {
-  const { previous, mark } = state;
-  const page = await records.scanIds(state.cursor ?? "0", 1_000);
-  const missedNow = await seen.missing(mark, page.userIds);
-  const missedTwice = previous === null ? [] : await seen.missing(previous, missedNow);
-  return {
-    refresh: missedTwice,
-    state: { ...state, cursor: page.cursor, unlisted: state.unlisted + missedTwice.length },
-    done: page.cursor === "0",
-  };
 }

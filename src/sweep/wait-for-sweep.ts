@@ -38,7 +38,7 @@ export async function waitForSweep(options: WaitForSweepOptions): Promise<Finish
     }
     const state = (await currentSweep(queues))?.state;
     if (state === undefined) onProgress({ type: "waiting", for: "workers", ms: pollMs });
-    else if (state.phase === "unlisted") onProgress({ type: "advanced", done: state.users, total: state.users });
+    else if (state.phase !== "listing") onProgress({ type: "advanced", done: state.users, total: state.users });
     else {
       const total = estimateTotal([state.cursor ?? ""], state.users);
       onProgress({ type: "advanced", done: state.users, total });

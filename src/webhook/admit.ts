@@ -27,9 +27,6 @@ export interface AdmissionsOptions {
   redis: Redis;
   keys: Keys;
   queues: Pick<RefreshQueues, "enqueueRefreshes" | "enqueueFanouts">;
-  now: () => number;
-  /** How long an event id is remembered, in milliseconds. Must not be less than the maximum age of an event. */
-  rememberMs: number;
   /**
    * The first event of a user is refreshed at once. Further ones wait until the user has been quiet for `quietMs`, at
    * most `maxMs` in total, so that a burst costs two fetches.
@@ -49,7 +46,7 @@ interface LedgerKeys {
 }
 
 interface AdmitInput {
-  seen: { current: string; previous: string };
+  seenKey: string;
   ticketKey: string;
   countsKey: string;
   users: LedgerKeys;
@@ -66,8 +63,8 @@ interface AdmitAnswer {
 const notOutstanding: AdmitAnswer = { duplicate: false, outstandingMs: undefined };
 
 const admitEvents = defineScript("admit-events", {
-  call: ({ seen, ticketKey, countsKey, users, fanouts, events }: AdmitInput) => ({
-    keys: [seen.current, seen.previous, ticketKey, countsKey, users.since, users.latest, fanouts.since, fanouts.latest],
+  call: ({ seenKey, ticketKey, countsKey, users, fanouts, events }: AdmitInput) => ({
+    keys: [seenKey, ticketKey, countsKey, users.since, users.latest, fanouts.since, fanouts.latest],
     args: events.flatMap(({ id, type, route }) => [id, `${admissionOf(route)}:${type}`, ...ledgerArgs(route)]),
   }),
   answer: z.array(
@@ -81,10 +78,7 @@ const admitEvents = defineScript("admit-events", {
 });
 
 const rememberEvents = defineScript("remember-events", {
-  call: ({ seenKey, ttlMs, ids }: { seenKey: string; ttlMs: number; ids: readonly string[] }) => ({
-    keys: [seenKey],
-    args: [ttlMs, ...ids],
-  }),
+  call: ({ seenKey, ids }: { seenKey: string; ids: readonly string[] }) => ({ keys: [seenKey], args: ids }),
   answer: noAnswer,
 });
 
@@ -99,7 +93,8 @@ interface PendingEvent {
  * detects duplicates, then the queue. The ledger's answer decides what to enqueue, so one round trip is not enough.
  *
  * Event ids are remembered in a third round trip that nobody waits for. It must come last: if it is lost, a redelivery
- * costs one fetch, but an id remembered before its work is queued could lose the event.
+ * costs one fetch, but an id remembered before its work is queued could lose the event. Likewise, only so many ids are
+ * remembered: a redelivery after that costs a fetch.
  */
 export function createAdmissions(options: AdmissionsOptions): Admissions {
   const pending: PendingEvent[] = [];
@@ -145,10 +140,10 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
 }
 
 async function admitBatch(options: AdmissionsOptions, events: readonly RoutedEvent[]): Promise<Admission[]> {
-  const { redis, keys, queues, burst } = options;
-  const seen = seenKeys(options);
+  const { redis, keys, queues, burst, onError } = options;
+  const seenKey = keys.ledgerPart("seen");
   const answers = await admitEvents(redis, {
-    seen,
+    seenKey,
     ticketKey: keys.ledgerPart("ticket"),
     countsKey: keys.ledgerPart("counts"),
     users: ledgerKeys(keys, "users"),
@@ -166,13 +161,8 @@ async function admitBatch(options: AdmissionsOptions, events: readonly RoutedEve
     route.to === "fanout" ? [route.subject] : [],
   );
   await Promise.all([queues.enqueueRefreshes(refreshes), queues.enqueueFanouts(subjects)]);
-  if (accepted.length > 0) {
-    remember(
-      options,
-      seen.current,
-      accepted.map(({ event }) => event.id),
-    );
-  }
+  const ids = accepted.map(({ event }) => event.id);
+  if (ids.length > 0) rememberEvents(redis, { seenKey, ids }).catch(onError);
   return admitted.map(({ event, duplicate }) => (duplicate ? "duplicate" : admissionOf(event.route)));
 }
 
@@ -187,14 +177,4 @@ function admissionOf(route: Route): Admission {
 
 function burstDelay({ quietMs, maxMs }: { quietMs: number; maxMs: number }, outstandingMs: number | undefined): number {
   return outstandingMs === undefined ? 0 : Math.max(0, Math.min(quietMs, maxMs - outstandingMs));
-}
-
-// An id stays known for one full period at least: ids of the previous period still count.
-function seenKeys({ keys, now, rememberMs }: AdmissionsOptions): { current: string; previous: string } {
-  const period = Math.floor(now() / rememberMs);
-  return { current: keys.ledgerPart(`seen:${period}`), previous: keys.ledgerPart(`seen:${period - 1}`) };
-}
-
-function remember({ redis, rememberMs, onError }: AdmissionsOptions, seenKey: string, ids: readonly string[]): void {
-  rememberEvents(redis, { seenKey, ttlMs: 2 * rememberMs, ids }).catch(onError);
 }

@@ -47,7 +47,7 @@ describe("kindling set", () => {
       ["plan_tier=pro"],
       { kind: "too_many_requests", resetSeconds: 9, ...patch },
       3,
-      /Calls to Kinde are suspended/,
+      /Kinde limits the calls about this user/,
     ],
     ["Kinde unavailable", ["plan_tier=pro"], { kind: "error", status: 503, ...patch }, 3, /status 503/],
     [

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { beginAudit, noteVerdict } from "../../src/audit/audit.ts";
-import { beginSweep } from "../../src/sweep/sweep.ts";
+import { beginSweep } from "../../src/sweep/sweep-state.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 import { envOf, kindling } from "./command-line.ts";
@@ -87,6 +87,16 @@ describe("kindling status", () => {
     });
     expect(stdout).not.toContain(stack.config.clientSecret);
     expect((await kindling(["status"], env)).stdout).toMatch(/role:r1 +kinde_forbidden +1 m( \d+ s)? ago/);
+  });
+
+  it("warns about a sweep that listed too few users, and counts flags derived again", async () => {
+    const begun = beginSweep({ number: 7, previous: undefined, now: Date.now(), fill: false });
+    await stack.store.sweeps.finish({ ...begun, users: 40, derived: 3, recorded: 100, heldBack: 60 }, Date.now());
+    const { json } = await kindling(["status", "--json"], env);
+    expect(json).toMatchObject({
+      warnings: [{ code: "listing_short", message: expect.stringContaining("60 of 100") }],
+    });
+    expect((await kindling(["status"], env)).stdout).toMatch(/40 users, 0 different, 0 missing, 3 derived again/);
   });
 
   it("counts records and tombstones", async () => {

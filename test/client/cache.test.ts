@@ -106,6 +106,17 @@ describe("a reader with a cache", () => {
     );
   });
 
+  it("sees flags that were derived again under the same ticket", async () => {
+    await commit("free");
+    const { reader } = open();
+    await warm(reader);
+    const records = createRecords({ ...context, tombstoneTtlMs: 60_000 });
+    const { flags: record } = await records.read(user);
+    if (record === undefined) throw new Error("There is no record.");
+    await records.replaceFlags([{ userId: user, record, flags: { ...record.flags, tier: "pro" }, schema: "x" }]);
+    await until(async () => expect((await reader.get(user)).flags.tier).toBe("pro"));
+  });
+
   it("computes ages from the start of the fetch, and asks Redis for what is too old", async () => {
     const start = Date.now();
     let time = start;

@@ -2,9 +2,16 @@ import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { defineFlags, permission, plan, property, role } from "kindling";
-import { blankProfile, isPartMissing, PartMissing, type Profile } from "kindling/contract";
+import {
+  blankProfile,
+  isPartMissing,
+  PartMissing,
+  type Profile,
+  type ProfilePart,
+  profileParts,
+} from "kindling/contract";
 import { describe, expect, expectTypeOf, it } from "vitest";
-import { keepParts } from "../../src/kinde/keep-parts.ts";
+import { heldParts, keepParts } from "../../src/kinde/keep-parts.ts";
 import { loadDefinitions } from "../../src/load-definitions.ts";
 
 const profile = (properties: Record<string, string | null>, rest: Partial<Profile> = {}): Profile => ({
@@ -141,7 +148,16 @@ describe("keepParts", () => {
       ...blankProfile("kp_1"),
       isSuspended: true,
       identities: [{ type: "email" }],
+      parts: 0,
     });
+  });
+
+  it("records which parts the profile holds: roles and permissions only within organizations", () => {
+    const held = (...keep: ProfilePart[]) => [...heldParts(keepParts(profile({}), new Set(keep)))];
+    expect(held(...profileParts)).toEqual(profileParts);
+    expect(held("billing", "account")).toEqual(["account", "billing"]);
+    expect(held("roles", "permissions")).toEqual([]);
+    expect([...heldParts(profile({}))]).toEqual([]);
   });
 });
 

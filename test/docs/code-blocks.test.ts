@@ -23,6 +23,26 @@ declare const reader: import("kindling").Reader<import("kindling").InferFlags<ty
 declare const emulator: import("kinde-emulator").Emulator;
 declare const expect: typeof import("vitest").expect;
 declare function redirect(path: string): never;
+declare module "$lib/server/kindling" {
+  type Values = import("kindling").InferFlags<typeof definitions>;
+  export const redis: import("ioredis").Redis;
+  export const kindling: import("kindling/request").RequestReader<Values>;
+  export const requireFlag: import("kindling/sveltekit").RequireFlag;
+}
+declare module "@/lib/kindling" {
+  export { kindling } from "$lib/server/kindling";
+}
+declare module "@/lib/flags" {
+  export const readFlags: import("kindling/next").ReadFlags<import("kindling").InferFlags<typeof definitions>>;
+}
+// The package's own types lack the extensions that Node's resolution needs; SvelteKit's does not.
+declare module "@kinde-oss/kinde-auth-sveltekit" {
+  type Session = import("@kinde-oss/kinde-typescript-sdk").SessionManager;
+  type Event = import("@sveltejs/kit").RequestEvent;
+  export type EventHandler = Event & { request: Event["request"] & Session };
+  export function sessionHooks(input: { event: EventHandler }): Promise<void>;
+  export const kindeAuthClient: { getToken(session: Session): Promise<string> };
+}
 declare module "redis" {
   interface Client {
     on(event: "error", listener: (error: unknown) => void): Client;

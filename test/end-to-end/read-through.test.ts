@@ -78,11 +78,14 @@ describe("a read with maxAge and wait", () => {
     expect(answer).toMatchObject({ flags: { tier: "enterprise" }, status: "present" });
   });
 
-  it("reports a user who does not exist in Kinde as deleted", async () => {
+  it("answers soon, without a record, for a user who does not exist in Kinde", async () => {
+    const started = performance.now();
     expect(await reader.get("kp_nobody", { wait: 10_000 })).toMatchObject({
-      status: "deleted",
+      status: "missing",
       flags: definitions.defaults,
     });
+    expect(performance.now() - started).toBeLessThan(5_000);
+    expect(await stack.record("kp_nobody")).toBeNull();
   });
 
   it("answers with the old record when the wait is over", async () => {
@@ -172,8 +175,8 @@ describe("the first read of a user, before the webhook", () => {
 
   it("answers with defaults for a deleted user, whatever the claims", async () => {
     const { id } = stack.emulator.kinde.createUser();
+    stack.subscribe();
     stack.emulator.kinde.deleteUser(id);
-    await stack.store.queues.enqueueReprocess([id]);
     await until(async () => expect(await stack.record(id)).toMatchObject({ status: "deleted" }));
     expect(await reader.get(id, { claims: claims(id, seconds() + 60) })).toMatchObject({
       flags: { tier: "free" },

@@ -22,12 +22,12 @@ afterEach(async () => {
   await stack.close();
 });
 
-it("pauses the whole fleet until RateLimit-Reset after a 429, without consuming an attempt", async () => {
+it("pauses the whole fleet until RateLimit-Reset once three users get a 429, without consuming an attempt", async () => {
   const { emulator, store } = stack;
   const warm = emulator.kinde.createUser();
   await until(async () => expect(await stack.record(warm.id)).not.toBeNull());
   emulator.stats.reset();
-  emulator.faults.set({ kind: "too_many_requests", resetSeconds: 2, count: 1 });
+  emulator.faults.set({ kind: "too_many_requests", resetSeconds: 2, forMs: 1_500 });
   const ids = Array.from({ length: 20 }, () => emulator.kinde.createUser().id);
   await until(async () => expect((await store.budget.state()).pausedMs).toBeGreaterThan(0));
   const paused = Date.now();
@@ -50,4 +50,41 @@ it("pauses the whole fleet until RateLimit-Reset after a 429, without consuming 
   expect(during).toEqual([]);
   expect(calls.length).toBeGreaterThan(40);
   expect(await store.ledger.failures()).toEqual([]);
+  // The calls that were under way when the third user was refused: two for each of three users in two processes.
+  expect(emulator.stats.tooMany).toBeLessThanOrEqual(16);
 });
+
+it("obeys a limit on one user without slowing the others down, and lists the user", async () => {
+  const { emulator, store } = stack;
+  const limited = emulator.kinde.createUser();
+  const others = Array.from({ length: 30 }, () => emulator.kinde.createUser());
+  for (const { id } of [limited, ...others]) await until(async () => expect(await stack.record(id)).not.toBeNull());
+  const heal = emulator.faults.set({ kind: "too_many_requests", user: limited.id, resetSeconds: 1 });
+  let paused = 0;
+  const change = (id: string, firstName: string) => emulator.kinde.updateUser(id, { firstName });
+  const profileOf = async (id: string) => JSON.parse((await store.redis.get(store.keys.profile(id))) ?? "{}");
+
+  for (let round = 1; round <= 4; round += 1) {
+    change(limited.id, `R${round}`);
+    for (const { id } of others) change(id, `R${round}`);
+    for (const { id } of others) {
+      await until(async () => expect(await profileOf(id)).toMatchObject({ firstName: `R${round}` }));
+      paused = Math.max(paused, (await store.budget.state()).pausedMs);
+    }
+  }
+  expect(paused).toBe(0);
+  const failed = await until(async () => {
+    const failures = await store.ledger.failures();
+    expect(failures).toHaveLength(1);
+    return failures;
+  }, 30_000);
+  expect(failed).toMatchObject([{ member: limited.id, failure: { code: "throttled", final: false } }]);
+  // One process asks at a time, and no earlier than Kinde allows: a refresh makes two calls at once.
+  const asked = emulator.stats.recent.filter(({ status }) => status === 429).map(({ at }) => at);
+  for (const at of asked)
+    expect(asked.filter((other) => other >= at && other < at + 900).length).toBeLessThanOrEqual(2);
+
+  heal();
+  await until(async () => expect(await profileOf(limited.id)).toMatchObject({ firstName: "R4" }), 30_000);
+  await until(async () => expect(await store.ledger.size()).toMatchObject({ size: 0, failed: 0 }));
+}, 90_000);

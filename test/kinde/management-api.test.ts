@@ -13,11 +13,13 @@ import { useRedis } from "../support/redis.ts";
 const context = useRedis();
 let emulator: Emulator;
 let pauses: number[];
+let limits: [subject: string, ms: number][];
 const { signal } = new AbortController();
 
 beforeEach(async () => {
   emulator = await startEmulator();
   pauses = [];
+  limits = [];
   // An earlier emulator can have had the same port, and with it the same token key.
   await forgetToken();
 });
@@ -54,6 +56,10 @@ function open({
     run: <T>(_priority: string, call: () => Promise<T>) => call(),
     pause: async (ms: number) => {
       pauses.push(ms);
+    },
+    limit: async (subject: string, ms: number) => {
+      limits.push([subject, ms]);
+      return "one" as const;
     },
   };
   return { accessTokens, api: createManagementApi({ ...kinde, accessTokens, budget }) };
@@ -192,14 +198,31 @@ describe("a failed call", () => {
     await expect(open().api.get(users, call)).rejects.toThrow("read:users");
   });
 
-  it("with a 429 pauses the fleet for as long as Kinde asks", async () => {
+  it.each([
+    ["of its route", {}, "GET /api/v1/users"],
+    ["about its user", { subject: "kp_1" }, "kp_1"],
+  ])("with a 429 limits the calls %s for as long as Kinde asks", async (_what, options, subject) => {
     emulator.faults.set({ kind: "too_many_requests", resetSeconds: 7 });
     const error: unknown = await open()
-      .api.get(users, call)
+      .api.get(users, { ...call, ...options })
       .catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(ThrottledError);
-    expect((error as ThrottledError).retryAfterMs).toBe(7_000);
+    expect(error).toMatchObject({ retryAfterMs: 7_000, scope: "one" });
+    expect(limits).toEqual([[subject, 7_000]]);
+    expect(pauses).toEqual([]);
+  });
+
+  it("with a 429 of the token endpoint pauses the fleet", async () => {
+    emulator.faults.set({ kind: "too_many_requests", resetSeconds: 7, path: "/oauth2/token" });
+    await expect(open().api.get(users, call)).rejects.toMatchObject({ retryAfterMs: 7_000, scope: "all" });
     expect(pauses).toEqual([7_000]);
+  });
+
+  it("with a 429 is repeated when the limit is over, if the caller is patient", async () => {
+    emulator.faults.set({ kind: "too_many_requests", resetSeconds: 1, count: 1 });
+    const started = performance.now();
+    await open().api.get(users, { ...call, patienceMs: 5_000 });
+    expect(performance.now() - started).toBeGreaterThan(900);
   });
 
   it("is aborted at shutdown with the reason of the signal", async () => {

@@ -1,3 +1,4 @@
+import type { JWK } from "jose";
 import { beforeEach, describe, expect, it } from "vitest";
 import { createSigningKeys } from "../../src/kinde/signing-keys.ts";
 import { verifyWebhookToken } from "../../src/webhook/verify.ts";
@@ -104,4 +105,29 @@ describe("a malformed key set", () => {
       expect(await keys.ready()).toBe(false);
     },
   );
+});
+
+describe("one unusable key in the set", () => {
+  const spoiled = (spoil: (keys: JWK[]) => unknown[]) => async () => {
+    const { keys } = (await (await signer.fetch(signer.url)).json()) as { keys: JWK[] };
+    return Response.json({ keys: spoil(keys) });
+  };
+  const open = (fetch: typeof globalThis.fetch) =>
+    createSigningKeys({ url: signer.url, fetch, now: () => clock, maxAgeMs, cooldownMs, timeoutMs: 1_000 });
+
+  it.each<[string, (keys: JWK[]) => unknown[]]>([
+    ["is not an object", (keys) => [null, "key", ...keys]],
+    ["has no modulus", (keys) => [{ kty: "RSA", kid: "broken", alg: "RS256", use: "sig" }, ...keys]],
+    ["has the same id as a usable one", (keys) => [...keys.map(({ n: _n, ...rest }) => rest), ...keys]],
+  ])("does not disable the others if it %s", async (_what, spoil) => {
+    const keys = open(spoiled(spoil));
+    await expect(verifyWebhookToken(await signer.sign({ a: 1 }), keys)).resolves.toMatchObject({ a: 1 });
+  });
+
+  it("is an outage for the tokens that it signs, not a forgery", async () => {
+    const keys = open(spoiled((all) => all.map(({ n: _n, ...rest }) => rest)));
+    await expect(verifyWebhookToken(await signer.sign({ a: 1 }), keys)).rejects.toMatchObject({
+      code: "keys_unavailable",
+    });
+  });
 });

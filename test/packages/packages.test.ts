@@ -1,13 +1,13 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { checkPackage, createPackageFromTarballData } from "@arethetypeswrong/core";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const packages = ["kindling", "kinde-emulator", "kindling-server"] as const;
@@ -132,6 +132,75 @@ console.log(JSON.stringify({ user, status }));
   );
 });
 
+describe("the optional entries of kindling", () => {
+  const peers = ["@openfeature/core", "@openfeature/server-sdk", "@sveltejs/kit", "express", "fastify", "hono", "jose"];
+  let cwd: string;
+
+  /** A project with these peers of the repository. */
+  const link = async (...names: string[]) => {
+    for (const name of names) {
+      const path = join(cwd, "node_modules", name);
+      await mkdir(dirname(path), { recursive: true });
+      await symlink(join(root, "node_modules", name), path);
+    }
+  };
+  const load = (...entries: string[]) => {
+    const imports = entries.map((entry) => `await import("kindling/${entry}")`);
+    return node(cwd, "--input-type=module", "--eval", `console.log([${imports}].flatMap(Object.keys).sort().join())`);
+  };
+
+  beforeEach(async () => {
+    cwd = await project("kindling");
+  }, 60_000);
+
+  it("without any peer: Express, Fastify, SvelteKit and the test reader", async () => {
+    const { stdout } = await load("express", "fastify", "sveltekit", "testing");
+    expect(stdout.trim()).toBe(
+      "acceptUserIds,createTestReader,kindlingExpress,kindlingFastify,kindlingGuard,kindlingHandle",
+    );
+    await expect(load("request")).rejects.toMatchObject({ stderr: expect.stringContaining("'jose'") });
+  });
+
+  it("with their peers: requests, Hono and OpenFeature", async () => {
+    await link(...peers);
+    const { stdout } = await load("request", "hono", "openfeature");
+    expect(stdout.trim()).toBe(
+      "createOpenFeatureProvider,createRequestReader,createVerifier,findRefusal,kindlingHono,oncePerProcess,perRequest",
+    );
+  });
+
+  it("type-check under strict settings, types of peers included", { timeout: 60_000 }, async () => {
+    await link(...peers, "@types");
+    await writeFile(join(cwd, "kindling.flags.ts"), flagsFile);
+    await writeFile(
+      join(cwd, "app.ts"),
+      `import { Hono } from "hono";
+import { kindlingHono } from "kindling/hono";
+import { createRequestReader, createVerifier } from "kindling/request";
+import { createTestReader } from "kindling/testing";
+import definitions from "./kindling.flags.js";
+
+const reader = createTestReader({}, { definitions });
+const verify = createVerifier({ issuer: "https://acme.kinde.com", clientIds: ["app"] });
+const flags = kindlingHono({ kindling: createRequestReader({ reader, verify }) });
+new Hono().use(flags).get("/", flags.require("admin"), async (c) => {
+  const admin: boolean = (await c.var.kindling()).flags.admin;
+  return c.json({ admin });
+});
+`,
+    );
+    const compilerOptions = {
+      target: "es2022",
+      lib: ["es2022", "dom"],
+      module: "nodenext",
+      strict: true,
+      noEmit: true,
+    };
+    await writeFile(join(cwd, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["*.ts"] }));
+    await node(cwd, join(root, "node_modules/typescript/bin/tsc"));
+  });
+});
+
 describe("kinde-emulator in an empty project", () => {
   it("starts from its command and from code", { timeout: 60_000 }, async () => {
     const cwd = await project("kinde-emulator");
@@ -168,6 +237,9 @@ describe("kindling-server in an empty project", () => {
       code: 2,
       stderr: expect.stringContaining("npm install --save-dev kinde-emulator"),
     });
+    const harness = `import { startKindling } from "kindling-server/testing"; console.log(typeof startKindling);`;
+    await writeFile(join(cwd, "harness.mjs"), harness);
+    await expect(node(cwd, "harness.mjs")).rejects.toMatchObject({ stderr: expect.stringContaining("kinde-emulator") });
     const load = `import { createService, createWriter } from "kindling-server";
 import definitions from "./definitions.mjs";
 console.log(typeof createService, typeof createWriter({ definitions, env: {} }).setProperties);`;

@@ -5,6 +5,7 @@ import { type EmbeddedRedis, startEmbeddedRedis } from "../../src/demo/embedded-
 import { createKeys } from "../../src/redis/keys.ts";
 import { readFigures } from "../../src/status/read-status.ts";
 import { type DocumentedAcl, documentedAcls, urlOfUser } from "../support/acl.ts";
+import { runSweep } from "../support/run-sweep.ts";
 import { testUser } from "../support/signer.ts";
 import { startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
@@ -137,7 +138,7 @@ describe("Kindling's own Redis user", () => {
     expect(written.status).toBe(200);
     // An import, found by the sweep; a member that is no id, and one that is far too long.
     const [imported] = emulator.kinde.importUsers([{}]);
-    await store.queues.enqueueSweep();
+    await runSweep(stack);
     await until(async () => expect(await stack.record(String(imported?.id))).not.toBeNull());
     await admin.zadd(keys.refreshRequests.now, 1, "nobody", 2, "x".repeat(10_000), 3, user.id);
     await until(async () => expect(await store.droppedRefreshRequests.read()).toEqual({ malformed: 1, oversize: 1 }));

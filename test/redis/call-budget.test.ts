@@ -140,6 +140,45 @@ describe("call budget", () => {
     expect((await first?.state())?.pausedMs).toBeGreaterThan(55_000);
   });
 
+  it("stops calls about a limited subject in all processes, and no others", async () => {
+    const [first, second] = budgets(1_000_000, 10);
+    expect(await first?.limit("kp_1", 60_000)).toBe("one");
+    for (const budget of [first, second]) {
+      const refused = budget?.run("webhook", async () => 1, { subject: "kp_1" });
+      await expect(refused).rejects.toMatchObject({ scope: "one", retryAfterMs: expect.closeTo(60_000, -4) });
+      expect(await budget?.run("webhook", async () => 1, { subject: "kp_2" })).toBe(1);
+      expect(await budget?.state()).toMatchObject({ pausedMs: 0, limited: 1 });
+    }
+  });
+
+  it("pauses all calls with the third limited subject in a row", async () => {
+    const [first, second] = budgets(1_000_000, 10);
+    for (const subject of ["kp_1", "kp_1", "kp_1", "kp_2"]) expect(await first?.limit(subject, 60_000)).toBe("one");
+    for (let call = 0; call < 5; call += 1) await second?.run("webhook", async () => 1);
+    expect(await second?.limit("kp_3", 60_000)).toBe("all");
+    expect((await first?.state())?.pausedMs).toBeGreaterThan(55_000);
+    await expect(first?.run("webhook", async () => 1, { subject: "kp_4" })).rejects.toMatchObject({ scope: "all" });
+  });
+
+  it("does not pause all calls for a few limited subjects among many calls, but notices when the rest is limited too", async () => {
+    const [budget] = budgets(1_000_000, 10, 1);
+    for (const subject of ["kp_1", "kp_2", "kp_3", "kp_4"]) {
+      expect(await budget?.limit(subject, 60_000)).toBe("one");
+      for (let call = 0; call < 30; call += 1) await budget?.run("webhook", async () => 1);
+    }
+    expect(await budget?.state()).toMatchObject({ pausedMs: 0, limited: 4 });
+    for (const [subject, scope] of Object.entries({ kp_5: "one", kp_6: "one", kp_7: "all" })) {
+      expect(await budget?.limit(subject, 60_000)).toBe(scope);
+    }
+  });
+
+  it("begins a new row once no subject is limited any more", async () => {
+    const [budget] = budgets(1_000_000, 10, 1);
+    for (const subject of ["kp_1", "kp_2"]) expect(await budget?.limit(subject, 50)).toBe("one");
+    await expect.poll(async () => (await budget?.state())?.limited).toBe(0);
+    expect(await budget?.limit("kp_3", 60_000)).toBe("one");
+  });
+
   it("recovers the leases of a crashed process", async () => {
     const [budget] = budgets(1_000_000, 1, 1, 200);
     const never = openCall();

@@ -4,9 +4,9 @@ import { createAcknowledgeUsers } from "../../src/refresh/acknowledge-users.ts";
 import { createAdmissions, type RoutedEvent } from "../../src/webhook/admit.ts";
 import { useRedis } from "../support/redis.ts";
 import { testUser } from "../support/signer.ts";
+import { until } from "../support/until.ts";
 
 const context = useRedis();
-const hour = 3_600_000;
 let ledger: Ledger;
 let fanouts: Ledger;
 let enqueued: { userId: string; delayMs: number }[];
@@ -24,7 +24,7 @@ beforeEach(async () => {
   failing = undefined;
 });
 
-const admissions = (now: () => number = Date.now) =>
+const admissions = () =>
   createAdmissions({
     ...context,
     queues: {
@@ -37,8 +37,6 @@ const admissions = (now: () => number = Date.now) =>
         fannedOut.push(...subjects);
       },
     },
-    now,
-    rememberMs: 48 * hour,
     burst: { quietMs: 250, maxMs: 2_000 },
     onError: (error) => {
       throw error;
@@ -180,19 +178,26 @@ describe("admission", () => {
     expect(enqueued).toHaveLength(1);
   });
 
-  it("remembers event ids for the maximum age of an event, then forgets them", async () => {
-    let clock = 1_800_000_000_000;
-    const entry = admissions(() => clock);
-    const event = routed(testUser(3));
-    await entry.admit(event);
-    clock += 48 * hour;
-    expect(await entry.admit(event)).toBe("duplicate");
-    const seen = await context.redis.keys(`*${context.keys.prefix}*seen*`);
-    expect(seen).toHaveLength(1);
-    expect(await context.redis.pttl(seen[0] ?? "")).toBeLessThanOrEqual(96 * hour);
-    clock += 48 * hour;
-    expect(await entry.admit(event)).toBe("accepted");
-  });
+  it("remembers the latest event ids in a table of fixed size", async () => {
+    const entry = admissions();
+    const key = context.keys.ledgerPart("seen");
+    const events = Array.from({ length: 100_000 }, (_, n) => ({
+      id: `event_table_${n}`,
+      type: "user.authenticated",
+      route: { to: "none", reason: "ignored" } as const,
+    }));
+    const first = events.slice(0, 50);
+    const admitAll = (some: typeof events) => Promise.all(some.map((event) => entry.admit(event)));
+    await admitAll(events);
+    await until(async () => expect(new Set(await admitAll(first))).toEqual(new Set(["duplicate"])));
+    const tableBytes = 4 * 1024 * 1024;
+    expect(await context.redis.strlen(key)).toBeLessThanOrEqual(tableBytes);
+    // Fills every bucket with ids that nobody will repeat: the earlier ones make room.
+    await context.redis.set(key, Buffer.alloc(tableBytes, 7));
+    expect(new Set(await admitAll(first))).toEqual(new Set(["ignored"]));
+    await until(async () => expect(new Set(await admitAll(first))).toEqual(new Set(["duplicate"])));
+    expect(await context.redis.strlen(key)).toBe(tableBytes);
+  }, 60_000);
 
   it("refreshes the first event of a burst at once and delays the rest, within bounds", async () => {
     const entry = admissions();

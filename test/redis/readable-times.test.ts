@@ -30,8 +30,6 @@ async function admit(count = 1) {
   const admissions = createAdmissions({
     ...context,
     queues,
-    now: Date.now,
-    rememberMs: 3_600_000,
     burst: { quietMs: 0, maxMs: 0 },
     onError: (error) => {
       throw error;

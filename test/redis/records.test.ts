@@ -142,3 +142,31 @@ describe("profiles that do not fit", () => {
     expect((await records().read(whole.id)).profile).toBeUndefined();
   });
 });
+
+describe("flags derived again", () => {
+  const replacement = (number: number, stored: FlagsRecord) => ({
+    ...{ userId: testUser(number), record: stored, flags: { tier: "pro" }, schema: "new" },
+  });
+
+  it("keep the age and ticket of the record, and members of other releases", async () => {
+    const profile = blankProfile(testUser(30));
+    const stored = { ...record(first), source: "newer" };
+    await records().commit(stored, profile);
+    expect(await records().replaceFlags([replacement(30, stored)])).toBe(1);
+    const { flags, profile: kept } = await records().read(profile.id);
+    expect(flags).toEqual({ ...stored, flags: { tier: "pro" }, schema: "new" });
+    expect(kept).toEqual(profile);
+    // A refresh that drew its ticket before and commits after still wins.
+    expect(await records().commit(record(first + 1), profile)).toBe("committed");
+  });
+
+  it("never replace a record written in the meantime, a tombstone, or nothing", async () => {
+    const stored = record(first);
+    await records().commit(record(first + 1), blankProfile(testUser(31)));
+    await records().bury(testUser(32), { ...stored, status: "deleted" });
+    expect(await records().replaceFlags([31, 32, 33].map((number) => replacement(number, stored)))).toBe(0);
+    expect((await records().read(testUser(31))).flags).toEqual(record(first + 1));
+    expect((await records().read(testUser(32))).flags?.status).toBe("deleted");
+    expect((await records().read(testUser(33))).flags).toBeUndefined();
+  });
+});

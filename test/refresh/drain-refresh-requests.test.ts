@@ -1,5 +1,6 @@
 import { Redis } from "ioredis";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { createAbsences } from "../../src/redis/absences.ts";
 import { createCounters } from "../../src/redis/counters.ts";
 import { createRefreshRequests } from "../../src/redis/refresh-requests.ts";
 import { drainRefreshRequests } from "../../src/refresh/drain-refresh-requests.ts";
@@ -28,7 +29,8 @@ beforeEach(() => {
     looks += 1;
     return requests.take(urgency, count);
   };
-  drain = drainRefreshRequests({ requests: { ...requests, take }, queues, onError });
+  const absences = createAbsences({ redis, keys, now: Date.now, gapMs: 0 });
+  drain = drainRefreshRequests({ requests: { ...requests, take }, queues, absences, onError });
 });
 
 afterEach(async () => {

@@ -1,12 +1,17 @@
 import { blankProfile } from "kindling/contract";
 import { expect, it } from "vitest";
+import { keepParts } from "../../src/kinde/keep-parts.ts";
 import { createFanOut, type FanoutPlace } from "../../src/refresh/fan-out.ts";
 
 const organization = "org_0123456789a";
-const users = Array.from({ length: 6 }, (_, index) => ({
-  ...blankProfile(`kp_${index}`),
-  organizations: [{ code: organization, roles: [], permissions: [{ id: "p1", key: "admin:access" }] }],
-}));
+const kept = new Set(["organizations", "permissions"] as const);
+const users = Array.from({ length: 6 }, (_, index) => {
+  const permissions = [{ id: "p1", key: "admin:access" }];
+  return keepParts(
+    { ...blankProfile(`kp_${index}`), organizations: [{ code: organization, roles: [], permissions }] },
+    kept,
+  );
+});
 
 it("scans the records again from the start when Redis was replaced between two pages", async () => {
   let runId = "first";
@@ -25,7 +30,7 @@ it("scans the records again from the start when Redis was replaced between two p
       },
     },
     definitions: { mayNeed: () => true },
-    keep: new Set(["organizations", "permissions"]),
+    keep: kept,
     forgetOrganization: async () => {},
     activeUsers: async () => [],
   });

@@ -117,6 +117,7 @@ describe("a fan-out", () => {
       checkWebhook: () => Promise.reject(new Error("Unexpected webhook check.")),
       paceMs: 0,
       backlog: 1,
+      settleMs: 0,
       fanOut: async (_subject, at) => {
         asked.push(at?.cursor ?? null);
         if (asked.length === 3) throw new Error("The process died.");
@@ -128,8 +129,6 @@ describe("a fan-out", () => {
     });
     const admissions = createAdmissions({
       ...store,
-      now: Date.now,
-      rememberMs: 60_000,
       burst: { quietMs: 0, maxMs: 0 },
       onError: () => {},
     });

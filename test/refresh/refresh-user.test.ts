@@ -3,6 +3,7 @@ import type { Profile } from "kindling/contract";
 import { beforeEach, describe, expect, it } from "vitest";
 import configured from "../../kindling.flags.ts";
 import type { Call, ManagementApi } from "../../src/kinde/management-api.ts";
+import { createAbsences } from "../../src/redis/absences.ts";
 import { createLedger } from "../../src/redis/ledger.ts";
 import { createRecords } from "../../src/redis/records.ts";
 import { createRefreshUser } from "../../src/refresh/refresh-user.ts";
@@ -43,10 +44,13 @@ const api: ManagementApi = {
 };
 
 const ledger = () => createLedger(context.redis, context.keys, "users", Date.now);
+const absences = () => createAbsences({ ...context, now: Date.now, gapMs: 0 });
 const records = () => createRecords({ ...context, tombstoneTtlMs: 60_000 });
 const refresh = (definitions = configured as Parameters<typeof createRefreshUser>[0]["definitions"]) =>
   createRefreshUser({
     ledger: ledger(),
+    absences: absences(),
+    judgeAbsence: () => Promise.reject(new Error("Nobody is absent here.")),
     records: records(),
     api,
     organizations: { addTo: async (profile) => profile },
@@ -61,8 +65,6 @@ const acknowledge = (deleted = false) => {
   return createAdmissions({
     ...context,
     queues: { enqueueRefreshes: async () => {}, enqueueFanouts: async () => {} },
-    now: Date.now,
-    rememberMs: 1000,
     burst: { quietMs: 0, maxMs: 0 },
     onError: () => {},
   }).admit({ id: `event_${serial}`, type: "user.updated", route: { to: "user", userId: id, deleted } });

@@ -1,5 +1,5 @@
-import type { Profile } from "kindling/contract";
 import type { TruthUser } from "../../packages/kinde-emulator/src/truth-types.ts";
+import type { KeptProfile } from "../../src/kinde/keep-parts.ts";
 import type { Stack } from "../support/stack.ts";
 
 /** A user in comparable form: sorted lists, and grants as keys. */
@@ -59,10 +59,10 @@ export async function held({ store, config }: Stack, id: string): Promise<Compar
     `${config.prefix}:profile:{${id}}`,
   );
   const { flags, status } = JSON.parse(record ?? "{}") as Partial<Comparable>;
-  return { status, flags, profile: profile ? comparable(JSON.parse(profile) as Profile) : undefined };
+  return { status, flags, profile: profile ? comparable(JSON.parse(profile) as KeptProfile) : undefined };
 }
 
-function comparable(profile: Profile) {
+function comparable({ parts: _parts, ...profile }: KeptProfile) {
   const keys = (grants: readonly { key: string }[]) => sorted(grants.map(({ key }) => key));
   return {
     ...profile,

@@ -18,6 +18,7 @@ const stacks: Stack[] = [];
 const env = {
   KINDLING_RETRY_BASE: "10ms",
   KINDLING_RETRY_MAX: "80ms",
+  KINDLING_ABSENCE_SPAN: "100ms",
   KINDLING_BURST_QUIET: "15ms",
   KINDLING_BURST_MAX: "60ms",
   KINDLING_KINDE_TIMEOUT: "400ms",

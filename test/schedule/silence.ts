@@ -1,8 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { expect } from "vitest";
 import type { Flows } from "../../src/service/create-flows.ts";
-import { beginSweep } from "../../src/sweep/sweep.ts";
 import { noteSweep } from "../../src/sweep/sweep-log.ts";
+import { beginSweep } from "../../src/sweep/sweep-state.ts";
 import { dropKeys, type Stack } from "../support/stack.ts";
 import { createScene, type Scene, type Step } from "./scene.ts";
 

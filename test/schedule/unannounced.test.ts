@@ -21,6 +21,8 @@ const settleMs = 400;
 const env = {
   KINDLING_RETRY_BASE: "10ms",
   KINDLING_RETRY_MAX: "80ms",
+  KINDLING_ABSENCE_CHECKS: "2",
+  KINDLING_ABSENCE_SPAN: "100ms",
   KINDLING_BURST_QUIET: "15ms",
   KINDLING_BURST_MAX: "60ms",
   KINDLING_KINDE_TIMEOUT: "3s",
@@ -53,6 +55,7 @@ async function judge(silence: Silence): Promise<void> {
   await sweep(stack);
   await sweep(stack);
   await sweep(stack);
+  await until(async () => expect((await stack.store.absences.summary()).users).toBe(0));
   await until(async () => expect(await outstanding(stack)).toEqual(idle));
   for (const id of silence.everyone) {
     const truth = stack.emulator.kinde.user(id);
@@ -68,6 +71,8 @@ beforeAll(async () => {
     const stack = await startStack({ env, emulator: { retryTimeScale: 0.002 } });
     stack.subscribe();
     stacks.push(stack);
+    // Most users stay, or nobody's absence would be believed.
+    stack.emulator.kinde.importUsers(Array.from({ length: 10 }, () => ({})));
     const refresh = createFlows({
       config: stack.config,
       world: stack.world,

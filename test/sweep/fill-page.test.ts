@@ -146,7 +146,7 @@ describe("filling records from a search page", () => {
     const admissions = createAdmissions({
       ...context,
       queues: { enqueueRefreshes: async () => {}, enqueueFanouts: async () => {} },
-      ...{ now: Date.now, rememberMs: 1000, burst: { quietMs: 0, maxMs: 0 }, onError: () => {} },
+      ...{ burst: { quietMs: 0, maxMs: 0 }, onError: () => {} },
     });
     const route = { to: "user", userId: testUser(1), deleted: true } as const;
     await admissions.admit({ id: "event_1", type: "user.deleted", route });

@@ -1,8 +1,10 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import { readRunId } from "../../src/redis/connection.ts";
 import { createSweepBookmark } from "../../src/sweep/backfill.ts";
+import { createCompleteness } from "../../src/sweep/completeness.ts";
 import { storedSweep } from "../../src/sweep/stored-sweep.ts";
-import { beginSweep } from "../../src/sweep/sweep.ts";
-import { createCompleteness, createSweepLog } from "../../src/sweep/sweep-log.ts";
+import { createSweepLog } from "../../src/sweep/sweep-log.ts";
+import { beginSweep } from "../../src/sweep/sweep-state.ts";
 import { useRedis } from "../support/redis.ts";
 import { unreadable } from "../support/stored.ts";
 
@@ -76,16 +78,28 @@ describe("the completeness mark", () => {
 
   it("keeps its public member and adds a version", async () => {
     await completeness().mark(1_000);
-    expect(JSON.parse((await context.redis.get(context.keys.complete)) ?? "")).toEqual({ since: 1_000, v: 1 });
+    expect(JSON.parse((await context.redis.get(context.keys.complete)) ?? "")).toEqual({
+      since: 1_000,
+      runId: await readRunId(context.redis),
+      v: 1,
+    });
     await completeness().mark(2_000);
     expect(await completeness().since()).toBe(1_000);
   });
 
-  it("is read from releases without versions and not replaced", async () => {
+  it("is read from releases that did not count, and keeps its time once a count has earned it", async () => {
     await context.redis.set(context.keys.complete, '{"since":5}');
+    expect([await completeness().recheck(), await completeness().counted()]).toEqual([5, false]);
     await completeness().mark(1_000);
-    expect(await completeness().since()).toBe(5);
-    expect(await context.redis.get(context.keys.complete)).toBe('{"since":5}');
+    expect([await completeness().since(), await completeness().counted()]).toEqual([5, true]);
+  });
+
+  it("is removed when another Redis process has taken over", async () => {
+    await completeness().mark(1_000);
+    expect(await completeness().recheck()).toBe(1_000);
+    await context.redis.set(context.keys.complete, '{"since":5,"runId":"another","v":1}');
+    expect(await completeness().recheck()).toBeUndefined();
+    expect(await context.redis.exists(context.keys.complete)).toBe(0);
   });
 
   it.each(unreadable({ since: 5 }))("treats %s as absent and sets it again", async (_what, text) => {

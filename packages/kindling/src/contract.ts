@@ -7,7 +7,7 @@
 export { acceptValues } from "./definitions/accept-values.ts";
 export { isPartMissing, PartMissing, withholdParts } from "./definitions/computed.ts";
 export type { FlagDefinition } from "./definitions/definition.ts";
-export { type OrganizationValues, storedValue } from "./definitions/in-organizations.ts";
+export { deriveInOrganizations, type OrganizationValues, storedValue } from "./definitions/in-organizations.ts";
 export { createPublicKeys, type PublicKeys } from "./keys.ts";
 export {
   type Agreement,

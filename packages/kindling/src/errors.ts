@@ -4,6 +4,8 @@
  * - `flag_without_default`: a flag function throws, or returns a promise, for an empty profile. Thrown by
  *   `defineFlags` and `fresh`.
  * - `flag_malformed`: contradictory options of a builder. Thrown by `permission`, `role` and `plan`.
+ * - `invalid_options`: an option is missing or malformed. Thrown by `createVerifier`.
+ * - `flags_unavailable`: a guard cannot decide because of an outage. Thrown by the guard of `kindling/next`.
  *
  * The remaining codes come from {@link Writer.setProperties}:
  *
@@ -26,6 +28,8 @@
 export type KindlingErrorCode =
   | "flag_without_default"
   | "flag_malformed"
+  | "invalid_options"
+  | "flags_unavailable"
   | "request_malformed"
   | "user_not_found"
   | "kinde_rejected"

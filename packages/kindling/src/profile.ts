@@ -5,7 +5,7 @@ export function isUserId(value: unknown): value is string {
   return typeof value === "string" && userIdPattern.test(value);
 }
 
-/** The parts of a profile, as named by the setting `KINDLING_PROFILE`. */
+/** The parts of a profile, as named by the setting `KINDLING_PROFILE`. Records store positions in this list: append only. */
 export const profileParts = [
   "account",
   "properties",

@@ -45,7 +45,9 @@ export function createCache<Extra>(redis: ReaderRedis, keys: PublicKeys, options
   const open = () => {
     opened = true;
     const leaseMs = atLeast(20, options.lease, 2_000);
-    lease = createLease({ redis, keys, leaseMs, onCommit: memory.observe, onLost: memory.clear });
+    // A sweep that derives flags again keeps the ticket: a record of the same ticket is out of date too.
+    const onCommit = (userId: string, ticket: number) => memory.observe(userId, ticket + 1);
+    lease = createLease({ redis, keys, leaseMs, onCommit, onLost: memory.clear });
   };
   return {
     recall(userId) {

@@ -154,6 +154,8 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
   };
 
   return {
+    definitions,
+
     get(userId, options = {}) {
       const remembered = peek(userId, options);
       return remembered === undefined ? lookUp(userId, options) : Promise.resolve(remembered);

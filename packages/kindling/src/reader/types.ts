@@ -128,7 +128,9 @@ export type ReadManyOptions = Pick<ReadOptions, "organization">;
  *
  * @typeParam V Flag values by name
  */
-export interface Reader<V> {
+export interface Reader<V extends Record<string, unknown>> {
+  /** The definitions that the reader was created with. */
+  readonly definitions: Definitions<V>;
   /**
    * Reads the flags of a user: one `GET`, or two on a miss. The second one tells whether the store is complete. Never
    * rejects. It takes at most `timeoutMs`, plus the wait for a refresh: only if `wait` asks for one, or if a {@link fresh}

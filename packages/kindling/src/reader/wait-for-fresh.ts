@@ -32,7 +32,11 @@ export function createWaitForFresh({ look, requestRefresh, commits }: WaitForFre
       status === "deleted" || (record !== undefined && record.fetchedAt >= since);
 
     let wake = () => {};
-    const watch = commits?.watch(userId, () => wake());
+    let woken = false;
+    const watch = commits?.watch(userId, () => {
+      woken = true;
+      wake();
+    });
     try {
       // Subscribe before requesting, or a quick commit goes unnoticed.
       const listening = watch !== undefined && (await within(left(), () => watch.ready)) !== nothing;
@@ -46,7 +50,9 @@ export function createWaitForFresh({ look, requestRefresh, commits }: WaitForFre
         const current = await look(userId, leftForRedis());
         // If Redis stops answering meanwhile, the earlier answer is better than none.
         if (current.status !== "unavailable") latest = current;
-        if (isFresh(latest) || !requested || !listening) return latest;
+        // A message without a record: Kinde does not know the user.
+        const unknown = woken && latest.status === "missing";
+        if (isFresh(latest) || unknown || !requested || !listening) return latest;
         if ((await within(left(), () => committed)) === nothing) {
           // The message of a commit can be lost: Redis delivers it at most once.
           const last = await look(userId, leftForRedis());

@@ -2,7 +2,10 @@ import type { Reader } from "../reader/types.ts";
 import type { Writer } from "./types.ts";
 
 /** Wraps a writer so that a caching reader of this process never answers with a value from before a write. */
-export function announceWrites<V>(writer: Writer<V>, reader: Pick<Reader<V>, "observe">): Writer<V> {
+export function announceWrites<V extends Record<string, unknown>>(
+  writer: Writer<V>,
+  reader: Pick<Reader<V>, "observe">,
+): Writer<V> {
   return {
     async setProperties(userId, properties, options) {
       try {

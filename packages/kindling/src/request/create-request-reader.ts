@@ -1,0 +1,156 @@
+import type { Definitions } from "../definitions/define-flags.ts";
+import type { Reader, ReadOptions } from "../reader/types.ts";
+import { anonymousAnswer } from "./anonymous-answer.ts";
+import type { AnonymousReason, Caller, ForRequest, RequestReader, RequestResult, Token, Verify } from "./types.ts";
+
+/**
+ * Options for {@link createRequestReader}.
+ *
+ * @typeParam V Flag values by name
+ */
+export interface RequestReaderOptions<V extends Record<string, unknown>> {
+  /** What `createReader` returned. */
+  reader: Reader<V>;
+  /** What `createVerifier` returned. */
+  verify: Verify;
+}
+
+type CallerOptions = Pick<ReadOptions, "claims"> & { organization?: string | null };
+
+/**
+ * Creates a reader of callers' flags. Create one per process and pass it to your framework's adapter.
+ *
+ * @example
+ * ```ts
+ * import { Redis } from "ioredis";
+ * import { createReader } from "kindling";
+ * import { createRequestReader, createVerifier } from "kindling/request";
+ * import definitions from "./kindling.flags.js";
+ *
+ * export const kindling = createRequestReader({
+ *   reader: createReader({ redis: new Redis("redis://127.0.0.1:6379"), definitions }),
+ *   verify: createVerifier({ issuer: "https://acme.kinde.com", clientIds: ["your_client_id"] }),
+ * });
+ * ```
+ */
+export function createRequestReader<V extends Record<string, unknown>>({
+  reader,
+  verify,
+}: RequestReaderOptions<V>): RequestReader<V> {
+  const share = createShare<RequestResult<V>>();
+
+  const anonymous = (reason: AnonymousReason, detail: string): RequestResult<V> => ({
+    ...anonymousAnswer(reader.definitions),
+    userId: null,
+    reason,
+    detail,
+  });
+
+  const readUser = async (userId: string, options: CallerOptions): Promise<RequestResult<V>> => {
+    // A reader of the app's own making can reject.
+    const answer = await reader
+      .get(userId, options)
+      .catch(() => ({ ...anonymousAnswer(reader.definitions), status: "unavailable" as const }));
+    return { ...answer, userId, reason: null };
+  };
+
+  const readToken = (token: string) =>
+    share(`token ${token}`, async (depart) => {
+      const verified = await verify(token).catch((error: unknown) => ({
+        userId: null,
+        reason: "keys_unavailable" as const,
+        detail: `the verifier threw ${nameOf(error)}`,
+      }));
+      depart();
+      return verified.userId === null
+        ? anonymous(verified.reason, verified.detail)
+        : readUser(verified.userId, { claims: verified.claims });
+    });
+
+  const readTrusted = (userId: string, organization: string | null | undefined) =>
+    share(`user ${JSON.stringify([userId, organization])}`, async (depart) => {
+      depart();
+      return readUser(userId, organization === undefined ? {} : { organization });
+    });
+
+  return {
+    async read(caller) {
+      const given = "token" in caller ? caller.token : caller.userId;
+      let credential: Token;
+      try {
+        credential = typeof given === "function" ? await given() : given;
+      } catch (error) {
+        // Kinde's SDKs throw for a visitor who is not signed in.
+        return anonymous("no_token", `the function that returns the token threw ${nameOf(error)}`);
+      }
+      if (typeof credential !== "string" || credential === "") return anonymous("no_token", "the request has no token");
+      return "token" in caller ? readToken(credential) : readTrusted(credential, caller.organization);
+    },
+    close: () => reader.close(),
+  };
+}
+
+/**
+ * Returns a function that reads the caller's flags once, however often it is called.
+ *
+ * @example
+ * ```ts
+ * import { perRequest, type RequestReader } from "kindling/request";
+ *
+ * export async function handle(request: Request, kindling: RequestReader<{ tier: string }>): Promise<Response> {
+ *   const read = perRequest(kindling, { token: request.headers.get("authorization")?.slice("Bearer ".length) });
+ *   const { flags, userId } = await read();
+ *   return Response.json({ signedIn: userId !== null, tier: flags.tier });
+ * }
+ * ```
+ */
+export function perRequest<V extends Record<string, unknown>>(
+  kindling: RequestReader<V>,
+  caller: Caller,
+): ForRequest<Definitions<V>> {
+  let answer: Promise<RequestResult<V>> | undefined;
+  const read = () => {
+    answer ??= kindling.read(caller);
+    return answer;
+  };
+  return Object.assign(read, {
+    forget() {
+      answer = undefined;
+    },
+  });
+}
+
+function nameOf(error: unknown): string {
+  return error instanceof Error ? error.name : typeof error;
+}
+
+/** A read that has departed was sent to Redis: who comes later must not share it, or could miss a write of their own. */
+type Share<T> = (key: string, read: (depart: () => void) => Promise<T>) => Promise<T>;
+
+/** Runs one read per key at a time, and has at most one more waiting, which everyone who comes meanwhile shares. */
+function createShare<T extends { flags: unknown }>(): Share<T> {
+  const latest = new Map<string, { departed: boolean; answer: Promise<T> }>();
+  return (key, read) => {
+    const current = latest.get(key);
+    if (current?.departed === false) return current.answer.then(copy);
+    const start = async () => {
+      await current?.answer;
+      try {
+        return await read(() => {
+          next.departed = true;
+        });
+      } finally {
+        if (latest.get(key) === next) latest.delete(key);
+      }
+    };
+    // Deferred, so that requests of the same tick share even a read that needs no verification.
+    const next = { departed: false, answer: Promise.resolve().then(start) };
+    latest.set(key, next);
+    return next.answer;
+  };
+}
+
+/** An app that changes one answer must not change another request's. */
+function copy<T extends { flags: unknown }>(answer: T): T {
+  return { ...answer, flags: structuredClone(answer.flags) };
+}

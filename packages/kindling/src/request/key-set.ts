@@ -1,0 +1,95 @@
+import { createLocalJWKSet, errors, type JWTVerifyGetKey } from "jose";
+
+/** Thrown when a key is unknown and the key server cannot be asked. */
+export class KeysUnavailable extends Error {}
+
+/** Options for {@link createKeySet}. Durations are in milliseconds. */
+export interface KeySetOptions {
+  url: string;
+  fetch: typeof fetch;
+  now: () => number;
+  /** Time limit for the key server. */
+  timeoutMs: number;
+  /** Shortest time between two fetches, whatever the outcome and whichever key is asked for. */
+  cooldownMs: number;
+}
+
+/** Keys older than this are fetched again in the background. */
+const softAgeMs = 10 * 60_000;
+/** While the key server is down, keys up to this age still count. */
+const hardAgeMs = 24 * 3_600_000;
+const maxBytes = 256 * 1024;
+
+/**
+ * Creates a cache of the tenant's public keys. Unlike jose's `createRemoteJWKSet`, it keeps using known keys while the key
+ * server is down, and one cooldown covers success, failure and unknown keys: a flood of forged tokens costs one fetch.
+ */
+export function createKeySet(options: KeySetOptions): JWTVerifyGetKey {
+  const { url, now, cooldownMs } = options;
+  let held: { find: JWTVerifyGetKey; fetchedAt: number } | undefined;
+  let attempt: { at: number; done: Promise<unknown> } | undefined;
+  let failure: unknown;
+
+  const refresh = (): Promise<unknown> => {
+    if (attempt !== undefined && now() - attempt.at < cooldownMs) return attempt.done;
+    const done = fetchKeys(options).then(
+      (find) => {
+        held = { find, fetchedAt: now() };
+        failure = undefined;
+      },
+      (error: unknown) => {
+        failure = error;
+      },
+    );
+    attempt = { at: now(), done };
+    return done;
+  };
+
+  const find: JWTVerifyGetKey = async (header, token) => {
+    if (held === undefined || now() - held.fetchedAt > hardAgeMs) throw new errors.JWKSNoMatchingKey();
+    return held.find(header, token);
+  };
+
+  return async (header, token) => {
+    try {
+      const key = await find(header, token);
+      if (held !== undefined && now() - held.fetchedAt > softAgeMs) void refresh();
+      return key;
+    } catch (error) {
+      if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
+    }
+    await refresh();
+    try {
+      return await find(header, token);
+    } catch (error) {
+      if (failure === undefined) throw error;
+      throw new KeysUnavailable(`the signing keys cannot be fetched from ${url}`, { cause: failure });
+    }
+  };
+}
+
+async function fetchKeys({ url, fetch, timeoutMs }: KeySetOptions): Promise<JWTVerifyGetKey> {
+  const response = await fetch(url, {
+    headers: { accept: "application/json" },
+    redirect: "error",
+    signal: AbortSignal.timeout(timeoutMs),
+  });
+  if (!response.ok) throw new Error(`${url} answered ${response.status}`);
+  const body: unknown = JSON.parse(await readText(response));
+  if (typeof body !== "object" || body === null || !("keys" in body) || !Array.isArray(body.keys)) {
+    throw new Error(`${url} did not return a key set`);
+  }
+  return createLocalJWKSet({ keys: body.keys });
+}
+
+async function readText(response: Response): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  let bytes = 0;
+  for await (const chunk of response.body ?? []) {
+    bytes += chunk.byteLength;
+    if (bytes > maxBytes) throw new Error(`the key set is larger than ${maxBytes} bytes`);
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text + decoder.decode();
+}

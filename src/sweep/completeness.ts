@@ -1,0 +1,58 @@
+import type { Redis } from "ioredis";
+import { z } from "zod";
+import { readRunId } from "../redis/connection.ts";
+import type { Keys } from "../redis/keys.ts";
+import { storedShape } from "../redis/stored.ts";
+
+/** Whether the store holds every Kinde user. A new or wiped Redis has no mark. */
+export interface Completeness {
+  /** Returns when the store became complete, in milliseconds since the epoch; `undefined` while it is incomplete. */
+  since(): Promise<number | undefined>;
+  /**
+   * Marks the store complete, for as long as the current Redis process serves it: a failover can lose records and keep
+   * the mark. Keeps the time of an earlier mark.
+   */
+  mark(now: number): Promise<void>;
+  clear(): Promise<void>;
+  /**
+   * Returns what {@link Completeness.since} does, unless another Redis process has taken over since the mark was set:
+   * then removes the mark, and a sweep must earn it again.
+   */
+  recheck(): Promise<number | undefined>;
+  /** Returns whether a count has earned the mark. Releases before 0.2 set it without counting. */
+  counted(): Promise<boolean>;
+}
+
+interface Mark {
+  since: number;
+  /** The Redis process that served when the mark was set. Absent in marks that no count has earned. */
+  runId?: string;
+}
+
+// A public key: `since` must stay readable without knowing the version.
+const storedMark = storedShape<Mark>(1, z.object({ since: z.number(), runId: z.string().exactOptional() }), {
+  migrate: (older) => older,
+});
+
+/** Creates the completeness mark. */
+export function createCompleteness({ redis, keys }: { redis: Redis; keys: Pick<Keys, "complete"> }): Completeness {
+  const read = async () => storedMark.parse(await redis.get(keys.complete));
+  const clear = async () => {
+    await redis.del(keys.complete);
+  };
+  return {
+    since: async () => (await read())?.since,
+    async mark(now) {
+      const [runId, earlier] = await Promise.all([readRunId(redis), read()]);
+      await redis.set(keys.complete, storedMark.serialize({ since: earlier?.since ?? now, runId }));
+    },
+    clear,
+    async recheck() {
+      const [runId, mark] = await Promise.all([readRunId(redis), read()]);
+      if (mark?.runId === undefined || mark.runId === runId) return mark?.since;
+      await clear();
+      return undefined;
+    },
+    counted: async () => (await read())?.runId !== undefined,
+  };
+}

@@ -1,0 +1,55 @@
+import { createHash } from "node:crypto";
+import type { Definitions } from "kindling";
+import type { FlagsRecord } from "kindling/contract";
+import type { SearchedUser } from "../kinde/search-users.ts";
+import type { StoredRecord } from "../redis/records.ts";
+import { compareFlags, type DerivedValues } from "./compare-flags.ts";
+import { type CompareOptions, findDifference } from "./find-difference.ts";
+
+/** What a sweep does about a listed user. */
+export type Judgement =
+  | { verdict: "same" | "missing" | "doubted" | "aged" }
+  /** The record differs from the page; `field` is the first field that does. */
+  | { verdict: "different"; field: string }
+  /** The record's own profile gives other flags under the current definitions. */
+  | ({ verdict: "derived"; record: FlagsRecord } & DerivedValues);
+
+/** Options for {@link judgeUser}. */
+export interface JudgeOptions extends CompareOptions {
+  definitions: Definitions;
+  now: () => number;
+  indexLagMs: number;
+  /**
+   * Maximum age of profile parts that the search does not return, in milliseconds. Users are fetched again between half
+   * of it and all of it. `undefined` if no flag or kept part needs them.
+   */
+  extrasMaxAgeMs: number | undefined;
+}
+
+/** Judges one listed user. `searched` is `undefined` if the page's entry is unreadable. */
+export function judgeUser(
+  options: JudgeOptions,
+  userId: string,
+  searched: SearchedUser | undefined,
+  { flags: record, profile }: StoredRecord,
+): Judgement {
+  if (record === undefined) return { verdict: "missing" };
+  const age = options.now() - record.fetchedAt;
+  // The search index lags behind a record this young.
+  const differs = (field: string): Judgement =>
+    age < options.indexLagMs ? { verdict: "doubted" } : { verdict: "different", field };
+  if (searched === undefined) return differs("unreadable");
+  const field = findDifference({ flags: record, profile }, searched, options);
+  if (field !== undefined || profile === undefined) return differs(field ?? "profile missing");
+  const hasExtras = searched.organizations.length > 0 || profile.billing.customerId !== null;
+  const { extrasMaxAgeMs } = options;
+  if (hasExtras && extrasMaxAgeMs !== undefined && age > extrasMaxAgeMs * shareOf(userId)) return { verdict: "aged" };
+  const flags = compareFlags(options.definitions, record, profile, searched);
+  if (flags.verdict === "different") return differs(flags.field);
+  return flags.verdict === "derived" ? { ...flags, record } : flags;
+}
+
+/** Returns 0.5 to 1, fixed per user, so that users fetched together do not all expire together. */
+function shareOf(userId: string): number {
+  return 0.5 + createHash("sha1").update(userId).digest().readUInt32BE() / 2 ** 33;
+}

@@ -1,0 +1,90 @@
+import type { Trail } from "../kinde/paging.ts";
+import { bitsFor, type SweepMark } from "./seen-users.ts";
+
+/** Progress of a sweep: enough to resume after a crash, a deployment or a pause. */
+export interface SweepState {
+  mark: SweepMark;
+  /** The previous completed sweep. Users missing from both listings are fetched individually. */
+  previous: SweepMark | null;
+  startedAt: number;
+  /**
+   * - `listing` pages through Kinde's users;
+   * - `holding` counts how many of them the store holds, if the sweep fills;
+   * - `counting` counts the records of users that two sweeps did not list;
+   * - `unlisted` has those users refreshed, if they are few.
+   */
+  phase: "listing" | "holding" | "counting" | "unlisted";
+  cursor: string | null;
+  /** Detects a search that leads in circles. Absent before the second page and in sweeps of older releases. */
+  trail?: Trail;
+  /** Whether the listing of a filling sweep has ended once: its end counts when Kinde says so twice. */
+  ended: boolean;
+  users: number;
+  different: number;
+  /** Different users by the first field that differs; names only. Absent in sweeps of older releases. */
+  fields?: Readonly<Record<string, number>>;
+  /** Users whose flags were derived again from their stored profile. */
+  derived: number;
+  missing: number;
+  /** Missing users that were held when the store was found complete. */
+  lost: number;
+  /** When the store became complete, in milliseconds since the epoch; `null` if it was not when the sweep began. */
+  completeSince: number | null;
+  /** Whether to create missing records from the page. Saves two calls per user while an empty store is filled. */
+  fill: boolean;
+  /** Missing users that got a record from the page, or from elsewhere in the meantime. */
+  filled: number;
+  /** Missing users whose refresh gave up, or did not find them in Kinde. They do not hold up completeness. */
+  gaveUp: number;
+  /** Listed users that the store was found to hold after the listing. */
+  held: number;
+  /** Whether it held all of them. */
+  verified: boolean;
+  /** Users that differ but were fetched so recently that the search index probably lags. */
+  doubted: number;
+  /** Records that were looked at for users that are not listed. */
+  recorded: number;
+  /** Recorded users that two sweeps did not list. */
+  vanished: number;
+  /** The same number if it is too high to act on; 0 otherwise. */
+  heldBack: number;
+  unlisted: number;
+}
+
+/** Options for {@link beginSweep}. */
+export interface BeginSweepOptions {
+  number: number;
+  previous: SweepState | undefined;
+  now: number;
+  fill: boolean;
+  completeSince?: number | undefined;
+}
+
+/** Returns the initial state of a sweep. */
+export function beginSweep({ number, previous, now, fill, completeSince }: BeginSweepOptions): SweepState {
+  return {
+    mark: { number, bits: bitsFor(previous?.users ?? 0) },
+    previous: previous?.mark ?? null,
+    startedAt: now,
+    phase: "listing",
+    cursor: null,
+    ended: false,
+    users: 0,
+    different: 0,
+    fields: {},
+    derived: 0,
+    missing: 0,
+    lost: 0,
+    completeSince: completeSince ?? null,
+    fill,
+    filled: 0,
+    gaveUp: 0,
+    held: 0,
+    verified: false,
+    doubted: 0,
+    recorded: 0,
+    vanished: 0,
+    heldBack: 0,
+    unlisted: 0,
+  };
+}

@@ -1,0 +1,1 @@
+export default { kit: { typescript: { config: () => undefined } } };

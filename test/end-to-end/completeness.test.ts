@@ -1,0 +1,121 @@
+import { afterEach, describe, expect, it } from "vitest";
+import { loadDefinitions } from "../../src/load-definitions.ts";
+import { createTickSchedule } from "../../src/redis/tick-schedule.ts";
+import { createFlows } from "../../src/service/create-flows.ts";
+import { scheduleSweeps } from "../../src/sweep/schedule.ts";
+import { runSweep } from "../support/run-sweep.ts";
+import { dropKeys, type Stack, startStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+let stack: Stack;
+
+afterEach(() => stack.close());
+
+/** Starts a tenant of 60 users, listed in pages of 10. Every step of a sweep that runs here calls `onPage` afterwards. */
+async function start(workers = true) {
+  stack = await startStack({ workers, env: { KINDLING_SWEEP_PAGE_SIZE: "10", KINDLING_INDEX_LAG: "0s" } });
+  return stack.emulator.kinde.importUsers(Array.from({ length: 60 }, () => ({}))).map(({ id }) => id);
+}
+
+async function sweepWith(onPage: (listed: number) => unknown) {
+  const { config, world, store } = stack;
+  const flows = createFlows({ config, world, store, definitions: await loadDefinitions(config.flagsFile) });
+  return runSweep(stack, {
+    async sweepStep(state, call) {
+      const step = await flows.sweepStep(state, call);
+      if (step.state.phase === "listing") await onPage(step.state.users);
+      return step;
+    },
+  });
+}
+
+const since = () => stack.store.completeness.since();
+const unheld = async (ids: readonly string[]) =>
+  (await stack.store.records.tickets(ids)).filter((ticket) => ticket === 0).length;
+
+/** Deletes both keys of these users, as a failover to a replica that never received them would. */
+async function lose(ids: readonly string[]) {
+  const { redis, keys } = stack.store;
+  await redis.del(ids.flatMap((id) => [keys.flags(id), keys.profile(id)]));
+}
+
+describe("the completeness mark", () => {
+  it("is set by a fill that holds everybody at its end", async () => {
+    const ids = await start();
+    expect(await sweepWith(() => {})).toMatchObject({ users: 60, filled: 60, held: 60, verified: true });
+    expect(await unheld(ids)).toBe(0);
+    expect(await since()).toBeDefined();
+    // What the fill listed is deleted.
+    expect(await stack.store.redis.keys(`*${stack.config.prefix}*sweep:listed*`)).toEqual([]);
+  });
+
+  it.each([
+    ["some records", (ids: readonly string[]) => lose(ids.filter((_, index) => index % 7 === 0))],
+    ["a single record", (ids: readonly string[]) => lose(ids.slice(0, 1))],
+    ["everything", () => dropKeys(stack.config)],
+  ])("is not set by a fill during which %s is lost, and is set by the next", async (_what, loss) => {
+    const ids = await start();
+    const sorted = [...ids].sort();
+    const finished = await sweepWith((listed) => (listed === 40 ? loss(sorted) : undefined));
+    expect(finished).toMatchObject({ users: 60, filled: 60, missing: 60, verified: false });
+    expect(await unheld(ids)).toBeGreaterThan(0);
+    expect(await since()).toBeUndefined();
+    await sweepWith(() => {});
+    expect(await unheld(ids)).toBe(0);
+    expect(await since()).toBeDefined();
+  });
+
+  it("is not set if Redis is wiped after the count", async () => {
+    await start();
+    const { store } = stack;
+    const marked = store.completeness.mark;
+    store.completeness.mark = async (now) => {
+      await dropKeys(stack.config);
+      await marked(now);
+    };
+    await sweepWith(() => {});
+    expect(await since()).toBeUndefined();
+  });
+
+  it("is removed by a sweep that finds lost records, and earned again by the next", async () => {
+    const ids = await start();
+    await sweepWith(() => {});
+    const first = await since();
+    await lose(ids.slice(0, 5));
+    expect(await sweepWith(() => {})).toMatchObject({ missing: 5, lost: 5, fill: false });
+    expect(await since()).toBeUndefined();
+    expect(await sweepWith(() => {})).toMatchObject({ missing: 0, fill: true, verified: true });
+    expect(await since()).toBeGreaterThan(first ?? 0);
+  });
+
+  it("survives sign-ups and imports whose records a sweep creates", async () => {
+    await start();
+    await sweepWith(() => {});
+    const first = await since();
+    stack.emulator.kinde.importUsers([{}, {}, {}]);
+    expect(await sweepWith(() => {})).toMatchObject({ missing: 3, lost: 0 });
+    expect(await since()).toBe(first);
+  });
+
+  it("is removed at once when another Redis process takes over, and a sweep starts", async () => {
+    await start(false);
+    await sweepWith(() => {});
+    const { store } = stack;
+    const schedule = createTickSchedule({
+      ...store,
+      queue: store.queues.sweep,
+      intervalMs: 3_600_000,
+      onOther: () => {},
+    });
+    const check = () => scheduleSweeps({ ...store, schedule, now: () => Date.now() + 3_600_000 });
+    await check();
+    expect(await since()).toBeDefined();
+    const mark = JSON.parse((await store.redis.get(store.keys.complete)) ?? "{}");
+    await store.redis.set(store.keys.complete, JSON.stringify({ ...mark, runId: "before" }));
+    await check();
+    expect(await since()).toBeUndefined();
+    await until(async () =>
+      expect((await store.queues.sweep.getJobs(["waiting"])).map(({ name }) => name)).toContain("sweep"),
+    );
+  });
+});

@@ -1,0 +1,184 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { gzipSync } from "node:zlib";
+import { extraParts } from "kindling/contract";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { createAccessTokens, createMemoryTokenStore } from "../../src/kinde/access-token.ts";
+import { fetchUser } from "../../src/kinde/fetch-user.ts";
+import { listEveryone, listMembers } from "../../src/kinde/list-users.ts";
+import { createManagementApi } from "../../src/kinde/management-api.ts";
+import { searchUsers } from "../../src/kinde/search-users.ts";
+import { createSigningKeys } from "../../src/kinde/signing-keys.ts";
+import { createWebhooks } from "../../src/kinde/webhooks.ts";
+import { testUser } from "../support/signer.ts";
+
+const call = { priority: "webhook", signal: new AbortController().signal } as const;
+const id = testUser(1);
+
+/** Answers by path without the query. A function also receives the query. */
+let answers: Record<string, unknown>;
+let requested: string[];
+let server: Server;
+let origin: string;
+
+beforeEach(async () => {
+  requested = [];
+  answers = {
+    "/oauth2/token": { access_token: "token", expires_in: 3600 },
+    "/api/v1/user": { id, organizations: [] },
+    [`/api/v1/users/${id}/properties`]: { properties: [] },
+  };
+  server = createServer(answer);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+});
+
+afterEach(async () => {
+  server.closeAllConnections();
+  await new Promise((resolve) => server.close(resolve));
+});
+
+function answer(request: IncomingMessage, response: ServerResponse): void {
+  const { pathname, searchParams } = new URL(request.url ?? "/", origin);
+  requested.push(pathname);
+  const found = answers[pathname];
+  const value: unknown = typeof found === "function" ? found(searchParams) : found;
+  if (value instanceof Buffer) response.writeHead(200, { "content-encoding": "gzip" }).end(value);
+  else response.writeHead(value === undefined ? 404 : 200).end(JSON.stringify(value ?? {}));
+}
+
+function open() {
+  const kinde = { origin, fetch, now: Date.now, timeoutMs: 10_000 };
+  const application = { clientId: "app", clientSecret: "secret", audience: `${origin}/api` };
+  const accessTokens = createAccessTokens({ ...kinde, ...application, store: createMemoryTokenStore() });
+  const budget = {
+    run: <T>(_priority: string, task: () => Promise<T>) => task(),
+    pause: async () => {},
+    limit: async () => "all" as const,
+  };
+  return createManagementApi({ ...kinde, accessTokens, budget });
+}
+
+const fetched = () => fetchUser(open(), id, { ...call, parts: new Set(extraParts) });
+
+describe("an answer larger than its limit", () => {
+  // 200 MB unpacked, less than 1 MB on the wire.
+  const bomb = gzipSync(Buffer.alloc(200_000_000, 32), { level: 1 });
+
+  it("is given up while it unpacks, not when memory holds all of it", async () => {
+    answers["/api/v1/user"] = bomb;
+    let peak = 0;
+    const watch = setInterval(() => {
+      peak = Math.max(peak, process.memoryUsage().rss);
+    }, 5);
+    const before = process.memoryUsage().rss;
+    await expect(fetched()).rejects.toThrow("the answer is larger than 8 MiB");
+    clearInterval(watch);
+    expect(Math.max(peak, process.memoryUsage().rss) - before).toBeLessThan(100_000_000);
+  });
+
+  it("is refused from the token endpoint", async () => {
+    answers["/oauth2/token"] = bomb;
+    await expect(fetched()).rejects.toMatchObject({ code: "kinde_unavailable" });
+  });
+
+  it("is refused from the key server, as an outage", async () => {
+    answers["/.well-known/jwks"] = bomb;
+    const errors: unknown[] = [];
+    const url = `${origin}/.well-known/jwks`;
+    const limits = { maxAgeMs: 1_000, cooldownMs: 1_000, timeoutMs: 10_000 };
+    const keys = createSigningKeys({ url, fetch, now: Date.now, ...limits, onError: (error) => errors.push(error) });
+    expect(await keys.ready()).toBe(false);
+    expect(String(errors)).toContain("larger than 262144 bytes");
+  });
+});
+
+describe("an access token that no header can hold", () => {
+  it("is refused by the token endpoint's error, not by every later call", async () => {
+    answers["/oauth2/token"] = { access_token: "line\nbreak", expires_in: 3600 };
+    await expect(fetched()).rejects.toThrow("issued no access token");
+    expect(requested).not.toContain("/api/v1/user");
+  });
+});
+
+describe("pages without an end", () => {
+  const pageOfUsers = (from: number) => ({ users: [{ id: testUser(from) }] });
+
+  it("of agreements that alternate between two cursors stop the fetch", async () => {
+    answers["/api/v1/user"] = { id, organizations: [], billing: { customer_id: "customer_1" } };
+    answers["/api/v1/billing/agreements"] = (query: URLSearchParams) => ({
+      agreements: [{ id: query.get("starting_after") === "a" ? "b" : "a", plan_code: "pro" }],
+      has_more: true,
+    });
+    await expect(fetched()).rejects.toThrow("leads back to a page that was read before");
+    expect(requested.length).toBeLessThan(10);
+  });
+
+  it("of agreements with ever new cursors stop the fetch", async () => {
+    let page = 0;
+    answers["/api/v1/user"] = { id, organizations: [], billing: { customer_id: "customer_1" } };
+    answers["/api/v1/billing/agreements"] = () => {
+      page += 1;
+      return { agreements: [{ id: `agreement_${page}`, plan_code: "pro" }], has_more: true };
+    };
+    await expect(fetched()).rejects.toThrow("more than 20 pages");
+  });
+
+  it.each(["properties", "roles", "permissions"])("of %s are not stored in part", async (part) => {
+    answers["/api/v1/user"] = { id, organizations: ["org_1"] };
+    for (const grant of ["roles", "permissions"]) {
+      answers[`/api/v1/organizations/org_1/users/${id}/${grant}`] = { [grant]: [], next_token: "more" };
+    }
+    answers[`/api/v1/users/${id}/properties`] = {
+      properties: [],
+      ...(part === "properties" && { next_token: "more" }),
+    };
+    if (part === "permissions") answers[`/api/v1/organizations/org_1/users/${id}/roles`] = { roles: [] };
+    await expect(fetched()).rejects.toThrow("returned only a first page");
+  });
+
+  it("of one user's organizations are limited", async () => {
+    answers["/api/v1/user"] = { id, organizations: Array.from({ length: 1_001 }, (_, n) => `org_${n}`) };
+    await expect(fetched()).rejects.toMatchObject({ code: "kinde_unavailable" });
+    expect(requested.filter((path) => path.includes("/organizations/"))).toEqual([]);
+  });
+
+  it("of more users than asked for are refused", async () => {
+    const users = Array.from({ length: 501 }, (_, n) => ({ id: testUser(n) }));
+    answers["/api/v1/users"] = { users };
+    answers["/api/v1/search/users"] = { results: users };
+    await expect(listEveryone(open())(null, call)).rejects.toThrow("malformed");
+    await expect(searchUsers(open(), { after: null, pageSize: 500 }, call)).rejects.toThrow("malformed");
+    answers["/api/v1/users"] = pageOfUsers(1);
+    expect(await listEveryone(open())(null, call)).toEqual({ userIds: [testUser(1)], next: null });
+  });
+});
+
+describe("an id that would change a path or a key", () => {
+  it.each(["..", ".", "", "org/1", "org_1?x"])("is refused as an organization: %j", async (code) => {
+    answers["/api/v1/user"] = { id, organizations: [code] };
+    await expect(fetched()).rejects.toMatchObject({ code: "kinde_unavailable" });
+    expect(requested.filter((path) => path !== "/oauth2/token").sort()).toEqual([
+      "/api/v1/user",
+      `/api/v1/users/${id}/properties`,
+    ]);
+  });
+
+  it("never reaches another route, wherever it comes from", async () => {
+    await expect(listMembers(open(), "..")(null, call)).rejects.toThrow("would change the path");
+    await expect(createWebhooks(open()).remove("..", call)).rejects.toThrow("would change the path");
+    expect(requested).toEqual(["/oauth2/token", "/oauth2/token"]);
+  });
+
+  it("is left out of a page of users, unless there are many", async () => {
+    const bad = ["kp_../x", "nobody", "kp_{x}"].map((malformed) => ({ id: malformed }));
+    const listed = [...bad, { id: testUser(1) }, ...bad];
+    answers["/api/v1/users"] = { users: listed };
+    answers["/api/v1/search/users"] = { results: listed };
+    expect(await listEveryone(open())(null, call)).toEqual({ userIds: [testUser(1)], next: null });
+    const page = await searchUsers(open(), { after: null, pageSize: 7 }, call);
+    expect(page).toMatchObject({ users: [{ id: testUser(1) }], unreadable: [], next: testUser(1) });
+    answers["/api/v1/users"] = { users: [...listed, ...bad, ...bad] };
+    await expect(listEveryone(open())(null, call)).rejects.toThrow("malformed");
+  });
+});

@@ -104,7 +104,13 @@ type PatternSubscriber = Subscriber & Required<Pick<Subscriber, "psubscribe" | "
 function openSubscriber(redis: ReaderRedis): PatternSubscriber | undefined {
   let opened: (Subscriber & { isCluster?: boolean }) | undefined;
   try {
-    opened = redis.duplicate?.({ enableOfflineQueue: true, maxRetriesPerRequest: null, lazyConnect: false });
+    opened = redis.duplicate?.({
+      enableOfflineQueue: true,
+      maxRetriesPerRequest: null,
+      lazyConnect: false,
+      // The lease subscribes itself. If ioredis does, a connection that closes meanwhile leaves an unhandled rejection.
+      autoResubscribe: false,
+    });
   } catch {
     return undefined;
   }

@@ -29,7 +29,12 @@ export interface ReaderRedis {
    * Opens a second connection, to be notified of commits: a connection that subscribes can run few other commands
    * (https://redis.io/docs/latest/develop/pubsub/). If it is absent, the reader never waits for a refresh.
    */
-  duplicate?(options: { enableOfflineQueue: true; maxRetriesPerRequest: null; lazyConnect: false }): Subscriber;
+  duplicate?(options: {
+    enableOfflineQueue: true;
+    maxRetriesPerRequest: null;
+    lazyConnect: false;
+    autoResubscribe?: false;
+  }): Subscriber;
 }
 
 /** A connection that receives Pub/Sub messages. Reconnects are automatic. The reader opens one when it first waits, and another one for its cache. */

@@ -6,6 +6,8 @@ import { RedisError } from "./errors.ts";
 import { type AccessTokenStore, createMemoryTokenStore } from "./kinde/access-token.ts";
 import type { CallBudget } from "./kinde/call-budget.ts";
 import { errorFields, type Log } from "./log.ts";
+import type { PushEndpoint } from "./push/deliver.ts";
+import { openPushQueues, type PushQueue } from "./push/queues.ts";
 import { type Absences, createAbsences } from "./redis/absences.ts";
 import { createRedisTokenStore } from "./redis/access-token-store.ts";
 import { createCallBudget } from "./redis/call-budget.ts";
@@ -27,22 +29,34 @@ import type { World } from "./world.ts";
 
 /** All queues of a deployment. */
 export interface Queues extends RefreshQueues, SweepQueue, AuditQueue {
+  /** One for each endpoint of `KINDLING_PUSH_URLS`. */
+  pushes: readonly PushQueue[];
   /** Await this once: a BullMQ queue whose first command fails never recovers. */
   ready(): Promise<void>;
   close(): Promise<void>;
 }
 
 /** Opens all queues. */
-export function createQueues(options: QueueOptions): Queues {
+export function createQueues(options: QueueOptions, endpoints: readonly PushEndpoint[]): Queues {
   const refreshQueues = createRefreshQueues(options);
   const sweepQueue = createSweepQueue(options);
   const auditQueue = createAuditQueue(options);
   const { refresh, bulk, requests, fanout } = refreshQueues;
-  const all = [refresh, bulk, requests, fanout, sweepQueue.sweep, auditQueue.audit];
+  const pushes = openPushQueues(endpoints, options);
+  const all = [
+    refresh,
+    bulk,
+    requests,
+    fanout,
+    sweepQueue.sweep,
+    auditQueue.audit,
+    ...pushes.map(({ queue }) => queue),
+  ];
   return {
     ...refreshQueues,
     ...sweepQueue,
     ...auditQueue,
+    pushes,
     async ready() {
       await Promise.all(all.map((queue) => queue.waitUntilReady()));
     },
@@ -93,7 +107,7 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
   try {
     await checkRedis(redis, config.redisTimeoutMs);
     await bindTenant(redis, keys, config.domain);
-    queues = createQueues({ redis, keys, onError });
+    queues = createQueues({ redis, keys, onError }, config.push.endpoints);
     await queues.ready();
   } catch (error) {
     redis.disconnect();
@@ -106,7 +120,7 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
   return {
     redis,
     keys,
-    records: createRecords({ redis, keys, tombstoneTtlMs: config.tombstoneTtlMs }),
+    records: createRecords({ redis, keys, tombstoneTtlMs: config.tombstoneTtlMs, changesKept: config.changesKept }),
     ledger: createLedger(redis, keys, "users", now),
     fanoutLedger: createLedger(redis, keys, "fanouts", now),
     absences: createAbsences({ redis, keys, now, gapMs: config.absence.gapMs }),

@@ -1,7 +1,9 @@
 import { setMaxListeners } from "node:events";
+import type { PushQueue } from "../src/push/queues.ts";
 import { type AuditWorkerOptions, createAuditWorker } from "./audit-worker.ts";
 import type { WorkerDeps } from "./create-worker.ts";
 import { createFanoutWorker, type FanoutWorkerOptions } from "./fanout-worker.ts";
+import { createPushWorker, type PushWorkerOptions } from "./push-worker.ts";
 import {
   createBulkWorker,
   createRefreshWorker,
@@ -20,7 +22,8 @@ export interface StartWorkersOptions
   queues: RefreshWorkerOptions["queues"] &
     FanoutWorkerOptions["queues"] &
     SweepWorkerOptions["queues"] &
-    AuditWorkerOptions["queues"];
+    AuditWorkerOptions["queues"] & { pushes: readonly PushQueue[] };
+  push: Omit<PushWorkerOptions, "push">;
 }
 
 /** The workers of one process. */
@@ -44,6 +47,7 @@ export function startWorkers(options: StartWorkersOptions): Workers {
     createFanoutWorker(options, deps),
     createSweepWorker(options, deps),
     createAuditWorker(options, deps),
+    ...options.queues.pushes.map((push) => createPushWorker({ ...options.push, push }, deps)),
   ];
   return {
     async close(graceMs) {

@@ -63,6 +63,8 @@ export interface RecordsOptions {
   keys: Keys;
   /** Lifetime of a tombstone, in milliseconds. Must exceed the longest refresh. */
   tombstoneTtlMs: number;
+  /** How many changes of flags the stream of changes keeps. Default 0: none are written. */
+  changesKept?: number;
 }
 
 interface CommitInput {
@@ -73,13 +75,16 @@ interface CommitInput {
   profile: Profile | undefined;
   tombstoneTtlMs: number;
   channel: string;
+  userId: string;
+  changesKey: string;
+  changesKept: number;
   /** Keeps any stored record, whatever its ticket. */
   onlyIfMissing: boolean;
 }
 
 const commitRecord = defineScript("commit-record", {
   call: (input: CommitInput) => ({
-    keys: [input.flagsKey, input.profileKey],
+    keys: [input.flagsKey, input.profileKey, input.changesKey],
     args: [
       input.record.ticket,
       JSON.stringify(input.record),
@@ -87,21 +92,23 @@ const commitRecord = defineScript("commit-record", {
       input.tombstoneTtlMs,
       input.channel,
       input.onlyIfMissing ? "missing" : "",
+      input.changesKept,
+      input.userId,
     ],
   }),
   answer: booleanAnswer,
 });
 
 const replaceFlags = defineScript("replace-flags", {
-  call: (input: { flagsKey: string; record: FlagsRecord; channel: string }) => ({
-    keys: [input.flagsKey],
-    args: [input.record.ticket, JSON.stringify(input.record), input.channel],
+  call: (input: Omit<CommitInput, "profileKey" | "profile" | "tombstoneTtlMs" | "onlyIfMissing">) => ({
+    keys: [input.flagsKey, input.changesKey],
+    args: [input.record.ticket, JSON.stringify(input.record), input.channel, input.changesKept, input.userId],
   }),
   answer: booleanAnswer,
 });
 
 /** Creates the records over one connection. */
-export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): Records {
+export function createRecords({ redis, keys, tombstoneTtlMs, changesKept = 0 }: RecordsOptions): Records {
   const commitInput = (
     userId: string,
     record: FlagsRecord,
@@ -114,6 +121,9 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
     profile,
     tombstoneTtlMs,
     channel: keys.commits(userId),
+    userId,
+    changesKey: keys.changes,
+    changesKept,
     onlyIfMissing,
   });
   const write = async (userId: string, record: FlagsRecord, profile?: Profile) =>
@@ -139,6 +149,9 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
       const inputs = entries.map(({ userId, record, flags, organizations, schema }) => ({
         flagsKey: keys.flags(userId),
         channel: keys.commits(userId),
+        userId,
+        changesKey: keys.changes,
+        changesKept,
         // Members that a newer release added to the record stay.
         record: { ...record, flags, organizations, schema },
       }));

@@ -2,6 +2,7 @@ import { startWorkers } from "../../workers/start-workers.ts";
 import type { Config } from "../config.ts";
 import { loadDefinitions } from "../load-definitions.ts";
 import { errorFields, type Log } from "../log.ts";
+import { relayChanges } from "../push/relay-changes.ts";
 import { connectRedis } from "../redis/connection.ts";
 import { createRefreshRequests } from "../redis/refresh-requests.ts";
 import { createAcknowledgeUsers } from "../refresh/acknowledge-users.ts";
@@ -49,6 +50,7 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
     auditUser: flows.auditUser,
     drawSample: flows.drawSample,
     checkWebhook: flows.checkWebhook,
+    push: { fetch: world.fetch, timeoutMs: config.push.timeoutMs },
     paceMs: config.sweep.paceMs,
     backlog: config.sweep.backlog,
     settleMs: config.writeSettleMs,
@@ -58,10 +60,29 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
   const { redis, droppedRefreshRequests: dropped } = store;
   const requests = createRefreshRequests({ redis, blocking, keys, dropped, onError });
   const drain = drainRefreshRequests({ requests, queues, absences: store.absences, onError });
+  const relays = queues.pushes.map((push) =>
+    relayChanges({
+      redis: connectRedis({ url: config.redisUrl, onError }),
+      keys,
+      push,
+      changesKept: config.changesKept,
+      onError,
+      onLoss: () =>
+        log.error(
+          { host: new URL(push.endpoint.url).host },
+          "changes left the stream before they were sent: raise KINDLING_CHANGES_LENGTH",
+        ),
+    }),
+  );
   return {
     async close() {
       // Less than the shutdown timeout, because aborted jobs must still be returned to their queues within it.
-      await Promise.all([watch.close(), drain.close(), workers.close(config.shutdownTimeoutMs * 0.8)]);
+      await Promise.all([
+        watch.close(),
+        drain.close(),
+        ...relays.map((relay) => relay.close()),
+        workers.close(config.shutdownTimeoutMs * 0.8),
+      ]);
       connection.disconnect();
     },
   };

@@ -109,6 +109,7 @@ describe("a fan-out", () => {
       prefix: `${store.keys.queues}`,
       retry: { attempts: 3, baseMs: 1, maxMs: 1 },
       concurrency: { refresh: 1, bulk: 1, requests: 1 },
+      push: { fetch, timeoutMs: 1_000 },
       refreshUser: () => Promise.reject(new Error("Unexpected refresh.")),
       acknowledge: async () => {},
       sweepStep: () => Promise.reject(new Error("Unexpected sweep.")),

@@ -15,6 +15,8 @@ export interface PublicKeys {
   commits(userId: string): string;
   /** Pattern of the channels of all users, for `PSUBSCRIBE`. */
   commitsPattern: string;
+  /** Stream of the commits that changed flags, if the service is set to write it. */
+  changes: string;
 }
 
 /**
@@ -31,5 +33,6 @@ export function createPublicKeys(prefix: string): PublicKeys {
     refreshRequests: { now: `{${prefix}:refresh-requests}:now`, later: `{${prefix}:refresh-requests}:later` },
     commits: (userId) => `${prefix}:commits:{${userId}}`,
     commitsPattern: `${prefix}:commits:*`,
+    changes: `${prefix}:changes`,
   };
 }

@@ -3,7 +3,7 @@ import { deriveFromClaims, issuedAt, organizationOf, type UserClaims } from "../
 import type { Definitions } from "../definitions/define-flags.ts";
 import { storedValue } from "../definitions/in-organizations.ts";
 import { type FlagsRecord, parseFlagsRecord } from "../record.ts";
-import type { FreshnessRules } from "./freshness.ts";
+import { type FreshnessRules, freshnessRules } from "./freshness.ts";
 import type { ReadResult, ReadStatus } from "./types.ts";
 
 /** The outcome of a lookup. */
@@ -21,9 +21,15 @@ export function parseFound(text: string | null): Found {
 }
 
 /** What the definitions say about every answer. */
-export interface AnswerRules extends Pick<FreshnessRules, "denials"> {
+export interface AnswerRules extends FreshnessRules {
   /** Whether a flag depends on the current organization. */
   perOrganization: boolean;
+}
+
+/** Collects the rules; `softAge` is the reader's own. */
+export function answerRules(definitions: Definitions, softAge: number): AnswerRules {
+  const perOrganization = Object.values(definitions.flags).some(({ in: where }) => where === "current");
+  return { ...freshnessRules(definitions, softAge), perOrganization };
 }
 
 /** What a read says about its caller. */
@@ -31,6 +37,12 @@ export interface Request {
   claims: UserClaims | undefined;
   /** The current organization. */
   organization: string | undefined;
+}
+
+/** Returns the organization of a read. What is not a code, such as an array from a query string, counts as none. */
+export function currentOrganization(given: unknown, claims: UserClaims | undefined): string | undefined {
+  if (given === undefined) return organizationOf(claims);
+  return typeof given === "string" && given !== "" ? given : undefined;
 }
 
 /** Composes the answer to a lookup at the time `now`. */

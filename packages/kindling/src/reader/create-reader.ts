@@ -1,10 +1,16 @@
-import { issuedAt, organizationOf, type UserClaims } from "../definitions/claims.ts";
+import { issuedAt, type UserClaims } from "../definitions/claims.ts";
 import { createPublicKeys } from "../keys.ts";
 import { isUserId } from "../profile.ts";
 import { createCache } from "./cache.ts";
 import { createCommits } from "./commits.ts";
-import { composeAnswer, contradicts, type Found, parseFound } from "./compose-answer.ts";
-import { freshnessRules } from "./freshness.ts";
+import {
+  answerRules,
+  composeAnswer,
+  contradicts,
+  currentOrganization,
+  type Found,
+  parseFound,
+} from "./compose-answer.ts";
 import { nothing, within } from "./redis.ts";
 import { createRequestRefresh } from "./request-refresh.ts";
 import type { Reader, ReaderOptions, ReadOptions, ReadResult } from "./types.ts";
@@ -38,8 +44,8 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
     now = Date.now,
   } = options;
   const keys = createPublicKeys(prefix);
-  const perOrganization = Object.values(definitions.flags).some(({ in: where }) => where === "current");
-  const rules = { ...freshnessRules(definitions, softAge), perOrganization };
+  const rules = answerRules(definitions, softAge);
+  const { perOrganization } = rules;
   const commits = createCommits(redis, keys);
   const requestRefresh = createRequestRefresh({ redis, keys, timeoutMs, now });
 
@@ -208,10 +214,4 @@ function copierOf<V extends Record<string, unknown>>(flags: V): (flags: V) => V 
 
 function copyFlat<V extends object>(flags: V): V {
   return { ...flags };
-}
-
-/** An organization that is not a code, such as an array from a query string, counts as none. */
-function currentOrganization(given: unknown, claims: UserClaims | undefined): string | undefined {
-  if (given === undefined) return organizationOf(claims);
-  return typeof given === "string" && given !== "" ? given : undefined;
 }

@@ -194,6 +194,7 @@ const schema = z
     KINDLING_KEYS_COOLDOWN: duration("30s"),
     KINDLING_REQUEST_TIMEOUT: duration("10s"),
     KINDLING_REDIS_TIMEOUT: duration("2s"),
+    KINDLING_REDIS_REPLICAS: count(0, { min: 0, max: 10 }),
     KINDLING_KINDE_TIMEOUT: duration("10s"),
     KINDLING_CALLS_PER_MINUTE: count(1200),
     KINDLING_CALLS_AT_ONCE: count(20),
@@ -313,6 +314,8 @@ function toConfig(env: z.output<typeof schema>) {
     event: { maxAgeMs: env.KINDLING_EVENT_MAX_AGE, maxSkewMs: env.KINDLING_EVENT_MAX_SKEW },
     keys: { maxAgeMs: env.KINDLING_KEYS_MAX_AGE, cooldownMs: env.KINDLING_KEYS_COOLDOWN },
     redisTimeoutMs: env.KINDLING_REDIS_TIMEOUT,
+    /** Replicas that must have an event or a write before it is acknowledged. */
+    redisReplicas: env.KINDLING_REDIS_REPLICAS,
     kindeTimeoutMs: env.KINDLING_KINDE_TIMEOUT,
     calls: { perMinute: env.KINDLING_CALLS_PER_MINUTE, atOnce: env.KINDLING_CALLS_AT_ONCE },
     concurrency: {
@@ -363,7 +366,7 @@ function toConfig(env: z.output<typeof schema>) {
     /** Where metrics are served; absent: nowhere. */
     metricsPort: env.KINDLING_METRICS_PORT,
     metricsHost: env.KINDLING_METRICS_HOST,
-    /** How long after a write through Kindling Kinde may answer with an older value. */
+    /** How long after a change Kinde may answer with an older value. */
     writeSettleMs: env.KINDLING_WRITE_SETTLE,
     /** How many changes of flags their stream keeps; 0: none are written. */
     changesKept: env.KINDLING_CHANGES_LENGTH || (env.KINDLING_PUSH_URLS.length > 0 ? defaultChangesKept : 0),

@@ -13,6 +13,7 @@ import { createRedisTokenStore } from "./redis/access-token-store.ts";
 import { createCallBudget } from "./redis/call-budget.ts";
 import { checkRedis, connectRedis } from "./redis/connection.ts";
 import { type Counters, createCounters } from "./redis/counters.ts";
+import { createReplication, type Replication } from "./redis/durability.ts";
 import { createKeys, type Keys } from "./redis/keys.ts";
 import { createLedger, type Ledger } from "./redis/ledger.ts";
 import type { QueueOptions } from "./redis/queue.ts";
@@ -41,12 +42,13 @@ export function createQueues(options: QueueOptions, endpoints: readonly PushEndp
   const refreshQueues = createRefreshQueues(options);
   const sweepQueue = createSweepQueue(options);
   const auditQueue = createAuditQueue(options);
-  const { refresh, bulk, requests, fanout } = refreshQueues;
+  const { refresh, bulk, requests, confirm, fanout } = refreshQueues;
   const pushes = openPushQueues(endpoints, options);
   const all = [
     refresh,
     bulk,
     requests,
+    confirm,
     fanout,
     sweepQueue.sweep,
     auditQueue.audit,
@@ -83,6 +85,7 @@ export interface Store {
   audits: AuditLog;
   pulse: PulseStore;
   completeness: Completeness;
+  replication: Replication;
   /** Requests refused over HTTP, by `<route>:<code>`. */
   refusedRequests: Counters;
   /** Refresh requests dropped, by reason. */
@@ -117,11 +120,19 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
       cause: error,
     });
   }
+  const replication = createReplication({
+    url: config.redisUrl,
+    keys,
+    replicas: config.redisReplicas,
+    timeoutMs: config.redisTimeoutMs,
+    onError,
+  });
   return {
     redis,
     keys,
+    replication,
     records: createRecords({ redis, keys, tombstoneTtlMs: config.tombstoneTtlMs, changesKept: config.changesKept }),
-    ledger: createLedger(redis, keys, "users", now),
+    ledger: createLedger(redis, keys, "users", now, config.writeSettleMs),
     fanoutLedger: createLedger(redis, keys, "fanouts", now),
     absences: createAbsences({ redis, keys, now, gapMs: config.absence.gapMs }),
     queues,
@@ -140,6 +151,7 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
         : createRedisTokenStore({ ...config, redis, keys, now, lockMs: config.kindeTimeoutMs + 5_000 }),
     async close() {
       await queues.close();
+      replication.close();
       redis.disconnect();
     },
   };

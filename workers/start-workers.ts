@@ -6,6 +6,7 @@ import { createFanoutWorker, type FanoutWorkerOptions } from "./fanout-worker.ts
 import { createPushWorker, type PushWorkerOptions } from "./push-worker.ts";
 import {
   createBulkWorker,
+  createConfirmWorker,
   createRefreshWorker,
   createRequestWorker,
   type RefreshWorkerOptions,
@@ -43,6 +44,7 @@ export function startWorkers(options: StartWorkersOptions): Workers {
   const workers = [
     createRefreshWorker(options, deps),
     createBulkWorker(options, deps),
+    createConfirmWorker(options, deps),
     createRequestWorker(options, deps),
     createFanoutWorker(options, deps),
     createSweepWorker(options, deps),

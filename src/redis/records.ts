@@ -1,5 +1,7 @@
 import type { Redis } from "ioredis";
 import { type FlagsRecord, type Profile, parseFlagsRecord } from "kindling/contract";
+import { z } from "zod";
+import { RedisError } from "../errors.ts";
 import { readRunId } from "./connection.ts";
 import type { Keys } from "./keys.ts";
 import { booleanAnswer, defineScript } from "./script.ts";
@@ -12,7 +14,11 @@ export interface StoredRecord {
 
 /** The records of all users. */
 export interface Records {
-  /** Writes a user's record. Answers `superseded` if a later ticket has already written it. */
+  /**
+   * Writes a user's record. Answers `superseded` if a later ticket has already written it.
+   *
+   * @throws {RedisError} `redis_unavailable` if Redis lost the writes after which it handed out the ticket
+   */
   commit(record: FlagsRecord, profile: Profile): Promise<"committed" | "superseded">;
   /**
    * Writes the records of users who have none. Existing records and tombstones stay, whatever their ticket: for
@@ -36,6 +42,8 @@ export interface Records {
   readMany(userIds: readonly string[]): Promise<StoredRecord[]>;
   /** Returns the ticket of each user's record, 0 for a user without one. */
   tickets(userIds: readonly string[]): Promise<number[]>;
+  /** Returns ticket and time of the fetch of each user's record, both 0 for a user without one. */
+  stamps(userIds: readonly string[]): Promise<{ ticket: number; fetchedAt: number }[]>;
   /**
    * Takes one step of a scan over all profiles, in no particular order. A profile can appear more than once. The scan
    * is complete when `cursor` is `"0"` again.
@@ -70,6 +78,7 @@ export interface RecordsOptions {
 interface CommitInput {
   flagsKey: string;
   profileKey: string;
+  ticketKey: string;
   record: FlagsRecord;
   /** `undefined` for a tombstone. */
   profile: Profile | undefined;
@@ -84,7 +93,7 @@ interface CommitInput {
 
 const commitRecord = defineScript("commit-record", {
   call: (input: CommitInput) => ({
-    keys: [input.flagsKey, input.profileKey, input.changesKey],
+    keys: [input.flagsKey, input.profileKey, input.ticketKey, input.changesKey],
     args: [
       input.record.ticket,
       JSON.stringify(input.record),
@@ -96,11 +105,11 @@ const commitRecord = defineScript("commit-record", {
       input.userId,
     ],
   }),
-  answer: booleanAnswer,
+  answer: z.union([z.literal(1), z.literal(0), z.literal(-1)]),
 });
 
 const replaceFlags = defineScript("replace-flags", {
-  call: (input: Omit<CommitInput, "profileKey" | "profile" | "tombstoneTtlMs" | "onlyIfMissing">) => ({
+  call: (input: Omit<CommitInput, "profileKey" | "ticketKey" | "profile" | "tombstoneTtlMs" | "onlyIfMissing">) => ({
     keys: [input.flagsKey, input.changesKey],
     args: [input.record.ticket, JSON.stringify(input.record), input.channel, input.changesKept, input.userId],
   }),
@@ -117,6 +126,7 @@ export function createRecords({ redis, keys, tombstoneTtlMs, changesKept = 0 }: 
   ): CommitInput => ({
     flagsKey: keys.flags(userId),
     profileKey: keys.profile(userId),
+    ticketKey: keys.ticket.counter,
     record,
     profile,
     tombstoneTtlMs,
@@ -126,8 +136,11 @@ export function createRecords({ redis, keys, tombstoneTtlMs, changesKept = 0 }: 
     changesKept,
     onlyIfMissing,
   });
-  const write = async (userId: string, record: FlagsRecord, profile?: Profile) =>
-    (await commitRecord(redis, commitInput(userId, record, profile))) ? "committed" : "superseded";
+  const write = async (userId: string, record: FlagsRecord, profile?: Profile) => {
+    const answer = await commitRecord(redis, commitInput(userId, record, profile));
+    if (answer === -1) throw ticketLost();
+    return answer === 1 ? "committed" : "superseded";
+  };
 
   const readMany = async (userIds: readonly string[]): Promise<StoredRecord[]> => {
     if (userIds.length === 0) return [];
@@ -138,12 +151,21 @@ export function createRecords({ redis, keys, tombstoneTtlMs, changesKept = 0 }: 
     });
   };
 
+  const stamps = async (userIds: readonly string[]) => {
+    if (userIds.length === 0) return [];
+    const texts = await redis.mget(userIds.map(keys.flags));
+    return texts.map((text) => {
+      const record = text ? parseFlagsRecord(text) : undefined;
+      return { ticket: record?.ticket ?? 0, fetchedAt: record?.fetchedAt ?? 0 };
+    });
+  };
+
   return {
     commit: (record, profile) => write(profile.id, record, profile),
     async commitMissing(entries) {
       const inputs = entries.map(({ record, profile }) => commitInput(profile.id, record, profile, true));
       const written = await commitRecord.many(redis, inputs);
-      return written.filter(Boolean).length;
+      return written.filter((answer) => answer === 1).length;
     },
     async replaceFlags(entries) {
       const inputs = entries.map(({ userId, record, flags, organizations, schema }) => ({
@@ -166,10 +188,10 @@ export function createRecords({ redis, keys, tombstoneTtlMs, changesKept = 0 }: 
 
     readMany,
 
+    stamps,
+
     async tickets(userIds) {
-      if (userIds.length === 0) return [];
-      const texts = await redis.mget(userIds.map(keys.flags));
-      return texts.map((text) => (text ? (parseFlagsRecord(text)?.ticket ?? 0) : 0));
+      return (await stamps(userIds)).map(({ ticket }) => ticket);
     },
 
     async scan(cursor, count) {
@@ -188,6 +210,10 @@ export function createRecords({ redis, keys, tombstoneTtlMs, changesKept = 0 }: 
       return { cursor: next, userIds: profileKeys.map(keys.userOf) };
     },
   };
+}
+
+function ticketLost(): RedisError {
+  return new RedisError("redis_unavailable", "Redis lost its last writes: fetch again with a new ticket.");
 }
 
 function parseProfile(text: string | null | undefined): Profile | undefined {

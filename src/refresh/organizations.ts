@@ -3,6 +3,7 @@ import type { Definitions } from "kindling";
 import { type ExtraPart, type OrganizationPart, organizationParts, type Profile } from "kindling/contract";
 import { fetchOrganization, type OrganizationDetails } from "../kinde/fetch-organization.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
+import type { Ledger } from "../redis/ledger.ts";
 import type { OrganizationEntry, OrganizationStore } from "../redis/organization-store.ts";
 
 /** Properties and agreements of organizations, fetched once for all members. */
@@ -24,19 +25,19 @@ export interface OrganizationsOptions {
   api: ManagementApi;
   store: OrganizationStore;
   definitions: Pick<Definitions, "flags" | "needs">;
-  /** Draws a ticket. */
-  draw: () => Promise<number>;
+  /** Draws tickets. Its clock is Redis', the one that records are stamped with. */
+  ledger: Pick<Ledger, "begin" | "clock">;
   /** Age at which an organization is fetched again, in milliseconds. */
   maxAgeMs: number;
   /** Called when a fetch finds a change, before the change is stored. Kinde sends no event for most of them. */
   onChange: (code: string) => Promise<void>;
-  now: () => number;
 }
+
+type Begun = Pick<OrganizationEntry, "ticket" | "fetchedAt">;
 
 /** A fetch that is running. */
 interface Flight {
-  /** Its start, in milliseconds since the epoch. */
-  since: number;
+  begun: Promise<Begun>;
   /** Ticket of the entry it replaces; 0 without one. */
   basis: number;
   entry: Promise<OrganizationEntry>;
@@ -49,29 +50,42 @@ const concurrency = 10;
 
 /** Creates the organizations over a store that all processes share. */
 export function createOrganizations(options: OrganizationsOptions): Organizations {
-  const { store, definitions, draw, maxAgeMs, now } = options;
+  const { store, definitions, ledger, maxAgeMs } = options;
   // Grows when a flag function reads a part that its definition does not declare.
   const asked = new Set(organizationParts.filter((part) => definitions.needs.has(part)));
   const flights = new Map<string, Flight>();
 
-  const fetchAnew = async (code: string, before: OrganizationEntry | undefined, call: CallOptions) => {
-    const parts = new Set(asked);
-    const ticket = await draw();
-    const fetchedAt = now();
-    const details = await fetchOrganization(options.api, code, parts, { ...call, patienceMs });
-    const entry = { ticket, fetchedAt, ...details };
+  const begin = async (code: string): Promise<Begun> => {
+    const { ticket, at } = await ledger.begin(`organization:${code}`);
+    return { ticket, fetchedAt: Math.floor(at / 1000) };
+  };
+  const fetchAnew = async (
+    code: string,
+    begun: Promise<Begun>,
+    before: OrganizationEntry | undefined,
+    call: CallOptions,
+  ) => {
+    const stamp = await begun;
+    const details = await fetchOrganization(options.api, code, new Set(asked), { ...call, patienceMs });
+    const entry = { ...stamp, ...details };
     // Reported before it is stored: after a crash in between, the next fetch finds the change again.
     if (before !== undefined && differs(before, entry)) await options.onChange(code);
     await store.write(code, entry);
     return entry;
   };
+  const begins = ({ begun }: Flight, since: number) =>
+    begun.then(
+      ({ fetchedAt }) => fetchedAt >= since,
+      () => false,
+    );
   // Members that are refreshed together share one fetch, but only one that is recent enough for each of them.
-  const fetchShared = (code: string, before: OrganizationEntry | undefined, since: number, call: CallOptions) => {
-    const running = flights.get(code);
+  const fetchShared = async (code: string, before: OrganizationEntry | undefined, since: number, call: CallOptions) => {
     const basis = before?.ticket ?? 0;
+    const running = flights.get(code);
     // Another basis: the organization was stored or forgotten since, and the running fetch can be older than that.
-    if (running !== undefined && running.since >= since && running.basis === basis) return running.entry;
-    const flight: Flight = { since: now(), basis, entry: fetchAnew(code, before, call) };
+    if (running !== undefined && running.basis === basis && (await begins(running, since))) return running.entry;
+    const begun = begin(code);
+    const flight: Flight = { begun, basis, entry: fetchAnew(code, begun, before, call) };
     flights.set(code, flight);
     const land = () => {
       if (flights.get(code) === flight) flights.delete(code);
@@ -103,12 +117,13 @@ export function createOrganizations(options: OrganizationsOptions): Organization
     async recheck(codes, call) {
       if (asked.size === 0) return;
       const all = [...new Set(codes)];
+      const since = (await ledger.clock()) - maxAgeMs;
       for (let at = 0; at < all.length; at += concurrency) {
-        await find(all.slice(at, at + concurrency), now() - maxAgeMs, call);
+        await find(all.slice(at, at + concurrency), since, call);
       }
     },
     async forget(code) {
-      await store.write(code, { ticket: await draw(), fetchedAt: 0 });
+      await store.write(code, { ticket: (await begin(code)).ticket, fetchedAt: 0 });
     },
   };
 }

@@ -16,6 +16,7 @@ import type { Ledger, Written } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
 import type { JudgeAbsence } from "./judge-absence.ts";
 import type { Organizations } from "./organizations.ts";
+import type { RefreshQueues } from "./queues.ts";
 
 /** The result of a refresh. */
 export interface RefreshResult {
@@ -29,8 +30,14 @@ export interface RefreshResult {
   pending: boolean;
 }
 
+/** Options for {@link RefreshUser}. */
+export interface RefreshOptions extends CallOptions {
+  /** Called with the ticket before anything is fetched. */
+  onTicket?: (ticket: number) => void;
+}
+
 /** Fetches one user and commits the record. */
-export type RefreshUser = (userId: string, options: CallOptions) => Promise<RefreshResult>;
+export type RefreshUser = (userId: string, options: RefreshOptions) => Promise<RefreshResult>;
 
 /** Dependencies of {@link createRefreshUser}. */
 export interface RefreshUserOptions {
@@ -41,9 +48,9 @@ export interface RefreshUserOptions {
   api: ManagementApi;
   organizations: Pick<Organizations, "addTo">;
   definitions: Definitions;
+  queues: Pick<RefreshQueues, "enqueueConfirm">;
   /** Parts of the profile to store. */
   keep: ReadonlySet<ProfilePart>;
-  now: () => number;
 }
 
 /**
@@ -51,24 +58,34 @@ export interface RefreshUserOptions {
  * that of two refreshes the one that started later wins. The ledger is settled after the commit, so that a crash in
  * between costs a fetch and not an event.
  *
+ * If Kinde can have answered from a copy that lags, the ledger notes a confirming refresh. Its job is only a hint.
+ *
  * @throws {ThrottledError} as {@link ManagementApi.get}; the record is unchanged
  * @throws {KindeError} as {@link ManagementApi.get}; the record is unchanged
  * @throws {AbsenceError} if Kinde does not find the user although an event is outstanding, or while absences are not
  * believed at all; the record is unchanged
  */
 export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
-  const { ledger, absences, judgeAbsence, records, definitions, now } = options;
+  const { ledger, absences, judgeAbsence, records, queues, api, organizations, definitions } = options;
   // Grows when a flag function reads a part that the definitions do not declare.
   const parts = new Set<ExtraPart>([...definitions.needs, ...extraParts.filter((part) => options.keep.has(part))]);
 
-  return async (userId, call) => {
-    const { ticket, events, deleted, written, absent } = await ledger.begin(userId);
-    const stamp = { fetchedAt: now(), ticket, schema: definitions.schema };
+  return async (userId, { onTicket, ...call }) => {
+    const { ticket, at, events, deleted, written, absent } = await ledger.begin(userId);
+    onTicket?.(ticket);
+    // Redis' clock: the clocks of two workers can differ.
+    const stamp = { fetchedAt: Math.floor(at / 1000), ticket, schema: definitions.schema };
     const addOrganizations: AddOrganizations = (profile, fetched) =>
-      options.organizations.addTo(profile, fetched, stamp.fetchedAt, call);
+      organizations.addTo(profile, fetched, stamp.fetchedAt, call);
     const found = deleted
       ? undefined
-      : await fetchAndDerive({ ...options, addOrganizations }, userId, parts, call, written);
+      : await fetchAndDerive(
+          { api, definitions, addOrganizations, now: () => stamp.fetchedAt },
+          userId,
+          parts,
+          call,
+          written,
+        );
     const verdict = found === undefined && !deleted ? await judgeAbsence(userId, events, call) : undefined;
     if (verdict === "absent") {
       if (events === 0) return { outcome: verdict, ticket, pending: false };
@@ -77,9 +94,9 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
     }
     if (verdict === "unknown") {
       await absences.noteUnknown(userId, ticket);
-      const dismissed = await ledger.dismiss(userId, ticket);
+      const { pending } = await ledger.dismiss(userId, ticket);
       if (absent || events > 0) await absences.clear(userId);
-      return { outcome: verdict, ticket, pending: dismissed === "pending" };
+      return { outcome: verdict, ticket, pending };
     }
     const outcome =
       found === undefined
@@ -89,11 +106,12 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
             keepParts(found.profile, options.keep),
           );
     if (absent || verdict === "deleted") await absences.clear(userId);
-    const settled = await ledger.settle(userId, ticket, events);
+    const { pending, confirmInMs } = await ledger.settle(userId, ticket, { events, at });
+    if (confirmInMs !== undefined) await queues.enqueueConfirm(userId, confirmInMs);
     return {
       outcome: outcome === "committed" && found === undefined ? "deleted" : outcome,
       ticket,
-      pending: settled === "pending",
+      pending,
     };
   };
 }
@@ -118,7 +136,8 @@ export async function fetchAndDerive(
     api,
     definitions,
     addOrganizations,
-  }: Pick<RefreshUserOptions, "api" | "definitions"> & { addOrganizations: AddOrganizations },
+    now,
+  }: Pick<RefreshUserOptions, "api" | "definitions"> & { addOrganizations: AddOrganizations; now?: () => number },
   userId: string,
   parts: Set<ExtraPart>,
   call: CallOptions,
@@ -126,7 +145,7 @@ export async function fetchAndDerive(
 ): Promise<DerivedUser | undefined> {
   for (;;) {
     const fetched = new Set(parts);
-    const found = await fetchUser(api, userId, { ...call, parts: fetched });
+    const found = await fetchUser(api, userId, { ...call, parts: fetched, ...(now && { now }) });
     if (found === undefined) return undefined;
     const profile = await addOrganizations({ ...found, properties: { ...found.properties, ...written } }, fetched);
     try {

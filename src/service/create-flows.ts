@@ -56,10 +56,9 @@ export function createFlows(options: FlowsOptions): Flows {
     api: kinde,
     store: createOrganizationStore({ redis, keys, ttlMs: Math.max(extrasMaxAgeMs, 2 * config.organizationMaxAgeMs) }),
     definitions,
-    draw: ledger.draw,
+    ledger: store.fanoutLedger,
     maxAgeMs: config.organizationMaxAgeMs,
     onChange: (code) => acknowledgeFanout(`organization:${code}`),
-    now,
   });
   const judgeAbsence = createJudgeAbsence({
     api: kinde,
@@ -76,11 +75,11 @@ export function createFlows(options: FlowsOptions): Flows {
     ledger,
     absences,
     judgeAbsence,
+    queues,
     definitions,
     keep,
-    now,
   });
-  const fillPage = createFillPage({ api: kinde, records, ledger, definitions, keep, now, indexLagMs });
+  const fillPage = createFillPage({ api: kinde, records, ledger, definitions, keep, indexLagMs });
   const needsExtras =
     extraParts.some((part) => keep.has(part)) || [...extraParts, ...organizationParts].some(definitions.mayNeed);
   const sweepOptions = {
@@ -115,6 +114,7 @@ export function createFlows(options: FlowsOptions): Flows {
       records,
       queues,
       refreshUser,
+      replication: store.replication,
       settleMs: config.writeSettleMs,
     }),
     fanOut: createFanOut({

@@ -50,7 +50,7 @@ export interface ServiceApp {
 export async function createServiceApp(options: ServiceAppOptions): Promise<ServiceApp> {
   const { config, world, log, store, setProperties, definitions, signal, middleware, moreRoutes = [] } = options;
   const { now } = world;
-  const { redis, keys, queues } = store;
+  const { redis, keys, queues, replication } = store;
   const { maxBodyBytes, trustedProxies, refusedPerMinute } = config.http;
   const { tokens, callsPerMinute } = config.api;
   const signingKeys = createSigningKeys({
@@ -66,6 +66,7 @@ export async function createServiceApp(options: ServiceAppOptions): Promise<Serv
     redis,
     keys,
     queues,
+    replication,
     burst: config.burst,
     onError: (error) => log.warn(errorFields(error), "event id could not be stored"),
   });

@@ -4,6 +4,7 @@ import { loadDefinitions } from "../load-definitions.ts";
 import { errorFields, type Log } from "../log.ts";
 import { relayChanges } from "../push/relay-changes.ts";
 import { connectRedis } from "../redis/connection.ts";
+import { describeLoss, readDurability } from "../redis/durability.ts";
 import { createRefreshRequests } from "../redis/refresh-requests.ts";
 import { createAcknowledgeUsers } from "../refresh/acknowledge-users.ts";
 import { drainRefreshRequests } from "../refresh/drain-refresh-requests.ts";
@@ -55,6 +56,7 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
     backlog: config.sweep.backlog,
     settleMs: config.writeSettleMs,
   });
+  void warnOfLoss(config, log, store);
   const watch = startWatch(config, world, log, store);
   const blocking = connectRedis({ url: config.redisUrl, onError });
   const { redis, droppedRefreshRequests: dropped } = store;
@@ -86,6 +88,15 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
       connection.disconnect();
     },
   };
+}
+
+async function warnOfLoss({ redisReplicas }: Config, log: Log, { redis }: Store): Promise<void> {
+  try {
+    const loss = describeLoss(await readDurability(redis), redisReplicas);
+    if (loss !== undefined) log.warn({ loss }, "Redis can lose acknowledged events");
+  } catch (error) {
+    log.warn(errorFields(error), "Redis does not say what it keeps");
+  }
 }
 
 /** Loads the flags file and starts the workers. */

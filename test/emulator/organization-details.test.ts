@@ -74,6 +74,8 @@ describe("the plans of an organization", () => {
     expect(emulator.deliveries.list().map(({ type }) => type)).toEqual(["customer.agreement_created"]);
     expect(await read()).toMatchObject({ billing: { agreements: [{ plan_code: "team" }] } });
     expect((await send("GET", `/organization?code=${code}`)).json).not.toHaveProperty("billing");
+    emulator.kinde.assignOrganizationPlan(code, "max");
+    expect(await read()).toMatchObject({ billing: { agreements: [{ plan_code: "max" }] } });
     emulator.kinde.cancelOrganizationPlan(code);
     expect(await read()).not.toHaveProperty("billing");
   });

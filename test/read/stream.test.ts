@@ -90,7 +90,7 @@ function openStreams(heartbeatMs: number, redis: Redis = stack.store.redis) {
     onError: (error) => expect.unreachable(String(error)),
   });
   const commit = async (tier: string) => {
-    const ticket = await stack.store.ledger.draw();
+    const ticket = (await stack.store.ledger.begin("kp_0")).ticket;
     const record = { flags: { tier }, status: "present", fetchedAt: Date.now(), ticket, schema: "x" } as const;
     await records.commit(record, blankProfile(id));
   };

@@ -37,17 +37,21 @@ const api: ManagementApi = {
 };
 
 const store = () => createOrganizationStore({ ...context, ttlMs: 60_000 });
+/** Draws tickets at the times of Redis' clock that the test sets. */
+const ledgerAt = (now: () => number) => ({
+  begin: async () => ({ ticket: ++ticket, at: now() * 1000, events: 0, deleted: false, written: {}, absent: false }),
+  clock: async () => now(),
+});
 const open = (now = () => 1_000) =>
   createOrganizations({
     api,
     store: store(),
     definitions,
-    draw: async () => ++ticket,
+    ledger: ledgerAt(now),
     maxAgeMs: 100,
     onChange: async (code) => {
       changed.push(code);
     },
-    now,
   });
 const seatsOf = async (from: ReturnType<typeof open>, at = 1_000) =>
   (await from.addTo(user, parts, at, call)).organizations[0]?.properties?.seats;
@@ -116,10 +120,9 @@ describe("the shared details of organizations", () => {
       api,
       store: store(),
       definitions,
-      draw: async () => ++ticket,
+      ledger: ledgerAt(() => 2_000),
       maxAgeMs: 100,
       onChange: () => Promise.reject(new Error("Redis is away.")),
-      now: () => 2_000,
     });
     await expect(failing.recheck(["org_a"], call)).rejects.toThrow("away");
     await open(() => 2_000).recheck(["org_a"], call);

@@ -23,5 +23,5 @@ export {
   type ProfilePart,
   profileParts,
 } from "./profile.ts";
-export { type FlagsRecord, parseFlagsRecord } from "./record.ts";
+export { type FlagsRecord, fetchAge, parseFlagsRecord } from "./record.ts";
 export { announceWrites } from "./writer/announce-writes.ts";

@@ -22,6 +22,11 @@ export function createOrganizationDetailActions(world: World, source: EventSourc
   };
   const fire = (type: string, code: string, planCode: string) =>
     world.fire(type, { organization: { code }, agreement: { plan_code: planCode } }, source);
+  const replaceAgreements = (code: string, agreements: OrganizationDetails["agreements"]) => {
+    const ended = detailsOf(world, code).agreements;
+    change(code, { agreements });
+    for (const { planCode } of ended) fire("customer.agreement_cancelled", code, planCode);
+  };
   return {
     organizationProperties: (code) => ({ ...detailsOf(world, organizationOf(world, code).code).properties }),
     setOrganizationProperties: (code, changes) => {
@@ -38,14 +43,9 @@ export function createOrganizationDetailActions(world: World, source: EventSourc
       change(code, { properties: Object.fromEntries(after) });
     },
     assignOrganizationPlan: (code, planCode) => {
-      const agreement = { id: newId.agreement(), planCode };
-      change(code, { agreements: [...detailsOf(world, code).agreements, agreement] });
+      replaceAgreements(code, [{ id: newId.agreement(), planCode }]);
       fire("customer.agreement_created", code, planCode);
     },
-    cancelOrganizationPlan: (code) => {
-      const { agreements } = detailsOf(world, code);
-      change(code, { agreements: [] });
-      for (const { planCode } of agreements) fire("customer.agreement_cancelled", code, planCode);
-    },
+    cancelOrganizationPlan: (code) => replaceAgreements(code, []),
   };
 }

@@ -2,7 +2,7 @@ import { acceptValues, copyDefaults } from "../definitions/accept-values.ts";
 import { deriveFromClaims, issuedAt, organizationOf, type UserClaims } from "../definitions/claims.ts";
 import type { Definitions } from "../definitions/define-flags.ts";
 import { storedValue } from "../definitions/in-organizations.ts";
-import { type FlagsRecord, parseFlagsRecord } from "../record.ts";
+import { type FlagsRecord, fetchAge, parseFlagsRecord } from "../record.ts";
 import { type FreshnessRules, freshnessRules } from "./freshness.ts";
 import type { ReadResult, ReadStatus } from "./types.ts";
 
@@ -54,7 +54,7 @@ export function composeAnswer<V extends Record<string, unknown>>(
   now: number,
 ): ReadResult<V> {
   const fetchedAt = record?.fetchedAt ?? null;
-  const age = fetchedAt === null ? null : Math.max(0, now - fetchedAt);
+  const age = fetchedAt === null ? null : fetchAge(fetchedAt, now);
   const shared = { status, fetchedAt, age, ...(perOrganization && { organization: organization ?? null }) };
   // A deletion is final: neither a token that is still valid nor the age of the tombstone changes it.
   if (status === "deleted") {

@@ -1,6 +1,7 @@
 import { issuedAt, type UserClaims } from "../definitions/claims.ts";
 import { createPublicKeys } from "../keys.ts";
 import { isUserId } from "../profile.ts";
+import { fetchAge } from "../record.ts";
 import { createCache } from "./cache.ts";
 import { createCommits } from "./commits.ts";
 import {
@@ -67,11 +68,12 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
   /** Returns the oldest acceptable fetch, and by which limits the record is too old. */
   const demandOf = ({ record }: Found, maxAge: number, claims: UserClaims | undefined) => {
     const contradicted = record !== undefined && claims !== undefined && contradicts(definitions, record, claims);
-    const since = Math.max(0, now() - Math.min(maxAge, rules.strictest), contradicted ? issuedAt(claims) : 0);
-    const age = record === undefined ? Number.POSITIVE_INFINITY : now() - record.fetchedAt;
+    const limit = Math.min(maxAge, rules.strictest);
+    const since = Math.max(0, now() - limit, contradicted ? issuedAt(claims) : 0);
+    const age = record === undefined ? Number.POSITIVE_INFINITY : fetchAge(record.fetchedAt, now());
     return {
       since,
-      old: record === undefined || record.fetchedAt < since,
+      old: record === undefined || record.fetchedAt < since || age > limit,
       strict: rules.strictest !== Number.POSITIVE_INFINITY && age > rules.strictest,
       soft: age > rules.soft,
     };
@@ -79,7 +81,7 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
 
   // The fast path of nearly every read.
   const isYoung = ({ record }: Found, maxAge: number, claims: UserClaims | undefined) =>
-    record !== undefined && claims === undefined && now() - record.fetchedAt <= Math.min(maxAge, rules.soft);
+    record !== undefined && claims === undefined && fetchAge(record.fetchedAt, now()) <= Math.min(maxAge, rules.soft);
 
   const refreshed = async (
     userId: string,
@@ -116,7 +118,8 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
     const claims = given?.sub === userId ? given : undefined;
     const time = now();
     // Everything else can cause a refresh request.
-    if (time - record.fetchedAt > Math.min(maxAge, rules.soft) || issuedAt(claims) > record.fetchedAt) return undefined;
+    const age = fetchAge(record.fetchedAt, time);
+    if (age > Math.min(maxAge, rules.soft) || issuedAt(claims) > record.fetchedAt) return undefined;
     const current = perOrganization ? currentOrganization(organization, claims) : undefined;
     if (entry.extra === undefined || entry.extra.organization !== current) {
       const request = { claims: undefined, organization: current };
@@ -129,7 +132,7 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
       flags: copy(flags),
       status: "present",
       fetchedAt: record.fetchedAt,
-      age: Math.max(0, time - record.fetchedAt),
+      age,
       source: "record",
       denied,
       cached: true,
@@ -182,7 +185,9 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
       });
       const since = Math.max(0, now() - rules.soft);
       const isOld = ({ status, record }: Found | undefined = { status: "unavailable" }) =>
-        status === "present" ? (record?.fetchedAt ?? 0) < since : status === "missing" || status === "invalid";
+        status === "present"
+          ? fetchAge(record?.fetchedAt ?? 0, now()) > rules.soft
+          : status === "missing" || status === "invalid";
       const old = userIds.filter((_, index) => isOld(all[index]));
       void requestRefresh(old, since, "later");
       const request = { claims: undefined, organization: currentOrganization(organization, undefined) };

@@ -115,6 +115,7 @@ export function createFlows(options: FlowsOptions): Flows {
       queues,
       refreshUser,
       replication: store.replication,
+      definitions,
       settleMs: config.writeSettleMs,
     }),
     fanOut: createFanOut({

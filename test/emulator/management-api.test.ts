@@ -232,6 +232,7 @@ describe("Management API", () => {
     const placed = await call("POST", "/user", { organization_code: other.code });
     expect(kinde.user(placed.body.id)?.organizations).toMatchObject([{ code: other.code, roles: [] }]);
     expect(kinde.importUsers([{}])[0]?.organizations).toMatchObject(member);
+    expect(kinde.importUsers([{ organizations: [] }])[0]?.organizations).toEqual([]);
     expect(kinde.createUser().organizations).toEqual([]);
   });
 

@@ -138,7 +138,10 @@ export interface UserInput {
   isSuspended?: boolean;
   /** Values by property key. Each property must be defined. */
   properties?: Record<string, string>;
-  /** Codes of existing organizations, optionally with the keys of existing roles and permissions. */
+  /**
+   * Codes of existing organizations, optionally with the keys of existing roles and permissions. Default: none for
+   * `createUser`, the default organization with the default roles for `importUsers`.
+   */
   organizations?: readonly (string | { code: string; roles?: readonly string[]; permissions?: readonly string[] })[];
 }
 

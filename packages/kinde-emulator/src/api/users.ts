@@ -112,7 +112,7 @@ function inputOf({
     lastName: profile.family_name ?? null,
     picture: profile.picture ?? null,
     providedId: provided_id ?? null,
-    organizations: organization_code === undefined ? [] : [organization_code],
+    ...(organization_code !== undefined && { organizations: [organization_code] }),
   };
 }
 

@@ -44,7 +44,7 @@ export const toRole = (catalogue: Catalogue, { permissionIds, ...role }: RoleSta
 });
 
 export function toTruth(catalogue: Catalogue, user: UserState): TruthUser {
-  const { memberships: _, billing, ...account } = user;
+  const { memberships: _, featureFlags: __, billing, ...account } = user;
   return {
     ...account,
     properties: { ...definedProperties(catalogue, user) },

@@ -22,7 +22,7 @@ type UserActions = Pick<
  */
 export function createUserActions(world: World, source: EventSource): UserActions {
   const add = (input: UserInput, joinsDefault: boolean): UserState => {
-    const user = newUser(world, joinsDefault && !input.organizations?.length ? inDefault(input) : input);
+    const user = newUser(world, joinsDefault && input.organizations === undefined ? inDefault(input) : input);
     rejectDuplicate(world, user);
     world.users.put(user);
     return user;

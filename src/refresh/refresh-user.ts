@@ -1,5 +1,12 @@
 import type { Definitions } from "kindling";
-import { type ExtraPart, extraParts, isPartMissing, type Profile, type ProfilePart } from "kindling/contract";
+import {
+  type ExtraPart,
+  extraParts,
+  type FlagsRecord,
+  isPartMissing,
+  type Profile,
+  type ProfilePart,
+} from "kindling/contract";
 import { AbsenceError } from "../errors.ts";
 import { fetchUser } from "../kinde/fetch-user.ts";
 import { keepParts } from "../kinde/keep-parts.ts";
@@ -8,6 +15,7 @@ import type { Absences } from "../redis/absences.ts";
 import type { Ledger, Written } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
 import type { JudgeAbsence } from "./judge-absence.ts";
+import type { Organizations } from "./organizations.ts";
 import type { RefreshQueues } from "./queues.ts";
 
 /** The result of a refresh. */
@@ -38,6 +46,7 @@ export interface RefreshUserOptions {
   judgeAbsence: JudgeAbsence;
   records: Pick<Records, "commit" | "bury">;
   api: ManagementApi;
+  organizations: Pick<Organizations, "addTo">;
   definitions: Definitions;
   queues: Pick<RefreshQueues, "enqueueConfirm">;
   /** Parts of the profile to store. */
@@ -57,7 +66,7 @@ export interface RefreshUserOptions {
  * believed at all; the record is unchanged
  */
 export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
-  const { ledger, absences, judgeAbsence, records, queues, api, definitions } = options;
+  const { ledger, absences, judgeAbsence, records, queues, api, organizations, definitions } = options;
   // Grows when a flag function reads a part that the definitions do not declare.
   const parts = new Set<ExtraPart>([...definitions.needs, ...extraParts.filter((part) => options.keep.has(part))]);
 
@@ -66,9 +75,17 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
     onTicket?.(ticket);
     // Redis' clock: the clocks of two workers can differ.
     const stamp = { fetchedAt: Math.floor(at / 1000), ticket, schema: definitions.schema };
+    const addOrganizations: AddOrganizations = (profile, fetched) =>
+      organizations.addTo(profile, fetched, stamp.fetchedAt, call);
     const found = deleted
       ? undefined
-      : await fetchAndDerive({ api, definitions, now: () => stamp.fetchedAt }, userId, parts, call, written);
+      : await fetchAndDerive(
+          { api, definitions, addOrganizations, now: () => stamp.fetchedAt },
+          userId,
+          parts,
+          call,
+          written,
+        );
     const verdict = found === undefined && !deleted ? await judgeAbsence(userId, events, call) : undefined;
     if (verdict === "absent") {
       if (events === 0) return { outcome: verdict, ticket, pending: false };
@@ -85,7 +102,7 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
       found === undefined
         ? await records.bury(userId, { flags: definitions.defaults, status: "deleted", ...stamp })
         : await records.commit(
-            { flags: found.flags, status: "present", ...stamp },
+            { flags: found.flags, organizations: found.organizations, status: "present", ...stamp },
             keepParts(found.profile, options.keep),
           );
     if (absent || verdict === "deleted") await absences.clear(userId);
@@ -99,6 +116,14 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
   };
 }
 
+/** Adds the properties and agreements of a user's organizations, as far as they are among the parts. */
+export type AddOrganizations = (profile: Profile, parts: ReadonlySet<ExtraPart>) => Promise<Profile>;
+
+/** A user as a refresh would commit it. */
+export interface DerivedUser extends Pick<FlagsRecord, "flags" | "organizations"> {
+  profile: Profile;
+}
+
 /**
  * Fetches a user and derives the flags.
  *
@@ -107,19 +132,25 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
  * @returns `undefined` if the user does not exist in Kinde
  */
 export async function fetchAndDerive(
-  { api, definitions, now }: Pick<RefreshUserOptions, "api" | "definitions"> & { now?: () => number },
+  {
+    api,
+    definitions,
+    addOrganizations,
+    now,
+  }: Pick<RefreshUserOptions, "api" | "definitions"> & { addOrganizations: AddOrganizations; now?: () => number },
   userId: string,
   parts: Set<ExtraPart>,
   call: CallOptions,
   written: Written = {},
-): Promise<{ profile: Profile; flags: Record<string, unknown> } | undefined> {
+): Promise<DerivedUser | undefined> {
   for (;;) {
     const fetched = new Set(parts);
     const found = await fetchUser(api, userId, { ...call, parts: fetched, ...(now && { now }) });
     if (found === undefined) return undefined;
-    const profile = { ...found, properties: { ...found.properties, ...written } };
+    const profile = await addOrganizations({ ...found, properties: { ...found.properties, ...written } }, fetched);
     try {
-      return { profile, flags: definitions.derive(profile, fetched).flags };
+      const { flags, organizations } = definitions.derive(profile, fetched);
+      return { profile, flags, organizations };
     } catch (error) {
       if (!isPartMissing(error)) throw error;
       parts.add(error.part);

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
-import { KindeError, ThrottledError } from "../errors.ts";
+import { connectionProblem, KindeError, ThrottledError } from "../errors.ts";
 import { parseJson, parseRateLimitReset, readText, withDeadline } from "./request.ts";
 
 /** An access token for the Management API; times in milliseconds since the epoch. */
@@ -183,11 +183,10 @@ async function requestToken(options: AccessTokensOptions, signal: AbortSignal): 
     });
   } catch (cause) {
     signal.throwIfAborted();
-    throw new KindeError(
-      "kinde_unavailable",
-      `${origin} issued no access token: no readable answer within ${timeoutMs} ms.`,
-      { cause },
-    );
+    const problem = connectionProblem(cause);
+    const reason =
+      problem === undefined ? `no readable answer within ${timeoutMs} ms` : `${problem}; check KINDE_DOMAIN`;
+    throw new KindeError("kinde_unavailable", `${origin} issued no access token: ${reason}.`, { cause });
   }
   if (response.status === 429) throw new ThrottledError(parseRateLimitReset(response.headers.get("ratelimit-reset")));
   if ([400, 401, 403].includes(response.status)) throw configurationError(origin, "the client credentials");

@@ -57,7 +57,7 @@ export interface RefreshUserOptions {
  * believed at all; the record is unchanged
  */
 export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
-  const { ledger, absences, judgeAbsence, records, queues, definitions } = options;
+  const { ledger, absences, judgeAbsence, records, queues, api, definitions } = options;
   // Grows when a flag function reads a part that the definitions do not declare.
   const parts = new Set<ExtraPart>([...definitions.needs, ...extraParts.filter((part) => options.keep.has(part))]);
 
@@ -66,7 +66,9 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
     onTicket?.(ticket);
     // Redis' clock: the clocks of two workers can differ.
     const stamp = { fetchedAt: Math.floor(at / 1000), ticket, schema: definitions.schema };
-    const found = deleted ? undefined : await fetchAndDerive(options, userId, parts, call, written);
+    const found = deleted
+      ? undefined
+      : await fetchAndDerive({ api, definitions, now: () => stamp.fetchedAt }, userId, parts, call, written);
     const verdict = found === undefined && !deleted ? await judgeAbsence(userId, events, call) : undefined;
     if (verdict === "absent") {
       if (events === 0) return { outcome: verdict, ticket, pending: false };
@@ -105,7 +107,7 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
  * @returns `undefined` if the user does not exist in Kinde
  */
 export async function fetchAndDerive(
-  { api, definitions }: Pick<RefreshUserOptions, "api" | "definitions">,
+  { api, definitions, now }: Pick<RefreshUserOptions, "api" | "definitions"> & { now?: () => number },
   userId: string,
   parts: Set<ExtraPart>,
   call: CallOptions,
@@ -113,7 +115,7 @@ export async function fetchAndDerive(
 ): Promise<{ profile: Profile; flags: Record<string, unknown> } | undefined> {
   for (;;) {
     const fetched = new Set(parts);
-    const found = await fetchUser(api, userId, { ...call, parts: fetched });
+    const found = await fetchUser(api, userId, { ...call, parts: fetched, ...(now && { now }) });
     if (found === undefined) return undefined;
     const profile = { ...found, properties: { ...found.properties, ...written } };
     try {

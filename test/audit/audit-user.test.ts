@@ -180,7 +180,8 @@ describe("the cause of drift", () => {
     expect(await audit()).toEqual({ verdict: "same", looks: 1 });
     const { flags, profile } = kept;
     if (flags === undefined || profile === undefined) throw new Error("The user had no record.");
-    await stack.store.records.commit({ ...flags, ticket: (await stack.store.ledger.begin(id)).ticket }, profile);
+    const later = await stack.store.ledger.begin(id);
+    await stack.store.records.commit({ ...flags, ticket: later.ticket }, profile);
     expect(await audit()).toMatchObject({ verdict: "drift", cause: "deletion", fields: ["user"] });
   });
 

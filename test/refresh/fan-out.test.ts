@@ -53,6 +53,8 @@ async function walk(
 describe("the users affected by a change", () => {
   it("are found page by page among the members of an organization", async () => {
     const { kinde } = stack.emulator;
+    // The first organization is the default one, which users without another join.
+    kinde.createOrganization();
     const { code } = kinde.createOrganization();
     const members = kinde.importUsers(Array.from({ length: 1_200 }, () => ({ organizations: [code] })));
     kinde.importUsers([{}, {}]);

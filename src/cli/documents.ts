@@ -19,8 +19,10 @@ const cause = text;
 
 const version1 = (shape: z.ZodRawShape): Document => ({ version: 1, schema: z.object(shape) });
 
-const failure = { code: text, message: text, failedAt: instant, attempts: count, final: z.boolean() };
+const refusal = { code: text, message: text, failedAt: instant, attempts: count };
+const failure = { ...refusal, final: z.boolean() };
 const member = z.object({ kind: z.enum(["user", "fanout"]), member: text, ...failure });
+const push = z.object({ kind: z.literal("push"), member: text, userId: text, ...refusal });
 const webhook = z.object({ id: text, name: text, endpoint: text, eventTypes: z.array(text) });
 const driftCounts = z.record(cause, count);
 const example = z.object({ userId: text, cause, fields: z.array(text) });
@@ -135,7 +137,7 @@ export const documents = {
     fetchedAt: instant,
     misfits: z.array(z.object({ flag: text, reason: text })),
   }),
-  failed: version1({ failures: z.array(member) }),
+  failed: version1({ failures: z.array(z.union([member, push])) }),
   failedRetry: version1({ retried: z.array(text), missing: z.array(text) }),
   failedDiscard: version1({ discarded: z.array(text), missing: z.array(text) }),
   verify: version1({

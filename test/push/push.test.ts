@@ -202,7 +202,7 @@ describe("a receiver that never takes a change", () => {
 
     const env = { ...envOf(config), ...pushTo([receiver]) };
     const listed = await kindling(["failed", "--json"], env);
-    expect(listed.code).toBe(1);
+    expect({ code: listed.code, stderr: listed.stderr }).toEqual({ code: 1, stderr: "" });
     const { failures } = listed.json as { failures: { member: string }[] };
     expect(failures).toEqual([
       {

@@ -8,9 +8,10 @@ import type { CallBudget } from "./kinde/call-budget.ts";
 import { errorFields, type Log } from "./log.ts";
 import { type Absences, createAbsences } from "./redis/absences.ts";
 import { createRedisTokenStore } from "./redis/access-token-store.ts";
+import { type Activity, createActivity } from "./redis/activity.ts";
 import { createCallBudget } from "./redis/call-budget.ts";
 import { checkRedis, connectRedis } from "./redis/connection.ts";
-import { type Counters, createCounters } from "./redis/counters.ts";
+import { type BufferedCounters, bufferCounters, type Counters, createCounters } from "./redis/counters.ts";
 import { createKeys, type Keys } from "./redis/keys.ts";
 import { createLedger, type Ledger } from "./redis/ledger.ts";
 import type { QueueOptions } from "./redis/queue.ts";
@@ -70,9 +71,10 @@ export interface Store {
   pulse: PulseStore;
   completeness: Completeness;
   /** Requests refused over HTTP, by `<route>:<code>`. */
-  refusedRequests: Counters;
+  refusedRequests: BufferedCounters;
   /** Refresh requests dropped, by reason. */
   droppedRefreshRequests: Counters;
+  activity: Activity;
   close(): Promise<void>;
 }
 
@@ -103,6 +105,9 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
       cause: error,
     });
   }
+  const onUncounted = (error: unknown) => log.warn(errorFields(error), "counters not written");
+  const refusedRequests = bufferCounters(createCounters(redis, keys.refusedRequests), onUncounted);
+  const activity = createActivity(redis, keys.activity, onUncounted);
   return {
     redis,
     keys,
@@ -117,7 +122,8 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
     audits: createAuditLog({ redis, keys }),
     pulse: createPulse({ redis, keys, now }),
     completeness: createCompleteness({ redis, keys }),
-    refusedRequests: createCounters(redis, keys.refusedRequests),
+    refusedRequests,
+    activity,
     droppedRefreshRequests: createCounters(redis, keys.droppedRefreshRequests),
     budget: createCallBudget({ redis, keys, ...config.calls, leaseMs: config.kindeTimeoutMs + 5_000 }),
     accessToken:
@@ -125,7 +131,7 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
         ? createMemoryTokenStore()
         : createRedisTokenStore({ ...config, redis, keys, now, lockMs: config.kindeTimeoutMs + 5_000 }),
     async close() {
-      await queues.close();
+      await Promise.all([queues.close(), refusedRequests.close(), activity.close()]);
       redis.disconnect();
     },
   };

@@ -1,3 +1,4 @@
+import type { RefreshCause } from "../src/redis/activity.ts";
 import type { Ledger } from "../src/redis/ledger.ts";
 import type { Records } from "../src/redis/records.ts";
 import type { BulkJob, RefreshJob, RefreshQueues, RequestJob } from "../src/refresh/queues.ts";
@@ -13,6 +14,19 @@ export interface RefreshWorkerOptions {
   concurrency: { refresh: number; bulk: number; requests: number };
 }
 
+const causes: Readonly<Record<string, RefreshCause>> = {
+  settle: "write",
+  sweep: "sweep",
+  audit: "audit",
+  absence: "absence",
+  reprocess: "reprocess",
+};
+
+/** Returns the cause that a job's name states; the queue's usual one for other jobs. */
+function causeOf(name: string, usual: RefreshCause): RefreshCause {
+  return Object.hasOwn(causes, name) ? (causes[name] ?? usual) : usual;
+}
+
 /** Creates the worker that refreshes users for events and writes. */
 export function createRefreshWorker(options: RefreshWorkerOptions, deps: WorkerDeps) {
   const { queues, ledger, refreshUser, concurrency } = options;
@@ -21,10 +35,14 @@ export function createRefreshWorker(options: RefreshWorkerOptions, deps: WorkerD
     concurrency: concurrency.refresh,
     ledger,
     member: ({ userId }) => userId,
-    async process({ data }) {
+    async process({ name, data }) {
       // Skips an event that another refresh has reflected: a fetch now could revive a deleted user.
       if (data.owed && (await ledger.entry(data.userId)) === undefined) return;
-      await refreshUser(data.userId, { priority: "webhook", signal: deps.signal });
+      await refreshUser(data.userId, {
+        priority: "webhook",
+        cause: causeOf(name, "event"),
+        signal: deps.signal,
+      });
     },
   });
 }
@@ -37,12 +55,12 @@ export function createBulkWorker(options: RefreshWorkerOptions, deps: WorkerDeps
     concurrency: concurrency.bulk,
     ledger,
     member: ({ userId }) => userId,
-    async process({ data }) {
+    async process({ name, data }) {
       const [ticket = 0] = await records.tickets([data.userId]);
       // Later events can have joined this job while it waited. Only the ledger knows whether they are reflected too.
       const reflected = data.since !== undefined && ticket >= data.since;
       if (reflected && (await ledger.settle(data.userId, ticket)) === "settled") return;
-      await refreshUser(data.userId, { priority: "bulk", signal: deps.signal });
+      await refreshUser(data.userId, { priority: "bulk", cause: causeOf(name, "fanout"), signal: deps.signal });
     },
   });
 }
@@ -62,7 +80,7 @@ export function createRequestWorker(options: RefreshWorkerOptions, deps: WorkerD
       async process({ data: { userId, freshSince } }) {
         const { flags } = await records.read(userId);
         if (flags !== undefined && (flags.status === "deleted" || flags.fetchedAt >= freshSince)) return;
-        await refreshUser(userId, { priority: "request", signal: deps.signal });
+        await refreshUser(userId, { priority: "request", cause: "request", signal: deps.signal });
       },
     },
   );

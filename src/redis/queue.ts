@@ -1,5 +1,7 @@
-import { type JobsOptions, Queue } from "bullmq";
+import { type JobsOptions, Queue, type Telemetry } from "bullmq";
+import { BullMQOtel } from "bullmq-otel";
 import type { Redis } from "ioredis";
+import { isTracing } from "../trace.ts";
 import type { Keys } from "./keys.ts";
 
 /** Options for {@link openQueue}. */
@@ -23,9 +25,15 @@ export function openQueue<Data>(name: string, { redis, keys, onError }: QueueOpt
     prefix: keys.queues,
     defaultJobOptions: { attempts: 1_000_000, backoff: { type: "custom" } },
     streams: { events: { maxLen: 1_000 } },
+    ...queueTelemetry(),
   });
   queue.on("error", onError);
   return queue;
+}
+
+/** Returns the option that makes BullMQ carry traces in jobs; nothing without an SDK, so that jobs do not grow. */
+export function queueTelemetry(): { telemetry?: Telemetry } {
+  return isTracing() ? { telemetry: new BullMQOtel({ tracerName: "kindling" }) } : {};
 }
 
 /**

@@ -1,12 +1,14 @@
-import type { Definitions } from "kindling";
+import type { Definitions, Misfit } from "kindling";
 import { type ExtraPart, extraParts, isPartMissing, type Profile, type ProfilePart } from "kindling/contract";
-import { AbsenceError } from "../errors.ts";
+import { AbsenceError, errorCode } from "../errors.ts";
 import { fetchUser } from "../kinde/fetch-user.ts";
 import { keepParts } from "../kinde/keep-parts.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Absences } from "../redis/absences.ts";
+import type { Activity, RefreshCause } from "../redis/activity.ts";
 import type { Ledger, Written } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
+import { inSpan } from "../trace.ts";
 import type { JudgeAbsence } from "./judge-absence.ts";
 
 /** The result of a refresh. */
@@ -22,7 +24,13 @@ export interface RefreshResult {
 }
 
 /** Fetches one user and commits the record. */
-export type RefreshUser = (userId: string, options: CallOptions) => Promise<RefreshResult>;
+export type RefreshUser = (userId: string, options: RefreshOptions) => Promise<RefreshResult>;
+
+/** Options for a refresh. */
+export interface RefreshOptions extends CallOptions {
+  /** Why the user is refreshed, for the counters. Default: `other`. */
+  cause?: RefreshCause;
+}
 
 /** Dependencies of {@link createRefreshUser}. */
 export interface RefreshUserOptions {
@@ -35,6 +43,7 @@ export interface RefreshUserOptions {
   /** Parts of the profile to store. */
   keep: ReadonlySet<ProfilePart>;
   now: () => number;
+  activity?: Pick<Activity, "countRefresh" | "countMisfit">;
 }
 
 /**
@@ -48,11 +57,11 @@ export interface RefreshUserOptions {
  * believed at all; the record is unchanged
  */
 export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
-  const { ledger, absences, judgeAbsence, records, definitions, now } = options;
+  const { ledger, absences, judgeAbsence, records, definitions, now, activity } = options;
   // Grows when a flag function reads a part that the definitions do not declare.
   const parts = new Set<ExtraPart>([...definitions.needs, ...extraParts.filter((part) => options.keep.has(part))]);
 
-  return async (userId, call) => {
+  const refresh: RefreshUser = async (userId, call) => {
     const { ticket, events, deleted, written, absent } = await ledger.begin(userId);
     const stamp = { fetchedAt: now(), ticket, schema: definitions.schema };
     const found = deleted ? undefined : await fetchAndDerive(options, userId, parts, call, written);
@@ -68,13 +77,12 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
       if (absent || events > 0) await absences.clear(userId);
       return { outcome: verdict, ticket, pending: dismissed === "pending" };
     }
-    const outcome =
+    const outcome = await inSpan("commit", {}, () =>
       found === undefined
-        ? await records.bury(userId, { flags: definitions.defaults, status: "deleted", ...stamp })
-        : await records.commit(
-            { flags: found.flags, status: "present", ...stamp },
-            keepParts(found.profile, options.keep),
-          );
+        ? records.bury(userId, { flags: definitions.defaults, status: "deleted", ...stamp })
+        : records.commit({ flags: found.flags, status: "present", ...stamp }, keepParts(found.profile, options.keep)),
+    );
+    if (outcome === "committed") for (const { flag } of found?.misfits ?? []) activity?.countMisfit(flag);
     if (absent || verdict === "deleted") await absences.clear(userId);
     const settled = await ledger.settle(userId, ticket, events);
     return {
@@ -83,6 +91,20 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
       pending: settled === "pending",
     };
   };
+
+  return (userId, { cause = "other", ...call }) =>
+    inSpan("refresh", { attributes: { "kindling.user.id": userId, "kindling.refresh.cause": cause } }, async (span) => {
+      try {
+        const result = await refresh(userId, call);
+        const { outcome, ticket } = result;
+        span?.setAttributes({ "kindling.refresh.outcome": outcome, "kindling.refresh.ticket": ticket });
+        activity?.countRefresh(cause, outcome);
+        return result;
+      } catch (error) {
+        if (!call.signal.aborted) activity?.countRefresh(cause, errorCode(error));
+        throw error;
+      }
+    });
 }
 
 /**
@@ -98,14 +120,14 @@ export async function fetchAndDerive(
   parts: Set<ExtraPart>,
   call: CallOptions,
   written: Written = {},
-): Promise<{ profile: Profile; flags: Record<string, unknown> } | undefined> {
+): Promise<{ profile: Profile; flags: Record<string, unknown>; misfits: readonly Misfit[] } | undefined> {
   for (;;) {
     const fetched = new Set(parts);
     const found = await fetchUser(api, userId, { ...call, parts: fetched });
     if (found === undefined) return undefined;
     const profile = { ...found, properties: { ...found.properties, ...written } };
     try {
-      return { profile, flags: definitions.derive(profile, fetched).flags };
+      return { profile, ...definitions.derive(profile, fetched) };
     } catch (error) {
       if (!isPartMissing(error)) throw error;
       parts.add(error.part);

@@ -65,6 +65,7 @@ export function createFlows(options: FlowsOptions): Flows {
     definitions,
     keep,
     now,
+    activity: store.activity,
   });
   const fillPage = createFillPage({ api: kinde, records, ledger, definitions, keep, now, indexLagMs });
   const needsExtras = extraParts.some((part) => keep.has(part) || definitions.mayNeed(part));

@@ -3,6 +3,7 @@ import { Hono, type MiddlewareHandler } from "hono";
 import type { Config } from "../config.ts";
 import { createClientAddress } from "../http/client-address.ts";
 import { createApp } from "../http/create-app.ts";
+import { observeRequests } from "../http/observe-requests.ts";
 import { createRefusals } from "../http/refusals.ts";
 import { type Server, serve } from "../http/serve.ts";
 import { createSigningKeys } from "../kinde/signing-keys.ts";
@@ -30,11 +31,11 @@ export interface ServiceAppOptions {
   middleware?: MiddlewareHandler;
 }
 
-/** The app, and what it must finish before its Redis connection closes. */
+/** The app, and what it must finish when its server has closed. */
 export interface ServiceApp {
   app: Hono;
-  /** Writes the counts of refused requests that are not written yet. */
-  close(): Promise<void>;
+  /** Logs the refused requests that are not logged yet. */
+  close(): void;
 }
 
 /** Creates the Hono app that receives Kinde's webhooks and, if a token is set, writes properties. */
@@ -64,7 +65,7 @@ export function createServiceApp(options: ServiceAppOptions): ServiceApp {
   const refusals = createRefusals({
     clientAddress,
     perMinute: refusedPerMinute,
-    count: store.refusedRequests.add,
+    count: store.refusedRequests.count,
     log,
     now,
   });
@@ -86,8 +87,9 @@ export function createServiceApp(options: ServiceAppOptions): ServiceApp {
     routes.push(new Hono().route("/", setPropertiesRoute(write)));
   }
   void signingKeys.ready();
+  const observe = observeRequests({ count: store.activity.countAnswer, log, logShare: config.http.accessLogShare });
   const app = createApp({
-    routes: middleware === undefined ? routes : [guard(routes, middleware), ...routes],
+    routes: [guard(routes, middleware === undefined ? [observe] : [observe, middleware]), ...routes],
     readiness: async () => {
       const redisAnswers = redis.ping().then(
         () => true,
@@ -102,10 +104,10 @@ export function createServiceApp(options: ServiceAppOptions): ServiceApp {
 }
 
 /** Registers the middleware for the paths of the routes only, because the app can be mounted next to other routes. */
-function guard(routes: readonly Hono[], middleware: MiddlewareHandler): Hono {
+function guard(routes: readonly Hono[], middleware: readonly MiddlewareHandler[]): Hono {
   const paths = new Set(routes.flatMap((route) => route.routes.map(({ path }) => path)));
   const app = new Hono();
-  for (const path of paths) app.use(path, middleware);
+  for (const path of paths) app.use(path, ...middleware);
   return app;
 }
 
@@ -130,7 +132,7 @@ export async function runServer(config: Config, world: World, log: Log, store: S
       const timer = setTimeout(() => stopping.abort(new Error("shutting down")), config.shutdownTimeoutMs * 0.8);
       await server.close();
       clearTimeout(timer);
-      await close();
+      close();
     },
   };
 }

@@ -4,6 +4,7 @@ import type { Keys } from "../redis/keys.ts";
 import { ledgerKeys } from "../redis/ledger.ts";
 import { defineScript, noAnswer } from "../redis/script.ts";
 import type { FanoutSubject, RefreshQueues } from "../refresh/queues.ts";
+import { keepTrace, traceCarrier } from "../trace.ts";
 import type { Route } from "./route-event.ts";
 
 /** A verified event and the work it causes. */
@@ -84,6 +85,9 @@ const rememberEvents = defineScript("remember-events", {
 
 interface PendingEvent {
   event: RoutedEvent;
+  /** The event's trace, for its job: a batch holds events of many requests. */
+  trace: string | undefined;
+  inTrace: ReturnType<typeof keepTrace>;
   resolve: (admission: Admission) => void;
   reject: (error: unknown) => void;
 }
@@ -108,10 +112,8 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
     const batch = pending.splice(0, batchSize);
     schedule();
     try {
-      const admissions = await admitBatch(
-        options,
-        batch.map(({ event }) => event),
-      );
+      const [first] = batch;
+      const admissions = await (first as PendingEvent).inTrace(() => admitBatch(options, batch));
       batch.forEach(({ resolve }, index) => {
         resolve(admissions[index] ?? "duplicate");
       });
@@ -133,13 +135,16 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
   return {
     admit: (event) =>
       new Promise((resolve, reject) => {
-        pending.push({ event, resolve, reject });
+        pending.push({ event, trace: traceCarrier(), inTrace: keepTrace(), resolve, reject });
         schedule();
       }),
   };
 }
 
-async function admitBatch(options: AdmissionsOptions, events: readonly RoutedEvent[]): Promise<Admission[]> {
+async function admitBatch(
+  options: AdmissionsOptions,
+  batch: readonly Pick<PendingEvent, "event" | "trace">[],
+): Promise<Admission[]> {
   const { redis, keys, queues, burst, onError } = options;
   const seenKey = keys.ledgerPart("seen");
   const answers = await admitEvents(redis, {
@@ -148,14 +153,15 @@ async function admitBatch(options: AdmissionsOptions, events: readonly RoutedEve
     countsKey: keys.ledgerPart("counts"),
     users: ledgerKeys(keys, "users"),
     fanouts: ledgerKeys(keys, "fanouts"),
-    events,
+    events: batch.map(({ event }) => event),
   });
-  const admitted = events.map((event, index) => ({ event, ...(answers[index] ?? notOutstanding) }));
+  const admitted = batch.map((pending, index) => ({ ...pending, ...(answers[index] ?? notOutstanding) }));
   const accepted = admitted.filter(({ duplicate }) => !duplicate);
 
-  const refreshes = accepted.flatMap(({ event: { route }, outstandingMs }) => {
+  const refreshes = accepted.flatMap(({ event: { route }, trace, outstandingMs }) => {
     if (route.to !== "user") return [];
-    return [{ userId: route.userId, owed: true, delayMs: route.deleted ? 0 : burstDelay(burst, outstandingMs) }];
+    const delayMs = route.deleted ? 0 : burstDelay(burst, outstandingMs);
+    return [{ userId: route.userId, owed: true, delayMs, trace }];
   });
   const subjects = accepted.flatMap(({ event: { route } }): FanoutSubject[] =>
     route.to === "fanout" ? [route.subject] : [],

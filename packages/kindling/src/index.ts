@@ -15,6 +15,6 @@ export { KindlingError, type KindlingErrorCode } from "./errors.ts";
 export type { Agreement, ExtraPart, Grant, Membership, Profile } from "./profile.ts";
 export { createReader } from "./reader/create-reader.ts";
 export type { ReaderRedis, Subscriber } from "./reader/redis.ts";
-export type { Reader, ReaderOptions, ReadOptions, ReadResult, ReadStatus } from "./reader/types.ts";
+export type { Reader, ReaderOptions, ReadOptions, ReadResult, ReadStats, ReadStatus } from "./reader/types.ts";
 export { createWriter } from "./writer/create-writer.ts";
 export type { PropertyValue, SetOptions, SetResult, Writer, WriterOptions } from "./writer/types.ts";

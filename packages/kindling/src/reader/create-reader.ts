@@ -83,6 +83,15 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
     return found;
   };
 
+  const answers = { present: 0, missing: 0, deleted: 0, invalid: 0, unavailable: 0 };
+  let denied = 0;
+  const compose = (found: Found, claims?: UserClaims) => {
+    const answer = composeAnswer(definitions, rules, found, claims, now());
+    answers[answer.status] += 1;
+    if (answer.denied.length > 0) denied += 1;
+    return answer;
+  };
+
   const isComplete = async (ms: number) => {
     const marker = await within(ms, () => redis.get(keys.complete));
     return marker !== nothing && marker !== null;
@@ -101,7 +110,7 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
       const found = isYoung(looked, maxAge, claims)
         ? looked
         : await refreshed(userId, looked, spare, maxAge, wait, claims);
-      const answer = composeAnswer(definitions, rules, found, claims, now());
+      const answer = compose(found, claims);
       return found.status === "missing" ? { ...answer, complete: await complete } : answer;
     },
 
@@ -116,8 +125,10 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
         status === "present" ? (record?.fetchedAt ?? 0) < since : status === "missing" || status === "invalid";
       const old = userIds.filter((_, index) => isOld(all[index]));
       void requestRefresh(old, since, "later");
-      return all.map((found) => composeAnswer(definitions, rules, found, undefined, now()));
+      return all.map((found) => compose(found));
     },
+
+    stats: () => ({ answers: { ...answers }, denied }),
 
     close() {
       commits?.close();

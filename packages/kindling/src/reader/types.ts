@@ -45,6 +45,14 @@ export interface ReadResult<V> {
   complete?: boolean;
 }
 
+/** What a reader has answered since it was created. See {@link Reader.stats}. */
+export interface ReadStats {
+  /** Answers by status. Each user of {@link Reader.getMany} counts as one. */
+  answers: Record<ReadStatus, number>;
+  /** Answers in which at least one flag had the `value` of its {@link fresh} rule. */
+  denied: number;
+}
+
 /**
  * Options for {@link createReader}.
  *
@@ -132,6 +140,16 @@ export interface Reader<V extends Record<string, unknown>> {
    * ```
    */
   getMany(userIds: readonly string[]): Promise<ReadResult<V>[]>;
+  /**
+   * Returns what this reader has answered since it was created: counters for the app's own metrics.
+   *
+   * @example
+   * ```ts
+   * const { answers, denied } = reader.stats();
+   * console.log(answers.present, answers.unavailable, denied);
+   * ```
+   */
+  stats(): ReadStats;
   /** Closes the second connection that waiting opened. The app's own client stays open. */
   close(): void;
 }

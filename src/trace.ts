@@ -18,8 +18,6 @@ export interface SpanSpec {
   kind?: "server" | "client" | "internal";
   /** Ids and codes only, like the log: never a token, an email address or a value of a property. */
   attributes?: Attributes;
-  /** Starts a trace of its own, whatever is active. */
-  root?: boolean;
 }
 
 const kinds = { server: SpanKind.SERVER, client: SpanKind.CLIENT, internal: SpanKind.INTERNAL };
@@ -41,11 +39,11 @@ export function isTracing(): boolean {
  */
 export async function inSpan<T>(
   name: string,
-  { kind = "internal", attributes = {}, root = false }: SpanSpec,
+  { kind = "internal", attributes = {} }: SpanSpec,
   task: (span: Span | undefined) => Promise<T>,
 ): Promise<T> {
   if (!isTracing()) return task(undefined);
-  return trace.getTracer(scope).startActiveSpan(name, { kind: kinds[kind], attributes, root }, async (span) => {
+  return trace.getTracer(scope).startActiveSpan(name, { kind: kinds[kind], attributes }, async (span) => {
     try {
       return await task(span);
     } catch (error) {

@@ -1,4 +1,4 @@
-import { type JobsOptions, Queue, type Telemetry } from "bullmq";
+import { type JobsOptions, Queue, type Span, SpanKind, type Telemetry } from "bullmq";
 import { BullMQOtel } from "bullmq-otel";
 import type { Redis } from "ioredis";
 import { isTracing } from "../trace.ts";
@@ -33,8 +33,22 @@ export function openQueue<Data>(name: string, { redis, keys, onError }: QueueOpt
 
 /** Returns the option that makes BullMQ carry traces in jobs; nothing without an SDK, so that jobs do not grow. */
 export function queueTelemetry(): { telemetry?: Telemetry } {
-  return isTracing() ? { telemetry: new BullMQOtel({ tracerName: "kindling" }) } : {};
+  if (!isTracing()) return {};
+  const { tracer, contextManager } = new BullMQOtel({ tracerName: "kindling" });
+  const startSpan: typeof tracer.startSpan = (name, options, context) =>
+    options.kind === SpanKind.INTERNAL ? silentSpan : tracer.startSpan(name, options, context);
+  return { telemetry: { tracer: { startSpan }, contextManager } };
 }
+
+// An idle worker polls and checks for stalled jobs several times a second: traces of that would drown those of jobs.
+const silentSpan: Span = {
+  setSpanOnContext: (context) => context,
+  setAttribute: () => undefined,
+  setAttributes: () => undefined,
+  addEvent: () => undefined,
+  recordException: () => undefined,
+  end: () => undefined,
+};
 
 /**
  * Deduplicates jobs by id: at most one waits, a job added while another runs follows it, and a waiting retry is pulled

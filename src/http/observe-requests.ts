@@ -1,3 +1,4 @@
+import { SpanStatusCode } from "@opentelemetry/api";
 import type { Context, MiddlewareHandler } from "hono";
 import { matchedRoutes } from "hono/route";
 import type { Log } from "../log.ts";
@@ -25,6 +26,7 @@ export function observeRequests({ count, log, logShare, random = Math.random }: 
       count(route, status);
       span?.updateName(route);
       span?.setAttributes({ "http.route": route, "http.response.status_code": status });
+      if (status >= 500) span?.setStatus({ code: SpanStatusCode.ERROR });
       if (random() < logShare) log.info({ route, status, ms: Math.round(performance.now() - began) }, "request");
     });
   };

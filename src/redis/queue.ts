@@ -40,7 +40,7 @@ export function queueTelemetry(): { telemetry?: Telemetry } {
   return { telemetry: { tracer: { startSpan }, contextManager } };
 }
 
-// An idle worker polls and checks for stalled jobs several times a second: traces of that would drown those of jobs.
+// Idle workers poll and look for stalled jobs every few seconds: traces of that would drown those of jobs.
 const silentSpan: Span = {
   setSpanOnContext: (context) => context,
   setAttribute: () => undefined,

@@ -1,8 +1,10 @@
-import { context, propagation, trace } from "@opentelemetry/api";
+import { context, propagation, SpanStatusCode, trace } from "@opentelemetry/api";
 import { AsyncLocalStorageContextManager } from "@opentelemetry/context-async-hooks";
 import { W3CTraceContextPropagator } from "@opentelemetry/core";
 import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from "@opentelemetry/sdk-trace-base";
+import { Hono } from "hono";
 import { afterEach, describe, expect, it } from "vitest";
+import { observeRequests } from "../../src/http/observe-requests.ts";
 import { createLog } from "../../src/log.ts";
 import { inSpan } from "../../src/trace.ts";
 import { type Stack, startStack } from "../support/stack.ts";
@@ -82,6 +84,20 @@ describe("traces", () => {
     await expect(failed).rejects.toThrow("someone@example.com");
     expect(exporter.getFinishedSpans()).toMatchObject([{ name: "call", status: { code: 2, message: "unexpected" } }]);
     expect(JSON.stringify(exporter.getFinishedSpans()[0]?.events)).not.toContain("@");
+  });
+
+  it("mark an answer of ours that failed, and no refused request", async () => {
+    const exporter = registerSdk();
+    const app = new Hono()
+      .use(observeRequests({ count: () => undefined, log: createLog("silent"), logShare: 0 }))
+      .get("/broken", (context) => context.text("", 503))
+      .get("/refused", (context) => context.text("", 400));
+    await app.request("/broken");
+    await app.request("/refused");
+    expect(exporter.getFinishedSpans()).toMatchObject([
+      { name: "GET /broken", status: { code: SpanStatusCode.ERROR } },
+      { name: "GET /refused", status: { code: SpanStatusCode.UNSET } },
+    ]);
   });
 
   it("leave nothing in jobs without an SDK", async () => {

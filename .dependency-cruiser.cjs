@@ -1,6 +1,6 @@
 /**
  * Imports run one way, types included:
- *   demo -> cli -> service -> workers, status -> store -> webhook, sweep, audit -> refresh -> redis -> kinde, http ->
+ *   demo -> cli -> service -> workers, status -> store -> webhook, read, push, sweep, audit -> refresh -> redis -> kinde, http ->
  *   the client package's contract -> config, errors.
  * Packages never import the service.
  */
@@ -26,6 +26,12 @@ module.exports = {
       from: { path: "^src/sweep/" },
       to: { path: "^src/(webhook|audit)/" },
     },
+    {
+      name: "read-and-push-know-no-other-flow",
+      severity: "error",
+      from: { path: "^src/(read|push)/" },
+      to: { path: "^src/(webhook|refresh|sweep|audit)/" },
+    },
     { name: "audit-knows-no-sweep", severity: "error", from: { path: "^src/audit/" }, to: { path: "^src/sweep/" } },
     {
       name: "no-orphans",
@@ -45,7 +51,7 @@ module.exports = {
       severity: "error",
       from: { path: "^src/(kinde|redis|http)/" },
       to: {
-        path: `${above("webhook", "refresh", "sweep", "audit", "status", "service", "cli", "demo", "workers")}|^src/(store|index)\\.ts$`,
+        path: `${above("webhook", "read", "push", "refresh", "sweep", "audit", "status", "service", "cli", "demo", "workers")}|^src/(store|index)\\.ts$`,
       },
     },
     {
@@ -59,13 +65,13 @@ module.exports = {
       name: "refresh-is-the-lowest-flow",
       severity: "error",
       from: { path: "^src/refresh/" },
-      to: { path: above("webhook", "sweep", "audit", "status", "service", "cli", "demo", "workers") },
+      to: { path: above("webhook", "read", "push", "sweep", "audit", "status", "service", "cli", "demo", "workers") },
     },
     {
       name: "flows-know-no-store",
       comment: "A flow names the few things it needs; the store that holds them all is composed above.",
       severity: "error",
-      from: { path: "^src/(webhook|refresh|sweep|audit)/" },
+      from: { path: "^src/(webhook|read|push|refresh|sweep|audit)/" },
       to: { path: `${above("status", "service", "cli", "demo", "workers")}|^src/store\\.ts$` },
     },
     {

@@ -2,7 +2,7 @@ import { Redis } from "ioredis";
 import { startEmbeddedRedis } from "../src/demo/embedded-redis.ts";
 import type { Benchmark, BenchOptions, Outcome } from "./support/benchmark.ts";
 import { type Child, startChild } from "./support/child.ts";
-import { postAll } from "./support/load.ts";
+import { requestOf, sendAll } from "./support/load.ts";
 import { empty, redisCpu } from "./support/redis.ts";
 import { median, overRounds, quantile } from "./support/statistics.ts";
 import { createSigner } from "./support/tokens.ts";
@@ -71,8 +71,9 @@ async function compete({ quick, say }: BenchOptions, redis: Redis, servers: read
 }
 
 async function measure(redis: Redis, server: Child, events: readonly string[]): Promise<Sample> {
+  const requests = events.map(requestOf);
   const [serverBefore, redisBefore] = await Promise.all([server.cpu(), redisCpu(redis)]);
-  const { perSecond, latencies } = await postAll(server.port, events, connections);
+  const { perSecond, latencies } = await sendAll(server.port, requests, connections);
   const [serverAfter, redisAfter] = await Promise.all([server.cpu(), redisCpu(redis)]);
   return {
     perSecond,

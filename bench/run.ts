@@ -3,14 +3,24 @@ import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { burst } from "./burst.ts";
+import { httpRead } from "./http-read.ts";
 import { ingest } from "./ingest.ts";
 import { memory } from "./memory.ts";
 import { read } from "./read.ts";
+import { streams } from "./streams.ts";
 import { type Benchmark, isMet, type Outcome } from "./support/benchmark.ts";
 import { render } from "./support/report.ts";
 import { sweep } from "./sweep.ts";
 
-const benchmarks: Readonly<Record<string, Benchmark>> = { ingest, read, burst, memory, sweep };
+const benchmarks: Readonly<Record<string, Benchmark>> = {
+  ingest,
+  read,
+  "http-read": httpRead,
+  streams,
+  burst,
+  memory,
+  sweep,
+};
 
 const usage = `npm run bench -- [name …] [--quick] [--json]
   names: ${Object.keys(benchmarks).join(", ")} (default: all)

@@ -106,77 +106,159 @@ function isNetwork(text: string): boolean {
   return bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= (family === 6 ? 128 : 32));
 }
 
-const schema = z.object({
-  KINDE_DOMAIN: domain,
-  KINDE_MANAGEMENT_CLIENT_ID: z.string("is missing: the client id of your machine-to-machine application").min(1),
-  KINDE_MANAGEMENT_CLIENT_SECRET: z.string("is missing: the secret of your machine-to-machine application").min(1),
-  KINDE_AUDIENCE: z.url("must be a URL").optional(),
-  KINDE_ISSUER_URL: z.url({ protocol: /^https?$/, message: "must be a URL" }).optional(),
-  REDIS_URL: redisUrl,
-  HOST: z.string().min(1).default("0.0.0.0"),
-  PORT: count(3000, { min: 0, max: 65_535 }),
-  KINDLING_PREFIX: z
+/** Comma-separated values, each valid by `item`; empty by default. */
+const listOf = <T>(item: z.ZodType<T, string>, max: number) =>
+  z
     .string()
-    .regex(/^[A-Za-z0-9:_-]{1,64}$/, "may contain only letters, digits, ':', '_' and '-'")
-    .default("kindling"),
-  KINDLING_FLAGS: z.string().min(1).default("kindling.flags.ts"),
-  KINDLING_LOG_LEVEL: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
-  KINDLING_PROFILE: parts,
-  KINDLING_TOKEN_STORE: z.enum(["redis", "memory"], "must be redis or memory").default("redis"),
-  KINDLING_REFRESH_ON_SIGN_IN: flag(true),
-  KINDLING_MAX_BODY_BYTES: count(65_536, { min: 1024 }),
-  KINDLING_MAX_CONNECTIONS: count(1_000, { max: 100_000 }),
-  KINDLING_TRUSTED_PROXIES: trustedProxies,
-  KINDLING_REFUSED_PER_MINUTE: count(60),
-  KINDLING_ACCESS_LOG: share(0),
-  KINDLING_EVENT_MAX_AGE: duration("48h", { max: 365 * units.d }),
-  KINDLING_EVENT_MAX_SKEW: duration("5m"),
-  KINDLING_KEYS_MAX_AGE: duration("10m"),
-  KINDLING_KEYS_COOLDOWN: duration("30s"),
-  KINDLING_REQUEST_TIMEOUT: duration("10s"),
-  KINDLING_REDIS_TIMEOUT: duration("2s"),
-  KINDLING_KINDE_TIMEOUT: duration("10s"),
-  KINDLING_CALLS_PER_MINUTE: count(1200),
-  KINDLING_CALLS_AT_ONCE: count(20),
-  KINDLING_REFRESH_CONCURRENCY: count(20),
-  KINDLING_BULK_CONCURRENCY: count(5),
-  KINDLING_REQUEST_CONCURRENCY: count(5),
-  KINDLING_REFRESH_ATTEMPTS: count(20),
-  KINDLING_RETRY_BASE: duration("1s"),
-  KINDLING_RETRY_MAX: duration("15m"),
-  KINDLING_BURST_QUIET: duration("250ms", { min: 0 }),
-  KINDLING_BURST_MAX: duration("2s", { min: 0 }),
-  KINDLING_WATCH_INTERVAL: duration("30s"),
-  KINDLING_FAILED_RETRY: duration("1h"),
-  KINDLING_TOMBSTONE_TTL: duration("30d", { min: units.h, max: 3650 * units.d }),
-  KINDLING_ABSENCE_CHECKS: count(3, { max: 100 }),
-  KINDLING_ABSENCE_SPAN: duration("10m", { min: 0 }),
-  KINDLING_ABSENCE_LIMIT: count(20, { min: 0 }),
-  KINDLING_SWEEP_INTERVAL: duration("15m", { min: 0 }),
-  KINDLING_SWEEP_PAGE_SIZE: count(500, { max: 500 }),
-  KINDLING_SWEEP_PACE: duration("0ms", { min: 0 }),
-  KINDLING_SWEEP_BACKLOG: count(5_000),
-  KINDLING_INDEX_LAG: duration("2m", { min: 0 }),
-  KINDLING_EXTRAS_MAX_AGE: duration("7d"),
-  KINDLING_AUDIT_INTERVAL: duration("1h", { min: 0 }),
-  KINDLING_AUDIT_SAMPLE: count(50, { min: 0, max: 10_000 }),
-  KINDLING_WEBHOOK_URL: z.url({ protocol: /^https?$/, message: "must be a URL" }).optional(),
-  KINDLING_METRICS_HOST: z.string().min(1).default("127.0.0.1"),
-  KINDLING_METRICS_PORT: z
-    .string()
-    .regex(/^\d{1,5}$/, "must be a port")
-    .transform(Number)
-    .refine((port) => port <= 65_535, "must be a port")
-    .optional(),
-  KINDLING_WRITE_SETTLE: duration("30s"),
-  KINDLING_API_TOKEN: z
-    .string()
-    // The syntax of a bearer token: RFC 6750, section 2.1.
-    .regex(/^[A-Za-z0-9._~+/-]{32,}=*$/, "must be 32 or more letters, digits or . _ ~ + / -")
-    .optional(),
-  KINDLING_API_CALLS_PER_MINUTE: count(600),
-  KINDLING_SHUTDOWN_TIMEOUT: duration("20s"),
-});
+    .default("")
+    .transform((text) => text.split(",").flatMap((part) => part.trim() || []))
+    .pipe(z.array(item).max(max, `must name at most ${max}`));
+
+// The syntax of a bearer token: RFC 6750, section 2.1.
+const bearerToken = z.string().regex(/^[A-Za-z0-9._~+/-]{32,}=*$/, "must be 32 or more letters, digits or . _ ~ + / -");
+
+const scopes = ["read", "write"] as const;
+/** What a service token allows. */
+export type Scope = (typeof scopes)[number];
+
+/** A token of Kindling's own API. Several can be valid at once, so that one can be replaced without downtime. */
+export interface ApiToken {
+  /** Identifies the token in the log. */
+  name: string;
+  scopes: ReadonlySet<Scope>;
+  value: string;
+}
+
+const namedTokenForm = "must be a list of name:scope:token, where scope is read, write or read+write";
+const namedToken = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]{1,64}:(read|write)(\+(read|write))?:[^:]+$/, namedTokenForm)
+  .transform((text): ApiToken => {
+    const [name = "", granted = "", value = ""] = text.split(":");
+    return { name, scopes: new Set(scopes.filter((scope) => granted.split("+").includes(scope))), value };
+  })
+  .refine(
+    ({ value }) => bearerToken.safeParse(value).success,
+    "must have tokens of 32 or more letters, digits or . _ ~ + / -",
+  );
+
+const namedTokens = listOf(namedToken, 50).refine(
+  (tokens) =>
+    new Set(tokens.map(({ name }) => name)).size === tokens.length &&
+    new Set(tokens.map(({ value }) => value)).size === tokens.length,
+  "must not repeat a name or a token",
+);
+
+const origin = z
+  .string()
+  .refine(
+    (text) => URL.canParse(text) && new URL(text).origin === text,
+    "must list origins such as https://app.example.com",
+  );
+
+const pushUrl = z.string().refine((text) => {
+  const url = text.includes("://") ? parseUrl(text) : null;
+  const secure = url?.protocol === "https:" || (url?.protocol === "http:" && loopback.test(url.hostname));
+  return secure && url?.username === "" && url.password === "";
+}, "must list https URLs without credentials (plain http only for loopback)");
+
+const pushSecrets = z
+  .string()
+  .transform((text) => text.split(/ +/))
+  // Of 24 to 64 bytes: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+  .pipe(
+    z.array(
+      z.string().regex(/^whsec_(?=.{32,88}$)[A-Za-z0-9+/]+={0,2}$/, "must list secrets, whsec_ followed by base64"),
+    ),
+  );
+
+const schema = z
+  .object({
+    KINDE_DOMAIN: domain,
+    KINDE_MANAGEMENT_CLIENT_ID: z.string("is missing: the client id of your machine-to-machine application").min(1),
+    KINDE_MANAGEMENT_CLIENT_SECRET: z.string("is missing: the secret of your machine-to-machine application").min(1),
+    KINDE_AUDIENCE: z.url("must be a URL").optional(),
+    KINDE_ISSUER_URL: z.url({ protocol: /^https?$/, message: "must be a URL" }).optional(),
+    REDIS_URL: redisUrl,
+    HOST: z.string().min(1).default("0.0.0.0"),
+    PORT: count(3000, { min: 0, max: 65_535 }),
+    KINDLING_PREFIX: z
+      .string()
+      .regex(/^[A-Za-z0-9:_-]{1,64}$/, "may contain only letters, digits, ':', '_' and '-'")
+      .default("kindling"),
+    KINDLING_FLAGS: z.string().min(1).default("kindling.flags.ts"),
+    KINDLING_LOG_LEVEL: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
+    KINDLING_PROFILE: parts,
+    KINDLING_TOKEN_STORE: z.enum(["redis", "memory"], "must be redis or memory").default("redis"),
+    KINDLING_REFRESH_ON_SIGN_IN: flag(true),
+    KINDLING_MAX_BODY_BYTES: count(65_536, { min: 1024 }),
+    KINDLING_MAX_CONNECTIONS: count(1_000, { max: 100_000 }),
+    KINDLING_TRUSTED_PROXIES: trustedProxies,
+    KINDLING_REFUSED_PER_MINUTE: count(60),
+    KINDLING_ACCESS_LOG: share(0),
+    KINDLING_EVENT_MAX_AGE: duration("48h", { max: 365 * units.d }),
+    KINDLING_EVENT_MAX_SKEW: duration("5m"),
+    KINDLING_KEYS_MAX_AGE: duration("10m"),
+    KINDLING_KEYS_COOLDOWN: duration("30s"),
+    KINDLING_REQUEST_TIMEOUT: duration("10s"),
+    KINDLING_REDIS_TIMEOUT: duration("2s"),
+    KINDLING_REDIS_REPLICAS: count(0, { min: 0, max: 10 }),
+    KINDLING_KINDE_TIMEOUT: duration("10s"),
+    KINDLING_CALLS_PER_MINUTE: count(1200),
+    KINDLING_CALLS_AT_ONCE: count(20),
+    KINDLING_REFRESH_CONCURRENCY: count(20),
+    KINDLING_BULK_CONCURRENCY: count(5),
+    KINDLING_REQUEST_CONCURRENCY: count(5),
+    KINDLING_REFRESH_ATTEMPTS: count(20),
+    KINDLING_RETRY_BASE: duration("1s"),
+    KINDLING_RETRY_MAX: duration("15m"),
+    KINDLING_BURST_QUIET: duration("250ms", { min: 0 }),
+    KINDLING_BURST_MAX: duration("2s", { min: 0 }),
+    KINDLING_WATCH_INTERVAL: duration("30s"),
+    KINDLING_FAILED_RETRY: duration("1h"),
+    KINDLING_TOMBSTONE_TTL: duration("30d", { min: units.h, max: 3650 * units.d }),
+    KINDLING_ABSENCE_CHECKS: count(3, { max: 100 }),
+    KINDLING_ABSENCE_SPAN: duration("10m", { min: 0 }),
+    KINDLING_ABSENCE_LIMIT: count(20, { min: 0 }),
+    KINDLING_SWEEP_INTERVAL: duration("15m", { min: 0 }),
+    KINDLING_SWEEP_PAGE_SIZE: count(500, { max: 500 }),
+    KINDLING_SWEEP_PACE: duration("0ms", { min: 0 }),
+    KINDLING_SWEEP_BACKLOG: count(5_000),
+    KINDLING_INDEX_LAG: duration("2m", { min: 0 }),
+    KINDLING_EXTRAS_MAX_AGE: duration("7d"),
+    KINDLING_AUDIT_INTERVAL: duration("1h", { min: 0 }),
+    KINDLING_AUDIT_SAMPLE: count(50, { min: 0, max: 10_000 }),
+    KINDLING_WEBHOOK_URL: z.url({ protocol: /^https?$/, message: "must be a URL" }).optional(),
+    KINDLING_METRICS_HOST: z.string().min(1).default("127.0.0.1"),
+    KINDLING_METRICS_PORT: z
+      .string()
+      .regex(/^\d{1,5}$/, "must be a port")
+      .transform(Number)
+      .refine((port) => port <= 65_535, "must be a port")
+      .optional(),
+    KINDLING_WRITE_SETTLE: duration("30s"),
+    KINDLING_API_TOKEN: bearerToken.optional(),
+    KINDLING_API_TOKENS: namedTokens,
+    KINDLING_API_CALLS_PER_MINUTE: count(600),
+    KINDLING_API_READS_PER_MINUTE: count(600_000),
+    KINDLING_CLIENT_IDS: listOf(
+      z.string().regex(/^[A-Za-z0-9_-]{1,128}$/, "must list client ids of your applications"),
+      50,
+    ),
+    KINDLING_USER_READS_PER_MINUTE: count(600),
+    KINDLING_CORS_ORIGINS: listOf(origin, 100),
+    KINDLING_CHANGES_LENGTH: count(0, { min: 0, max: 10_000_000 }),
+    KINDLING_PUSH_URLS: listOf(pushUrl, 10),
+    KINDLING_PUSH_SECRETS: listOf(pushSecrets, 10),
+    KINDLING_PUSH_TIMEOUT: duration("10s", { max: 60_000 }),
+    KINDLING_MAX_STREAMS: count(500, { min: 0, max: 100_000 }),
+    KINDLING_STREAM_HEARTBEAT: duration("20s", { min: 1_000, max: units.h }),
+    KINDLING_SHUTDOWN_TIMEOUT: duration("20s"),
+  })
+  .refine(({ KINDLING_PUSH_URLS: urls, KINDLING_PUSH_SECRETS: secrets }) => urls.length === secrets.length, {
+    path: ["KINDLING_PUSH_SECRETS"],
+    message: "must list one secret for each URL of KINDLING_PUSH_URLS, in the same order",
+  });
 
 /** The names of all settings in the environment. */
 export const settingNames: readonly string[] = Object.keys(schema.shape);
@@ -198,6 +280,8 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>> = p
   }
   return toConfig(result.data);
 }
+
+const defaultChangesKept = 100_000;
 
 function originOf(url: string | undefined): string | undefined {
   const origin = url === undefined ? undefined : new URL(url).origin;
@@ -239,6 +323,8 @@ function toConfig(env: z.output<typeof schema>) {
     event: { maxAgeMs: env.KINDLING_EVENT_MAX_AGE, maxSkewMs: env.KINDLING_EVENT_MAX_SKEW },
     keys: { maxAgeMs: env.KINDLING_KEYS_MAX_AGE, cooldownMs: env.KINDLING_KEYS_COOLDOWN },
     redisTimeoutMs: env.KINDLING_REDIS_TIMEOUT,
+    /** Replicas that must have an event or a write before it is acknowledged. */
+    redisReplicas: env.KINDLING_REDIS_REPLICAS,
     kindeTimeoutMs: env.KINDLING_KINDE_TIMEOUT,
     calls: { perMinute: env.KINDLING_CALLS_PER_MINUTE, atOnce: env.KINDLING_CALLS_AT_ONCE },
     concurrency: {
@@ -287,10 +373,35 @@ function toConfig(env: z.output<typeof schema>) {
     /** Where metrics are served; absent: nowhere. */
     metricsPort: env.KINDLING_METRICS_PORT,
     metricsHost: env.KINDLING_METRICS_HOST,
-    /** How long after a write through Kindling Kinde may answer with an older value. */
+    /** How long after a change Kinde may answer with an older value. */
     writeSettleMs: env.KINDLING_WRITE_SETTLE,
-    /** The write route; it exists only with a token. */
-    writeApi: { token: env.KINDLING_API_TOKEN, callsPerMinute: env.KINDLING_API_CALLS_PER_MINUTE },
+    /** How many changes of flags their stream keeps; 0: none are written. */
+    changesKept: env.KINDLING_CHANGES_LENGTH || (env.KINDLING_PUSH_URLS.length > 0 ? defaultChangesKept : 0),
+    /** Where changes of flags are sent. */
+    push: {
+      endpoints: env.KINDLING_PUSH_URLS.map((url, index) => ({ url, secrets: env.KINDLING_PUSH_SECRETS[index] ?? [] })),
+      timeoutMs: env.KINDLING_PUSH_TIMEOUT,
+    },
+    /** Kindling's own HTTP API. Its routes exist only for the kinds of tokens that are configured. */
+    api: {
+      tokens: serviceTokens(env.KINDLING_API_TOKEN, env.KINDLING_API_TOKENS),
+      /** Applications whose users' access tokens read the user's own flags. */
+      clientIds: new Set(env.KINDLING_CLIENT_IDS),
+      corsOrigins: env.KINDLING_CORS_ORIGINS,
+      /** Writes of the whole fleet. */
+      callsPerMinute: env.KINDLING_API_CALLS_PER_MINUTE,
+      /** Reads with one service token, or of one user, in one process. */
+      readsPerMinute: env.KINDLING_API_READS_PER_MINUTE,
+      userReadsPerMinute: env.KINDLING_USER_READS_PER_MINUTE,
+      /** Open streams of one process. */
+      maxStreams: env.KINDLING_MAX_STREAMS,
+      heartbeatMs: env.KINDLING_STREAM_HEARTBEAT,
+    },
     shutdownTimeoutMs: env.KINDLING_SHUTDOWN_TIMEOUT,
   };
+}
+
+function serviceTokens(single: string | undefined, named: readonly ApiToken[]): readonly ApiToken[] {
+  if (single === undefined) return named;
+  return [{ name: "KINDLING_API_TOKEN", scopes: new Set(scopes), value: single }, ...named];
 }

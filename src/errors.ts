@@ -41,6 +41,15 @@ export type WebhookErrorCode =
 /** A webhook request that is not acknowledged: an invalid token or event, or unavailable signing keys. */
 export class WebhookError extends KindlingError<WebhookErrorCode> {}
 
+/** Why a user's access token is not accepted. Only `keys_unavailable` is temporary. */
+export type UserTokenErrorCode = "token_expired" | "token_refused" | "keys_unavailable";
+
+/** A user's access token that cannot be accepted. */
+export class UserTokenError extends KindlingError<UserTokenErrorCode> {}
+
+/** A change of flags that an endpoint did not take. The message names the host only: a URL can contain a secret. */
+export class PushError extends KindlingError<"push_failed" | "push_refused"> {}
+
 /** How a call to Kinde failed. Each code needs a different reaction. */
 export type KindeErrorCode =
   /** Network error, timeout, 5xx or a malformed answer. Try again. */

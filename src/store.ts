@@ -6,12 +6,15 @@ import { RedisError } from "./errors.ts";
 import { type AccessTokenStore, createMemoryTokenStore } from "./kinde/access-token.ts";
 import type { CallBudget } from "./kinde/call-budget.ts";
 import { errorFields, type Log } from "./log.ts";
+import type { PushEndpoint } from "./push/deliver.ts";
+import { openPushQueues, type PushQueue } from "./push/queues.ts";
 import { type Absences, createAbsences } from "./redis/absences.ts";
 import { createRedisTokenStore } from "./redis/access-token-store.ts";
 import { type Activity, createActivity } from "./redis/activity.ts";
 import { createCallBudget } from "./redis/call-budget.ts";
 import { checkRedis, connectRedis } from "./redis/connection.ts";
 import { type BufferedCounters, bufferCounters, type Counters, createCounters } from "./redis/counters.ts";
+import { createReplication, type Replication } from "./redis/durability.ts";
 import { createKeys, type Keys } from "./redis/keys.ts";
 import { createLedger, type Ledger } from "./redis/ledger.ts";
 import type { QueueOptions } from "./redis/queue.ts";
@@ -28,22 +31,35 @@ import type { World } from "./world.ts";
 
 /** All queues of a deployment. */
 export interface Queues extends RefreshQueues, SweepQueue, AuditQueue {
+  /** One for each endpoint of `KINDLING_PUSH_URLS`. */
+  pushes: readonly PushQueue[];
   /** Await this once: a BullMQ queue whose first command fails never recovers. */
   ready(): Promise<void>;
   close(): Promise<void>;
 }
 
 /** Opens all queues. */
-export function createQueues(options: QueueOptions): Queues {
+export function createQueues(options: QueueOptions, endpoints: readonly PushEndpoint[]): Queues {
   const refreshQueues = createRefreshQueues(options);
   const sweepQueue = createSweepQueue(options);
   const auditQueue = createAuditQueue(options);
-  const { refresh, bulk, requests, fanout } = refreshQueues;
-  const all = [refresh, bulk, requests, fanout, sweepQueue.sweep, auditQueue.audit];
+  const { refresh, bulk, requests, confirm, fanout } = refreshQueues;
+  const pushes = openPushQueues(endpoints, options);
+  const all = [
+    refresh,
+    bulk,
+    requests,
+    confirm,
+    fanout,
+    sweepQueue.sweep,
+    auditQueue.audit,
+    ...pushes.map(({ queue }) => queue),
+  ];
   return {
     ...refreshQueues,
     ...sweepQueue,
     ...auditQueue,
+    pushes,
     async ready() {
       await Promise.all(all.map((queue) => queue.waitUntilReady()));
     },
@@ -70,6 +86,7 @@ export interface Store {
   audits: AuditLog;
   pulse: PulseStore;
   completeness: Completeness;
+  replication: Replication;
   /** Requests refused over HTTP, by `<route>:<code>`. */
   refusedRequests: BufferedCounters;
   /** Refresh requests dropped, by reason. */
@@ -95,7 +112,7 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
   try {
     await checkRedis(redis, config.redisTimeoutMs);
     await bindTenant(redis, keys, config.domain);
-    queues = createQueues({ redis, keys, onError });
+    queues = createQueues({ redis, keys, onError }, config.push.endpoints);
     await queues.ready();
   } catch (error) {
     redis.disconnect();
@@ -108,11 +125,19 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
   const onUncounted = (error: unknown) => log.warn(errorFields(error), "counters not written");
   const refusedRequests = bufferCounters(createCounters(redis, keys.refusedRequests), onUncounted);
   const activity = createActivity(redis, keys.activity, onUncounted);
+  const replication = createReplication({
+    url: config.redisUrl,
+    keys,
+    replicas: config.redisReplicas,
+    timeoutMs: config.redisTimeoutMs,
+    onError,
+  });
   return {
     redis,
     keys,
-    records: createRecords({ redis, keys, tombstoneTtlMs: config.tombstoneTtlMs }),
-    ledger: createLedger(redis, keys, "users", now),
+    replication,
+    records: createRecords({ redis, keys, tombstoneTtlMs: config.tombstoneTtlMs, changesKept: config.changesKept }),
+    ledger: createLedger(redis, keys, "users", now, config.writeSettleMs),
     fanoutLedger: createLedger(redis, keys, "fanouts", now),
     absences: createAbsences({ redis, keys, now, gapMs: config.absence.gapMs }),
     queues,
@@ -132,6 +157,7 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
         : createRedisTokenStore({ ...config, redis, keys, now, lockMs: config.kindeTimeoutMs + 5_000 }),
     async close() {
       await Promise.all([queues.close(), refusedRequests.close(), activity.close()]);
+      replication.close();
       redis.disconnect();
     },
   };

@@ -117,3 +117,63 @@ function catchError(task: () => unknown): unknown {
   }
   throw new Error("nothing was thrown");
 }
+
+describe("tokens and endpoints", () => {
+  const value = "0123456789abcdef0123456789abcdef";
+  const load = (env: Record<string, string>) => loadConfig({ ...required, ...env });
+
+  it("are lists", () => {
+    const secret = `whsec_${Buffer.alloc(32).toString("base64")}`;
+    const config = load({
+      KINDLING_API_TOKEN: `${value}=`,
+      KINDLING_API_TOKENS: `web:read:${value}, jobs:write+read:x${value},`,
+      KINDLING_CLIENT_IDS: "one, two",
+      KINDLING_CORS_ORIGINS: "https://app.example.com,http://localhost:5173",
+      KINDLING_PUSH_URLS: "https://a.example.com/hook?key=1,http://127.0.0.1:4000/",
+      KINDLING_PUSH_SECRETS: `${secret} ${secret},${secret}`,
+    });
+    expect(config.api).toMatchObject({
+      tokens: [
+        { name: "KINDLING_API_TOKEN", scopes: new Set(["read", "write"]), value: `${value}=` },
+        { name: "web", scopes: new Set(["read"]), value },
+        { name: "jobs", scopes: new Set(["read", "write"]), value: `x${value}` },
+      ],
+      clientIds: new Set(["one", "two"]),
+      corsOrigins: ["https://app.example.com", "http://localhost:5173"],
+    });
+    expect(config.push.endpoints).toEqual([
+      { url: "https://a.example.com/hook?key=1", secrets: [secret, secret] },
+      { url: "http://127.0.0.1:4000/", secrets: [secret] },
+    ]);
+    expect(config.changesKept).toBe(100_000);
+    expect(load({}).changesKept).toBe(0);
+    expect(load({ KINDLING_CHANGES_LENGTH: "7" }).changesKept).toBe(7);
+  });
+
+  it.each([
+    ["KINDLING_API_TOKENS", `${value}`],
+    ["KINDLING_API_TOKENS", `web:${value}`],
+    ["KINDLING_API_TOKENS", `web:admin:${value}`],
+    ["KINDLING_API_TOKENS", `web:read:short`],
+    ["KINDLING_API_TOKENS", `web:read:${value},web:read:x${value}`],
+    ["KINDLING_API_TOKENS", `web:read:${value},jobs:write:${value}`],
+    ["KINDLING_CLIENT_IDS", "a b"],
+    ["KINDLING_CORS_ORIGINS", "*"],
+    ["KINDLING_CORS_ORIGINS", "https://app.example.com/"],
+    ["KINDLING_CORS_ORIGINS", "app.example.com"],
+    ["KINDLING_PUSH_URLS", "http://a.example.com/"],
+    ["KINDLING_PUSH_URLS", "https://user:pass@a.example.com/"],
+    ["KINDLING_PUSH_URLS", "a.example.com"],
+    ["KINDLING_PUSH_SECRETS", "secret"],
+    ["KINDLING_PUSH_SECRETS", `whsec_${"a".repeat(40)}`],
+  ])("refuse %s=%s without repeating it", (name, text) => {
+    const error = catchError(() => load({ [name]: text }));
+    expect(error).toBeInstanceOf(ConfigurationError);
+    expect(String(error)).toContain(name);
+    expect(String(error)).not.toContain(value);
+  });
+
+  it("need a secret for each URL", () => {
+    expect(() => load({ KINDLING_PUSH_URLS: "https://a.example.com/" })).toThrow(/one secret for each URL/);
+  });
+});

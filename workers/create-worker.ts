@@ -28,7 +28,8 @@ export interface WorkerSpec<Data> {
   ledger?: Ledger;
   /** Returns the ledger member of a job. */
   member(data: Data): string;
-  process(job: Job<Data>): Promise<unknown>;
+  /** Calls `onTicket` if it draws a ticket: an event with a later one is worth an early retry. */
+  process(job: Job<Data>, onTicket: (ticket: number) => void): Promise<unknown>;
 }
 
 // A killed worker's job is taken over after its lock has expired and the next check has run: within 25 s, as BullMQ skips a
@@ -48,8 +49,11 @@ export function createWorker<Data>(deps: WorkerDeps, spec: WorkerSpec<Data>): Wo
     spec.queue.name,
     async (job, token) => {
       const member = spec.member(job.data);
+      let ticket: number | undefined;
       try {
-        return await spec.process(job);
+        return await spec.process(job, (drawn) => {
+          ticket = drawn;
+        });
       } catch (error) {
         // The job postponed itself, which is not a failure.
         if (error instanceof DelayedError) throw error;
@@ -59,6 +63,7 @@ export function createWorker<Data>(deps: WorkerDeps, spec: WorkerSpec<Data>): Wo
           queue: spec.queue,
           ledger: spec.ledger,
           member,
+          ticket,
           attempt: { number: attempt, last: attempt >= retry.attempts },
           now,
           stopping: () => signal.aborted,

@@ -38,34 +38,45 @@ export function createFanoutWorker(options: FanoutWorkerOptions, deps: WorkerDep
     concurrency: 1,
     ledger: fanoutLedger,
     member: ({ subject }) => subject,
-    async process(job) {
+    async process(job, onTicket) {
       const { subject } = job.data;
       let progress = storedFanoutProgress.parse(job.data.progress);
-      const ticket = progress?.ticket ?? (await fanoutLedger.begin(subject)).ticket;
+      const { ticket, at } = progress ?? (await fanoutLedger.begin(subject));
+      onTicket(ticket);
       const since = (await fanoutLedger.entry(subject))?.since;
       // Already reflected: only the job is left over.
       if (since === undefined && progress === undefined) return;
       for (;;) {
         await waitForRoom(options, deps, job);
         const page = await fanOut(subject, progress, { priority: "webhook", signal: deps.signal });
-        await acknowledge(await notReflected(options, page.userIds, ticket), since);
+        await acknowledge(await notReflected(options, page.userIds, ticket, at), since);
         if (page.next === undefined) break;
-        progress = { ...page.next, ticket };
+        progress = { ...page.next, ticket, ...(at !== undefined && { at }) };
         const stored = storedFanoutProgress.versioned(progress);
         await job.updateData({ subject, progress: stored, forgiven: job.attemptsMade });
         await handBackIfClosing(deps, job);
       }
       // An event that joined during the fan-out came too late for the pages already done.
-      if ((await fanoutLedger.settle(subject, ticket)) === "pending") await queues.enqueueFanouts([subject]);
+      const { pending } = await fanoutLedger.settle(subject, ticket, { ...(at !== undefined && { at }) });
+      if (pending) await queues.enqueueFanouts([subject]);
     },
   });
 }
 
 // A long fan-out meets most users twice, in Kinde's listing and in the records, and all of them when it begins again.
-async function notReflected({ records, settleMs }: FanoutWorkerOptions, userIds: readonly string[], ticket: number) {
-  const tickets = await records.tickets(userIds);
-  // Tickets count microseconds.
-  return userIds.filter((_, index) => (tickets[index] ?? 0) < ticket + settleMs * 1000);
+async function notReflected(
+  { records, settleMs }: FanoutWorkerOptions,
+  userIds: readonly string[],
+  ticket: number,
+  at: number | undefined,
+) {
+  if (at === undefined) return userIds;
+  const stamps = await records.stamps(userIds);
+  const settledAt = at / 1000 + settleMs;
+  return userIds.filter((_, index) => {
+    const stamp = stamps[index];
+    return stamp === undefined || stamp.ticket < ticket || stamp.fetchedAt < settledAt;
+  });
 }
 
 async function waitForRoom({ queues, ledger, backlog }: FanoutWorkerOptions, { now }: WorkerDeps, job: Job) {

@@ -9,6 +9,8 @@ export interface JobErrorOptions {
   /** Records a job that fails for good. */
   ledger: Ledger | undefined;
   member: string;
+  /** Ticket that the attempt drew, if it got so far. */
+  ticket: number | undefined;
   /** The failed attempt, and whether it was the last one. */
   attempt: { number: number; last: boolean };
   now: () => number;
@@ -48,7 +50,7 @@ const headStarts = 10;
  * - anything else: the job is retried with backoff. The ledger records it after the last attempt.
  */
 export async function jobError(error: unknown, job: Job, token: string | undefined, options: JobErrorOptions) {
-  const { queue, ledger, member, attempt, now, stopping } = options;
+  const { queue, ledger, member, ticket, attempt, now, stopping } = options;
   if (stopping()) return postpone(job, now(), token);
   if (error instanceof ThrottledError) {
     const { retryAfterMs, scope } = error;
@@ -68,8 +70,7 @@ export async function jobError(error: unknown, job: Job, token: string | undefin
   // BullMQ stores and shows the message. Only our own messages are known to contain no personal data.
   const message = error instanceof KindlingError ? `${error.code}: ${error.message}` : errorCode(error);
   if (final) return new UnrecoverableError(message);
-  const latest = (await ledger?.latest(member)) ?? 0;
-  const fresh = latest / 1000 >= (job.processedOn ?? Number.POSITIVE_INFINITY);
+  const fresh = ticket !== undefined && ((await ledger?.latest(member)) ?? 0) > ticket;
   return new RetryError(message, { fresh, attempt: attempt.number });
 }
 

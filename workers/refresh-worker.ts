@@ -1,21 +1,20 @@
 import type { RefreshCause } from "../src/redis/activity.ts";
 import type { Ledger } from "../src/redis/ledger.ts";
 import type { Records } from "../src/redis/records.ts";
-import type { BulkJob, RefreshJob, RefreshQueues, RequestJob } from "../src/refresh/queues.ts";
+import type { BulkJob, ConfirmJob, RefreshJob, RefreshQueues, RequestJob } from "../src/refresh/queues.ts";
 import type { RefreshUser } from "../src/refresh/refresh-user.ts";
 import { createWorker, type WorkerDeps } from "./create-worker.ts";
 
 /** Dependencies of the workers that refresh single users. */
 export interface RefreshWorkerOptions {
-  queues: Pick<RefreshQueues, "refresh" | "bulk" | "requests">;
+  queues: Pick<RefreshQueues, "refresh" | "bulk" | "requests" | "confirm" | "demands" | "enqueueConfirm">;
   ledger: Ledger;
-  records: Pick<Records, "tickets" | "read">;
+  records: Pick<Records, "tickets" | "stamps" | "read">;
   refreshUser: RefreshUser;
   concurrency: { refresh: number; bulk: number; requests: number };
 }
 
 const causes: Readonly<Record<string, RefreshCause>> = {
-  settle: "write",
   sweep: "sweep",
   audit: "audit",
   absence: "absence",
@@ -35,13 +34,14 @@ export function createRefreshWorker(options: RefreshWorkerOptions, deps: WorkerD
     concurrency: concurrency.refresh,
     ledger,
     member: ({ userId }) => userId,
-    async process({ name, data }) {
+    async process({ name, data }, onTicket) {
       // Skips an event that another refresh has reflected: a fetch now could revive a deleted user.
       if (data.owed && (await ledger.entry(data.userId)) === undefined) return;
       await refreshUser(data.userId, {
         priority: "webhook",
         cause: causeOf(name, "event"),
         signal: deps.signal,
+        onTicket,
       });
     },
   });
@@ -55,12 +55,40 @@ export function createBulkWorker(options: RefreshWorkerOptions, deps: WorkerDeps
     concurrency: concurrency.bulk,
     ledger,
     member: ({ userId }) => userId,
-    async process({ name, data }) {
+    async process({ name, data }, onTicket) {
       const [ticket = 0] = await records.tickets([data.userId]);
       // Later events can have joined this job while it waited. Only the ledger knows whether they are reflected too.
       const reflected = data.since !== undefined && ticket >= data.since;
-      if (reflected && (await ledger.settle(data.userId, ticket)) === "settled") return;
-      await refreshUser(data.userId, { priority: "bulk", cause: causeOf(name, "fanout"), signal: deps.signal });
+      if (reflected) {
+        const { pending, confirmInMs } = await ledger.settle(data.userId, ticket);
+        if (confirmInMs !== undefined) await queues.enqueueConfirm(data.userId, confirmInMs);
+        if (!pending) return;
+      }
+      await refreshUser(data.userId, {
+        priority: "bulk",
+        cause: causeOf(name, "fanout"),
+        signal: deps.signal,
+        onTicket,
+      });
+    },
+  });
+}
+
+/** Creates the worker that refreshes users again after the settle time. */
+export function createConfirmWorker(options: RefreshWorkerOptions, deps: WorkerDeps) {
+  const { queues, ledger, refreshUser, concurrency } = options;
+  return createWorker<ConfirmJob>(deps, {
+    queue: queues.confirm,
+    concurrency: concurrency.bulk,
+    ledger,
+    member: ({ userId }) => userId,
+    async process({ data: { userId } }, onTicket) {
+      const dueInMs = await ledger.confirmInMs(userId);
+      // Another refresh confirmed the user.
+      if (dueInMs === undefined) return;
+      // The clock of the process that promoted the job is ahead of Redis' clock.
+      if (dueInMs > 0) return queues.enqueueConfirm(userId, dueInMs);
+      await refreshUser(userId, { priority: "bulk", cause: "confirm", signal: deps.signal, onTicket });
     },
   });
 }
@@ -77,11 +105,30 @@ export function createRequestWorker(options: RefreshWorkerOptions, deps: WorkerD
       queue: queues.requests,
       concurrency: concurrency.requests,
       member: ({ userId }) => userId,
-      async process({ data: { userId, freshSince } }) {
-        const { flags } = await records.read(userId);
-        if (flags !== undefined && (flags.status === "deleted" || flags.fetchedAt >= freshSince)) return;
-        await refreshUser(userId, { priority: "request", cause: "request", signal: deps.signal });
+      async process({ data }) {
+        if (await isFresh(options, data)) return;
+        await refreshUser(data.userId, { priority: "request", cause: "request", signal: deps.signal });
+        const { flags } = await records.read(data.userId);
+        if (flags !== undefined) await queues.demands.satisfy(data.userId, flags.fetchedAt);
       },
     },
   );
+}
+
+/** Returns whether the record satisfies a refresh request and all that joined it. */
+async function isFresh(
+  { queues, records, ledger }: RefreshWorkerOptions,
+  { userId, freshSince }: RequestJob,
+): Promise<boolean> {
+  const [{ flags }, demanded, now] = await Promise.all([
+    records.read(userId),
+    queues.demands.strictest(userId),
+    ledger.clock(),
+  ]);
+  if (flags === undefined) return false;
+  const deleted = flags.status === "deleted";
+  // A fetch ahead of the clock was stamped by a clock that was wrong.
+  const fresh = deleted || (flags.fetchedAt >= Math.max(freshSince, demanded) && flags.fetchedAt <= now);
+  if (fresh) await queues.demands.satisfy(userId, deleted ? Number.MAX_SAFE_INTEGER : flags.fetchedAt);
+  return fresh;
 }

@@ -1,9 +1,12 @@
 import { setMaxListeners } from "node:events";
+import type { PushQueue } from "../src/push/queues.ts";
 import { type AuditWorkerOptions, createAuditWorker } from "./audit-worker.ts";
 import type { WorkerDeps } from "./create-worker.ts";
 import { createFanoutWorker, type FanoutWorkerOptions } from "./fanout-worker.ts";
+import { createPushWorker, type PushWorkerOptions } from "./push-worker.ts";
 import {
   createBulkWorker,
+  createConfirmWorker,
   createRefreshWorker,
   createRequestWorker,
   type RefreshWorkerOptions,
@@ -20,7 +23,8 @@ export interface StartWorkersOptions
   queues: RefreshWorkerOptions["queues"] &
     FanoutWorkerOptions["queues"] &
     SweepWorkerOptions["queues"] &
-    AuditWorkerOptions["queues"];
+    AuditWorkerOptions["queues"] & { pushes: readonly PushQueue[] };
+  push: Omit<PushWorkerOptions, "push">;
 }
 
 /** The workers of one process. */
@@ -40,10 +44,12 @@ export function startWorkers(options: StartWorkersOptions): Workers {
   const workers = [
     createRefreshWorker(options, deps),
     createBulkWorker(options, deps),
+    createConfirmWorker(options, deps),
     createRequestWorker(options, deps),
     createFanoutWorker(options, deps),
     createSweepWorker(options, deps),
     createAuditWorker(options, deps),
+    ...options.queues.pushes.map((push) => createPushWorker({ ...options.push, push }, deps)),
   ];
   return {
     async close(graceMs) {

@@ -5,7 +5,11 @@ import { benchConfig } from "../support/config.ts";
 import { serveParent, setting } from "./parent.ts";
 
 /** The HTTP side of Kindling, as `kindling server` runs it. */
-const config = benchConfig({ domain: setting("BENCH_DOMAIN"), redisUrl: setting("BENCH_REDIS") });
+const config = benchConfig({
+  domain: setting("BENCH_DOMAIN"),
+  redisUrl: setting("BENCH_REDIS"),
+  env: JSON.parse(process.env.BENCH_SETTINGS ?? "{}"),
+});
 const log = createLog(config.logLevel);
 const world = { fetch, now: Date.now };
 const store = await openStore(config, world, log);

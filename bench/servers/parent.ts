@@ -4,6 +4,10 @@ import type { FromChild } from "../support/child.ts";
 export function serveParent(port: number, close: () => Promise<void>): void {
   const send = (message: FromChild) => process.send?.(message);
   process.on("message", (message) => {
+    if (message === "memory") {
+      globalThis.gc?.();
+      send({ type: "memory", bytes: process.memoryUsage().rss });
+    }
     if (message !== "cpu") return;
     const { user, system } = process.cpuUsage();
     send({ type: "cpu", micros: user + system });

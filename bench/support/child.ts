@@ -7,11 +7,16 @@ export interface Child {
   port: number;
   /** Processor time it has used, all threads, in microseconds. */
   cpu(): Promise<number>;
+  /** Its resident memory in bytes, after a collection if it runs with `--expose-gc`. */
+  memory(): Promise<number>;
   close(): Promise<void>;
 }
 
 /** What a child says to us. */
-export type FromChild = { type: "ready"; port: number } | { type: "cpu"; micros: number };
+export type FromChild =
+  | { type: "ready"; port: number }
+  | { type: "cpu"; micros: number }
+  | { type: "memory"; bytes: number };
 
 /** Starts a script under `bench/servers`, and waits until it serves. */
 export async function startChild(script: string, env: Record<string, string>): Promise<Child> {
@@ -23,6 +28,10 @@ export async function startChild(script: string, env: Record<string, string>): P
     async cpu() {
       child.send("cpu");
       return (await hear(child, "cpu")).micros;
+    },
+    async memory() {
+      child.send("memory");
+      return (await hear(child, "memory")).bytes;
     },
     async close() {
       if (child.exitCode !== null || child.signalCode !== null) return;

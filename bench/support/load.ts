@@ -9,13 +9,12 @@ export interface LoadResult {
 }
 
 /**
- * Posts the bodies over so many kept-alive connections, each sending its next one when the last is answered. Speaks just
+ * Sends the requests over so many kept-alive connections, each sending its next one when the last is answered. Speaks just
  * enough HTTP by itself: a client library costs as much processor time as the servers under test, on the same machine.
  *
  * @throws when an answer is not 200
  */
-export async function postAll(port: number, bodies: readonly string[], connections: number): Promise<LoadResult> {
-  const requests = bodies.map(requestOf);
+export async function sendAll(port: number, requests: readonly Buffer[], connections: number): Promise<LoadResult> {
   const latencies: number[] = [];
   let next = 0;
   const sockets = await Promise.all(Array.from({ length: connections }, () => connect(port)));
@@ -30,7 +29,7 @@ export async function postAll(port: number, bodies: readonly string[], connectio
   };
   try {
     await Promise.all(sockets.map(work));
-    return { perSecond: (bodies.length * 1000) / (performance.now() - begun), latencies };
+    return { perSecond: (requests.length * 1000) / (performance.now() - begun), latencies };
   } finally {
     for (const { close } of sockets) close();
   }

@@ -23,6 +23,8 @@ export default defineConfig({
         items: [
           { text: "Getting started", link: "/guide/getting-started" },
           { text: "Reading flags", link: "/guide/reading" },
+          { text: "Reading over HTTP", link: "/guide/http" },
+          { text: "Reacting to changes", link: "/guide/changes" },
           {
             text: "App servers",
             link: "/guide/app-servers",

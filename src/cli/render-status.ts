@@ -1,3 +1,4 @@
+import { describeLoss } from "../redis/durability.ts";
 import type { Freshness, ReadableSummary } from "../status/read-freshness.ts";
 import type { QueueStatus, Status } from "../status/read-status.ts";
 import type { SweepState } from "../sweep/sweep-state.ts";
@@ -8,7 +9,7 @@ import { align } from "./output.ts";
 
 /** Renders a status as text. */
 export function renderStatus(status: Status, paint: Paint, now: number): string {
-  const sections = [warnings, queues, ledger, freshness, calls, records, sweep, events, failures];
+  const sections = [warnings, queues, ledger, freshness, calls, redis, records, sweep, events, failures];
   return sections.flatMap((section) => section(status, paint, now) ?? []).join("\n\n");
 }
 
@@ -62,6 +63,14 @@ const calls: Section = ({ calls }, paint) =>
     ["in progress", `${calls.inUse} of at most ${calls.atOnce}`],
     ["available", `${plural(calls.available, "call")} (limit: ${countWords(calls.perMinute)} per minute)`],
   ]);
+
+const redis: Section = ({ redis }, paint) => {
+  const loss = describeLoss(redis, redis.required);
+  return titled(paint, "Redis", [
+    ["acknowledged events", loss === undefined ? paint.good("survive a crash") : paint.notice(loss)],
+    ["replicas", `${redis.replicas ?? "unknown"} connected, ${redis.required} required`],
+  ]);
+};
 
 const records: Section = ({ records: { present, deleted, exact }, absences }, paint) => {
   const about = exact ? "" : "about ";

@@ -1,14 +1,10 @@
-import { createHash, timingSafeEqual } from "node:crypto";
+import { hash, timingSafeEqual } from "node:crypto";
 import type { Context, MiddlewareHandler } from "hono";
 import { bearerAuth } from "hono/bearer-auth";
-import type { Refuse } from "./body.ts";
+import { every } from "hono/combine";
+import type { ApiToken, Scope } from "../config.ts";
+import type { Refusal, Refuse } from "./body.ts";
 import type { ClientAddress } from "./client-address.ts";
-
-/** A bearer token and the name that logs call it by. */
-export interface ApiToken {
-  name: string;
-  value: string;
-}
 
 /** Variables of a request that {@link requireToken} let pass. */
 export interface CallerVariables {
@@ -19,43 +15,61 @@ export interface CallerVariables {
 /** Options for {@link requireToken}. */
 export interface RequireTokenOptions {
   tokens: readonly ApiToken[];
+  /** Scope that the token must have. */
+  scope: Scope;
   /** Name of the route for counters and the log. */
   route: string;
   clientAddress: ClientAddress;
   refuse: Refuse;
 }
 
-/** Refuses requests without `Authorization: Bearer <one of the tokens>` with 401. Sets `caller` for the others. */
-export function requireToken({
-  tokens,
-  route,
-  clientAddress,
-  refuse,
-}: RequireTokenOptions): MiddlewareHandler<{ Variables: CallerVariables }> {
-  const message = "Send `Authorization: Bearer <the value of KINDLING_API_TOKEN>`.";
+/**
+ * Refuses requests without `Authorization: Bearer <one of the tokens>` with 401, and tokens without the scope with 403.
+ * Sets `caller` for the others.
+ */
+export function requireToken(options: RequireTokenOptions): MiddlewareHandler<{ Variables: CallerVariables }> {
+  const { tokens, scope, route, clientAddress, refuse } = options;
+  const find = createTokenFinder(tokens);
+  const message = "Send `Authorization: Bearer <one of the tokens of KINDLING_API_TOKENS>`.";
   const unauthorized = {
     message: (context: Context) => refuse(context, { route, status: 401, code: "unauthorized", message }),
   };
-  return bearerAuth({
+  const authenticate = bearerAuth<{ Variables: { token: ApiToken } }>({
     verifyToken(given, context) {
-      const [matching] = tokens.filter(({ value }) => sameSecret(given, value));
-      if (matching === undefined) return false;
-      context.set("caller", { token: matching.name, address: clientAddress(context) });
-      return true;
+      const matching = find(given);
+      if (matching !== undefined) context.set("token", matching);
+      return matching !== undefined;
     },
     noAuthenticationHeader: unauthorized,
     invalidAuthenticationHeader: unauthorized,
     invalidToken: unauthorized,
   });
+  const authorize: MiddlewareHandler<{ Variables: CallerVariables & { token: ApiToken } }> = async (context, next) => {
+    const { name, scopes } = context.get("token");
+    if (!scopes.has(scope)) return refuse(context, missingScope(route, name, scope));
+    context.set("caller", { token: name, address: clientAddress(context) });
+    return next();
+  };
+  return every(authenticate, authorize);
 }
 
-/**
- * Compares two secrets in constant time. It compares digests, because `timingSafeEqual` needs inputs of equal length.
- */
-export function sameSecret(given: string, expected: string): boolean {
-  return timingSafeEqual(digest(given), digest(expected));
+/** Returns the refusal of a token that lacks a scope. */
+export function missingScope(route: string, name: string, scope: Scope): Refusal {
+  const message = `The token "${name}" lacks the scope "${scope}": see KINDLING_API_TOKENS.`;
+  return { route, status: 403, code: "forbidden", message, blame: false };
 }
 
+/** Returns a function that finds a token. It compares with every one of them in constant time. */
+export function createTokenFinder(tokens: readonly ApiToken[]): (given: string) => ApiToken | undefined {
+  const known = tokens.map((token) => ({ token, digest: digest(token.value) }));
+  return (given) => {
+    const digestGiven = digest(given);
+    // Not `find`, which would stop at the match and so tell its position.
+    return known.filter((candidate) => timingSafeEqual(digestGiven, candidate.digest))[0]?.token;
+  };
+}
+
+// `timingSafeEqual` needs inputs of equal length.
 function digest(text: string): Buffer {
-  return createHash("sha256").update(text).digest();
+  return hash("sha256", text, "buffer");
 }

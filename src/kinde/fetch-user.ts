@@ -63,7 +63,7 @@ const grantSchema = z.object({ id: z.string(), key: z.string() });
 const rolesSchema = z.object({ roles: listOf(grantSchema), next_token: nextToken });
 const permissionsSchema = z.object({ permissions: listOf(grantSchema), next_token: nextToken });
 const agreementsSchema = z.object({
-  agreements: listOf(z.object({ id: z.string(), plan_code: z.string() })),
+  agreements: listOf(z.object({ id: z.string(), plan_code: z.string(), expires_on: z.string().nullish() })),
   has_more: z.boolean().nullish(),
 });
 const listingSchema = z.object({ users: z.array(z.object({ id: z.string() })) });
@@ -72,6 +72,8 @@ const listingSchema = z.object({ users: z.array(z.object({ id: z.string() })) })
 export interface FetchUserOptions extends CallOptions {
   /** Parts to fetch in addition to the two calls that every user costs. */
   parts: ReadonlySet<ExtraPart>;
+  /** Decides whether an agreement has expired. Default: `Date.now`. */
+  now?: () => number;
 }
 
 /**
@@ -270,7 +272,8 @@ async function getAgreements(
   do {
     const cursor = after === undefined ? "" : `&starting_after=${encodeURIComponent(after)}`;
     const page = await getAgreementsPage(api, `customer_id=${encodeURIComponent(customerId)}${cursor}`, options);
-    for (const { id, plan_code } of page.agreements) agreements.set(id, { id, planCode: plan_code });
+    const active = page.agreements.filter(({ expires_on }) => !isPast(expires_on, options.now ?? Date.now));
+    for (const { id, plan_code } of active) agreements.set(id, { id, planCode: plan_code });
     const last = page.agreements.at(-1)?.id;
     // Stops at a page that adds nothing, even if it claims that there are more.
     after = page.has_more && last !== after ? last : undefined;
@@ -293,6 +296,11 @@ async function getAgreementsPage(api: ManagementApi, query: string, options: Cal
     if (isNotFound(error)) return { agreements: [] };
     throw error;
   }
+}
+
+/** Kinde's offsets can lack minutes (`+11`), which `Date.parse` does not accept. */
+function isPast(time: string | null | undefined, now: () => number): boolean {
+  return Boolean(time) && Date.parse(String(time).replace(/(T.*[+-]\d\d)$/, "$1:00")) <= now();
 }
 
 function isNotFound(error: unknown): boolean {

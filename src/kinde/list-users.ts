@@ -33,7 +33,7 @@ export function listRoleHolders(api: ManagementApi, roleId: string): Listing {
   return listing(api, {
     path: `/api/v1/roles/${encodeURIComponent(roleId)}/users`,
     route: "GET /api/v1/roles/{id}/users",
-    scope: "read:roles",
+    scope: "read:organization_user_roles",
   });
 }
 

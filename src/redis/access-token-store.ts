@@ -3,6 +3,7 @@ import type { Redis } from "ioredis";
 import { z } from "zod";
 import type { AccessToken, AccessTokenStore } from "../kinde/access-token.ts";
 import type { Keys } from "./keys.ts";
+import { releaseLock, takeLock } from "./lock.ts";
 import { defineScript, noAnswer } from "./script.ts";
 import { storedShape } from "./stored.ts";
 
@@ -30,11 +31,6 @@ const forgetToken = defineScript("forget-token", {
   answer: noAnswer,
 });
 
-const releaseLock = defineScript("release-lock", {
-  call: (input: { lockKey: string; holder: string }) => ({ keys: [input.lockKey], args: [input.holder] }),
-  answer: noAnswer,
-});
-
 /** Creates a store that shares one token among all processes and drops it when it expires. */
 export function createRedisTokenStore(options: RedisTokenStoreOptions): AccessTokenStore {
   const { redis, keys, now, lockMs, domain, clientId, audience } = options;
@@ -56,15 +52,15 @@ export function createRedisTokenStore(options: RedisTokenStoreOptions): AccessTo
     async exclusively(task) {
       const holder = randomUUID();
       const unlock = () => releaseLock(redis, { lockKey, holder }).catch(() => undefined);
-      let acquired: "OK" | null;
+      let acquired: boolean;
       try {
-        acquired = await redis.set(lockKey, holder, "PX", lockMs, "NX");
+        acquired = await takeLock(redis, { lockKey, holder, ttlMs: lockMs });
       } catch (error) {
         // After a time-out, Redis can still grant the lock: it would block everybody until it expires.
         void unlock();
         throw error;
       }
-      if (acquired === null) return false;
+      if (!acquired) return false;
       try {
         await task();
       } finally {

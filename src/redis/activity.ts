@@ -7,6 +7,7 @@ export type RefreshCause =
   | "fanout"
   | "write"
   | "request"
+  | "confirm"
   | "sweep"
   | "audit"
   | "absence"

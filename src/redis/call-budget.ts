@@ -62,7 +62,10 @@ const limitSubject = defineScript("limit-subject", {
 });
 
 const pauseCalls = defineScript("pause-calls", {
-  call: (input: { stateKey: string; ms: number }) => ({ keys: [input.stateKey], args: [input.ms] }),
+  call: (input: Pick<BudgetInput, "stateKey" | "leasesKey"> & { ms: number }) => ({
+    keys: [input.stateKey, input.leasesKey],
+    args: [input.ms],
+  }),
   answer: noAnswer,
 });
 
@@ -154,7 +157,7 @@ export function createCallBudget(options: CallBudgetOptions): CallBudget {
     },
 
     async pause(ms) {
-      await pauseCalls(redis, { stateKey, ms: Math.ceil(ms) });
+      await pauseCalls(redis, { stateKey, leasesKey, ms: Math.ceil(ms) });
     },
 
     state: () => readCallBudget(redis, { ...budget, limitedKey }),

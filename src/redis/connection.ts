@@ -11,18 +11,21 @@ export interface ConnectOptions {
    * wait until it is back, as BullMQ's workers require.
    */
   timeoutMs?: number;
+  /** Send the commands of one turn of the event loop together. Default `false`. */
+  autoPipelining?: boolean;
   /** Called with connection errors. ioredis keeps trying to reconnect. */
   onError: (error: Error) => void;
 }
 
 /** Opens a connection to Redis that reconnects automatically. */
-export function connectRedis({ url, timeoutMs, onError }: ConnectOptions): Redis {
+export function connectRedis({ url, timeoutMs, autoPipelining = false, onError }: ConnectOptions): Redis {
   const options: RedisOptions =
     timeoutMs === undefined
       ? { maxRetriesPerRequest: null }
       : { maxRetriesPerRequest: 0, enableOfflineQueue: false, commandTimeout: timeoutMs, connectTimeout: timeoutMs };
   const redis = new Redis(url, {
     ...options,
+    enableAutoPipelining: autoPipelining,
     keepAlive: 10_000,
     // After a failover that keeps connections open, the old primary refuses writes.
     reconnectOnError: (error) => error.message.startsWith("READONLY"),
@@ -100,7 +103,12 @@ export async function readRunId(redis: Redis): Promise<string> {
   return /^run_id:(\w+)/m.exec(await redis.info("server"))?.[1] ?? "";
 }
 
-async function waitUntilReady(redis: Redis, timeoutMs: number): Promise<void> {
+/**
+ * Waits until a new connection can be used: one whose commands time out refuses them before.
+ *
+ * @throws {RedisError} `redis_unavailable` if that takes longer than `timeoutMs`
+ */
+export async function waitUntilReady(redis: Redis, timeoutMs: number): Promise<void> {
   const signal = AbortSignal.timeout(timeoutMs);
   let lastError: unknown;
   while (redis.status !== "ready") {

@@ -13,6 +13,8 @@ export interface Keys extends PublicKeys {
   /** Pattern that matches all profile keys. */
   profiles: string;
   ledger: string;
+  /** The ticket counter, and the run id of the Redis process that drew the last ticket. */
+  ticket: TicketKeys;
   /** Returns a key in the cluster slot of the ledger. */
   ledgerPart(name: string): string;
   /** Prefix of BullMQ's keys. */
@@ -32,6 +34,12 @@ export interface Keys extends PublicKeys {
   droppedRefreshRequests: string;
 }
 
+/** Keys that every script needs which draws a ticket. */
+export interface TicketKeys {
+  counter: string;
+  run: string;
+}
+
 /** Creates the key names under a prefix such as `kindling`. */
 export function createKeys(prefix: string): Keys {
   const publicKeys = createPublicKeys(prefix);
@@ -45,6 +53,7 @@ export function createKeys(prefix: string): Keys {
     userOf: (profileKey) => profileKey.slice(profilePrefix.length, -1),
     profiles: `${profilePrefix}*}`,
     ledger: `${prefix}:ledger`,
+    ticket: { counter: `{${prefix}:ledger}:ticket`, run: `{${prefix}:ledger}:ticket:run` },
     ledgerPart: (name) => `{${prefix}:ledger}:${name}`,
     queues: `{${prefix}}`,
     accessToken: `{${prefix}:kinde}:access-token`,

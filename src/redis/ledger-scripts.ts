@@ -1,34 +1,54 @@
 import { z } from "zod";
+import type { TicketKeys } from "./keys.ts";
 import { booleanAnswer, defineScript, noAnswer } from "./script.ts";
 
 /** Draws a ticket. */
 export const drawTicket = defineScript("draw-ticket", {
-  call: ({ ticketKey }: { ticketKey: string }) => ({ keys: [ticketKey], args: [] }),
+  call: ({ ticket }: { ticket: TicketKeys }) => ({ keys: [ticket.counter, ticket.run], args: [] }),
   answer: z.int(),
 });
 
+/** Input of {@link beginRefresh}. */
+export interface BeginInput {
+  ticket: TicketKeys;
+  latestKey: string;
+  deletedKey: string;
+  writtenKey: string;
+  expiriesKey: string;
+  absencesKey: string;
+  member: string;
+  deletedForMs: number;
+  settleMs: number;
+}
+
 /** Draws a ticket for a refresh and reads what the refresh must know before it fetches. */
 export const beginRefresh = defineScript("begin-refresh", {
-  call: (input: {
-    ticketKey: string;
-    latestKey: string;
-    writtenKey: string;
-    deletedKey: string;
-    absencesKey: string;
-    member: string;
-  }) => ({
-    keys: [input.ticketKey, input.latestKey, input.writtenKey, input.deletedKey, input.absencesKey],
-    args: [input.member],
+  call: (input: BeginInput) => ({
+    keys: [
+      input.ticket.counter,
+      input.ticket.run,
+      input.latestKey,
+      input.deletedKey,
+      input.writtenKey,
+      input.expiriesKey,
+      input.absencesKey,
+    ],
+    args: [input.member, input.deletedForMs, input.settleMs],
   }),
   answer: z
-    .tuple([z.int(), booleanAnswer, z.int(), z.string().nullable(), booleanAnswer])
-    .transform(([ticket, deleted, events, written, absent]) => ({ ticket, deleted, events, written, absent })),
+    .tuple([z.int(), z.int(), booleanAnswer, z.int(), z.string().nullable(), booleanAnswer])
+    .transform(([ticket, at, deleted, events, written, absent]) => ({ ticket, at, deleted, events, written, absent })),
 });
 
 /** Merges property values into those recently written for a member. The values are JSON. */
 export const noteWrite = defineScript("note-write", {
-  call: (input: { writtenKey: string; forMs: number; values: Readonly<Record<string, string>> }) => ({
-    keys: [input.writtenKey],
+  call: (input: {
+    writtenKey: string;
+    expiriesKey: string;
+    forMs: number;
+    values: Readonly<Record<string, string>>;
+  }) => ({
+    keys: [input.writtenKey, input.expiriesKey],
     args: [input.forMs, ...Object.entries(input.values).flat()],
   }),
   answer: noAnswer,
@@ -40,33 +60,63 @@ export interface SettleInput {
   latestKey: string;
   failuresKey: string;
   deletedKey: string;
+  confirmKeys: ConfirmKeys;
+  signInsKey: string;
   member: string;
   ticket: number;
+  /** When the refresh drew the ticket, in microseconds, if known. */
+  at: number | undefined;
   /** Events the refresh knew of when it began, if known. */
   events: number | undefined;
   deletedForMs: number;
+  /** `undefined` if the member needs no confirming refresh. */
+  settleMs: number | undefined;
   /** Where to count how long the events took to become readable; `undefined` to count nothing. */
   histogram: { totalKey: string; hourKey: string; bounds: string; hourTtlMs: number } | undefined;
 }
 
-/** Removes a member from the ledger. Answers `false` if a later event is outstanding. */
+/** When the next confirming refresh of a member is due, and the one after it. */
+export interface ConfirmKeys {
+  due: string;
+  later: string;
+}
+
+/** Removes a member from the ledger, unless a later event is outstanding. Notes confirming refreshes. */
 export const settleMember = defineScript("settle", {
   call: (input: SettleInput) => {
-    const { histogram } = input;
-    const keys = [input.sinceKey, input.latestKey, input.failuresKey, input.deletedKey];
-    const args = [input.member, input.ticket, input.events ?? "", input.deletedForMs];
+    const { histogram, confirmKeys, settleMs } = input;
+    const keys = [
+      input.sinceKey,
+      input.latestKey,
+      input.failuresKey,
+      input.deletedKey,
+      confirmKeys.due,
+      confirmKeys.later,
+      input.signInsKey,
+    ];
+    const args = [
+      input.member,
+      input.ticket,
+      input.at ?? "",
+      input.events ?? "",
+      input.deletedForMs,
+      settleMs === undefined ? "" : settleMs * 1000,
+    ];
     if (histogram === undefined) return { keys, args };
     keys.push(histogram.totalKey, histogram.hourKey);
     args.push(histogram.bounds, histogram.hourTtlMs);
     return { keys, args };
   },
-  answer: booleanAnswer,
+  answer: z.tuple([booleanAnswer, z.int().min(-1)]).transform(([settled, ms]) => ({
+    settled,
+    confirmInMs: ms === -1 ? undefined : ms,
+  })),
 });
 
 /** Stores why a member's job gave up. The failure is JSON. */
 export const noteFailure = defineScript("note-failure", {
-  call: (input: { sinceKey: string; failuresKey: string; ticketKey: string; member: string; failure: string }) => ({
-    keys: [input.sinceKey, input.failuresKey, input.ticketKey],
+  call: (input: { sinceKey: string; failuresKey: string; member: string; failure: string }) => ({
+    keys: [input.sinceKey, input.failuresKey],
     args: [input.member, input.failure],
   }),
   answer: noAnswer,
@@ -79,4 +129,41 @@ export const findDeleted = defineScript("find-deleted", {
     args: input.members,
   }),
   answer: z.array(z.string()),
+});
+
+/** Input of {@link readMembers}. Durations are in milliseconds. */
+export interface ReadMembersInput {
+  key: string;
+  from: { since: number; skip: number };
+  olderThanMs: number;
+  /** How far ahead of Redis' clock a time can be. */
+  aheadMs: number;
+  limit: number;
+}
+
+/** Reads members of a sorted set of times in microseconds, earliest first, and Redis' clock. */
+export const readMembers = defineScript("read-members", {
+  call: ({ key, from, olderThanMs, aheadMs, limit }: ReadMembersInput) => ({
+    keys: [key],
+    args: [from.since, from.skip, Math.round(olderThanMs * 1000), Math.round(aheadMs * 1000), limit],
+  }),
+  answer: z.array(z.string()).transform(([now, ...membersAndTimes]) => ({ now: Number(now), membersAndTimes })),
+});
+
+/** Adds a member to the ledger before something is changed that causes no event. */
+export const noteIntent = defineScript("note-intent", {
+  call: (input: { ticket: TicketKeys; sinceKey: string; latestKey: string; signInsKey: string; member: string }) => ({
+    keys: [input.ticket.counter, input.ticket.run, input.sinceKey, input.latestKey, input.signInsKey],
+    args: [input.member],
+  }),
+  answer: z.tuple([z.int(), booleanAnswer]).transform(([ticket, added]) => ({ ticket, added })),
+});
+
+/** Removes a member if nothing but the given intent is outstanding. */
+export const withdrawIntent = defineScript("withdraw-intent", {
+  call: (input: { sinceKey: string; latestKey: string; member: string; ticket: number }) => ({
+    keys: [input.sinceKey, input.latestKey],
+    args: [input.member, input.ticket],
+  }),
+  answer: noAnswer,
 });

@@ -7,9 +7,12 @@ import {
   drawTicket,
   findDeleted,
   noteFailure,
+  noteIntent,
   noteWrite,
+  readMembers,
   type SettleInput,
   settleMember,
+  withdrawIntent,
 } from "./ledger-scripts.ts";
 import { readableHistogram } from "./readable-times.ts";
 import { storedShape } from "./stored.ts";
@@ -22,19 +25,15 @@ import { storedShape } from "./stored.ts";
  * before a refresh began.
  */
 export interface Ledger {
+  /** Draws a ticket for a refresh. Must be called before anything is fetched. */
+  begin(member: string): Promise<Begun>;
   /**
-   * Draws a ticket for a refresh. Must be called before anything is fetched.
-   *
-   * `events` is the number of events acknowledged since the member entered the ledger: those the refresh will reflect.
-   * `deleted` says whether the member's deletion was acknowledged, `absent` whether an earlier refresh noted an absence.
+   * Adds the member before something is changed that causes no event, so that a refresh follows even if this process
+   * dies in between.
    */
-  begin(member: string): Promise<{
-    ticket: number;
-    events: number;
-    deleted: boolean;
-    written: Written;
-    absent: boolean;
-  }>;
+  intend(member: string): Promise<Intent>;
+  /** Removes an intent whose change was not made. An earlier outstanding event or intent keeps the member. */
+  withdraw(member: string, intent: Intent): Promise<void>;
   /**
    * Remembers property values that Kinde just accepted, so that no refresh trusts an older answer from Kinde meanwhile.
    * Must be called after the write and before the refresh that makes it visible.
@@ -42,17 +41,25 @@ export interface Ledger {
   noteWrite(member: string, properties: Written, forMs: number): Promise<void>;
   /**
    * Removes the member, unless an event was acknowledged after the ticket was drawn. Must be called after the commit.
-   * For users, counts how long the reflected events took to become readable.
+   * For users, counts how long the reflected events took to become readable, and notes whether a confirming refresh must
+   * follow.
    *
-   * @param events the number `begin` returned. Without it, events before the ticket are counted when the member is
-   *   removed.
+   * @param begun what else `begin` returned. Without it, events before the ticket are counted when the member is removed,
+   *   and nothing counts as confirmed.
    */
-  settle(member: string, ticket: number, events?: number): Promise<"settled" | "pending">;
+  settle(member: string, ticket: number, begun?: Partial<Pick<Begun, "events" | "at">>): Promise<Settled>;
+  /**
+   * Returns in how many milliseconds the confirming refresh of a member is due, 0 if it is overdue, `undefined` if the
+   * member needs none.
+   */
+  confirmInMs(member: string): Promise<number | undefined>;
+  /** Lists members whose confirming refresh has been due for a time, longest first. */
+  unconfirmed(options: PageOptions): Promise<{ members: string[]; next: LedgerPlace | undefined }>;
   /**
    * Removes the member like {@link Ledger.settle}, but counts nothing: its events cannot become readable, because Kinde
    * does not know the user.
    */
-  dismiss(member: string, ticket: number): Promise<"settled" | "pending">;
+  dismiss(member: string, ticket: number): Promise<Settled>;
   /**
    * Stores why the member's job gave up. Adds the member to the ledger if no event did: it stays until a refresh
    * settles it or an operator discards it.
@@ -62,8 +69,8 @@ export interface Ledger {
   failures(): Promise<{ member: string; failure: Failure }[]>;
   /** Removes the member unconditionally. Returns whether it was in the ledger. */
   discard(member: string): Promise<boolean>;
-  /** Draws a ticket for a fetch that concerns no member in particular. */
-  draw(): Promise<number>;
+  /** Returns Redis' clock, the one that all processes share, in milliseconds since the epoch. */
+  clock(): Promise<number>;
   /** Returns the members whose deletion was acknowledged, whether outstanding or recently settled. */
   deleted(members: readonly string[]): Promise<Set<string>>;
   /** Counts the members whose job gave up. */
@@ -72,10 +79,46 @@ export interface Ledger {
   latest(member: string): Promise<number>;
   /** Returns the member's entry, or `undefined` if nothing is outstanding. */
   entry(member: string): Promise<LedgerEntry | undefined>;
-  /** Lists members of a minimum age, oldest first. */
-  page(options: { from?: LedgerPlace; olderThanMs: number; limit: number }): Promise<LedgerPage>;
+  /** Lists members of a minimum age by Redis' clock, oldest first. */
+  page(options: PageOptions): Promise<LedgerPage>;
   /** Returns the backlog: the number of members, the age of the oldest and the number of failures. */
   size(): Promise<{ size: number; oldestAgeMs: number; failed: number }>;
+}
+
+/** What a refresh knows when it begins. */
+export interface Begun {
+  ticket: number;
+  /** Redis' clock, in microseconds. */
+  at: number;
+  /** Events acknowledged since the member entered the ledger: those the refresh will reflect. */
+  events: number;
+  /** Whether the member's deletion was acknowledged. */
+  deleted: boolean;
+  written: Written;
+  /** Whether an earlier refresh noted an absence. */
+  absent: boolean;
+}
+
+/** The result of {@link Ledger.settle}. */
+export interface Settled {
+  /** Whether a later event is outstanding. */
+  pending: boolean;
+  /** Milliseconds until the member must be refreshed again, if this call noted it. */
+  confirmInMs: number | undefined;
+}
+
+/** The announcement of a change, from {@link Ledger.intend}. */
+export interface Intent {
+  ticket: number;
+  /** Whether nothing was outstanding for the member before. */
+  added: boolean;
+}
+
+/** Options for {@link Ledger.page} and {@link Ledger.unconfirmed}. */
+export interface PageOptions {
+  from?: LedgerPlace;
+  olderThanMs: number;
+  limit: number;
 }
 
 /** Property values recently written to Kinde, by key; `null` for a removed property. */
@@ -85,7 +128,7 @@ export type Written = Readonly<Record<string, string | null>>;
 export interface Failure {
   code: string;
   message: string;
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch, by the clock of the process that noted it. */
   failedAt: number;
   attempts: number;
   /** Retries cannot succeed until somebody fixes the cause. */
@@ -95,12 +138,12 @@ export interface Failure {
 /** A member with an outstanding event. */
 export interface LedgerEntry {
   member: string;
-  /** Ticket of its first event that is not reflected: its position, and the event's time in microseconds. */
+  /** When its first event that is not reflected was acknowledged: Redis' clock in microseconds. Its position. */
   since: number;
   ageMs: number;
-  /** Ticket of its latest event, 0 without one. */
-  latest: number;
   failure: Failure | undefined;
+  /** Whether an event was acknowledged after the failure. */
+  newer: boolean;
 }
 
 /** One page of members; `next` is `undefined` on the last page. */
@@ -126,6 +169,9 @@ export function ledgerKeys(keys: Keys, name: "users" | "fanouts") {
       };
 }
 
+/** Settle time of ledgers that are created without one, in milliseconds. */
+const defaultSettleMs = 30_000;
+
 /**
  * How long a refresh takes a settled deletion for granted instead of asking Kinde, in milliseconds: a replica of Kinde's
  * that lags could still return the user.
@@ -136,7 +182,12 @@ const json = z.string().transform((text): unknown => JSON.parse(text));
 // Lua tables cannot hold null, so each value is JSON within the JSON.
 const writtenSchema = json.pipe(z.record(z.string(), json.pipe(z.string().nullable())));
 
-const storedFailure = storedShape<Failure>(
+/** A failure and the ticket of its time. A release before 0.2 stored none: an event then counts as newer. */
+interface StoredFailure extends Failure {
+  ticket?: number;
+}
+
+const storedFailure = storedShape<StoredFailure>(
   1,
   z.object({
     code: z.string(),
@@ -144,16 +195,17 @@ const storedFailure = storedShape<Failure>(
     failedAt: z.number(),
     attempts: z.number(),
     final: z.boolean(),
+    ticket: z.int().exactOptional(),
   }),
   { migrate: (older) => older },
 );
 
 // An unreadable failure stays visible: the member's job did give up.
-function parseFailure(text: string): Failure {
-  const unreadable = "The stored failure is unreadable.";
-  return (
-    storedFailure.parse(text) ?? { code: "unexpected", message: unreadable, failedAt: 0, attempts: 0, final: false }
-  );
+function parseFailure(text: string): { failure: Failure; ticket: number } {
+  const message = "The stored failure is unreadable.";
+  const unreadable = { code: "unexpected", message, failedAt: 0, attempts: 0, final: false };
+  const { ticket = 0, ...failure }: StoredFailure = storedFailure.parse(text) ?? unreadable;
+  return { failure, ticket };
 }
 
 // The ticket can follow a mark and be followed by counts: see include/latest-event.lua.
@@ -161,34 +213,69 @@ function ticketOf(note: string | null | undefined): number {
   return Number(/\d+/.exec(note ?? "")?.[0] ?? 0);
 }
 
-/** Creates one of the two ledgers over one connection. */
-export function createLedger(redis: Redis, keys: Keys, name: "users" | "fanouts", now: () => number): Ledger {
+/**
+ * Creates one of the two ledgers over one connection.
+ *
+ * @param settleMs how long Kinde's answers can be older than a change, in milliseconds
+ */
+export function createLedger(
+  redis: Redis,
+  keys: Keys,
+  name: "users" | "fanouts",
+  now: () => number,
+  settleMs = defaultSettleMs,
+): Ledger {
   const { since: sinceKey, latest: latestKey, failures: failuresKey } = ledgerKeys(keys, name);
-  const ticketKey = keys.ledgerPart("ticket");
-  const writtenKey = (member: string) => keys.ledgerPart(`written:${member}`);
-  const deletedKey = (member: string) => keys.ledgerPart(`deleted:${member}`);
+  const { ticket, ledgerPart } = keys;
+  const writtenKeys = (member: string) => ({
+    writtenKey: ledgerPart(`written:${member}`),
+    expiriesKey: ledgerPart(`written:${member}:expiries`),
+  });
+  const deletedKey = (member: string) => ledgerPart(`deleted:${member}`);
+  const signInsKey = ledgerPart("sign-ins");
+  const confirmKeys = { due: ledgerPart("confirm"), later: ledgerPart("confirm:later") };
 
   const begin = (member: string) =>
     beginRefresh(redis, {
-      ticketKey,
+      ...writtenKeys(member),
+      ticket,
       latestKey,
-      writtenKey: writtenKey(member),
       deletedKey: deletedKey(member),
       absencesKey: absencesKey(keys),
       member,
+      deletedForMs,
+      settleMs,
     });
-  const settle = (input: Pick<SettleInput, "member" | "ticket" | "events" | "histogram">) =>
+  const settle = (input: Pick<SettleInput, "member" | "ticket" | "at" | "events" | "settleMs" | "histogram">) =>
     settleMember(redis, {
       ...input,
       sinceKey,
       latestKey,
       failuresKey,
       deletedKey: deletedKey(input.member),
+      confirmKeys,
+      signInsKey,
       deletedForMs,
     });
 
+  /** Settles without counting anything or noting a confirming refresh: there is nothing that could become readable. */
+  const forget = async (member: string, ticket: number) => {
+    const answer = await settle({
+      member,
+      ticket,
+      at: undefined,
+      events: undefined,
+      settleMs: undefined,
+      histogram: undefined,
+    });
+    if (name === "users" && answer.settled) {
+      await redis.multi().zrem(confirmKeys.due, member).hdel(confirmKeys.later, member).exec();
+    }
+    return answer;
+  };
+
   // Takes the answer of a command with WITHSCORES: member, score, member, score, ...
-  const readEntries = async (membersAndScores: string[]): Promise<LedgerEntry[]> => {
+  const readEntries = async (membersAndScores: readonly string[], micros: number): Promise<LedgerEntry[]> => {
     const members = membersAndScores.filter((_, index) => index % 2 === 0);
     if (members.length === 0) return [];
     const [failures, notes] = await Promise.all([
@@ -197,13 +284,13 @@ export function createLedger(redis: Redis, keys: Keys, name: "users" | "fanouts"
     ]);
     return members.map((member, index) => {
       const since = Number(membersAndScores[index * 2 + 1]);
-      const failure = failures[index];
+      const failed = failures[index] ? parseFailure(failures[index]) : undefined;
       return {
         member,
         since,
-        ageMs: now() - since / 1000,
-        latest: ticketOf(notes[index]),
-        failure: failure ? parseFailure(failure) : undefined,
+        ageMs: Math.max(0, (micros - since) / 1000),
+        failure: failed?.failure,
+        newer: failed !== undefined && ticketOf(notes[index]) > failed.ticket,
       };
     });
   };
@@ -213,35 +300,61 @@ export function createLedger(redis: Redis, keys: Keys, name: "users" | "fanouts"
       const { written, ...begun } = await begin(member);
       return { ...begun, written: written === null ? {} : writtenSchema.parse(written) };
     },
+    intend: (member) => noteIntent(redis, { ticket, sinceKey, latestKey, signInsKey, member }),
+    async withdraw(member, intent) {
+      if (intent.added) await withdrawIntent(redis, { sinceKey, latestKey, member, ticket: intent.ticket });
+    },
     async noteWrite(member, properties, forMs) {
       const values = Object.fromEntries(Object.entries(properties).map(([key, value]) => [key, JSON.stringify(value)]));
-      await noteWrite(redis, { writtenKey: writtenKey(member), forMs, values });
+      await noteWrite(redis, { ...writtenKeys(member), forMs, values });
     },
-    async settle(member, ticket, events) {
-      const histogram = name === "users" ? readableHistogram(keys, now()) : undefined;
-      return (await settle({ member, ticket, events, histogram })) ? "settled" : "pending";
+    async settle(member, ticket, { events, at } = {}) {
+      const ofUsers = name === "users" ? { settleMs, histogram: readableHistogram(keys, now()) } : undefined;
+      const { settled, confirmInMs } = await settle({
+        member,
+        ticket,
+        at,
+        events,
+        settleMs: ofUsers?.settleMs,
+        histogram: ofUsers?.histogram,
+      });
+      return { pending: !settled, confirmInMs };
+    },
+    async confirmInMs(member) {
+      const [due, micros] = await Promise.all([redis.zscore(confirmKeys.due, member), readClock(redis)]);
+      return due === null ? undefined : Math.max(0, Math.ceil((Number(due) - micros) / 1000));
+    },
+    async unconfirmed({ from = { since: 0, skip: 0 }, olderThanMs, limit }) {
+      // The settle time, and the tenth that a confirming refresh waits for a burst.
+      const input = { key: confirmKeys.due, from, olderThanMs, aheadMs: settleMs * 1.1, limit };
+      const { membersAndTimes } = await readMembers(redis, input);
+      return {
+        members: membersAndTimes.filter((_, index) => index % 2 === 0),
+        next: placeAfter(membersAndTimes, from, limit),
+      };
     },
     async dismiss(member, ticket) {
-      const settled = await settle({ member, ticket, events: undefined, histogram: undefined });
-      return settled ? "settled" : "pending";
+      const { settled } = await forget(member, ticket);
+      return { pending: !settled, confirmInMs: undefined };
     },
     async fail(member, failure) {
-      await noteFailure(redis, { sinceKey, failuresKey, ticketKey, member, failure: storedFailure.serialize(failure) });
+      const failed = { ...failure, ticket: await drawTicket(redis, { ticket }) };
+      await noteFailure(redis, { sinceKey, failuresKey, member, failure: storedFailure.serialize(failed) });
     },
     async failures() {
       const failures = await redis.hgetall(failuresKey);
       return Object.entries(failures)
-        .map(([member, failure]) => ({ member, failure: parseFailure(failure) }))
+        .map(([member, text]) => ({ member, failure: parseFailure(text).failure }))
         .sort((a, b) => b.failure.failedAt - a.failure.failedAt);
     },
     async discard(member) {
       // The ticket keeps events that arrive while the member is being discarded.
-      const [score, { ticket }] = await Promise.all([redis.zscore(sinceKey, member), begin(member)]);
+      const [score, { ticket: last }] = await Promise.all([redis.zscore(sinceKey, member), begin(member)]);
       // Discarded events never become readable, so they do not count.
-      await settle({ member, ticket, events: undefined, histogram: undefined });
+      await forget(member, last);
       return score !== null;
     },
-    draw: () => drawTicket(redis, { ticketKey }),
+    clock: async () => Math.floor((await readClock(redis)) / 1000),
     async deleted(members) {
       if (members.length === 0) return new Set();
       return new Set(await findDeleted(redis, { latestKey, deletedKeys: members.map(deletedKey), members }));
@@ -254,27 +367,46 @@ export function createLedger(redis: Redis, keys: Keys, name: "users" | "fanouts"
       return ticketOf(await redis.hget(latestKey, member));
     },
     async entry(member) {
-      const score = await redis.zscore(sinceKey, member);
-      return score === null ? undefined : (await readEntries([member, score]))[0];
+      const [score, micros] = await Promise.all([redis.zscore(sinceKey, member), readClock(redis)]);
+      return score === null ? undefined : (await readEntries([member, score], micros))[0];
     },
     async page({ from = { since: 0, skip: 0 }, olderThanMs, limit }) {
-      const youngest = (now() - olderThanMs) * 1000;
-      const entries = await readEntries(
-        await redis.zrangebyscore(sinceKey, from.since, youngest, "WITHSCORES", "LIMIT", from.skip, limit),
-      );
-      const last = entries.at(-1);
-      if (last === undefined || entries.length < limit) return { entries, next: undefined };
-      const atLastPosition = entries.filter(({ since }) => since === last.since).length;
-      const skip = last.since === from.since ? from.skip + atLastPosition : atLastPosition;
-      return { entries, next: { since: last.since, skip } };
+      const { now: micros, membersAndTimes } = await readMembers(redis, {
+        key: sinceKey,
+        from,
+        olderThanMs,
+        aheadMs: 0,
+        limit,
+      });
+      return { entries: await readEntries(membersAndTimes, micros), next: placeAfter(membersAndTimes, from, limit) };
     },
     async size() {
-      const [size, oldest, failed] = await Promise.all([
+      const [size, oldest, failed, micros] = await Promise.all([
         redis.zcard(sinceKey),
         redis.zrange(sinceKey, 0, 0, "WITHSCORES"),
         redis.hlen(failuresKey),
+        readClock(redis),
       ]);
-      return { size, oldestAgeMs: oldest[1] === undefined ? 0 : Math.max(0, now() - Number(oldest[1]) / 1000), failed };
+      return {
+        size,
+        oldestAgeMs: Math.max(0, oldest[1] === undefined ? 0 : (micros - Number(oldest[1])) / 1000),
+        failed,
+      };
     },
   };
+}
+
+// In microseconds.
+async function readClock(redis: Redis): Promise<number> {
+  const [seconds, micros] = await redis.time();
+  return Number(seconds) * 1_000_000 + Number(micros);
+}
+
+/** Returns where the next page starts, `undefined` after the last one. */
+function placeAfter(membersAndTimes: readonly string[], from: LedgerPlace, limit: number): LedgerPlace | undefined {
+  const times = membersAndTimes.filter((_, index) => index % 2 === 1).map(Number);
+  const since = times.at(-1);
+  if (since === undefined || times.length < limit) return undefined;
+  const atLastTime = times.filter((time) => time === since).length;
+  return { since, skip: since === from.since ? from.skip + atLastTime : atLastTime };
 }

@@ -1,5 +1,7 @@
 import type { Redis } from "ioredis";
 import { type FlagsRecord, type Profile, parseFlagsRecord } from "kindling/contract";
+import { z } from "zod";
+import { RedisError } from "../errors.ts";
 import { readRunId } from "./connection.ts";
 import type { Keys } from "./keys.ts";
 import { booleanAnswer, defineScript } from "./script.ts";
@@ -12,7 +14,11 @@ export interface StoredRecord {
 
 /** The records of all users. */
 export interface Records {
-  /** Writes a user's record. Answers `superseded` if a later ticket has already written it. */
+  /**
+   * Writes a user's record. Answers `superseded` if a later ticket has already written it.
+   *
+   * @throws {RedisError} `redis_unavailable` if Redis lost the writes after which it handed out the ticket
+   */
   commit(record: FlagsRecord, profile: Profile): Promise<"committed" | "superseded">;
   /**
    * Writes the records of users who have none. Existing records and tombstones stay, whatever their ticket: for
@@ -36,6 +42,8 @@ export interface Records {
   readMany(userIds: readonly string[]): Promise<StoredRecord[]>;
   /** Returns the ticket of each user's record, 0 for a user without one. */
   tickets(userIds: readonly string[]): Promise<number[]>;
+  /** Returns ticket and time of the fetch of each user's record, both 0 for a user without one. */
+  stamps(userIds: readonly string[]): Promise<{ ticket: number; fetchedAt: number }[]>;
   /**
    * Takes one step of a scan over all profiles, in no particular order. A profile can appear more than once. The scan
    * is complete when `cursor` is `"0"` again.
@@ -62,23 +70,29 @@ export interface RecordsOptions {
   keys: Keys;
   /** Lifetime of a tombstone, in milliseconds. Must exceed the longest refresh. */
   tombstoneTtlMs: number;
+  /** How many changes of flags the stream of changes keeps. Default 0: none are written. */
+  changesKept?: number;
 }
 
 interface CommitInput {
   flagsKey: string;
   profileKey: string;
+  ticketKey: string;
   record: FlagsRecord;
   /** `undefined` for a tombstone. */
   profile: Profile | undefined;
   tombstoneTtlMs: number;
   channel: string;
+  userId: string;
+  changesKey: string;
+  changesKept: number;
   /** Keeps any stored record, whatever its ticket. */
   onlyIfMissing: boolean;
 }
 
 const commitRecord = defineScript("commit-record", {
   call: (input: CommitInput) => ({
-    keys: [input.flagsKey, input.profileKey],
+    keys: [input.flagsKey, input.profileKey, input.ticketKey, input.changesKey],
     args: [
       input.record.ticket,
       JSON.stringify(input.record),
@@ -86,21 +100,23 @@ const commitRecord = defineScript("commit-record", {
       input.tombstoneTtlMs,
       input.channel,
       input.onlyIfMissing ? "missing" : "",
+      input.changesKept,
+      input.userId,
     ],
   }),
-  answer: booleanAnswer,
+  answer: z.union([z.literal(1), z.literal(0), z.literal(-1)]),
 });
 
 const replaceFlags = defineScript("replace-flags", {
-  call: (input: { flagsKey: string; record: FlagsRecord; channel: string }) => ({
-    keys: [input.flagsKey],
-    args: [input.record.ticket, JSON.stringify(input.record), input.channel],
+  call: (input: Omit<CommitInput, "profileKey" | "ticketKey" | "profile" | "tombstoneTtlMs" | "onlyIfMissing">) => ({
+    keys: [input.flagsKey, input.changesKey],
+    args: [input.record.ticket, JSON.stringify(input.record), input.channel, input.changesKept, input.userId],
   }),
   answer: booleanAnswer,
 });
 
 /** Creates the records over one connection. */
-export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): Records {
+export function createRecords({ redis, keys, tombstoneTtlMs, changesKept = 0 }: RecordsOptions): Records {
   const commitInput = (
     userId: string,
     record: FlagsRecord,
@@ -109,14 +125,21 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
   ): CommitInput => ({
     flagsKey: keys.flags(userId),
     profileKey: keys.profile(userId),
+    ticketKey: keys.ticket.counter,
     record,
     profile,
     tombstoneTtlMs,
     channel: keys.commits(userId),
+    userId,
+    changesKey: keys.changes,
+    changesKept,
     onlyIfMissing,
   });
-  const write = async (userId: string, record: FlagsRecord, profile?: Profile) =>
-    (await commitRecord(redis, commitInput(userId, record, profile))) ? "committed" : "superseded";
+  const write = async (userId: string, record: FlagsRecord, profile?: Profile) => {
+    const answer = await commitRecord(redis, commitInput(userId, record, profile));
+    if (answer === -1) throw ticketLost();
+    return answer === 1 ? "committed" : "superseded";
+  };
 
   const readMany = async (userIds: readonly string[]): Promise<StoredRecord[]> => {
     if (userIds.length === 0) return [];
@@ -127,17 +150,29 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
     });
   };
 
+  const stamps = async (userIds: readonly string[]) => {
+    if (userIds.length === 0) return [];
+    const texts = await redis.mget(userIds.map(keys.flags));
+    return texts.map((text) => {
+      const record = text ? parseFlagsRecord(text) : undefined;
+      return { ticket: record?.ticket ?? 0, fetchedAt: record?.fetchedAt ?? 0 };
+    });
+  };
+
   return {
     commit: (record, profile) => write(profile.id, record, profile),
     async commitMissing(entries) {
       const inputs = entries.map(({ record, profile }) => commitInput(profile.id, record, profile, true));
       const written = await commitRecord.many(redis, inputs);
-      return written.filter(Boolean).length;
+      return written.filter((answer) => answer === 1).length;
     },
     async replaceFlags(entries) {
       const inputs = entries.map(({ userId, record, flags, schema }) => ({
         flagsKey: keys.flags(userId),
         channel: keys.commits(userId),
+        userId,
+        changesKey: keys.changes,
+        changesKept,
         // Members that a newer release added to the record stay.
         record: { ...record, flags, schema },
       }));
@@ -152,10 +187,10 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
 
     readMany,
 
+    stamps,
+
     async tickets(userIds) {
-      if (userIds.length === 0) return [];
-      const texts = await redis.mget(userIds.map(keys.flags));
-      return texts.map((text) => (text ? (parseFlagsRecord(text)?.ticket ?? 0) : 0));
+      return (await stamps(userIds)).map(({ ticket }) => ticket);
     },
 
     async scan(cursor, count) {
@@ -174,6 +209,10 @@ export function createRecords({ redis, keys, tombstoneTtlMs }: RecordsOptions): 
       return { cursor: next, userIds: profileKeys.map(keys.userOf) };
     },
   };
+}
+
+function ticketLost(): RedisError {
+  return new RedisError("redis_unavailable", "Redis lost its last writes: fetch again with a new ticket.");
 }
 
 function parseProfile(text: string | null | undefined): Profile | undefined {

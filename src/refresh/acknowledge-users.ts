@@ -1,6 +1,6 @@
 import type { Redis } from "ioredis";
 import { z } from "zod";
-import type { Keys } from "../redis/keys.ts";
+import type { Keys, TicketKeys } from "../redis/keys.ts";
 import { ledgerKeys } from "../redis/ledger.ts";
 import { defineScript } from "../redis/script.ts";
 import type { RefreshQueues } from "./queues.ts";
@@ -8,7 +8,7 @@ import type { RefreshQueues } from "./queues.ts";
 /**
  * Acknowledges an event that concerns many users: adds them to the ledger, then to the bulk queue.
  *
- * @param since position of the event in the ledger of fan-outs: the users have waited as long as the event
+ * @param since when the event was acknowledged, as in the ledger of fan-outs: the users have waited as long as the event
  */
 export type AcknowledgeUsers = (userIds: readonly string[], since?: number) => Promise<void>;
 
@@ -20,16 +20,17 @@ export interface AcknowledgeUsersOptions {
 }
 
 interface AcknowledgeInput {
-  ticketKey: string;
+  ticket: TicketKeys;
   sinceKey: string;
   latestKey: string;
+  signInsKey: string;
   since: number | undefined;
   userIds: readonly string[];
 }
 
 const acknowledge = defineScript("acknowledge-users", {
-  call: ({ ticketKey, sinceKey, latestKey, since, userIds }: AcknowledgeInput) => ({
-    keys: [ticketKey, sinceKey, latestKey],
+  call: ({ ticket, sinceKey, latestKey, signInsKey, since, userIds }: AcknowledgeInput) => ({
+    keys: [ticket.counter, ticket.run, sinceKey, latestKey, signInsKey],
     args: [since ?? "", ...userIds],
   }),
   answer: z.int(),
@@ -38,7 +39,12 @@ const acknowledge = defineScript("acknowledge-users", {
 /** Creates the function that acknowledges events for many users. */
 export function createAcknowledgeUsers({ redis, keys, queues }: AcknowledgeUsersOptions): AcknowledgeUsers {
   const users = ledgerKeys(keys, "users");
-  const input = { ticketKey: keys.ledgerPart("ticket"), sinceKey: users.since, latestKey: users.latest };
+  const input = {
+    ticket: keys.ticket,
+    sinceKey: users.since,
+    latestKey: users.latest,
+    signInsKey: keys.ledgerPart("sign-ins"),
+  };
   return async (userIds, since) => {
     if (userIds.length === 0) return;
     const lastTicket = await acknowledge(redis, { ...input, since, userIds });

@@ -9,7 +9,7 @@ import type { Records } from "../redis/records.ts";
 import type { FanoutProgress, FanoutSubject } from "./queues.ts";
 
 /** Where a fan-out continues. */
-export type FanoutPlace = Omit<FanoutProgress, "ticket">;
+export type FanoutPlace = Omit<FanoutProgress, "ticket" | "at">;
 
 /** One page of a fan-out. */
 export interface FanoutPage {

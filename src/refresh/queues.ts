@@ -7,6 +7,7 @@ import type { RefreshCause } from "../redis/activity.ts";
 import { type LongJob, openQueue, type QueueOptions, untilLatest } from "../redis/queue.ts";
 import type { RefreshRequest, Urgency } from "../redis/refresh-requests.ts";
 import { storedShape } from "../redis/stored.ts";
+import { createDemands, type Demands } from "./demands.ts";
 
 /** A job that refreshes one user now, because someone is waiting for it. */
 export interface RefreshJob {
@@ -22,6 +23,11 @@ export interface BulkJob {
   since?: number;
 }
 
+/** A job that refreshes one user again, because Kinde can have answered from a copy that lags. */
+export interface ConfirmJob {
+  userId: string;
+}
+
 /** The subject of a fan-out: its kind and Kinde's id of the organization, role or permission. */
 export type FanoutSubject = `${"organization" | "role" | "permission"}:${string}`;
 
@@ -35,6 +41,8 @@ export interface FanoutJob extends LongJob {
 /** The progress of a fan-out: the source it is reading, and the cursor of the next page. */
 export interface FanoutProgress {
   ticket: number;
+  /** When the ticket was drawn, in microseconds; absent in progress that an older release wrote. */
+  at?: number;
   source: "listing" | "records";
   cursor: string | null;
   /** The Redis process that a cursor of `records` belongs to; absent in progress that an older release wrote. */
@@ -50,6 +58,7 @@ export const storedFanoutProgress = storedShape<FanoutProgress>(
   1,
   z.object({
     ticket: z.number(),
+    at: z.number().exactOptional(),
     source: z.enum(["listing", "records"]),
     cursor: z.string().nullable(),
     runId: z.string().exactOptional(),
@@ -69,18 +78,21 @@ export type ReprocessCause = Extract<RefreshCause, "sweep" | "audit" | "absence"
 export interface RefreshQueues {
   refresh: Queue<RefreshJob>;
   bulk: Queue<BulkJob>;
+  /** Its own queue, so that confirming refreshes neither delay webhooks nor wait behind bulk work. */
+  confirm: Queue<ConfirmJob>;
   requests: Queue<RequestJob>;
   fanout: Queue<FanoutJob>;
   /** Adds jobs for events. Deduplicates waiting users, pulls waiting retries forward, and refetches users in progress. */
   enqueueRefreshes(refreshes: readonly (RefreshJob & { delayMs: number; trace?: string | undefined })[]): Promise<void>;
-  /** Refreshes the user after the delay. The refresh of an event in the meantime does not replace this one. */
-  enqueueSettled(userId: string, delayMs: number): Promise<void>;
+  /** Adds the job of a confirming refresh, which the ledger noted. One that waits for the user already is not postponed. */
+  enqueueConfirm(userId: string, delayMs: number): Promise<void>;
   /** Adds jobs for an event that affects many users. */
   enqueueBulk(userIds: readonly string[], since: number): Promise<void>;
   /** Refreshes users regardless of the age of their record: `refresh` runs now, `bulk` when the budget allows it. */
   enqueueReprocess(userIds: readonly string[], queue?: "refresh" | "bulk", cause?: ReprocessCause): Promise<void>;
   /** Adds jobs for refresh requests to a queue of their own, so that readers cannot delay events. `now` goes first. */
   enqueueRefreshRequests(requests: readonly RefreshRequest[], urgency: Urgency): Promise<void>;
+  demands: Demands;
   enqueueFanouts(subjects: readonly FanoutSubject[]): Promise<void>;
   /** Returns the users that any process is refreshing now. */
   activeUsers(): Promise<string[]>;
@@ -90,13 +102,17 @@ export interface RefreshQueues {
 export function createRefreshQueues(options: QueueOptions): RefreshQueues {
   const refresh = openQueue<RefreshJob>("refresh", options);
   const bulk = openQueue<BulkJob>("bulk", options);
+  const confirm = openQueue<ConfirmJob>("confirm", options);
   const requests = openQueue<RequestJob>("requests", options);
   const fanout = openQueue<FanoutJob>("fanout", options);
+  const demands = createDemands(options);
   return {
     refresh,
     bulk,
+    confirm,
     requests,
     fanout,
+    demands,
     async enqueueRefreshes(refreshes) {
       if (refreshes.length === 0) return;
       await refresh.addBulk(
@@ -111,9 +127,9 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
         })),
       );
     },
-    async enqueueSettled(userId, delayMs) {
-      // Has its own id, because an event must neither pull it forward nor postpone it.
-      await refresh.add("settle", { userId }, { delay: delayMs, ...untilLatest(settledId(userId)) });
+    async enqueueConfirm(userId, delayMs) {
+      const deduplication = { id: userId, keepLastIfActive: true };
+      await confirm.add("confirm", { userId }, { delay: delayMs, deduplication });
     },
     async enqueueBulk(userIds, since) {
       if (userIds.length === 0) return;
@@ -130,6 +146,8 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
     },
     async enqueueRefreshRequests(asked, urgency) {
       if (asked.length === 0) return;
+      // Before the jobs: a request can join a job that waits, and its own time would be lost.
+      await demands.raise(asked);
       const priority = urgency === "now" ? {} : { priority: 1 };
       await requests.addBulk(
         asked.map((data) => ({
@@ -146,7 +164,8 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
       );
     },
     async activeUsers() {
-      const jobs = await Promise.all([refresh.getActive(), bulk.getActive(), requests.getActive()]);
+      const queues = [refresh, bulk, confirm, requests];
+      const jobs = await Promise.all(queues.map((queue): Promise<{ data: { userId: string } }[]> => queue.getActive()));
       return [...new Set(jobs.flat().map(({ data }) => data.userId))];
     },
   };
@@ -160,11 +179,6 @@ export function reprocessId(userId: string): string {
 /** Returns the deduplication id of a refresh request. */
 export function refreshRequestId(userId: string, urgency: Urgency): string {
   return `${urgency}:${userId}`;
-}
-
-/** Returns the deduplication id of the refresh after a write. */
-export function settledId(userId: string): string {
-  return `settle:${userId}`;
 }
 
 /** Options for {@link roomInQueue}. */

@@ -10,6 +10,7 @@ import type { Ledger, Written } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
 import { inSpan } from "../trace.ts";
 import type { JudgeAbsence } from "./judge-absence.ts";
+import type { RefreshQueues } from "./queues.ts";
 
 /** The result of a refresh. */
 export interface RefreshResult {
@@ -23,14 +24,16 @@ export interface RefreshResult {
   pending: boolean;
 }
 
-/** Fetches one user and commits the record. */
-export type RefreshUser = (userId: string, options: RefreshOptions) => Promise<RefreshResult>;
-
-/** Options for a refresh. */
+/** Options for {@link RefreshUser}. */
 export interface RefreshOptions extends CallOptions {
+  /** Called with the ticket before anything is fetched. */
+  onTicket?: (ticket: number) => void;
   /** Why the user is refreshed, for the counters. Default: `other`. */
   cause?: RefreshCause;
 }
+
+/** Fetches one user and commits the record. */
+export type RefreshUser = (userId: string, options: RefreshOptions) => Promise<RefreshResult>;
 
 /** Dependencies of {@link createRefreshUser}. */
 export interface RefreshUserOptions {
@@ -40,9 +43,9 @@ export interface RefreshUserOptions {
   records: Pick<Records, "commit" | "bury">;
   api: ManagementApi;
   definitions: Definitions;
+  queues: Pick<RefreshQueues, "enqueueConfirm">;
   /** Parts of the profile to store. */
   keep: ReadonlySet<ProfilePart>;
-  now: () => number;
   activity?: Pick<Activity, "countRefresh" | "countMisfit">;
 }
 
@@ -51,20 +54,26 @@ export interface RefreshUserOptions {
  * that of two refreshes the one that started later wins. The ledger is settled after the commit, so that a crash in
  * between costs a fetch and not an event.
  *
+ * If Kinde can have answered from a copy that lags, the ledger notes a confirming refresh. Its job is only a hint.
+ *
  * @throws {ThrottledError} as {@link ManagementApi.get}; the record is unchanged
  * @throws {KindeError} as {@link ManagementApi.get}; the record is unchanged
  * @throws {AbsenceError} if Kinde does not find the user although an event is outstanding, or while absences are not
  * believed at all; the record is unchanged
  */
 export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
-  const { ledger, absences, judgeAbsence, records, definitions, now, activity } = options;
+  const { ledger, absences, judgeAbsence, records, queues, api, definitions, activity } = options;
   // Grows when a flag function reads a part that the definitions do not declare.
   const parts = new Set<ExtraPart>([...definitions.needs, ...extraParts.filter((part) => options.keep.has(part))]);
 
-  const refresh: RefreshUser = async (userId, call) => {
-    const { ticket, events, deleted, written, absent } = await ledger.begin(userId);
-    const stamp = { fetchedAt: now(), ticket, schema: definitions.schema };
-    const found = deleted ? undefined : await fetchAndDerive(options, userId, parts, call, written);
+  const refresh: RefreshUser = async (userId, { onTicket, ...call }) => {
+    const { ticket, at, events, deleted, written, absent } = await ledger.begin(userId);
+    onTicket?.(ticket);
+    // Redis' clock: the clocks of two workers can differ.
+    const stamp = { fetchedAt: Math.floor(at / 1000), ticket, schema: definitions.schema };
+    const found = deleted
+      ? undefined
+      : await fetchAndDerive({ api, definitions, now: () => stamp.fetchedAt }, userId, parts, call, written);
     const verdict = found === undefined && !deleted ? await judgeAbsence(userId, events, call) : undefined;
     if (verdict === "absent") {
       if (events === 0) return { outcome: verdict, ticket, pending: false };
@@ -73,9 +82,9 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
     }
     if (verdict === "unknown") {
       await absences.noteUnknown(userId, ticket);
-      const dismissed = await ledger.dismiss(userId, ticket);
+      const { pending } = await ledger.dismiss(userId, ticket);
       if (absent || events > 0) await absences.clear(userId);
-      return { outcome: verdict, ticket, pending: dismissed === "pending" };
+      return { outcome: verdict, ticket, pending };
     }
     const outcome = await inSpan("commit", {}, () =>
       found === undefined
@@ -84,11 +93,12 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
     );
     if (outcome === "committed") for (const { flag } of found?.misfits ?? []) activity?.countMisfit(flag);
     if (absent || verdict === "deleted") await absences.clear(userId);
-    const settled = await ledger.settle(userId, ticket, events);
+    const { pending, confirmInMs } = await ledger.settle(userId, ticket, { events, at });
+    if (confirmInMs !== undefined) await queues.enqueueConfirm(userId, confirmInMs);
     return {
       outcome: outcome === "committed" && found === undefined ? "deleted" : outcome,
       ticket,
-      pending: settled === "pending",
+      pending,
     };
   };
 
@@ -115,7 +125,7 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
  * @returns `undefined` if the user does not exist in Kinde
  */
 export async function fetchAndDerive(
-  { api, definitions }: Pick<RefreshUserOptions, "api" | "definitions">,
+  { api, definitions, now }: Pick<RefreshUserOptions, "api" | "definitions"> & { now?: () => number },
   userId: string,
   parts: Set<ExtraPart>,
   call: CallOptions,
@@ -123,7 +133,7 @@ export async function fetchAndDerive(
 ): Promise<{ profile: Profile; flags: Record<string, unknown>; misfits: readonly Misfit[] } | undefined> {
   for (;;) {
     const fetched = new Set(parts);
-    const found = await fetchUser(api, userId, { ...call, parts: fetched });
+    const found = await fetchUser(api, userId, { ...call, parts: fetched, ...(now && { now }) });
     if (found === undefined) return undefined;
     const profile = { ...found, properties: { ...found.properties, ...written } };
     try {

@@ -1,11 +1,12 @@
 import { type Context, Hono } from "hono";
 import { KindlingError } from "kindling";
 import { z } from "zod";
+import type { ApiToken } from "../config.ts";
 import { KindeError, ThrottledError } from "../errors.ts";
 import { failure, limitBody, type Refuse } from "../http/body.ts";
 import type { ClientAddress } from "../http/client-address.ts";
 import { type LimitRateOptions, limitRate } from "../http/limit-rate.ts";
-import { type ApiToken, type CallerVariables, requireToken } from "../http/require-token.ts";
+import { type CallerVariables, requireToken } from "../http/require-token.ts";
 import { userId } from "../kinde/ids.ts";
 import { errorFields, type Log } from "../log.ts";
 import { propertyValues } from "./property-values.ts";
@@ -14,7 +15,7 @@ import type { SetProperties } from "./set-properties.ts";
 /** Dependencies of {@link setPropertiesRoute}. */
 export interface SetPropertiesRouteOptions {
   setProperties: SetProperties;
-  /** Bearer tokens, one of which callers must send. */
+  /** Callers must send one that has the scope `write`. */
   tokens: readonly ApiToken[];
   rate: Pick<LimitRateOptions, "redis" | "key" | "perMinute">;
   maxBodyBytes: number;
@@ -41,7 +42,8 @@ const route = "POST /v1/users/{id}/properties";
 /** Longest part of a property key in the log. Kinde limits keys too, but not to a documented length. */
 const keyLogged = 100;
 
-const requestSchema = z.strictObject({
+/** Body of the request. */
+export const requestSchema = z.strictObject({
   properties: propertyValues,
   refreshClaims: z.boolean("must be true or false").optional(),
 });
@@ -54,7 +56,7 @@ const requestSchema = z.strictObject({
 export function setPropertiesRoute(options: SetPropertiesRouteOptions): Hono<{ Variables: CallerVariables }> {
   const { tokens, rate, maxBodyBytes, clientAddress, refuse, log } = options;
   const guards = [
-    requireToken({ tokens, route, clientAddress, refuse }),
+    requireToken({ tokens, scope: "write", route, clientAddress, refuse }),
     limitRate({ ...rate, route, refuse }),
     limitBody(maxBodyBytes, { route, refuse }),
   ] as const;

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { KindeError, ThrottledError } from "../errors.ts";
 import { isGone } from "../kinde/fetch-user.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
+import type { Replication } from "../redis/durability.ts";
 import type { Ledger, Written } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
 import type { RefreshQueues } from "./queues.ts";
@@ -25,10 +26,12 @@ export interface SetPropertiesOptions extends CallOptions {
 /** Dependencies of {@link createSetProperties}. */
 export interface SetPropertiesDeps {
   api: ManagementApi;
-  ledger: Pick<Ledger, "noteWrite">;
+  ledger: Pick<Ledger, "intend" | "withdraw" | "noteWrite">;
   records: Pick<Records, "read">;
-  queues: Pick<RefreshQueues, "enqueueReprocess" | "enqueueSettled">;
+  queues: Pick<RefreshQueues, "enqueueReprocess">;
   refreshUser: RefreshUser;
+  /** Waits for replicas before the call returns. */
+  replication: Pick<Replication, "confirm">;
   /** How long Kinde's answers can be older than the write, in milliseconds. */
   settleMs: number;
 }
@@ -39,7 +42,10 @@ const readBackPatienceMs = 10_000;
 /**
  * Creates the write-through: writes to Kinde first, then refreshes with a ticket later than that of any fetch that can
  * have missed the write. For `settleMs`, the written values override Kinde's answers, which can be torn or come from a
- * lagging replica. A refresh at the end of that time picks up changes made elsewhere in the meantime.
+ * lagging replica. A confirming refresh at the end of that time picks up changes made elsewhere in the meantime.
+ *
+ * The ledger holds the user from before the write until a refresh after it, so that one follows even if this process dies
+ * in between.
  *
  * Repeating a write with the same values is safe.
  *
@@ -60,20 +66,22 @@ export function createSetProperties(deps: SetPropertiesDeps): SetProperties {
   };
 }
 
-async function write({ api, queues, settleMs }: SetPropertiesDeps, userId: string, values: Written, call: CallOptions) {
+async function write({ api, ledger, queues }: SetPropertiesDeps, userId: string, values: Written, call: CallOptions) {
+  const intent = await ledger.intend(userId);
   try {
     await writeProperties(api, userId, values, call);
   } catch (error) {
     const rejected =
       error instanceof ThrottledError || (error instanceof KindeError && error.code !== "kinde_unavailable");
-    if (!rejected) await queues.enqueueSettled(userId, settleMs).catch(() => undefined);
+    const cleanUp = rejected ? ledger.withdraw(userId, intent) : queues.enqueueReprocess([userId], "refresh");
+    await cleanUp.catch(() => undefined);
     if (await isGone(api, userId, error, call).catch(() => false)) throw userNotFound(userId, error);
     throw error;
   }
 }
 
 async function makeVisible(
-  { ledger, records, queues, refreshUser, settleMs }: SetPropertiesDeps,
+  { ledger, records, queues, refreshUser, replication, settleMs }: SetPropertiesDeps,
   userId: string,
   properties: Written,
   call: CallOptions,
@@ -96,7 +104,7 @@ async function makeVisible(
     if (outcome === "absent" || outcome === "unknown") throw new Error("Kinde did not find the user after the write.");
     const { flags } = await records.read(userId);
     if (flags === undefined) throw new Error("The record was deleted after the refresh.");
-    await queues.enqueueSettled(userId, settleMs);
+    await replication.confirm();
     return flags;
   }
 }

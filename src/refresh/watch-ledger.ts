@@ -2,6 +2,7 @@ import type { Queue } from "bullmq";
 import type { Redis } from "ioredis";
 import type { Keys } from "../redis/keys.ts";
 import type { Ledger, LedgerEntry, LedgerPlace } from "../redis/ledger.ts";
+import { takeLock } from "../redis/lock.ts";
 import { type FanoutSubject, type RefreshQueues, reprocessId } from "./queues.ts";
 
 /** Dependencies and options of {@link watchLedger}. */
@@ -31,8 +32,12 @@ const pageSize = 500;
 export async function watchLedger(options: WatchLedgerOptions): Promise<number> {
   const { redis, keys, queues, ledger: users, fanoutLedger: fanouts, intervalMs } = options;
   // Slightly shorter than the interval, so that a timer that fires a little early does not skip a whole interval.
-  const free = await redis.set(keys.ledgerPart("watch"), "1", "PX", Math.ceil(intervalMs * 0.9), "NX");
-  if (free === null) return 0;
+  const free = await takeLock(redis, {
+    lockKey: keys.ledgerPart("watch"),
+    holder: "1",
+    ttlMs: Math.ceil(intervalMs * 0.9),
+  });
+  if (!free) return 0;
   // Low priority: after a long outage these can be very many, and new events must not wait behind them.
   const lostUsers = await enqueueLost(options, users, [queues.refresh, queues.bulk], (members) =>
     queues.enqueueReprocess(members),
@@ -40,7 +45,27 @@ export async function watchLedger(options: WatchLedgerOptions): Promise<number> 
   const lostFanouts = await enqueueLost(options, fanouts, [queues.fanout], (members) =>
     queues.enqueueFanouts(members.filter((member): member is FanoutSubject => member.includes(":"))),
   );
-  return lostUsers + lostFanouts;
+  return lostUsers + lostFanouts + (await enqueueUnconfirmed(options));
+}
+
+/** Enqueues overdue confirming refreshes without a job. Users in the ledger get another refresh anyway, which counts. */
+async function enqueueUnconfirmed({ redis, queues, ledger, intervalMs }: WatchLedgerOptions): Promise<number> {
+  let found = 0;
+  let from: LedgerPlace | undefined;
+  do {
+    const page = await ledger.unconfirmed({ ...(from && { from }), olderThanMs: intervalMs, limit: pageSize });
+    const open = await Promise.all(
+      page.members.map(
+        async (member) =>
+          (await ledger.entry(member)) === undefined && !(await hasJob(redis, [queues.confirm], [member])),
+      ),
+    );
+    const lost = page.members.filter((_, index) => open[index]);
+    for (const member of lost) await queues.enqueueConfirm(member, 0);
+    found += lost.length;
+    from = page.next;
+  } while (from !== undefined);
+  return found;
 }
 
 async function enqueueLost(
@@ -55,7 +80,7 @@ async function enqueueLost(
   do {
     const page = await ledger.page({ ...(from && { from }), olderThanMs: intervalMs, limit: pageSize });
     const due = page.entries.filter((entry) => isDue(options, entry));
-    const live = await Promise.all(due.map(({ member }) => hasJob(redis, candidates, member)));
+    const live = await Promise.all(due.map(({ member }) => hasJob(redis, candidates, [member, reprocessId(member)])));
     const lost = due.filter((_, index) => !live[index]).map(({ member }) => member);
     await enqueue(lost);
     found += lost.length;
@@ -65,18 +90,19 @@ async function enqueueLost(
 }
 
 // An event after the failure needs a refresh regardless of earlier failures.
-function isDue({ now, retryMs, failedRetryMs }: WatchLedgerOptions, { failure, latest }: LedgerEntry): boolean {
-  if (failure === undefined || latest / 1000 > failure.failedAt) return true;
-  return now() - failure.failedAt > (failure.final ? failedRetryMs : retryMs);
+function isDue({ now, retryMs, failedRetryMs }: WatchLedgerOptions, { failure, newer }: LedgerEntry): boolean {
+  if (failure === undefined || newer) return true;
+  // A time far ahead stems from another process's clock, and must not postpone the retry until ours is there.
+  return Math.abs(now() - failure.failedAt) > (failure.final ? failedRetryMs : retryMs);
 }
 
 async function hasJob(
   redis: Redis,
   queues: readonly Pick<Queue, "getDeduplicationJobId" | "toKey">[],
-  member: string,
+  ids: readonly string[],
 ): Promise<boolean> {
   for (const queue of queues) {
-    for (const id of [member, reprocessId(member)]) {
+    for (const id of ids) {
       const jobId = await queue.getDeduplicationJobId(id);
       if (jobId !== null && (await redis.exists(queue.toKey(jobId))) === 1) return true;
     }

@@ -62,12 +62,12 @@ export function createFlows(options: FlowsOptions): Flows {
     ledger,
     absences,
     judgeAbsence,
+    queues,
     definitions,
     keep,
-    now,
     activity: store.activity,
   });
-  const fillPage = createFillPage({ api: kinde, records, ledger, definitions, keep, now, indexLagMs });
+  const fillPage = createFillPage({ api: kinde, records, ledger, definitions, keep, indexLagMs });
   const needsExtras = extraParts.some((part) => keep.has(part) || definitions.mayNeed(part));
   const sweepOptions = {
     api: kinde,
@@ -100,6 +100,7 @@ export function createFlows(options: FlowsOptions): Flows {
       records,
       queues,
       refreshUser,
+      replication: store.replication,
       settleMs: config.writeSettleMs,
     }),
     fanOut: createFanOut({ api: kinde, records, definitions, keep, activeUsers: queues.activeUsers }),

@@ -26,7 +26,7 @@ export interface ServiceOptions {
 
 /** Kindling's endpoint and workers inside another process. */
 export interface Service {
-  /** `POST /webhooks/kinde`, `GET /healthz`, `GET /readyz` and, with `KINDLING_API_TOKEN`, the write route. */
+  /** `POST /webhooks/kinde`, `GET /healthz`, `GET /readyz` and, as far as tokens are configured, the routes that read and write. */
   app: Hono;
   /** Refreshes users and sets properties without HTTP. Await your own calls before {@link Service.close}. */
   flows: Pick<Flows, "refreshUser" | "setProperties">;
@@ -80,12 +80,17 @@ export async function createService(options: ServiceOptions): Promise<Service> {
   setMaxListeners(0, stopping.signal);
   const running: Running[] = [];
   let closed: Promise<void> | undefined;
-  const { app, close: closeApp } = createServiceApp({
+  const {
+    app,
+    endStreams,
+    close: closeApp,
+  } = await createServiceApp({
     config,
     world,
     log,
     store,
     setProperties,
+    definitions,
     signal: stopping.signal,
     middleware: requests.middleware,
   });
@@ -95,6 +100,7 @@ export async function createService(options: ServiceOptions): Promise<Service> {
     // Leaves aborted requests a fifth of the time to answer.
     const timer = setTimeout(() => stopping.abort(new Error("shutting down")), shutdownTimeoutMs * 0.8);
     try {
+      endStreams();
       await Promise.all([requests.close(shutdownTimeoutMs), ...running.map((workers) => workers.close())]);
     } finally {
       clearTimeout(timer);

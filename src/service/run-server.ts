@@ -1,5 +1,6 @@
 import { setMaxListeners } from "node:events";
 import { Hono, type MiddlewareHandler } from "hono";
+import type { Definitions } from "kindling";
 import type { Config } from "../config.ts";
 import { createClientAddress } from "../http/client-address.ts";
 import { createApp } from "../http/create-app.ts";
@@ -16,6 +17,8 @@ import { createAdmissions } from "../webhook/admit.ts";
 import { kindeWebhook } from "../webhook/route.ts";
 import type { Running, World } from "../world.ts";
 import { createFlows } from "./create-flows.ts";
+import { hasReads, openReads } from "./open-reads.ts";
+import { openApiRoute } from "./openapi.ts";
 
 /** Dependencies of {@link createServiceApp}. */
 export interface ServiceAppOptions {
@@ -23,10 +26,14 @@ export interface ServiceAppOptions {
   world: World;
   log: Log;
   store: Store;
-  /** The write route is mounted only with this function and `KINDLING_API_TOKEN`. */
+  /** The write route is mounted only with this function and a token with the scope `write`. */
   setProperties: SetProperties | undefined;
+  /** The routes that read are mounted only with these, and if a kind of token for them is configured. */
+  definitions: Definitions | undefined;
   /** Aborted when requests in progress must end. */
   signal: AbortSignal;
+  /** Further routes, which an app that this one is mounted in does not want. Default: none. */
+  moreRoutes?: readonly Hono[];
   /** Runs before every route except the health checks. */
   middleware?: MiddlewareHandler;
 }
@@ -34,17 +41,19 @@ export interface ServiceAppOptions {
 /** The app, and what it must finish when its server has closed. */
 export interface ServiceApp {
   app: Hono;
+  /** Ends all streams, which would otherwise keep a server from closing. */
+  endStreams(): void;
   /** Logs the refused requests that are not logged yet. */
   close(): void;
 }
 
-/** Creates the Hono app that receives Kinde's webhooks and, if a token is set, writes properties. */
-export function createServiceApp(options: ServiceAppOptions): ServiceApp {
-  const { config, world, log, store, setProperties, signal, middleware } = options;
+/** Creates the Hono app that receives Kinde's webhooks and, as far as tokens are configured, reads flags and writes properties. */
+export async function createServiceApp(options: ServiceAppOptions): Promise<ServiceApp> {
+  const { config, world, log, store, setProperties, definitions, signal, middleware, moreRoutes = [] } = options;
   const { now } = world;
-  const { redis, keys, queues } = store;
+  const { redis, keys, queues, replication } = store;
   const { maxBodyBytes, trustedProxies, refusedPerMinute } = config.http;
-  const { token, callsPerMinute } = config.writeApi;
+  const { tokens, callsPerMinute } = config.api;
   const signingKeys = createSigningKeys({
     url: `${config.domain}/.well-known/jwks`,
     fetch: world.fetch,
@@ -58,6 +67,7 @@ export function createServiceApp(options: ServiceAppOptions): ServiceApp {
     redis,
     keys,
     queues,
+    replication,
     burst: config.burst,
     onError: (error) => log.warn(errorFields(error), "event id could not be stored"),
   });
@@ -81,11 +91,16 @@ export function createServiceApp(options: ServiceAppOptions): ServiceApp {
   });
   const rate = { redis, key: keys.apiCalls, perMinute: callsPerMinute };
   const routes: Hono[] = [webhook];
-  if (setProperties !== undefined && token !== undefined) {
-    const tokens = [{ name: "KINDLING_API_TOKEN", value: token }];
+  if (setProperties !== undefined && hasWrites(config)) {
     const write = { setProperties, tokens, rate, maxBodyBytes, clientAddress, refuse, signal, log };
     routes.push(new Hono().route("/", setPropertiesRoute(write)));
   }
+  const reads =
+    definitions !== undefined && hasReads(config)
+      ? await openReads({ config, world, log, store, definitions, signingKeys, refuse })
+      : undefined;
+  if (reads !== undefined) routes.push(reads.routes);
+  routes.push(...moreRoutes);
   void signingKeys.ready();
   const observe = observeRequests({ count: store.activity.countAnswer, log, logShare: config.http.accessLogShare });
   const app = createApp({
@@ -100,7 +115,18 @@ export function createServiceApp(options: ServiceAppOptions): ServiceApp {
     },
     log,
   });
-  return { app, close: refusals.close };
+  return {
+    app,
+    endStreams: () => reads?.endStreams(),
+    async close() {
+      reads?.close();
+      await refusals.close();
+    },
+  };
+}
+
+function hasWrites({ api }: Config): boolean {
+  return api.tokens.some(({ scopes }) => scopes.has("write"));
 }
 
 /** Registers the middleware for the paths of the routes only, because the app can be mounted next to other routes. */
@@ -116,8 +142,20 @@ export async function runServer(config: Config, world: World, log: Log, store: S
   const stopping = new AbortController();
   // Every request listens to this signal, so a high listener count is not a leak.
   setMaxListeners(0, stopping.signal);
-  const setProperties = config.writeApi.token === undefined ? undefined : await openWrites(config, world, store);
-  const { app, close } = createServiceApp({ config, world, log, store, setProperties, signal: stopping.signal });
+  const writes = hasWrites(config);
+  const definitions = writes || hasReads(config) ? await loadDefinitions(config.flagsFile) : undefined;
+  const setProperties =
+    writes && definitions !== undefined ? createFlows({ config, world, store, definitions }).setProperties : undefined;
+  const { app, endStreams, close } = await createServiceApp({
+    config,
+    world,
+    log,
+    store,
+    setProperties,
+    definitions,
+    signal: stopping.signal,
+    moreRoutes: [openApiRoute()],
+  });
   const { host, port, http } = config;
   const server = await serve(app, {
     host,
@@ -130,14 +168,10 @@ export async function runServer(config: Config, world: World, log: Log, store: S
     port: server.port,
     async close() {
       const timer = setTimeout(() => stopping.abort(new Error("shutting down")), config.shutdownTimeoutMs * 0.8);
+      endStreams();
       await server.close();
       clearTimeout(timer);
       close();
     },
   };
-}
-
-async function openWrites(config: Config, world: World, store: Store): Promise<SetProperties> {
-  const definitions = await loadDefinitions(config.flagsFile);
-  return createFlows({ config, world, store, definitions }).setProperties;
 }

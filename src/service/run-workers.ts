@@ -2,7 +2,9 @@ import { startWorkers } from "../../workers/start-workers.ts";
 import type { Config } from "../config.ts";
 import { loadDefinitions } from "../load-definitions.ts";
 import { errorFields, type Log } from "../log.ts";
+import { relayChanges } from "../push/relay-changes.ts";
 import { connectRedis } from "../redis/connection.ts";
+import { describeLoss, readDurability } from "../redis/durability.ts";
 import { createRefreshRequests } from "../redis/refresh-requests.ts";
 import { createAcknowledgeUsers } from "../refresh/acknowledge-users.ts";
 import { drainRefreshRequests } from "../refresh/drain-refresh-requests.ts";
@@ -49,22 +51,52 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
     auditUser: flows.auditUser,
     drawSample: flows.drawSample,
     checkWebhook: flows.checkWebhook,
+    push: { fetch: world.fetch, timeoutMs: config.push.timeoutMs },
     paceMs: config.sweep.paceMs,
     backlog: config.sweep.backlog,
     settleMs: config.writeSettleMs,
   });
+  void warnOfLoss(config, log, store);
   const watch = startWatch(config, world, log, store);
   const blocking = connectRedis({ url: config.redisUrl, onError });
   const { redis, droppedRefreshRequests: dropped } = store;
   const requests = createRefreshRequests({ redis, blocking, keys, dropped, onError });
   const drain = drainRefreshRequests({ requests, queues, absences: store.absences, onError });
+  const relays = queues.pushes.map((push) =>
+    relayChanges({
+      redis: connectRedis({ url: config.redisUrl, onError }),
+      keys,
+      push,
+      changesKept: config.changesKept,
+      onError,
+      onLoss: () =>
+        log.error(
+          { host: new URL(push.endpoint.url).host },
+          "changes left the stream before they were sent: raise KINDLING_CHANGES_LENGTH",
+        ),
+    }),
+  );
   return {
     async close() {
       // Less than the shutdown timeout, because aborted jobs must still be returned to their queues within it.
-      await Promise.all([watch.close(), drain.close(), workers.close(config.shutdownTimeoutMs * 0.8)]);
+      await Promise.all([
+        watch.close(),
+        drain.close(),
+        ...relays.map((relay) => relay.close()),
+        workers.close(config.shutdownTimeoutMs * 0.8),
+      ]);
       connection.disconnect();
     },
   };
+}
+
+async function warnOfLoss({ redisReplicas }: Config, log: Log, { redis }: Store): Promise<void> {
+  try {
+    const loss = describeLoss(await readDurability(redis), redisReplicas);
+    if (loss !== undefined) log.warn({ loss }, "Redis can lose acknowledged events");
+  } catch (error) {
+    log.warn(errorFields(error), "Redis does not say what it keeps");
+  }
 }
 
 /** Loads the flags file and starts the workers. */

@@ -7,6 +7,8 @@ import type { Store } from "../store.ts";
 import { scheduleSweeps } from "../sweep/schedule.ts";
 import type { Running, World } from "../world.ts";
 
+/** Delays of retries and of bursts are measured by the clocks of processes: these may differ as much, in milliseconds. */
+const mostSkewMs = 5_000;
 /** Absent users looked at again in one round. */
 const absencesPerRound = 500;
 
@@ -33,6 +35,13 @@ export function startWatch(config: Config, { now }: World, log: Log, store: Stor
     const { silence, say } = await store.pulse.look();
     if (say) log.warn({ ...silence }, "no events for longer than usual: run kindling status");
   };
+  let clocksDiffer = false;
+  const clocks = async () => {
+    const aheadMs = Math.round(now() - (await store.ledger.clock()));
+    const differ = Math.abs(aheadMs) > mostSkewMs;
+    if (differ && !clocksDiffer) log.warn({ aheadMs }, "this machine's clock differs from Redis': synchronize both");
+    clocksDiffer = differ;
+  };
   const ticks = (queue: Store["queues"]["sweep" | "audit"], setting: string, intervalMs: number) => {
     const onOther = (fleetMs: number) =>
       log.warn(
@@ -53,6 +62,7 @@ export function startWatch(config: Config, { now }: World, log: Log, store: Stor
     sweeps: () => scheduleSweeps({ ...store, schedule: sweepTicks, now }),
     audits: () => auditTicks.keep(),
     pulse,
+    clocks,
   };
   const checkAll = () =>
     Promise.all(

@@ -10,7 +10,7 @@ import {
 } from "kindling/contract";
 import type { LedgerEntry } from "../redis/ledger.ts";
 import type { StoredRecord } from "../redis/records.ts";
-import { refreshRequestId, reprocessId, settledId } from "../refresh/queues.ts";
+import { refreshRequestId, reprocessId } from "../refresh/queues.ts";
 import type { Store } from "../store.ts";
 
 /** Everything Kindling stores about a user. Times are in milliseconds. */
@@ -35,7 +35,7 @@ export type RecordView = Omit<FlagsRecord, "flags"> & {
 
 /** A queued or running job of the user. */
 export interface JobView {
-  queue: "refresh" | "bulk" | "requests";
+  queue: "refresh" | "bulk" | "requests" | "confirm";
   id: string;
   state: string;
   attempts: number;
@@ -71,18 +71,18 @@ export async function inspectUser(
 }
 
 function viewRecord({ flags: _values, ...record }: FlagsRecord, definitions: Definitions, now: number): RecordView {
-  return { ...record, ageMs: now - record.fetchedAt, schemaMatches: record.schema === definitions.schema };
+  return { ...record, ageMs: Math.max(0, now - record.fetchedAt), schemaMatches: record.schema === definitions.schema };
 }
 
 async function findJobs({ queues }: Store, userId: string): Promise<JobView[]> {
   const places = [
     { name: "refresh", queue: queues.refresh, id: userId },
     { name: "refresh", queue: queues.refresh, id: reprocessId(userId) },
-    { name: "refresh", queue: queues.refresh, id: settledId(userId) },
     { name: "bulk", queue: queues.bulk, id: userId },
     { name: "bulk", queue: queues.bulk, id: reprocessId(userId) },
     { name: "requests", queue: queues.requests, id: refreshRequestId(userId, "now") },
     { name: "requests", queue: queues.requests, id: refreshRequestId(userId, "later") },
+    { name: "confirm", queue: queues.confirm, id: userId },
   ] as const;
   const jobs = await Promise.all(
     places.map(async ({ name, queue, id }) => {

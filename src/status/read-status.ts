@@ -1,4 +1,5 @@
 import type { Config } from "../config.ts";
+import { type Durability, readDurability } from "../redis/durability.ts";
 import type { Failure } from "../redis/ledger.ts";
 import { listFailures } from "../refresh/failures.ts";
 import type { Queues, Store } from "../store.ts";
@@ -18,7 +19,7 @@ export interface Status extends Figures {
 export interface Figures {
   prefix: string;
   warnings: Warning[];
-  queues: Record<"refresh" | "requests" | "bulk" | "fanout", QueueStatus>;
+  queues: Record<"refresh" | "requests" | "bulk" | "confirm" | "fanout", QueueStatus>;
   ledger: Record<"users" | "fanouts", { size: number; oldestAgeMs: number; failed: number }>;
   calls: {
     pausedMs: number;
@@ -29,6 +30,8 @@ export interface Figures {
     perMinute: number;
     atOnce: number;
   };
+  /** What Redis keeps, and how many replicas must have an event before it is acknowledged. */
+  redis: Durability & { required: number };
   records: RecordCount;
   /** Users with a record that Kinde does not find, and since when that is not believed; `null` if it is. */
   absences: { users: number; suspendedSince: number | null };
@@ -73,34 +76,53 @@ export async function readStatus(store: Store, config: Config, now: number): Pro
 }
 
 /** Reads the figures of a deployment in a few round trips. */
-export async function readFigures(store: Store, { prefix, calls }: Config, now: number): Promise<Figures> {
+export async function readFigures(
+  store: Store,
+  { prefix, calls, redisReplicas }: Config,
+  now: number,
+): Promise<Figures> {
   const { queues, ledger: users, fanoutLedger: fanouts, budget, redis, keys } = store;
-  const [ofQueues, ofUsers, ofFanouts, budgetState, records, absences, counts, sweep, freshness, refused, dropped] =
-    await Promise.all([
-      Promise.all([
-        readQueue(queues.refresh),
-        readQueue(queues.requests),
-        readQueue(queues.bulk),
-        readQueue(queues.fanout),
-      ]),
-      users.size(),
-      fanouts.size(),
-      budget.state(),
-      countRecords(redis, keys),
-      store.absences.summary(),
-      redis.hgetall(keys.ledgerPart("counts")),
-      readSweep(store),
-      readFreshness(store, now),
-      store.refusedRequests.read(),
-      store.droppedRefreshRequests.read(),
-    ]);
-  const [refresh, requests, bulk, fanout] = ofQueues;
+  const [
+    ofQueues,
+    ofUsers,
+    ofFanouts,
+    budgetState,
+    durability,
+    records,
+    absences,
+    counts,
+    sweep,
+    freshness,
+    refused,
+    dropped,
+  ] = await Promise.all([
+    Promise.all([
+      readQueue(queues.refresh),
+      readQueue(queues.requests),
+      readQueue(queues.bulk),
+      readQueue(queues.confirm),
+      readQueue(queues.fanout),
+    ]),
+    users.size(),
+    fanouts.size(),
+    budget.state(),
+    readDurability(redis),
+    countRecords(redis, keys),
+    store.absences.summary(),
+    redis.hgetall(keys.ledgerPart("counts")),
+    readSweep(store),
+    readFreshness(store, now),
+    store.refusedRequests.read(),
+    store.droppedRefreshRequests.read(),
+  ]);
+  const [refresh, requests, bulk, confirm, fanout] = ofQueues;
   return {
     prefix,
     warnings: findWarnings({ ...freshness, sweep, absences }),
-    queues: { refresh, requests, bulk, fanout },
+    queues: { refresh, requests, bulk, confirm, fanout },
     ledger: { users: ofUsers, fanouts: ofFanouts },
     calls: { ...budgetState, ...calls },
+    redis: { ...durability, required: redisReplicas },
     records,
     absences,
     sweep,
@@ -131,7 +153,7 @@ async function readSweep({ completeness, sweeps, queues }: Store): Promise<Sweep
   };
 }
 
-async function readQueue(queue: Queues["refresh" | "requests" | "bulk" | "fanout"]): Promise<QueueStatus> {
+async function readQueue(queue: Queues["refresh" | "requests" | "bulk" | "confirm" | "fanout"]): Promise<QueueStatus> {
   const [counts, paused] = await Promise.all([
     queue.getJobCounts("waiting", "prioritized", "active", "delayed", "failed"),
     queue.isPaused(),

@@ -18,12 +18,11 @@ import { derivePage, detailsPart, pageProfile } from "./page-profile.ts";
 /** Dependencies of {@link createFillPage}. */
 export interface FillPageOptions {
   api: ManagementApi;
-  ledger: Pick<Ledger, "draw" | "deleted">;
+  ledger: Pick<Ledger, "clock" | "deleted">;
   records: Pick<Records, "commitMissing">;
   definitions: Definitions;
   /** Parts of the profile to keep. */
   keep: ReadonlySet<ProfilePart>;
-  now: () => number;
   /** Maximum delay of the search index behind a write, in milliseconds. */
   indexLagMs: number;
 }
@@ -45,7 +44,7 @@ export interface FillPage {
 
 /** Creates a {@link FillPage} that derives the same flags and keeps the same parts as a refresh. */
 export function createFillPage(options: FillPageOptions): FillPage {
-  const { api, ledger, records, definitions, keep, now, indexLagMs } = options;
+  const { api, ledger, records, definitions, keep, indexLagMs } = options;
   // Both grow when a flag function reads a part that its definition does not declare.
   const parts = new Set<ExtraPart>([...definitions.needs, ...extraParts.filter((part) => keep.has(part))]);
   let detailed = keep.has("account") || parts.has("billing");
@@ -84,9 +83,8 @@ export function createFillPage(options: FillPageOptions): FillPage {
 
   return {
     async stamp() {
-      // Backdated by the index lag, so that any webhook, write or deletion within the lag wins.
-      const fetchedAt = now() - indexLagMs;
-      return { fetchedAt, ticket: (await ledger.draw()) - indexLagMs * 1000, schema: definitions.schema };
+      // The index lags, so that a page reflects no event for certain: every refresh wins against ticket 1.
+      return { fetchedAt: (await ledger.clock()) - indexLagMs, ticket: 1, schema: definitions.schema };
     },
     async commit(users, stamp, call) {
       const deleted = await ledger.deleted(idsOf(users));

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Definitions } from "kindling";
-import type { FlagsRecord } from "kindling/contract";
+import { type FlagsRecord, fetchAge } from "kindling/contract";
 import type { SearchedUser } from "../kinde/search-users.ts";
 import type { StoredRecord } from "../redis/records.ts";
 import { compareFlags } from "./compare-flags.ts";
@@ -34,7 +34,7 @@ export function judgeUser(
   { flags: record, profile }: StoredRecord,
 ): Judgement {
   if (record === undefined) return { verdict: "missing" };
-  const age = options.now() - record.fetchedAt;
+  const age = fetchAge(record.fetchedAt, options.now());
   // The search index lags behind a record this young.
   const differs = (field: string): Judgement =>
     age < options.indexLagMs ? { verdict: "doubted" } : { verdict: "different", field };

@@ -1,6 +1,7 @@
 import type { Redis } from "ioredis";
 import { z } from "zod";
-import type { Keys } from "../redis/keys.ts";
+import type { Replication } from "../redis/durability.ts";
+import type { Keys, TicketKeys } from "../redis/keys.ts";
 import { ledgerKeys } from "../redis/ledger.ts";
 import { defineScript, noAnswer } from "../redis/script.ts";
 import type { FanoutSubject, RefreshQueues } from "../refresh/queues.ts";
@@ -28,6 +29,8 @@ export interface AdmissionsOptions {
   redis: Redis;
   keys: Keys;
   queues: Pick<RefreshQueues, "enqueueRefreshes" | "enqueueFanouts">;
+  /** Waits for replicas before an event is acknowledged. */
+  replication: Pick<Replication, "confirm">;
   /**
    * The first event of a user is refreshed at once. Further ones wait until the user has been quiet for `quietMs`, at
    * most `maxMs` in total, so that a burst costs two fetches.
@@ -48,25 +51,37 @@ interface LedgerKeys {
 
 interface AdmitInput {
   seenKey: string;
-  ticketKey: string;
+  ticket: TicketKeys;
   countsKey: string;
   users: LedgerKeys;
+  signInsKey: string;
   fanouts: LedgerKeys;
   events: readonly RoutedEvent[];
 }
 
+/** The answer about one member of an event. */
 interface AdmitAnswer {
   duplicate: boolean;
-  /** How long something has been outstanding for the event's member; `undefined` if nothing was. */
+  /** How long something has been outstanding for the member; `undefined` if nothing was. */
   outstandingMs: number | undefined;
 }
 
-const notOutstanding: AdmitAnswer = { duplicate: false, outstandingMs: undefined };
-
 const admitEvents = defineScript("admit-events", {
-  call: ({ seenKey, ticketKey, countsKey, users, fanouts, events }: AdmitInput) => ({
-    keys: [seenKey, ticketKey, countsKey, users.since, users.latest, fanouts.since, fanouts.latest],
-    args: events.flatMap(({ id, type, route }) => [id, `${admissionOf(route)}:${type}`, ...ledgerArgs(route)]),
+  call: ({ seenKey, ticket, countsKey, users, signInsKey, fanouts, events }: AdmitInput) => ({
+    keys: [
+      seenKey,
+      ticket.counter,
+      ticket.run,
+      countsKey,
+      users.since,
+      users.latest,
+      signInsKey,
+      fanouts.since,
+      fanouts.latest,
+    ],
+    args: events.flatMap(({ id, type, route }) =>
+      membersOf(route).flatMap((member, index) => [index === 0 ? id : "", `${admissionOf(route)}:${type}`, ...member]),
+    ),
   }),
   answer: z.array(
     z
@@ -145,36 +160,53 @@ async function admitBatch(
   options: AdmissionsOptions,
   batch: readonly Pick<PendingEvent, "event" | "trace">[],
 ): Promise<Admission[]> {
-  const { redis, keys, queues, burst, onError } = options;
+  const { redis, keys, queues, replication, burst, onError } = options;
   const seenKey = keys.ledgerPart("seen");
   const answers = await admitEvents(redis, {
     seenKey,
-    ticketKey: keys.ledgerPart("ticket"),
+    ticket: keys.ticket,
     countsKey: keys.ledgerPart("counts"),
     users: ledgerKeys(keys, "users"),
+    signInsKey: keys.ledgerPart("sign-ins"),
     fanouts: ledgerKeys(keys, "fanouts"),
     events: batch.map(({ event }) => event),
   });
-  const admitted = batch.map((pending, index) => ({ ...pending, ...(answers[index] ?? notOutstanding) }));
+  let row = 0;
+  const admitted = batch.map(({ event, trace }) => {
+    const ofMembers = answers.slice(row, row + membersOf(event.route).length);
+    row += ofMembers.length;
+    return { event, trace, ofMembers, duplicate: ofMembers[0]?.duplicate === true };
+  });
   const accepted = admitted.filter(({ duplicate }) => !duplicate);
 
-  const refreshes = accepted.flatMap(({ event: { route }, trace, outstandingMs }) => {
-    if (route.to !== "user") return [];
-    const delayMs = route.deleted ? 0 : burstDelay(burst, outstandingMs);
-    return [{ userId: route.userId, owed: true, delayMs, trace }];
-  });
+  const refreshes = accepted.flatMap(({ event: { route }, trace, ofMembers }) =>
+    usersOf(route).map((userId, index) => {
+      const atOnce = route.to === "user" && route.deleted;
+      return { userId, owed: true, delayMs: atOnce ? 0 : burstDelay(burst, ofMembers[index]?.outstandingMs), trace };
+    }),
+  );
   const subjects = accepted.flatMap(({ event: { route } }): FanoutSubject[] =>
     route.to === "fanout" ? [route.subject] : [],
   );
   await Promise.all([queues.enqueueRefreshes(refreshes), queues.enqueueFanouts(subjects)]);
   const ids = accepted.map(({ event }) => event.id);
-  if (ids.length > 0) rememberEvents(redis, { seenKey, ids }).catch(onError);
+  if (ids.length > 0) {
+    await replication.confirm();
+    rememberEvents(redis, { seenKey, ids }).catch(onError);
+  }
   return admitted.map(({ event, duplicate }) => (duplicate ? "duplicate" : admissionOf(event.route)));
 }
 
-function ledgerArgs(route: Route): [ledger: string, member: string, mark: string] {
-  if (route.to === "user") return ["users", route.userId, route.deleted ? "d" : ""];
-  return route.to === "fanout" ? ["fanouts", route.subject, ""] : ["", "", ""];
+function usersOf(route: Route): readonly string[] {
+  return route.to === "user" ? [route.userId] : route.to === "users" ? route.userIds : [];
+}
+
+/** Returns what an event adds to the ledgers: at least one entry, because its id must be checked in any case. */
+function membersOf(route: Route): [ledger: string, member: string, mark: string][] {
+  if (route.to === "fanout") return [["fanouts", route.subject, ""]];
+  if (route.to === "none") return [["", "", ""]];
+  const mark = route.to === "users" ? "" : route.deleted ? "d" : route.signIn ? "s" : "";
+  return usersOf(route).map((userId) => ["users", userId, mark]);
 }
 
 function admissionOf(route: Route): Admission {

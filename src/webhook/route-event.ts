@@ -6,7 +6,9 @@ import { type KindeEvent, malformed } from "./verify.ts";
 
 /** The work an event causes. */
 export type Route =
-  | { to: "user"; userId: string; deleted: boolean }
+  /** A sign-in changes nothing but its own time and count. */
+  | { to: "user"; userId: string; deleted: boolean; signIn?: boolean }
+  | { to: "users"; userIds: readonly string[] }
   | { to: "fanout"; subject: FanoutSubject }
   /** The event is acknowledged and counted, but causes no work. */
   | { to: "none"; reason: "ignored" | "unknown" | "unroutable" };
@@ -27,6 +29,7 @@ function reader<T>(schema: z.ZodType<T>, route: (data: T) => Route): Router {
 }
 
 const toUser = reader(byUser, ({ user }) => ({ to: "user", userId: user.id, deleted: false }));
+const toSignedIn = reader(byUser, ({ user }) => ({ to: "user", userId: user.id, deleted: false, signIn: true }));
 const toDeleted = reader(byUser, ({ user }) => ({ to: "user", userId: user.id, deleted: true }));
 const toMembers = reader(byOrganization, ({ organization }) => fanout(`organization:${organization.code}`));
 const toRoleHolders = reader(byRole, ({ role }) => fanout(`role:${role.id}`));
@@ -74,7 +77,7 @@ function isKnown(type: string): type is keyof typeof routers {
 const routers: Readonly<Record<ListedType | UnlistedType, Router>> = {
   "user.created": toUser,
   "user.updated": toUser,
-  "user.authenticated": toUser,
+  "user.authenticated": toSignedIn,
   "user.authentication_failed": ignore,
   "user.deleted": toDeleted,
   "organization.created": toMembers,
@@ -88,26 +91,31 @@ const routers: Readonly<Record<ListedType | UnlistedType, Router>> = {
   "permission.deleted": toPermissionHolders,
   "access_request.created": ignore,
   "subscriber.created": ignore,
-  "passkey.added": toFirstId,
-  "passkey.removed": toFirstId,
-  "customer.agreement_created": toFirstId,
-  "customer.agreement_cancelled": toFirstId,
-  "customer.plan_created": toFirstId,
-  "customer.plan_assigned": toFirstId,
-  "customer.plan_changed": toFirstId,
-  "customer.payment_succeeded": toFirstId,
-  "customer.payment_failed": toFirstId,
-  "customer.invoice_overdue": toFirstId,
-  "customer.meter_usage_updated": toFirstId,
+  "passkey.added": toNamedIds,
+  "passkey.removed": toNamedIds,
+  "customer.agreement_created": toNamedIds,
+  "customer.agreement_cancelled": toNamedIds,
+  "customer.plan_created": toNamedIds,
+  "customer.plan_assigned": toNamedIds,
+  "customer.plan_changed": toNamedIds,
+  "customer.payment_succeeded": toNamedIds,
+  "customer.payment_failed": toNamedIds,
+  "customer.invoice_overdue": toNamedIds,
+  "customer.meter_usage_updated": toNamedIds,
 };
 
+/** Users of one event that are refreshed at most. Sweeps find the changes of any others. */
+const mostUsers = 100;
+
 /**
- * Routes by the first user id anywhere in the payload, otherwise by the first organization code. The payloads of billing
- * and passkey events are not documented.
+ * Routes by the user ids anywhere in the payload, otherwise by the first organization code. The payloads of billing and
+ * passkey events are not documented.
  */
-function toFirstId(data: Readonly<Record<string, unknown>>): Route {
+function toNamedIds(data: Readonly<Record<string, unknown>>): Route {
   const texts = [...strings(data, 6)];
-  const user = texts.find((text) => userId.safeParse(text).success);
+  const users = [...new Set(texts.filter((text) => userId.safeParse(text).success))].slice(0, mostUsers);
+  const [user] = users;
+  if (users.length > 1) return { to: "users", userIds: users };
   if (user !== undefined) return { to: "user", userId: user, deleted: false };
   const code = texts.find((text) => organizationCode.safeParse(text).success);
   return code === undefined ? { to: "none", reason: "unroutable" } : fanout(`organization:${code}`);

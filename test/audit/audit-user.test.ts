@@ -173,14 +173,15 @@ describe("the cause of drift", () => {
 
   it("is deletion if Kinde no longer has the user, or has a user whose record is a tombstone", async () => {
     const kept = await stack.store.records.read(id);
-    const ticket = (kept.flags?.ticket ?? 0) + 1;
+    const { ticket } = await stack.store.ledger.begin(id);
     await stack.store.records.bury(id, { flags: {}, status: "deleted", fetchedAt: 1, ticket, schema: "s" });
     expect(await audit()).toMatchObject({ verdict: "drift", cause: "deletion", fields: ["user"] });
     stack.emulator.kinde.deleteUser(id, { silent: true });
     expect(await audit()).toEqual({ verdict: "same", looks: 1 });
     const { flags, profile } = kept;
     if (flags === undefined || profile === undefined) throw new Error("The user had no record.");
-    await stack.store.records.commit({ ...flags, ticket: ticket + 1 }, profile);
+    const later = await stack.store.ledger.begin(id);
+    await stack.store.records.commit({ ...flags, ticket: later.ticket }, profile);
     expect(await audit()).toMatchObject({ verdict: "drift", cause: "deletion", fields: ["user"] });
   });
 

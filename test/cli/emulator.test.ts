@@ -39,6 +39,32 @@ describe("kindling emulator", () => {
     expect(await process.ended).toMatchObject({ code: 0, stderr: "" });
   });
 
+  it("prints working settings for Kinde's SDKs, and takes those of an existing app", async () => {
+    const secret = "a1".repeat(20);
+    const callback = "http://localhost:3000/callback";
+    const args = ["--client-id", "my-app", "--client-secret", secret, "--callback-url", callback];
+    process = spawnKindling(["emulator", "--port", "0", ...args], {});
+    const issuer = await setting("KINDE_ISSUER_URL");
+    expect(await setting("KINDE_CLIENT_ID")).toBe("my-app");
+    expect(await setting("KINDE_CLIENT_SECRET")).toBe(secret);
+    const status = async (redirect_uri: string) => {
+      const query = new URLSearchParams({ client_id: "my-app", redirect_uri, response_type: "code" });
+      return (await fetch(`${issuer}/oauth2/auth?${query}`)).status;
+    };
+    expect(await status(callback)).toBe(200);
+    expect(await status("http://localhost:3000/other")).toBe(400);
+  });
+
+  it.each([
+    ["--client-secret", "too-short"],
+    ["--callback-url", "not a url"],
+    ["--logout-url", "javascript:alert(1)"],
+  ])("refuses %s %s on one line and exits with 2", async (option, value) => {
+    const { code, stdout, stderr } = await kindling(["emulator", "--port", "0", option, value], {});
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr).toMatch(/^error: .+\n$/);
+  });
+
   it("prints working settings when it listens on all addresses", async () => {
     process = spawnKindling(["emulator", "--host", "0.0.0.0", "--port", "0"], {});
     const domain = await setting("KINDE_DOMAIN");

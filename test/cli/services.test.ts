@@ -41,7 +41,7 @@ describe("kindling start", () => {
     process.child.kill("SIGTERM");
     const { code, stdout, stderr } = await process.ended;
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-    expect(stdout).toMatch(/"msg":"stopped"\}\n$/);
+    expect(stdout).toMatch(/"msg":"stopped"\}\n/);
   });
 
   it("finishes a running refresh before it exits", async () => {

@@ -132,7 +132,7 @@ describe("kindling status", () => {
     await store.redis.zadd(store.keys.ledger, (Date.now() - 20_000) * 1000, id);
     await store.redis.hset(store.keys.ledgerPart("latest"), id, String((Date.now() - 20_000) * 1000));
     const { ticket, events } = await store.ledger.begin(id);
-    await store.ledger.settle(id, ticket, events);
+    await store.ledger.settle(id, ticket, { events });
     const verdict = { verdict: "drift", looks: 2, cause: "property_change", fields: ["flags.tier"] } as const;
     const drifted = noteVerdict(beginAudit([], Date.now()), id, verdict);
     await store.audits.finish(noteVerdict(drifted, "kp_2", { verdict: "failed" }), Date.now());

@@ -63,7 +63,7 @@ describe("kindling verify", () => {
   }, 40_000);
 
   it("refreshes users that differ with --repair, and then finds no difference", async () => {
-    const [changed = "", gone = ""] = await begin(4);
+    const [changed = "", gone = ""] = await begin(4, { env: { KINDLING_ABSENCE_CHECKS: "1" } });
     stack.emulator.kinde.setProperties(changed, { plan_tier: "enterprise" });
     stack.emulator.kinde.deleteUser(gone, { silent: true });
     const { code, json } = await kindling(["verify", "--all", "--repair", "--json"], env);

@@ -33,6 +33,20 @@ describe("createReader", () => {
     });
   });
 
+  it("counts a record from more than 5 s ahead as that old, so that it does not look young", async () => {
+    const rule = { maxAge: 60_000, whenOlder: "deny", value: "none" } as const;
+    const strict = defineFlags({ tier: fresh(property.string("tier", { default: "free" }), rule) });
+    const read = async (at: number) => {
+      const options = { redis: context.redis, definitions: strict, prefix: context.keys.prefix, wait: 0 };
+      const { age, denied } = await createReader({ ...options, now: () => at }).get(testUser(1));
+      return { age, denied };
+    };
+    // Fetched at 4,000 by Redis' clock.
+    expect(await read(4_000 - 3_000)).toEqual({ age: 0, denied: [] });
+    expect(await read(4_000 - 30_000)).toEqual({ age: 30_000, denied: [] });
+    expect(await read(4_000 - 3_600_000)).toEqual({ age: 3_600_000, denied: ["tier"] });
+  });
+
   it("returns defaults and the status deleted for a tombstone", async () => {
     expect(await reader().get(testUser(2))).toEqual({
       flags: definitions.defaults,

@@ -52,6 +52,42 @@ describe("deliveries", () => {
     expect(hook.received).toHaveLength(before);
   });
 
+  it("delivers to a disabled webhook again once it is switched on", async () => {
+    const emulator = await start({ retryTimeScale: FAST });
+    let status = 500;
+    const hook = await receive(() => status);
+    const { id } = emulator.webhooks.register({ url: hook.url });
+    await vi.waitFor(
+      () => {
+        emulator.kinde.createUser();
+        expect(emulator.webhooks.list()).toMatchObject([{ id, enabled: false }]);
+      },
+      { timeout: 5000, interval: 20 },
+    );
+    await emulator.deliveries.settled();
+    status = 200;
+    const enabled = await fetch(`${emulator.url}/__emulator/webhooks/${id}/enable`, { method: "POST" });
+    expect(await enabled.json()).toMatchObject({ id, enabled: true });
+    const user = emulator.kinde.createUser();
+    await emulator.deliveries.settled();
+    expect(hook.received.at(-1)?.payload.data.user?.id).toBe(user.id);
+    expect(() => emulator.webhooks.enable("webhook_unknown")).toThrow("webhook_unknown");
+  });
+
+  it("delivers to other endpoints while one does not answer, also in shuffled order", async () => {
+    const emulator = await start();
+    const dead = await receive(() => "hang");
+    const alive = await receive();
+    emulator.webhooks.register({ url: dead.url });
+    emulator.webhooks.register({ url: alive.url });
+    for (let made = 0; made < 100; made += 1) emulator.kinde.createUser();
+    await vi.waitFor(() => expect(alive.received).toHaveLength(100), { timeout: 5000 });
+    emulator.faults.set({ kind: "reorder_deliveries", window: 6 });
+    for (let made = 0; made < 3; made += 1) emulator.kinde.createUser();
+    await vi.waitFor(() => expect(alive.received).toHaveLength(103), { timeout: 5000 });
+    expect(dead.received.length).toBeGreaterThan(0);
+  });
+
   it("times out and retries when the endpoint does not answer", async () => {
     const emulator = await start({ retryTimeScale: FAST, deliveryTimeoutMs: 50 });
     const hook = await receive((attempt) => (attempt === 1 ? "hang" : 200));

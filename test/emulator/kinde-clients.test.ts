@@ -20,6 +20,7 @@ interface ManagementClient {
     | "getUserPropertyValues"
   >;
   Properties: Calls<"createProperty">;
+  PropertyCategories: Calls<"getCategories">;
   Search: Calls<"searchUsers">;
   Organizations: Calls<
     | "createOrganization"
@@ -39,6 +40,7 @@ interface Answer {
   id?: string;
   users?: { id: string; org_codes: string[] }[];
   results?: { id: string }[];
+  categories?: { id: string }[];
   properties?: { key: string; value: string | null }[];
   organization?: { code: string };
   organization_users?: object[];
@@ -51,7 +53,8 @@ interface Answer {
 
 const PACKAGE: string = "@kinde/management-api-js";
 const client: ManagementClient = await import(PACKAGE);
-const { init, setToken, Organizations, Permissions, Properties, Roles, Search, Users, Webhooks } = client;
+const { init, setToken, Organizations, Permissions, PropertyCategories, Properties, Roles, Search, Users, Webhooks } =
+  client;
 
 const start = useEmulator();
 const receive = useReceiver();
@@ -98,7 +101,9 @@ describe("@kinde/management-api-js", () => {
     });
     await Users.updateUser({ id, requestBody: { is_suspended: true } });
     const user = await Users.getUserData({ id, expand: "organizations,identities" });
-    expect(user).toMatchObject({ preferred_email: "ada@analytical.example", is_suspended: true, organizations: [] });
+    expect(user).toMatchObject({ preferred_email: "ada@analytical.example", is_suspended: true });
+    const defaultOrganization = emulator.kinde.organizations().find(({ isDefault }) => isDefault)?.code;
+    expect(emulator.kinde.user(id)?.organizations).toMatchObject([{ code: defaultOrganization, roles: ["member"] }]);
     const { users } = await Users.getUsers({ email: "ada@analytical.example" });
     expect(users?.map((one) => one.id)).toEqual([id]);
     await Users.deleteUser({ id });
@@ -107,6 +112,7 @@ describe("@kinde/management-api-js", () => {
 
   it("defines, writes, reads and searches properties", async () => {
     const [userId = ""] = emulator.kinde.userIds();
+    const { categories } = await PropertyCategories.getCategories();
     await Properties.createProperty({
       requestBody: {
         name: "Nickname",
@@ -114,7 +120,7 @@ describe("@kinde/management-api-js", () => {
         type: "single_line_text",
         context: "usr",
         is_private: false,
-        category_id: "",
+        category_id: categories?.[0]?.id,
       },
     });
     await Users.updateUserProperties({ userId, requestBody: { properties: { plan_tier: "pro", nickname: "Ed" } } });

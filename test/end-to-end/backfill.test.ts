@@ -65,7 +65,10 @@ describe("kindling backfill", () => {
     const { code: org } = emulator.kinde.createOrganization();
     emulator.kinde.createRole("chief", ["admin:access"]);
     const plain = emulator.kinde.importUsers(
-      Array.from({ length: 700 }, () => ({ properties: { plan_tier: "pro", onboarded: "true" } })),
+      Array.from({ length: 700 }, () => ({
+        organizations: [],
+        properties: { plan_tier: "pro", onboarded: "true" },
+      })),
     );
     const [member] = emulator.kinde.importUsers([{ organizations: [{ code: org, roles: ["chief"] }] }]);
     const { code, json, stderr } = await backfill();
@@ -308,7 +311,7 @@ describe("the completeness mark", () => {
   it("is set only by a pass after which every user has a record", async () => {
     const { emulator, store } = await start({ workers: false });
     const { code: org } = emulator.kinde.createOrganization();
-    emulator.kinde.importUsers([{}, { organizations: [org] }]);
+    emulator.kinde.importUsers([{ organizations: [] }, { organizations: [org] }]);
     expect((await backfill()).json).toMatchObject({ filled: 1, enqueued: 1 });
     expect(await store.completeness.since()).toBeUndefined();
     await stack.startWorkers();

@@ -74,7 +74,7 @@ it("reflects every event answered with 200, and answers the others with 503, whi
     for (const id of acknowledged) expect(await hasRecord(id), id).toBe(true);
     expect(await client.zcard(`${env.KINDLING_PREFIX}:ledger`)).toBe(0);
   }, takeoverMs);
-  expect(server.stdout()).toContain('"status":503,"code":"redis_unavailable"');
+  expect(server.stdout()).toContain('"status":503,"code":"store_unavailable"');
   expect(server.stdout()).not.toContain('"code":"unexpected"');
 }, 90_000);
 

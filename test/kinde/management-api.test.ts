@@ -5,7 +5,7 @@ import { z } from "zod";
 import { ThrottledError } from "../../src/errors.ts";
 import { type AccessTokenStore, createAccessTokens, createMemoryTokenStore } from "../../src/kinde/access-token.ts";
 import { fetchUser } from "../../src/kinde/fetch-user.ts";
-import { createManagementApi } from "../../src/kinde/management-api.ts";
+import { createManagementApi, type ManagementApi } from "../../src/kinde/management-api.ts";
 import { createRedisTokenStore } from "../../src/redis/access-token-store.ts";
 import { startEmulator } from "../support/emulator.ts";
 import { useRedis } from "../support/redis.ts";
@@ -255,6 +255,32 @@ describe("fetching a user", () => {
       organizations: [{ code: organization.code, roles: [{ key: "admin" }], permissions: [{ key: "admin:access" }] }],
       billing: { customerId: truth?.billing?.customerId, agreements: [{ planCode: "pro" }] },
     });
+  });
+
+  it("leaves out agreements that have expired", async () => {
+    const { kinde } = emulator;
+    const { id } = kinde.createUser();
+    kinde.assignPlan(id, "pro");
+    kinde.changePlan(id, "team");
+    expect((await fetched(id))?.billing.agreements).toMatchObject([{ planCode: "team" }]);
+    kinde.cancelPlan(id);
+    expect((await fetched(id))?.billing.agreements).toEqual([]);
+  });
+
+  it.each([
+    ["2024-11-18T13:32:03+11", []],
+    ["2999-11-18T13:32:03+11", [{ id: "agreement_1", planCode: "pro" }]],
+  ])("understands an expiry of %s", async (expires_on, agreements) => {
+    const { id } = emulator.kinde.createUser();
+    emulator.kinde.assignPlan(id, "pro");
+    const api: ManagementApi = {
+      ...open().api,
+      get: async (request, options) =>
+        request.route === "GET /api/v1/billing/agreements"
+          ? request.answer.parse({ agreements: [{ id: "agreement_1", plan_code: "pro", expires_on }] })
+          : open().api.get(request, options),
+    };
+    expect((await fetchUser(api, id, { ...call, parts: new Set(extraParts) }))?.billing.agreements).toEqual(agreements);
   });
 
   it("costs two calls if no extra parts are requested", async () => {

@@ -26,6 +26,7 @@ beforeEach(async () => {
 
 const admissions = () =>
   createAdmissions({
+    replication: { confirm: async () => {} },
     ...context,
     queues: {
       async enqueueRefreshes(refreshes) {
@@ -77,7 +78,7 @@ describe("ledger", () => {
     expect(await context.redis.zrange(context.keys.ledger, 0, -1)).toEqual([id]);
     expect(enqueued).toEqual([{ userId: id, owed: true, delayMs: 0 }]);
     const { ticket } = await ledger.begin(id);
-    expect(await ledger.settle(id, ticket)).toBe("settled");
+    expect(await ledger.settle(id, ticket)).toMatchObject({ pending: false });
     expect(await ledger.size()).toEqual({ size: 0, oldestAgeMs: 0, failed: 0 });
     expect(await ledger.entry(id)).toBeUndefined();
   });
@@ -85,12 +86,12 @@ describe("ledger", () => {
   it("keeps a user whose event was acknowledged after the ticket was drawn", async () => {
     const id = testUser(2);
     await admissions().admit(routed(id));
-    const { ticket } = await ledger.begin(id);
+    const begun = await ledger.begin(id);
     await admissions().admit(routed(id));
-    expect(await ledger.settle(id, ticket, 1)).toBe("pending");
-    expect((await ledger.entry(id))?.since).toBe(ticket);
+    expect(await ledger.settle(id, begun.ticket, begun)).toMatchObject({ pending: true });
+    expect((await ledger.entry(id))?.since).toBe(begun.at);
     const later = await ledger.begin(id);
-    expect(await ledger.settle(id, later.ticket)).toBe("settled");
+    expect(await ledger.settle(id, later.ticket)).toMatchObject({ pending: false });
     expect((await ledger.size()).size).toBe(0);
   });
 
@@ -143,7 +144,7 @@ describe("ledger", () => {
     const ids = Array.from({ length: 8 }, (_, n) => testUser(30 + n));
     const acknowledge = createAcknowledgeUsers({ ...context, queues: { enqueueBulk: async () => undefined } });
     await admissions().admit(routed(testUser(29)));
-    await acknowledge(ids, await ledger.draw());
+    await acknowledge(ids, (await ledger.begin("x")).at);
     await admissions().admit(routed(testUser(39)));
     const found: string[] = [];
     let from: LedgerPlace | undefined;
@@ -206,7 +207,7 @@ describe("admission", () => {
     await entry.admit(routed(id));
     expect(enqueued.map(({ delayMs }) => delayMs)).toEqual([0, 250]);
     // Outstanding for two seconds already, so no further delay.
-    const since = (await ledger.begin(id)).ticket - 2_000_000;
+    const since = (await ledger.begin(id)).at - 2_000_000;
     await context.redis.zadd(context.keys.ledger, since, id);
     await entry.admit(routed(id));
     await entry.admit(routed(id, { deleted: true }));
@@ -219,6 +220,19 @@ describe("admission", () => {
     expect(fannedOut).toEqual(["role:1"]);
     expect((await fanouts.size()).size).toBe(1);
     expect((await ledger.size()).size).toBe(0);
+  });
+
+  it("adds every user that one event names, once, and refreshes them all", async () => {
+    const [first, second, third] = [testUser(61), testUser(62), testUser(63)];
+    const event = { id: "event_many", type: "customer.plan_changed" };
+    const entry = admissions();
+    const many = { ...event, route: { to: "users", userIds: [first, second] } } as const;
+    const outcomes = await Promise.all([routed(third), many, many, routed(first)].map((each) => entry.admit(each)));
+    expect(outcomes).toEqual(["accepted", "accepted", "duplicate", "accepted"]);
+    expect(enqueued.map(({ userId }) => userId)).toEqual([third, first, second, first]);
+    expect(await ledger.begin(first)).toMatchObject({ events: 2 });
+    expect(await ledger.begin(second)).toMatchObject({ events: 1 });
+    expect(await context.redis.hget(context.keys.ledgerPart("counts"), "accepted:customer.plan_changed")).toBe("1");
   });
 
   it("counts events that cause no work", async () => {

@@ -143,6 +143,96 @@ describe("profiles that do not fit", () => {
   });
 });
 
+describe("the stream of changes", () => {
+  const recording = (changesKept: number) => createRecords({ ...context, tombstoneTtlMs: 60_000, changesKept });
+  const changesOf = async (userId: string) => {
+    const entries = await context.redis.xrange(context.keys.changes, "-", "+");
+    return entries
+      .map(([, [user, id, record, text = "", previous, before = ""]]) => {
+        expect([user, record, previous]).toEqual(["user", "record", "previous"]);
+        return { id, record: JSON.parse(text), previous: before === "" ? null : JSON.parse(before) };
+      })
+      .filter(({ id }) => id === userId);
+  };
+
+  it("has an entry for the first record and each one with other values, with the record before", async () => {
+    const profile = blankProfile(testUser(50));
+    const flags = { tier: "pro", limits: { seats: 3, regions: ["eu", "us"] }, region: null };
+    const [one, two, three] = [record(first, flags), record(first + 1, { ...flags, tier: "free" }), record(first + 2)];
+    for (const each of [one, two, three]) await recording(100).commit(each, profile);
+    expect(await changesOf(profile.id)).toEqual([
+      { id: profile.id, record: one, previous: null },
+      { id: profile.id, record: two, previous: one },
+      { id: profile.id, record: three, previous: two },
+    ]);
+  });
+
+  it("has none if only ticket, time or the order of members differ", async () => {
+    const profile = blankProfile(testUser(51));
+    await recording(100).commit(record(first, { a: 1, b: { c: [1, { d: null }], e: "x" } }), profile);
+    const same = { ...record(first + 1, { b: { e: "x", c: [1, { d: null }] }, a: 1 }), fetchedAt: 1_700_000_000_001 };
+    await recording(100).commit(same, profile);
+    expect(await changesOf(profile.id)).toHaveLength(1);
+  });
+
+  it.each([
+    ["a value in an array", { b: { c: [2, { d: null }] } }],
+    ["a nested value", { b: { c: [1, { d: 0 }] } }],
+    ["a member more", { b: { c: [1, { d: null }], e: 1 } }],
+    ["a member less", { b: {} }],
+    ["another type", { b: "[object]" }],
+  ])("has one if %s differs", async (_what, flags) => {
+    const profile = blankProfile(`${testUser(52)}${Math.random().toString(36).slice(2)}`);
+    await recording(100).commit(record(first, { b: { c: [1, { d: null }] } }), profile);
+    await recording(100).commit(record(first + 1, flags), profile);
+    expect(await changesOf(profile.id)).toHaveLength(2);
+  });
+
+  it("has one for a deletion, and none for a superseded commit or an existing record", async () => {
+    const profile = blankProfile(testUser(53));
+    await recording(100).commit(record(first + 1), profile);
+    await recording(100).bury(profile.id, { ...record(first + 2, { ticket: first + 1 }), status: "deleted" });
+    await recording(100).commit(record(first, { other: true }), profile);
+    await recording(100).commitMissing([{ record: record(first + 9, { other: true }), profile }]);
+    expect((await changesOf(profile.id)).map(({ record }) => record.status)).toEqual(["present", "deleted"]);
+  });
+
+  it("treats an unreadable record as none", async () => {
+    const profile = blankProfile(testUser(54));
+    await context.redis.set(context.keys.flags(profile.id), "{");
+    await recording(100).commit(record(first), profile);
+    expect(await changesOf(profile.id)).toMatchObject([{ previous: null }]);
+  });
+
+  it("is bounded", async () => {
+    const profile = blankProfile(testUser(55));
+    for (let n = 0; n < 300; n += 1) await recording(10).commit(record(first + n), profile);
+    // Redis trims whole nodes of at most 100 entries.
+    expect(await context.redis.xlen(context.keys.changes)).toBeLessThanOrEqual(110);
+  });
+
+  it("is not written by default", async () => {
+    const { length } = await context.redis.xrange(context.keys.changes, "-", "+");
+    await records().commit(record(first), blankProfile(testUser(56)));
+    expect(await context.redis.xlen(context.keys.changes)).toBe(length);
+  });
+
+  it("has one for flags that were derived again and differ", async () => {
+    const profile = blankProfile(testUser(57));
+    const stored = record(first, { tier: "free" });
+    await recording(100).commit(stored, profile);
+    const replace = (tier: string, schema: string, held: FlagsRecord) =>
+      recording(100).replaceFlags([{ userId: profile.id, record: held, flags: { tier }, schema }]);
+    await replace("free", "new", stored);
+    const same = { ...stored, schema: "new" };
+    await replace("pro", "newer", same);
+    expect(await changesOf(profile.id)).toEqual([
+      { id: profile.id, record: stored, previous: null },
+      { id: profile.id, record: { ...stored, flags: { tier: "pro" }, schema: "newer" }, previous: same },
+    ]);
+  });
+});
+
 describe("flags derived again", () => {
   const replacement = (number: number, stored: FlagsRecord) => ({
     ...{ userId: testUser(number), record: stored, flags: { tier: "pro" }, schema: "new" },

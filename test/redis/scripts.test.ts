@@ -105,7 +105,7 @@ describe("Lua includes", () => {
 });
 
 describe("defineScript", () => {
-  const ticketKey = () => context.keys.ledgerPart("ticket");
+  const ticketKeys = () => [context.keys.ticket.counter, context.keys.ticket.run];
 
   it("reads the file at first use, not when it is defined", async () => {
     const missing = defineScript("does-not-exist", { call: () => ({ keys: [], args: [] }), answer: z.null() });
@@ -113,15 +113,15 @@ describe("defineScript", () => {
   });
 
   it("rejects an answer that does not match the schema", async () => {
-    const script = defineScript("draw-ticket", { call: () => ({ keys: [ticketKey()], args: [] }), answer: z.string() });
+    const script = defineScript("draw-ticket", { call: () => ({ keys: ticketKeys(), args: [] }), answer: z.string() });
     const message = 'The Redis script "draw-ticket" returned an unexpected answer.';
     await expect(script(context.redis, undefined)).rejects.toThrow(message);
     await expect(script.many(context.redis, [undefined])).rejects.toThrow(message);
   });
 
   it("runs many inputs in one round trip and answers in their order", async () => {
-    const script = defineScript("draw-ticket", { call: (key: string) => ({ keys: [key], args: [] }), answer: z.int() });
-    const tickets = await script.many(context.redis, [ticketKey(), ticketKey(), ticketKey()]);
+    const script = defineScript("draw-ticket", { call: (keys: string[]) => ({ keys, args: [] }), answer: z.int() });
+    const tickets = await script.many(context.redis, [ticketKeys(), ticketKeys(), ticketKeys()]);
     expect(tickets).toEqual([...tickets].sort((a, b) => a - b));
     expect(new Set(tickets).size).toBe(3);
   });

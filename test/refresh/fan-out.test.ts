@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { defineFlags, property } from "kindling";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { loadDefinitions } from "../../src/load-definitions.ts";
@@ -6,7 +7,8 @@ import type { FanoutPlace } from "../../src/refresh/fan-out.ts";
 import type { FanoutSubject } from "../../src/refresh/queues.ts";
 import { createFlows } from "../../src/service/create-flows.ts";
 import { createAdmissions } from "../../src/webhook/admit.ts";
-import { startWorkers } from "../../workers/start-workers.ts";
+import { type StartWorkersOptions, startWorkers } from "../../workers/start-workers.ts";
+import { testUser } from "../support/signer.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
@@ -45,6 +47,8 @@ async function walk(
 describe("the users affected by a change", () => {
   it("are found page by page among the members of an organization", async () => {
     const { kinde } = stack.emulator;
+    // The first organization is the default one, which users without another join.
+    kinde.createOrganization();
     const { code } = kinde.createOrganization();
     const members = kinde.importUsers(Array.from({ length: 1_200 }, () => ({ organizations: [code] })));
     kinde.importUsers([{}, {}]);
@@ -99,9 +103,9 @@ describe("a fan-out", () => {
     }, 60_000);
   }, 90_000);
 
-  it("continues where it was interrupted", async () => {
+  /** Starts workers for one fan-out, and admits its event. */
+  const fanOutWith = async (parts: Pick<StartWorkersOptions, "fanOut"> & Partial<StartWorkersOptions>) => {
     const { store, config, world, log } = stack;
-    const asked: (string | null)[] = [];
     const connection = connectRedis({ url: config.redisUrl, onError: () => {} });
     const workers = startWorkers({
       ...store,
@@ -109,6 +113,7 @@ describe("a fan-out", () => {
       prefix: `${store.keys.queues}`,
       retry: { attempts: 3, baseMs: 1, maxMs: 1 },
       concurrency: { refresh: 1, bulk: 1, requests: 1 },
+      push: { fetch, timeoutMs: 1_000 },
       refreshUser: () => Promise.reject(new Error("Unexpected refresh.")),
       acknowledge: async () => {},
       sweepStep: () => Promise.reject(new Error("Unexpected sweep.")),
@@ -118,14 +123,9 @@ describe("a fan-out", () => {
       paceMs: 0,
       backlog: 1,
       settleMs: 0,
-      fanOut: async (_subject, at) => {
-        asked.push(at?.cursor ?? null);
-        if (asked.length === 3) throw new Error("The process died.");
-        const page = Number(at?.cursor ?? 0) + 1;
-        return { userIds: [], next: page === 4 ? undefined : { source: "listing", cursor: String(page) } };
-      },
       now: world.now,
       log,
+      ...parts,
     });
     const admissions = createAdmissions({
       ...store,
@@ -133,12 +133,55 @@ describe("a fan-out", () => {
       onError: () => {},
     });
     await admissions.admit({
-      id: "event_1",
+      id: `event_${randomUUID()}`,
       type: "organization.updated",
       route: { to: "fanout", subject: "organization:org_1" },
     });
+    return async () => {
+      await workers.close(1_000);
+      connection.disconnect();
+    };
+  };
+
+  it("continues where it was interrupted", async () => {
+    const asked: (string | null)[] = [];
+    const close = await fanOutWith({
+      fanOut: async (_subject, at) => {
+        asked.push(at?.cursor ?? null);
+        if (asked.length === 3) throw new Error("The process died.");
+        const page = Number(at?.cursor ?? 0) + 1;
+        return { userIds: [], next: page === 4 ? undefined : { source: "listing", cursor: String(page) } };
+      },
+    });
     await until(async () => expect(asked).toEqual([null, "1", "2", "2", "3"]));
-    await workers.close(1_000);
-    connection.disconnect();
+    await close();
+  });
+
+  it("leaves out users fetched later than the settle time after it began, and no others", async () => {
+    const { records, ledger } = stack.store;
+    const acknowledged: string[][] = [];
+    const ids = [1, 2, 3, 4].map(testUser);
+    const close = await fanOutWith({
+      settleMs: 30_000,
+      fanOut: async () => ({ userIds: ids, next: undefined }),
+      acknowledge: async (userIds) => {
+        acknowledged.push([...userIds]);
+      },
+      records: {
+        ...records,
+        stamps: async () => {
+          const [{ ticket }, now] = await Promise.all([ledger.begin("kp_1"), ledger.clock()]);
+          return [
+            { ticket: 0, fetchedAt: 0 },
+            // Kinde can have answered from a copy that lags.
+            { ticket, fetchedAt: now + 1_000 },
+            { ticket, fetchedAt: now + 60_000 },
+            { ticket: 1, fetchedAt: now + 60_000 },
+          ];
+        },
+      },
+    });
+    await until(async () => expect(acknowledged).toEqual([[ids[0], ids[1], ids[3]]]));
+    await close();
   });
 });

@@ -55,13 +55,14 @@ const refresh = (definitions = configured as Parameters<typeof createRefreshUser
     api,
     definitions,
     keep: new Set(["account", "properties", "organizations"]),
-    now: Date.now,
+    queues: { enqueueConfirm: async () => {} },
   });
 
 let serial = 0;
 const acknowledge = (deleted = false) => {
   serial += 1;
   return createAdmissions({
+    replication: { confirm: async () => {} },
     ...context,
     queues: { enqueueRefreshes: async () => {}, enqueueFanouts: async () => {} },
     burst: { quietMs: 0, maxMs: 0 },

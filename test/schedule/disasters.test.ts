@@ -36,6 +36,7 @@ const env = {
   KINDLING_REDIS_TIMEOUT: "1500ms",
   KINDLING_WATCH_INTERVAL: "200ms",
   KINDLING_SHUTDOWN_TIMEOUT: "2s",
+  KINDLING_WRITE_SETTLE: "150ms",
 };
 
 const weights = {

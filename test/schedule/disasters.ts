@@ -8,7 +8,7 @@ import type { Stack } from "../support/stack.ts";
 import { startWire } from "../support/wire.ts";
 import type { Scene, Step } from "./scene.ts";
 
-const queueNames = ["refresh", "bulk", "fanout"] as const;
+const queueNames = ["refresh", "bulk", "confirm", "fanout"] as const;
 
 /** Workers that can be cut off from Redis, which looks like a kill to everyone else. */
 export interface DoomedWorkers {

@@ -4,7 +4,7 @@ import { until } from "../support/until.ts";
 import { expected, held } from "./comparison.ts";
 import type { Scene } from "./scene.ts";
 
-const nothing = { users: [], fanouts: [], jobs: { refresh: [], bulk: [], fanout: [] } };
+const nothing = { users: [], fanouts: [], unconfirmed: [], jobs: { refresh: [], bulk: [], confirm: [], fanout: [] } };
 
 /** Ends all faults, waits until no work is left, and compares every user with Kinde. */
 export async function judge(scene: Scene, patienceMs: number): Promise<void> {
@@ -27,7 +27,7 @@ export async function judge(scene: Scene, patienceMs: number): Promise<void> {
 export async function outstanding({ store }: Stack) {
   const { redis, keys, queues } = store;
   const jobs = await Promise.all(
-    (["refresh", "bulk", "fanout"] as const).map(async (name) => {
+    (["refresh", "bulk", "confirm", "fanout"] as const).map(async (name) => {
       const found = await queues[name].getJobs(["waiting", "active", "delayed", "prioritized"]);
       const described = found.map(async (job) => ({
         ...job.data,
@@ -41,6 +41,7 @@ export async function outstanding({ store }: Stack) {
   return {
     users: await redis.zrange(keys.ledger, 0, -1),
     fanouts: await redis.zrange(keys.ledgerPart("fanouts"), 0, -1),
+    unconfirmed: await redis.zrange(keys.ledgerPart("confirm"), 0, -1),
     jobs: Object.fromEntries(jobs),
   };
 }

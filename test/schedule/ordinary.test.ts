@@ -25,6 +25,7 @@ const env = {
   KINDLING_KEYS_COOLDOWN: "100ms",
   KINDLING_WATCH_INTERVAL: "1h",
   KINDLING_SHUTDOWN_TIMEOUT: "2s",
+  KINDLING_WRITE_SETTLE: "150ms",
 };
 
 const weights = {

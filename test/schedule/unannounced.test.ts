@@ -32,7 +32,7 @@ const env = {
   KINDLING_SWEEP_PAGE_SIZE: "2",
 };
 
-const idle = { users: [], fanouts: [], jobs: { refresh: [], bulk: [], fanout: [] } };
+const idle = { users: [], fanouts: [], unconfirmed: [], jobs: { refresh: [], bulk: [], confirm: [], fanout: [] } };
 
 /** Runs one sweep and waits until it has finished. */
 async function sweep({ store }: Stack): Promise<void> {

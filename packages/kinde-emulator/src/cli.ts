@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import { createEmulator } from "./create-emulator.ts";
 import { EmulatorError } from "./emulator-error.ts";
-import type { Emulator, LogEntry } from "./types.ts";
+import type { ApplicationInput, Emulator, LogEntry } from "./types.ts";
 
 /** Streams and stop signal of the command. */
 export interface CommandLine {
@@ -13,7 +13,7 @@ export interface CommandLine {
 
 const help = `Usage: kinde-emulator [options]
 
-Emulates Kinde on localhost: tokens, Management API, webhooks and faults.
+Emulates Kinde on localhost: sign-in, tokens, Management API, webhooks and faults.
 State is kept in memory. Press Ctrl-C to stop.
 
 Options:
@@ -22,6 +22,10 @@ Options:
   --port <port>      TCP port, 0 for any free port (default: 4000)
   --host <address>   address to listen on (default: 127.0.0.1)
   --webhook <url>    deliver every event to this URL
+  --client-id <id>   client id of the application users sign in to
+  --client-secret <secret>  its client secret, 40 to 60 letters and digits
+  --callback-url <url>  a callback URL it allows; repeatable (default: any URL on localhost)
+  --logout-url <url>  a logout URL it allows; repeatable (default: any URL on localhost)
   --allow-host <name>  accept requests to this host name; repeatable
   --allow-production  start even with NODE_ENV=production
   --verbose          log calls, events and deliveries to standard error, as JSON lines
@@ -44,6 +48,10 @@ const options = {
   port: { type: "string", default: "4000" },
   host: { type: "string", default: "127.0.0.1" },
   webhook: { type: "string" },
+  "client-id": { type: "string" },
+  "client-secret": { type: "string" },
+  "callback-url": { type: "string", multiple: true },
+  "logout-url": { type: "string", multiple: true },
   "allow-host": { type: "string", multiple: true, default: [] as string[] },
   "allow-production": { type: "boolean", default: false },
   verbose: { type: "boolean", default: false },
@@ -91,13 +99,12 @@ export async function runEmulator(args: readonly string[], { stdout, stderr, sig
       host,
       allowedHosts: values["allow-host"],
       allowProduction: values["allow-production"],
+      application: applicationOf(values),
       ...(verbose && { onEvent }),
     });
   } catch (error) {
-    const problem =
-      error instanceof EmulatorError && error.code === "production_refused"
-        ? error.message
-        : addressProblem(error, host, port);
+    const isRefusal = error instanceof EmulatorError && REFUSALS.includes(error.code);
+    const problem = isRefusal ? error.message : addressProblem(error, host, port);
     if (problem === undefined) throw error;
     return refuse(problem);
   }
@@ -109,6 +116,19 @@ export async function runEmulator(args: readonly string[], { stdout, stderr, sig
   } finally {
     await emulator.close();
   }
+}
+
+const REFUSALS: readonly string[] = ["production_refused", "invalid_application"];
+
+function applicationOf(values: ReturnType<typeof parse>): ApplicationInput {
+  const { "client-id": clientId, "client-secret": clientSecret } = values;
+  const { "callback-url": callbackUrls, "logout-url": logoutUrls } = values;
+  return {
+    ...(clientId !== undefined && { clientId }),
+    ...(clientSecret !== undefined && { clientSecret }),
+    ...(callbackUrls && { callbackUrls }),
+    ...(logoutUrls && { logoutUrls }),
+  };
 }
 
 function parse(args: readonly string[]) {
@@ -132,12 +152,19 @@ function addressProblem(error: unknown, host: string, port: number): string | un
   return problem && `${host}:${port} ${problem}.`;
 }
 
-function welcome({ url, clientId, clientSecret, kinde }: Emulator, webhook: string | undefined): string {
+function welcome(emulator: Emulator, webhook: string | undefined): string {
+  const { url, clientId, clientSecret, kinde } = emulator;
+  const [application] = emulator.applications.list();
   const users = `${kinde.userCount.toLocaleString("en-US")} user${kinde.userCount === 1 ? "" : "s"}`;
   return [
     `Kinde emulator: ${url} (${users})`,
     "",
-    "Environment:",
+    "Sign-in, for Kinde's SDKs:",
+    `  export KINDE_ISSUER_URL=${url}`,
+    `  export KINDE_CLIENT_ID=${application?.clientId}`,
+    `  export KINDE_CLIENT_SECRET=${application?.clientSecret}`,
+    "",
+    "Management API, for Kindling and the management SDK:",
     `  export KINDE_DOMAIN=${url}`,
     `  export KINDE_MANAGEMENT_CLIENT_ID=${clientId}`,
     `  export KINDE_MANAGEMENT_CLIENT_SECRET=${clientSecret}`,
@@ -146,6 +173,7 @@ function welcome({ url, clientId, clientSecret, kinde }: Emulator, webhook: stri
     `  curl ${url}                                 list all commands`,
     `  curl ${url}/__emulator                      show the current state`,
     `  curl '${url}/__emulator/users?limit=5'      list user ids`,
+    `  curl ${url}/__emulator/sign-in --json '{"as": "<user id>"}'  sign in without a page`,
     "",
     webhook === undefined
       ? `Webhooks: none. curl ${url}/__emulator/webhooks --json '{"url": "http://localhost:3000/webhooks/kinde"}'`

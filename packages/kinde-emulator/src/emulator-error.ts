@@ -8,14 +8,21 @@ export type Entity =
   | "customer"
   | "webhook"
   | "event"
-  | "fault";
+  | "fault"
+  | "feature_flag"
+  | "entitlement"
+  | "property"
+  | "property_category";
 
 /** Codes of {@link EmulatorError}. */
 export type EmulatorErrorCode =
   | `unknown_${Entity}`
-  | `${"user" | "organization" | "role" | "permission" | "property"}_already_exists`
+  | `${"user" | "organization" | "role" | "permission" | "property" | "feature_flag"}_already_exists`
   | "invalid_property"
   | "invalid_endpoint"
+  | "invalid_application"
+  | "invalid_feature_flag"
+  | "invalid_organization"
   | "emulator_no_port"
   | "production_refused";
 

@@ -1,10 +1,15 @@
+import { createApplications } from "./auth/applications.ts";
+import { createBearer } from "./auth/bearer.ts";
+import { createGrants } from "./auth/grants.ts";
 import { createKeys } from "./auth/keys.ts";
 import { createTokens } from "./auth/tokens.ts";
+import { createUserGrants } from "./auth/user-grants.ts";
 import { createUserTokens } from "./auth/user-tokens.ts";
 import { createFaults } from "./faults/faults.ts";
 import { createStats } from "./http/stats.ts";
 import { createKindeActions } from "./kinde/actions.ts";
-import type { World } from "./kinde/world.ts";
+import { userOf, type World } from "./kinde/world.ts";
+import { createSignIn } from "./sign-in/sign-in.ts";
 import { createCatalogue } from "./state/catalogue.ts";
 import { createPopulation } from "./state/population.ts";
 import { createUsers } from "./state/users.ts";
@@ -15,12 +20,19 @@ import { createPoster } from "./webhooks/post.ts";
 import { createRegistry } from "./webhooks/registry.ts";
 
 const DAY_SECONDS = 86_400;
+/** Fixed, so that an app's configuration survives a restart of the emulator. */
+const DEFAULT_APPLICATION = {
+  clientId: "emulated_application_id",
+  clientSecret: "emulatedApplicationClientSecret0123456789",
+  name: "your app",
+};
 const DEFAULT_OFFSET_MINUTES = 600;
 
 /** Creates everything except the HTTP routes. `issuer` is called only once the port is known. */
 export async function createTenant(options: EmulatorOptions, issuer: () => string) {
   const { users: size = 0, seed = 1, now = Date.now, onEvent = () => {} } = options;
-  const { clientId = "emulated_client_id", clientSecret = "emulated_client_secret" } = options;
+  const { clientId = "emulated_client_id", clientSecret = "emulatedManagementClientSecret0123456789" } = options;
+  const applications = createApplications({ ...DEFAULT_APPLICATION, ...options.application });
   const timestamp = createTimestamps(now, options.eventOffsetMinutes ?? DEFAULT_OFFSET_MINUTES);
   const keys = await createKeys((kid) => onEvent({ type: "keys_rotated", kid }), options.signingKey);
   const faults = createFaults((action, kind) => onEvent({ type: "fault", action, kind }));
@@ -49,12 +61,18 @@ export async function createTenant(options: EmulatorOptions, issuer: () => strin
     issuer,
     clientId,
     clientSecret,
+    applications,
     scopes: options.scopes,
     lifetimeSeconds: options.tokenLifetimeSeconds ?? DAY_SECONDS,
     now,
     onIssue: (issued) => onEvent({ type: "token", issued }),
   });
+  const userTokens = createUserTokens({ world, keys, issuer, now });
+  const grants = createGrants(now);
+  const userActions = actionsOf("user");
+  let scriptedUser: string | null = null;
   return {
+    issuer,
     clientId,
     clientSecret,
     onEvent,
@@ -66,7 +84,16 @@ export async function createTenant(options: EmulatorOptions, issuer: () => strin
     registry,
     deliveries,
     tokens,
-    userTokens: createUserTokens({ world, keys, issuer, now }),
+    applications,
+    userTokens,
+    grants,
+    userGrants: createUserGrants({ world, applications, grants, userTokens, now }),
+    bearer: createBearer({ world, keys, grants, issuer, now }),
+    signIn: createSignIn({ world, actions: userActions, grants, userTokens, onEvent }),
+    scriptedUser: () => scriptedUser,
+    signInAs: (userId: string | null) => {
+      scriptedUser = userId === null ? null : userOf(world, userId).id;
+    },
     kinde: actionsOf("admin"),
     apiActions: actionsOf("api"),
     ...createStats(tokens, now),

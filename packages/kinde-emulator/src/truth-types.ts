@@ -12,12 +12,12 @@ export interface TruthMembership {
   directPermissions: string[];
 }
 
-/** A billing agreement. */
+/** A billing agreement in effect. */
 export interface TruthAgreement {
   id: string;
   planCode: string;
   /** ISO 8601. */
-  expiresOn: string;
+  startedOn: string;
   billingGroupId: string;
   entitlements: { featureCode: string; entitlementId: string }[];
 }
@@ -57,7 +57,14 @@ export interface Org {
   externalId: string | null;
   /** True for the tenant's first organization. */
   isDefault: boolean;
+  /** Users who sign up or sign in to the organization join it. */
   isAllowRegistrations: boolean;
+  /** Users with an email address of one of the organization's domains join it when they sign up. Stored only. */
+  isAutoMembershipEnabled: boolean;
+  /** Nobody can sign in to a suspended organization. */
+  isSuspended: boolean;
+  /** ISO 8601. */
+  suspendedOn: string | null;
   /** ISO 8601. */
   createdOn: string;
 }
@@ -80,6 +87,13 @@ export interface Permission {
   description: string;
 }
 
+/** A category of properties. */
+export interface PropertyCategory {
+  id: string;
+  name: string;
+  context: PropertyDefinition["context"];
+}
+
 /** The definition of a property. */
 export interface PropertyDefinition {
   id: string;
@@ -90,6 +104,24 @@ export interface PropertyDefinition {
   isKindeProperty: boolean;
   /** `usr`: property of a user, `org`: of an organization, `app`: of an application. */
   context: "usr" | "org" | "app";
+  /** Null for properties that were not given one. */
+  categoryId: string | null;
+}
+
+/** The value of a feature flag. */
+export type FeatureFlagValue = string | number | boolean;
+
+/** A feature flag. Its most specific value applies: the user's, the organization's, the environment's, or the default. */
+export interface FeatureFlag {
+  id: string;
+  key: string;
+  name: string;
+  description: string;
+  /** `int` values are whole numbers. */
+  type: "str" | "int" | "bool";
+  defaultValue: FeatureFlagValue;
+  /** The most specific level on which the flag can be set. */
+  allowOverrideLevel: "env" | "org" | "usr";
 }
 
 /** A user to create or import. Omitted names and email address are generated; other omitted fields are empty. */
@@ -106,7 +138,10 @@ export interface UserInput {
   isSuspended?: boolean;
   /** Values by property key. Each property must be defined. */
   properties?: Record<string, string>;
-  /** Codes of existing organizations, optionally with the keys of existing roles and permissions. */
+  /**
+   * Codes of existing organizations, optionally with the keys of existing roles and permissions. Default: none for
+   * `createUser`, the default organization with the default roles for `importUsers`.
+   */
   organizations?: readonly (string | { code: string; roles?: readonly string[]; permissions?: readonly string[] })[];
 }
 
@@ -130,4 +165,6 @@ export interface OrgInput {
   handle?: string | null;
   externalId?: string | null;
   isAllowRegistrations?: boolean;
+  isAutoMembershipEnabled?: boolean;
+  isSuspended?: boolean;
 }

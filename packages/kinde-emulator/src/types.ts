@@ -1,6 +1,8 @@
 import type { CryptoKey, JWK, KeyObject } from "jose";
 import type { ActiveFault, Fault } from "./fault-types.ts";
 import type {
+  FeatureFlag,
+  FeatureFlagValue,
   Org,
   OrgInput,
   Permission,
@@ -27,8 +29,13 @@ export interface EmulatorOptions {
   seed?: number;
   /** Client id of the machine-to-machine application. Default `emulated_client_id`. */
   clientId?: string;
-  /** Client secret of the machine-to-machine application. Default `emulated_client_secret`. */
+  /** Client secret of the machine-to-machine application. Default `emulatedManagementClientSecret0123456789`. */
   clientSecret?: string;
+  /**
+   * The application users sign in to. Default: a fixed client id and secret, and any callback or logout URL on
+   * `localhost` or another loopback address.
+   */
+  application?: ApplicationInput;
   /** Private RSA key used until the first rotation. Default: a new 2048-bit key, which takes a moment to generate. */
   signingKey?: JWK;
   /** Scopes granted to the application. Default: every scope the emulator knows. */
@@ -47,6 +54,29 @@ export interface EmulatorOptions {
   onEvent?: (entry: LogEntry) => void;
 }
 
+/** Settings of an application that users sign in to. All are optional. */
+export interface ApplicationInput {
+  /** Default: a random id. */
+  clientId?: string;
+  /** 40 to 60 letters and digits, as in Kinde. Default: random. */
+  clientSecret?: string;
+  /** Shown on the sign-in page. Default `Application`. */
+  name?: string;
+  /** Allowed callback URLs, compared exactly. `loopback` (default): any URL on `localhost`, `127.0.0.0/8` or `[::1]`. */
+  callbackUrls?: readonly string[] | "loopback";
+  /** Allowed URLs to return to after signing out. Default `loopback`, as for `callbackUrls`. */
+  logoutUrls?: readonly string[] | "loopback";
+}
+
+/** An application that users sign in to. */
+export interface Application {
+  readonly clientId: string;
+  readonly clientSecret: string;
+  readonly name: string;
+  readonly callbackUrls: readonly string[] | "loopback";
+  readonly logoutUrls: readonly string[] | "loopback";
+}
+
 /** An entry of the emulator's log. `status` is an HTTP status unless no complete answer was sent; `ms` is the duration. */
 export type LogEntry =
   | { type: "listening"; url: string; users: number }
@@ -56,6 +86,7 @@ export type LogEntry =
   | { type: "attempt"; eventId: string; event: string; attempt: number; status: number | "timeout" | "unreachable" }
   | { type: "delivery"; eventId: string; event: string; state: DeliveryState; attempts: number }
   | { type: "webhook_disabled"; webhookId: string }
+  | { type: "sign_in"; how: "page" | "script" | "session"; ok: boolean }
   | { type: "keys_rotated"; kid: string }
   | { type: "fault"; action: "set" | "removed"; kind: Fault["kind"] };
 
@@ -111,7 +142,7 @@ export interface CallLog {
 
 /** Call counters. The control API is not counted. */
 export interface Stats {
-  /** Access tokens issued by `/oauth2/token`. */
+  /** Machine-to-machine tokens issued by `/oauth2/token`. Kinde bills these. */
   readonly tokensIssued: number;
   /** Calls per `METHOD /route`, token and key set requests included. */
   readonly calls: Readonly<Record<string, number>>;
@@ -154,7 +185,14 @@ export interface KindeActions {
   setProperties(id: string, properties: Record<string, string | null>): void;
   /** Defines a property. A user property must be defined before it can be set. Fires nothing. */
   createProperty(key: string, definition?: Partial<Omit<PropertyDefinition, "id" | "key">>): PropertyDefinition;
-  /** Signs the user in. Fires `user.authenticated`, or `user.authentication_failed` if `ok` is false (default true). */
+  /** Updates the definition of a property. Fires nothing. */
+  updateProperty(
+    key: string,
+    changes: Partial<Pick<PropertyDefinition, "name" | "description" | "isPrivate" | "categoryId">>,
+  ): void;
+  /** Deletes a property's definition, and with it every user's value. Fires nothing. */
+  deleteProperty(key: string): void;
+  /** Records a sign-in. Fires `user.authenticated`, or `user.authentication_failed` if `ok` is false (default true). */
   signIn(id: string, options?: { ok?: boolean }): void;
 
   /** Returns all organizations. */
@@ -208,11 +246,32 @@ export interface KindeActions {
   /** Deletes a permission. Fires `permission.deleted`, and nothing for the users who held it. */
   deletePermission(key: string): void;
 
-  /** Adds an agreement, creating the billing customer if needed. Fires `customer.agreement_created` and `customer.plan_assigned`. */
+  /** Returns all feature flags. */
+  featureFlags(): FeatureFlag[];
+  /** Creates a feature flag. Its type is that of its default value. Fires nothing. */
+  createFeatureFlag(
+    key: string,
+    defaultValue: FeatureFlagValue,
+    details?: { name?: string; description?: string; allowOverrideLevel?: FeatureFlag["allowOverrideLevel"] },
+  ): FeatureFlag;
+  /** Updates a feature flag. Fires nothing. */
+  updateFeatureFlag(key: string, changes: Partial<Omit<FeatureFlag, "id" | "key" | "type">>): void;
+  /**
+   * Sets a feature flag for the environment, or for one organization or one user; `null` removes the value. Fires
+   * nothing. Throws `invalid_feature_flag` for a value of another type, or a level the flag cannot be set on.
+   */
+  setFeatureFlag(key: string, value: FeatureFlagValue | null, scope?: { organization?: string; user?: string }): void;
+  /** Deletes a feature flag. Fires nothing. */
+  deleteFeatureFlag(key: string): void;
+
+  /**
+   * Makes the user a billing customer with one agreement, to the given plan. Fires `customer.agreement_cancelled` for
+   * each agreement it ends, `customer.agreement_created` and `customer.plan_assigned`.
+   */
   assignPlan(id: string, planCode: string): void;
-  /** Replaces all agreements with one to the given plan. Fires `customer.plan_changed`. */
+  /** Replaces the agreement in effect with one to the given plan. Fires `customer.plan_changed`. */
   changePlan(id: string, planCode: string): void;
-  /** Ends all agreements. Fires `customer.agreement_cancelled` for each. */
+  /** Ends the agreement in effect. Fires `customer.agreement_cancelled`. */
   cancelPlan(id: string): void;
 
   /**
@@ -240,6 +299,19 @@ export interface Emulator {
   readonly audience: string;
   /** Reads and changes the tenant's state. */
   readonly kinde: KindeActions;
+  /** The applications users sign in to. The first one is that of the `application` option. */
+  readonly applications: {
+    /** Creates an application. @throws EmulatorError `invalid_application` */
+    create(input?: ApplicationInput): Application;
+    /** Returns all applications. */
+    list(): Application[];
+  };
+  /**
+   * Signs in as this user, without a page, from now on; `null` shows the page again.
+   *
+   * @throws EmulatorError `unknown_user`
+   */
+  signInAs(userId: string | null): void;
   readonly webhooks: {
     /**
      * Registers a webhook. `eventTypes` defaults to every event type of Kinde.
@@ -249,6 +321,12 @@ export interface Emulator {
     register(webhook: { url: string; eventTypes?: readonly string[]; name?: string }): Webhook;
     /** Returns all webhooks, disabled ones included. */
     list(): Webhook[];
+    /**
+     * Switches a webhook on again, as people can in Kinde's dashboard. Its 72 hours start anew; dropped deliveries stay dropped.
+     *
+     * @throws EmulatorError `unknown_webhook`
+     */
+    enable(id: string): Webhook;
     /**
      * Removes a webhook and drops its pending deliveries.
      *
@@ -278,16 +356,17 @@ export interface Emulator {
     /**
      * Returns an access token of a signed-in user, valid for 24 hours and signed with the key that signs events.
      *
-     * @param options `orgCode`: organization of the token, default the user's first
+     * @param options `orgCode`: organization of the token, default the user's first; `clientId`: the application,
+     *   default the first
      * @throws EmulatorError `unknown_user`
      */
-    accessToken(userId: string, options?: { orgCode?: string }): Promise<string>;
+    accessToken(userId: string, options?: { orgCode?: string; clientId?: string }): Promise<string>;
     /**
-     * Returns an ID token of a signed-in user, valid for 24 hours and signed with the key that signs events.
+     * Returns an ID token of a signed-in user, valid for an hour and signed with the key that signs events.
      *
      * @throws EmulatorError `unknown_user`
      */
-    idToken(userId: string): Promise<string>;
+    idToken(userId: string, options?: { clientId?: string }): Promise<string>;
   };
   readonly keys: {
     /** Generates a new signing key. The old one leaves the key set unless `keepOld` is true (default false). */

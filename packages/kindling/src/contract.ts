@@ -20,4 +20,4 @@ export {
   type ProfilePart,
   profileParts,
 } from "./profile.ts";
-export { type FlagsRecord, parseFlagsRecord } from "./record.ts";
+export { type FlagsRecord, fetchAge, parseFlagsRecord } from "./record.ts";

@@ -1,3 +1,4 @@
+export { createKindling, type KindlingOptions } from "./create-kindling.ts";
 export type { UserClaims } from "./definitions/claims.ts";
 export { fresh } from "./definitions/computed.ts";
 export {
@@ -12,6 +13,7 @@ export type { FlagDefinition, Freshness, Reading } from "./definitions/definitio
 export { type GrantOptions, permission, plan, role } from "./definitions/grants.ts";
 export { property } from "./definitions/property.ts";
 export { KindlingError, type KindlingErrorCode } from "./errors.ts";
+export type { HttpReaderOptions } from "./http/types.ts";
 export type { Agreement, ExtraPart, Grant, Membership, Profile } from "./profile.ts";
 export { createReader } from "./reader/create-reader.ts";
 export type { ReaderRedis, Subscriber } from "./reader/redis.ts";

@@ -14,6 +14,18 @@ export interface FlagsRecord {
   schema: string;
 }
 
+/** How far the clocks of two machines differ in operation, in milliseconds. */
+const maxSkewMs = 5_000;
+
+/**
+ * Returns the age of a fetch in milliseconds. A fetch far ahead of the clock comes from a clock that was wrong: what it is
+ * ahead counts as its age, so that such a record does not look young until the clock is there.
+ */
+export function fetchAge(fetchedAt: number, now: number): number {
+  const age = now - fetchedAt;
+  return age < -maxSkewMs ? -age : Math.max(0, age);
+}
+
 /** Parses a record; returns `undefined` if the text is not a valid one. */
 export function parseFlagsRecord(text: string): FlagsRecord | undefined {
   let value: Partial<FlagsRecord> | null;

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { discardPushes, type FailedPush, listFailedPushes, retryPushes } from "../../push/queues.ts";
 import { type FailedMember, listFailures, reenqueue } from "../../refresh/failures.ts";
 import type { Store } from "../../store.ts";
 import { countWords, durationWords, plural } from "../../words.ts";
@@ -11,7 +12,8 @@ import { withStore } from "../with-store.ts";
 const listHelp = `
 Lists users and fan-outs whose refresh failed after all its attempts. Each is
 retried automatically after KINDLING_FAILED_RETRY (1h) and leaves the list when
-a refresh succeeds.
+a refresh succeeds. Also lists deliveries of changed flags (KINDLING_PUSH_URLS)
+that failed after all their attempts: these wait for failed retry.
 
 Examples:
   kindling failed
@@ -26,20 +28,20 @@ export function addFailed(program: Command, context: CommandContext): void {
   const { terminal, exitWith } = context;
   const failed = program
     .command("failed")
-    .description("list users and fan-outs whose refresh failed")
+    .description("list users and fan-outs whose refresh failed, and failed deliveries")
     .option(...jsonOption)
     .addHelpText("after", listHelp)
     .action(async (options: ReportOptions) => {
-      const failures = await withStore(terminal, listFailures);
+      const failures = await withStore(terminal, listAll);
       const paint = createPaint(terminal, terminal.stdout);
       report(terminal, options, { failures }, () => renderFailures(failures, paint, terminal.world.now()));
       exitWith(failures.length > 0 ? exitCodes.found : exitCodes.done);
     });
   addRemedy(failed, context, {
     name: "retry",
-    description: "retry failed users and fan-outs now",
+    description: "retry failed users, fan-outs and deliveries now",
     done: "Enqueued",
-    apply: reenqueue,
+    apply: retry,
   });
   addRemedy(failed, context, {
     name: "discard",
@@ -53,7 +55,7 @@ interface Remedy {
   name: "retry" | "discard";
   description: string;
   done: string;
-  apply: (store: Store, failures: readonly FailedMember[]) => Promise<void>;
+  apply: (store: Store, failures: readonly Listed[]) => Promise<void>;
 }
 
 function addRemedy(failed: Command, { terminal, exitWith }: CommandContext, remedy: Remedy): void {
@@ -61,7 +63,7 @@ function addRemedy(failed: Command, { terminal, exitWith }: CommandContext, reme
   failed
     .command(name)
     .description(description)
-    .argument("[id...]", "user ids, or organization:<code>, role:<id>, permission:<id>", parseMembers)
+    .argument("[id...]", "user ids, or organization:<code>, role:<id>, permission:<id>, push:<id>", parseMembers)
     .option("--all", "everything on the list")
     .option(...jsonOption)
     .addHelpText("after", remedyHelp(name))
@@ -71,7 +73,7 @@ function addRemedy(failed: Command, { terminal, exitWith }: CommandContext, reme
         command.error(`error: failed ${name} expects either ids or --all`);
       }
       const { chosen, missing } = await withStore(terminal, async (store) => {
-        const failures = await listFailures(store);
+        const failures = await listAll(store);
         const found = options.all === true ? failures : failures.filter(({ member }) => members.includes(member));
         await apply(store, found);
         return { chosen: found, missing: members.filter((id) => !found.some(({ member }) => member === id)) };
@@ -103,14 +105,35 @@ Records stay as they are. The next event or sweep that finds a difference
 refreshes the user.
 `;
 
-async function discard(
-  { ledger: users, fanoutLedger: fanouts }: Store,
-  failures: readonly FailedMember[],
-): Promise<void> {
-  for (const { kind, member } of failures) await (kind === "user" ? users : fanouts).discard(member);
+type Listed = FailedMember | FailedPush;
+
+async function listAll(store: Store): Promise<Listed[]> {
+  const [refreshes, pushes] = await Promise.all([listFailures(store), listFailedPushes(store.queues.pushes)]);
+  return [...refreshes, ...pushes];
 }
 
-function renderFailures(failures: readonly FailedMember[], paint: Paint, now: number): string {
+function split(failures: readonly Listed[]) {
+  return {
+    refreshes: failures.filter((failure) => failure.kind !== "push"),
+    pushes: failures.filter((failure) => failure.kind === "push").map(({ member }) => member),
+  };
+}
+
+async function retry(store: Store, failures: readonly Listed[]): Promise<void> {
+  const { refreshes, pushes } = split(failures);
+  await reenqueue(store, refreshes);
+  await retryPushes(store.queues.pushes, pushes);
+}
+
+async function discard(store: Store, failures: readonly Listed[]): Promise<void> {
+  const { refreshes, pushes } = split(failures);
+  for (const { kind, member } of refreshes) {
+    await (kind === "user" ? store.ledger : store.fanoutLedger).discard(member);
+  }
+  await discardPushes(store.queues.pushes, pushes);
+}
+
+function renderFailures(failures: readonly Listed[], paint: Paint, now: number): string {
   if (failures.length === 0) return paint.good("No failures.");
   const rows = failures.map(({ member, code, attempts, failedAt, message }) => [
     member,

@@ -31,7 +31,8 @@ export const handEdit: Step = {
     expectEqual("Users with a record after the sweep", stored, everyone.length);
     const again = await sweep(stage);
     expectEqual("Differences found by the next sweep", again.different + again.missing, 0);
-    expectEqual("Calls to Kinde by the next sweep", again.calls, 1);
+    // A page, and the end of the listing: asked for twice while the store is not known to be complete.
+    expectEqual("The next sweep takes at most three calls", again.calls <= 3, true);
     expectEqual("Webhooks sent meanwhile", kinde.deliveries.list().length - deliveries, 0);
     return `Corrected after ${spent(took)}; the next sweep finds nothing, in ${plural(again.calls, "call")}`;
   },

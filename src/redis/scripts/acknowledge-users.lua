@@ -1,21 +1,25 @@
 -- Acknowledges one event for each of many users.
 --
 -- KEYS[1]    ticket counter
--- KEYS[2]    sorted set: user -> ticket of their first event that is not reflected
--- KEYS[3]    hash: user -> note on their latest event
--- ARGV[1]    position of the event in the ledger of fan-outs, or '' for now: the users have waited as long as the event
+-- KEYS[2]    run id of the Redis process that drew the last ticket
+-- KEYS[3]    sorted set: user -> when their first event that is not reflected was acknowledged, in microseconds
+-- KEYS[4]    hash: user -> note on their latest event
+-- KEYS[5]    set of users with sign-ins only
+-- ARGV[1]    when the event was acknowledged, or '' for now: the users have waited as long as the event
 -- ARGV[2..]  user ids
 -- Answer     the last ticket drawn
 
 -- @include "ticket"
 -- @include "latest-event"
 
-local ticket = 0
+local first, now = drawTicket(KEYS[1], KEYS[2], #ARGV - 1)
+local since = ARGV[1] == '' and string.format('%.0f', now) or ARGV[1]
 for i = 2, #ARGV do
   local user = ARGV[i]
-  ticket = drawTicket(KEYS[1])
-  local mark, _, events, reflected = readLatest(redis.call('HGET', KEYS[3], user))
-  redis.call('ZADD', KEYS[2], 'LT', ARGV[1] == '' and ticket or ARGV[1], user)
-  redis.call('HSET', KEYS[3], user, writeLatest(mark, ticket, events + 1, reflected))
+  local mark, _, events, reflected = readLatest(redis.call('HGET', KEYS[4], user))
+  -- A failure or an intent can have added the user: the time is that of the first event.
+  redis.call('ZADD', KEYS[3], events > 0 and 'LT' or 'CH', since, user)
+  redis.call('HSET', KEYS[4], user, writeLatest(mark, first + i - 2, events + 1, reflected))
+  redis.call('SREM', KEYS[5], user)
 end
-return ticket
+return first + #ARGV - 2

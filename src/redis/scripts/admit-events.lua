@@ -3,14 +3,17 @@
 --
 -- KEYS[1]    table of event ids
 -- KEYS[2]    ticket counter
--- KEYS[3]    hash: counter name -> number of events
--- KEYS[4]    users: sorted set: member -> ticket of its first event that is not reflected
--- KEYS[5]    users: hash: member -> note on its latest event
--- KEYS[6]    fan-outs: sorted set like KEYS[4]
--- KEYS[7]    fan-outs: hash like KEYS[5]
--- ARGV[1..]  per event: id, counter name, ledger ('users', 'fanouts' or ''), member, 'd' for a deletion or ''
--- Answer     per event: -1 for a duplicate, -2 if nothing was outstanding for its member, otherwise for how many
---            milliseconds something has been outstanding
+-- KEYS[3]    run id of the Redis process that drew the last ticket
+-- KEYS[4]    hash: counter name -> number of events
+-- KEYS[5]    users: sorted set: member -> when its first event that is not reflected was acknowledged, in microseconds
+-- KEYS[6]    users: hash: member -> note on its latest event
+-- KEYS[7]    users: set of members with sign-ins only
+-- KEYS[8]    fan-outs: sorted set like KEYS[5]
+-- KEYS[9]    fan-outs: hash like KEYS[6]
+-- ARGV[1..]  per member of an event: the event's id, or '' for a further member of the same event; counter name; ledger
+--            ('users', 'fanouts' or ''); member; 'd' for a deletion, 's' for a sign-in, otherwise ''
+-- Answer     per member of an event: -1 for a duplicate, -2 if nothing was outstanding for the member, otherwise for how
+--            many milliseconds something has been outstanding
 
 -- @include "ticket"
 -- @include "latest-event"
@@ -21,32 +24,44 @@ local function isSeen(id)
   return holds(readBucket(KEYS[1], offset), digest)
 end
 
-local events = #ARGV / 5
-local firstTicket, now = drawTicket(KEYS[2], events)
+local rows = #ARGV / 5
+local firstTicket, now = drawTicket(KEYS[2], KEYS[3], rows)
 local answers, inBatch, counts = {}, {}, {}
 
-for i = 1, events do
-  local id, counter, ledger, member, mark = unpack(ARGV, i * 5 - 4, i * 5)
-  answers[i] = -2
-  if inBatch[id] or isSeen(id) then
-    answers[i] = -1
-    counter = 'duplicate'
-  elseif ledger ~= '' then
-    local sinceKey, latestKey = KEYS[4], KEYS[5]
-    if ledger == 'fanouts' then sinceKey, latestKey = KEYS[6], KEYS[7] end
-    local ticket = firstTicket + i - 1
-    local earlier, reflected = 0, 0
-    if redis.call('ZADD', sinceKey, 'NX', ticket, member) == 0 then
-      answers[i] = math.max(0, math.floor((now - tonumber(redis.call('ZSCORE', sinceKey, member))) / 1000))
-      local latestMark, _
-      latestMark, _, earlier, reflected = readLatest(redis.call('HGET', latestKey, member))
-      if latestMark == 'd' then mark = 'd' end
-    end
-    redis.call('HSET', latestKey, member, writeLatest(mark, ticket, earlier + 1, reflected))
-  end
-  inBatch[id] = true
-  counts[counter] = (counts[counter] or 0) + 1
+-- Adds the event to the ledger. Answers for how many milliseconds something has been outstanding, or -2.
+local function acknowledge(sinceKey, latestKey, member, mark, ticket)
+  local since = redis.call('ZSCORE', sinceKey, member)
+  local latestMark, _, earlier, reflected = readLatest(redis.call('HGET', latestKey, member))
+  if latestMark == 'd' then mark = 'd' end
+  redis.call('HSET', latestKey, member, writeLatest(mark, ticket, earlier + 1, reflected))
+  -- A failure or an intent can have added the member: the time is that of the first event.
+  if since and earlier > 0 then return math.max(0, math.floor((now - since) / 1000)) end
+  redis.call('ZADD', sinceKey, string.format('%.0f', now), member)
+  return -2
 end
 
-for counter, times in pairs(counts) do redis.call('HINCRBY', KEYS[3], counter, times) end
+local duplicate = false
+for row = 1, rows do
+  local id, counter, ledger, member, mark = unpack(ARGV, row * 5 - 4, row * 5)
+  local ticket = firstTicket + row - 1
+  if id ~= '' then
+    duplicate = inBatch[id] or isSeen(id)
+    inBatch[id] = true
+    if duplicate then counter = 'duplicate' end
+    counts[counter] = (counts[counter] or 0) + 1
+  end
+  answers[row] = duplicate and -1 or -2
+  if not duplicate and ledger == 'users' then
+    answers[row] = acknowledge(KEYS[5], KEYS[6], member, mark == 'd' and 'd' or '', ticket)
+    if mark ~= 's' then
+      redis.call('SREM', KEYS[7], member)
+    elseif answers[row] == -2 then
+      redis.call('SADD', KEYS[7], member)
+    end
+  elseif not duplicate and ledger == 'fanouts' then
+    answers[row] = acknowledge(KEYS[8], KEYS[9], member, '', ticket)
+  end
+end
+
+for counter, times in pairs(counts) do redis.call('HINCRBY', KEYS[4], counter, times) end
 return answers

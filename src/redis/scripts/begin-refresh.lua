@@ -1,19 +1,28 @@
 -- Draws a ticket for a refresh and reads what the refresh must know before it fetches.
 --
 -- KEYS[1]  ticket counter
--- KEYS[2]  hash: member -> note on its latest event
--- KEYS[3]  property values recently written for the member (JSON)
+-- KEYS[2]  run id of the Redis process that drew the last ticket
+-- KEYS[3]  hash: member -> note on its latest event
 -- KEYS[4]  marker of a recently settled deletion of the member
--- KEYS[5]  hash of users that Kinde did not find
+-- KEYS[5]  property values recently written for the member (JSON)
+-- KEYS[6]  hash: property -> when its value expires, in milliseconds
+-- KEYS[7]  hash of users that Kinde did not find
 -- ARGV[1]  member
--- Answer   { ticket, 1 if a deletion was acknowledged else 0, events since the member entered the ledger, KEYS[3] or nil,
---            1 if the member is in KEYS[5] else 0 }
+-- ARGV[2]  longest lifetime of KEYS[4] in milliseconds
+-- ARGV[3]  longest lifetime of a property value in milliseconds
+-- Answer   { ticket, time in microseconds, 1 if a deletion was acknowledged else 0, events since the member entered the
+--          ledger, property values as JSON or nil, 1 if the member is in KEYS[7] else 0 }
 
 -- @include "ticket"
 -- @include "latest-event"
+-- @include "overlay"
 
-local ticket = drawTicket(KEYS[1])
-local mark, _, events = readLatest(redis.call('HGET', KEYS[2], ARGV[1]))
-local deleted = mark == 'd' or redis.call('EXISTS', KEYS[4]) == 1
-return { ticket, deleted and 1 or 0, events, redis.call('GET', KEYS[3]),
-  redis.call('HEXISTS', KEYS[5], ARGV[1]) }
+local ticket, now = drawTicket(KEYS[1], KEYS[2])
+local mark, _, events = readLatest(redis.call('HGET', KEYS[3], ARGV[1]))
+local settledMs = redis.call('PTTL', KEYS[4])
+-- A lifetime ends at a time of day: it grows when Redis' clock steps back.
+if settledMs > tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[4], ARGV[2]) end
+local deleted = mark == 'd' or settledMs > 0
+local written, any = readWritten(KEYS[5], KEYS[6], tonumber(ARGV[3]))
+return { ticket, now, deleted and 1 or 0, events, any and cjson.encode(written) or false,
+  redis.call('HEXISTS', KEYS[7], ARGV[1]) }

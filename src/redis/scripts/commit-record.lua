@@ -1,24 +1,38 @@
 -- Writes a user's record or tombstone, unless the stored record has a later ticket.
 -- A stored record that cannot be decoded has no ticket and is overwritten: that repairs it.
+-- A ticket that the counter has not reached comes from a Redis whose last writes are lost: it says nothing about the order.
 --
 -- KEYS[1]  flags record
 -- KEYS[2]  profile
+-- KEYS[3]  ticket counter
+-- KEYS[4]  stream of changes, in a slot of its own: Kindling runs on a single primary
 -- ARGV[1]  ticket of the new record
 -- ARGV[2]  flags record (JSON)
 -- ARGV[3]  profile (JSON), or '' for a tombstone
 -- ARGV[4]  lifetime of a tombstone in milliseconds
 -- ARGV[5]  channel that announces the commit
 -- ARGV[6]  'missing' to keep any stored record, whatever its ticket; otherwise ''
--- Answer   1 if the record was written, 0 if the stored one was kept
+-- ARGV[7]  how many changes the stream keeps, or '0' to write none
+-- ARGV[8]  user id, for the stream
+-- Answer   1 if the record was written, 0 if the stored one was kept, -1 if the ticket is lost
+
+-- @include "note-change"
+
+local counter = tonumber(redis.call('GET', KEYS[3]) or nil) or math.huge
+if tonumber(ARGV[1]) > counter then return -1 end
 
 local current = redis.call('GET', KEYS[1])
+local previous
 if current then
   local decoded, record = pcall(cjson.decode, current)
   if decoded and type(record) == 'table' and type(record.ticket) == 'number' then
-    if ARGV[6] == 'missing' or record.ticket > tonumber(ARGV[1]) then return 0 end
+    if ARGV[6] == 'missing' then return 0 end
+    if record.ticket > tonumber(ARGV[1]) and record.ticket <= counter then return 0 end
+    previous = record
   end
 end
 
+noteChange(KEYS[4], ARGV[7], ARGV[8], ARGV[2], previous, current)
 if ARGV[3] == '' then
   redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4])
   redis.call('DEL', KEYS[2])

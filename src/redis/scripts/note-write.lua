@@ -1,12 +1,24 @@
 -- Remembers property values that Kinde just accepted. Merges them key by key, so that concurrent writes of different
--- properties do not erase each other.
+-- properties do not erase each other. Each property expires for itself.
 --
 -- KEYS[1]    property values recently written for the member (JSON)
+-- KEYS[2]    hash: property -> when its value expires, in milliseconds
 -- ARGV[1]    lifetime in milliseconds
 -- ARGV[2..]  property key, value as JSON, property key, value as JSON, ...
 -- Answer     none
 
-local text = redis.call('GET', KEYS[1])
-local written = text and cjson.decode(text) or {}
-for i = 2, #ARGV, 2 do written[ARGV[i]] = ARGV[i + 1] end
-redis.call('SET', KEYS[1], cjson.encode(written), 'PX', ARGV[1])
+-- @include "overlay"
+
+local lifetime = tonumber(ARGV[1])
+local written = readWritten(KEYS[1], KEYS[2], lifetime)
+local expiry = string.format('%.0f', math.floor(nowMicros() / 1000) + lifetime)
+-- Forgets the properties that expired, so that their number stays bounded under continuous writes.
+for _, property in ipairs(redis.call('HKEYS', KEYS[2])) do
+  if written[property] == nil then redis.call('HDEL', KEYS[2], property) end
+end
+for i = 2, #ARGV, 2 do
+  written[ARGV[i]] = ARGV[i + 1]
+  redis.call('HSET', KEYS[2], ARGV[i], expiry)
+end
+redis.call('SET', KEYS[1], cjson.encode(written), 'PX', lifetime)
+redis.call('PEXPIRE', KEYS[2], lifetime)

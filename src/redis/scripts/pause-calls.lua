@@ -1,11 +1,13 @@
 -- Pauses all calls. If a longer pause is in effect, it stays.
 --
 -- KEYS[1]  hash: state of the token bucket and the end of a pause
+-- KEYS[2]  sorted set: lease of a running call -> its expiry
 -- ARGV[1]  length of the pause in milliseconds
 -- Answer   none
 
--- @include "clock"
+-- @include "call-budget"
 
+local now = followClock(KEYS[1], KEYS[2])
 local pausedUntil = tonumber(redis.call('HGET', KEYS[1], 'pausedUntil') or '0')
-pausedUntil = math.max(pausedUntil, nowMicros() / 1000 + tonumber(ARGV[1]))
+pausedUntil = math.max(pausedUntil, now + tonumber(ARGV[1]))
 redis.call('HSET', KEYS[1], 'pausedUntil', string.format('%.0f', pausedUntil))

@@ -2,10 +2,15 @@
 -- The ticket stays: with a new one, a refresh that is fetching meanwhile would be refused.
 --
 -- KEYS[1]  flags record
+-- KEYS[2]  stream of changes, in a slot of its own: Kindling runs on a single primary
 -- ARGV[1]  ticket of the record that the flags were derived from
 -- ARGV[2]  flags record (JSON), with the same ticket
 -- ARGV[3]  channel that announces the commit
+-- ARGV[4]  how many changes the stream keeps, or '0' to write none
+-- ARGV[5]  user id, for the stream
 -- Answer   1 if the record was replaced, 0 if it has changed
+
+-- @include "note-change"
 
 local current = redis.call('GET', KEYS[1])
 if not current then return 0 end
@@ -13,6 +18,7 @@ local decoded, record = pcall(cjson.decode, current)
 if not decoded or type(record) ~= 'table' then return 0 end
 if record.ticket ~= tonumber(ARGV[1]) or record.status ~= 'present' then return 0 end
 
+noteChange(KEYS[2], ARGV[4], ARGV[5], ARGV[2], record, current)
 redis.call('SET', KEYS[1], ARGV[2])
 redis.call('PUBLISH', ARGV[3], ARGV[1])
 return 1

@@ -2,43 +2,66 @@
 -- Counts the events that the refresh reflects in the histogram of readable times. Each event counts once, even if
 -- refreshes overlap. All events of a member count with the age of the oldest: an upper bound for the later ones.
 --
--- KEYS[1]  sorted set: member -> ticket of its first event that is not reflected
+-- Kinde can answer from a copy that lags. So a user whose events were fetched within the settle time after them is noted
+-- for a confirming refresh: once that time is over, and, if more events follow, once again after the last of them.
+--
+-- KEYS[1]  sorted set: member -> when its first event that is not reflected was acknowledged, in microseconds
 -- KEYS[2]  hash: member -> note on its latest event
 -- KEYS[3]  hash: member -> failure
 -- KEYS[4]  marker of a recently settled deletion of the member
--- KEYS[5]  all-time histogram; omit KEYS[5] and KEYS[6] to count nothing
--- KEYS[6]  histogram of the current hour
+-- KEYS[5]  sorted set: member -> when its confirming refresh is due, in microseconds
+-- KEYS[6]  hash: member -> when another confirming refresh is due after that
+-- KEYS[7]  set of members with sign-ins only
+-- KEYS[8]  all-time histogram; omit KEYS[8] and KEYS[9] to count nothing
+-- KEYS[9]  histogram of the current hour
 -- ARGV[1]  member
 -- ARGV[2]  ticket of the refresh
--- ARGV[3]  events the refresh knew of when it began, or '' if unknown
--- ARGV[4]  lifetime of KEYS[4] in milliseconds
--- ARGV[5]  upper bounds of the histogram in milliseconds, comma-separated
--- ARGV[6]  lifetime of KEYS[6] in milliseconds
--- Answer   1 if the member was removed, 0 if a later event is outstanding
+-- ARGV[3]  when the refresh drew its ticket, in microseconds, or '' if unknown
+-- ARGV[4]  events the refresh knew of when it began, or '' if unknown
+-- ARGV[5]  lifetime of KEYS[4] in milliseconds
+-- ARGV[6]  settle time in microseconds, or '' if the member needs no confirmation
+-- ARGV[7]  upper bounds of the histogram in milliseconds, comma-separated
+-- ARGV[8]  lifetime of KEYS[9] in milliseconds
+-- Answer   { 1 if the member was removed else 0, milliseconds until a confirming refresh that this call noted, or -1 }
 
 -- @include "latest-event"
 -- @include "readable-time"
+-- @include "confirm"
 
 local since = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or nil)
 local mark, latest, events, reflected = readLatest(redis.call('HGET', KEYS[2], ARGV[1]))
-local ticket = tonumber(ARGV[2])
+local ticket, began = tonumber(ARGV[2]), tonumber(ARGV[3])
+local settleMicros = tonumber(ARGV[6])
+
+local confirmMs = -1
+if settleMicros and began then confirmMs = confirmed(KEYS[5], KEYS[6], ARGV[1], began) end
 
 if latest > ticket then
-  local known = tonumber(ARGV[3])
+  local known = tonumber(ARGV[4])
   -- If the number is unknown, a user keeps its place: the refresh that knows it counts the events with their true age.
-  if (known or not KEYS[5]) and since and since < ticket then
-    if KEYS[5] then countReadable(KEYS[5], KEYS[6], since, known - reflected, ARGV[5], ARGV[6]) end
+  if (known or not KEYS[8]) and began and since and since < began then
+    if KEYS[8] then countReadable(KEYS[8], KEYS[9], since, known - reflected, ARGV[7], ARGV[8]) end
     reflected = math.max(reflected, known or 0)
     redis.call('HSET', KEYS[2], ARGV[1], writeLatest(mark, latest, events, reflected))
-    -- The refresh reflects everything before its ticket, so the oldest outstanding event is later than the ticket.
-    redis.call('ZADD', KEYS[1], 'XX', 'GT', ARGV[2], ARGV[1])
+    -- The refresh reflects everything before its ticket, so the oldest outstanding event came later.
+    redis.call('ZADD', KEYS[1], 'XX', 'GT', ARGV[3], ARGV[1])
   end
-  return 0
+  return { 0, confirmMs }
 end
 
-if mark == 'd' then redis.call('SET', KEYS[4], '1', 'PX', ARGV[4]) end
-if KEYS[5] and since then countReadable(KEYS[5], KEYS[6], since, events - reflected, ARGV[5], ARGV[6]) end
+if mark == 'd' then redis.call('SET', KEYS[4], '1', 'PX', ARGV[5]) end
+if KEYS[8] and since then countReadable(KEYS[8], KEYS[9], since, events - reflected, ARGV[7], ARGV[8]) end
+local signInsOnly = redis.call('SREM', KEYS[7], ARGV[1]) == 1
+if settleMicros and since and mark ~= 'd' and not signInsOnly then
+  -- The time is that of the first event. Of several, the last one can be as late as the refresh, and so can a write.
+  local begun = began or nowMicros()
+  local last = events == 1 and since or begun
+  if begun < last + settleMicros then
+    local ms = noteConfirm(KEYS[5], KEYS[6], ARGV[1], begun + settleMicros, settleMicros / 10)
+    if ms >= 0 then confirmMs = ms end
+  end
+end
 redis.call('ZREM', KEYS[1], ARGV[1])
 redis.call('HDEL', KEYS[2], ARGV[1])
 redis.call('HDEL', KEYS[3], ARGV[1])
-return 1
+return { 1, confirmMs }

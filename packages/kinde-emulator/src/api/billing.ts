@@ -1,10 +1,10 @@
 import { z } from "zod";
 import { BadRequest, ok } from "../http/reply.ts";
-import { toAgreement } from "../kinde/truth.ts";
+import { agreementsInEffect, entitlementsOf, toAgreement } from "../kinde/truth.ts";
 import { missing } from "../kinde/world.ts";
 import { userIdOfCustomer } from "../state/user-ids.ts";
 import type { UserState } from "../state/user-state.ts";
-import { cursorOf, pageSizeOf } from "./paging.ts";
+import { cursorPageOf } from "./paging.ts";
 import type { ApiDeps, Route } from "./route.ts";
 
 const creation = z.object({ customer_id: z.string().min(1), plan_code: z.string().min(1) });
@@ -24,21 +24,41 @@ export function billingRoutes({ world, actions }: ApiDeps): Route[] {
         const customerId = call.query("customer_id");
         if (customerId === undefined)
           throw new BadRequest("The query parameter customer_id is required.", "customer_id_missing");
-        const all = customerOf(customerId).billing?.agreements ?? [];
-        const after = cursorOf(call, "starting_after");
-        const start = after === undefined ? 0 : all.findIndex(({ id }) => id === after) + 1;
-        const page = all.slice(start, start + pageSizeOf(call)).map(toAgreement);
-        const agreements = page.map((one) => ({
-          id: one.id,
-          plan_code: one.planCode,
-          expires_on: one.expiresOn,
-          billing_group_id: one.billingGroupId,
-          entitlements: one.entitlements.map(({ featureCode, entitlementId }) => ({
+        const feature = call.query("feature_code");
+        const all = (customerOf(customerId).billing?.agreements ?? [])
+          .map((agreement) => ({ agreement, entitlements: toAgreement(agreement).entitlements }))
+          .filter(({ entitlements }) => !feature || entitlements.some(({ featureCode }) => featureCode === feature));
+        const { items, has_more } = cursorPageOf(call, all, ({ agreement }) => agreement.id);
+        const agreements = items.map(({ agreement, entitlements }) => ({
+          id: agreement.id,
+          plan_code: agreement.planCode,
+          expires_on: agreement.expiresOn,
+          billing_group_id: agreement.billingGroupId,
+          current_period_start: null,
+          current_period_end: null,
+          entitlements: entitlements.map(({ featureCode, entitlementId }) => ({
             feature_code: featureCode,
             entitlement_id: entitlementId,
           })),
         }));
-        return ok({ has_more: start + page.length < all.length, agreements });
+        return ok({ has_more, agreements });
+      },
+    },
+    {
+      method: "GET",
+      path: "/billing/entitlements",
+      scope: "read:billing_entitlements",
+      handle: (call) => {
+        const customerId = call.query("customer_id");
+        // Every limit is known, so `max_value`, which replaces an unknown one, changes nothing.
+        call.query("max_value");
+        if (customerId === undefined)
+          throw new BadRequest("The query parameter customer_id is required.", "customer_id_missing");
+        const agreements = agreementsInEffect(customerOf(customerId)).map(toAgreement);
+        const all = agreements.flatMap(entitlementsOf);
+        const { items, has_more } = cursorPageOf(call, all, ({ id }) => id);
+        const plans = agreements.map(({ planCode, startedOn }) => ({ code: planCode, subscribed_on: startedOn }));
+        return ok({ has_more, entitlements: items, ...(call.query("expand") === "plans" && { plans }) });
       },
     },
     {

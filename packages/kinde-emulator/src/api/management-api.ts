@@ -4,11 +4,13 @@ import type { Tokens } from "../auth/tokens.ts";
 import type { createPipeline, EmulatorContext } from "../http/pipeline.ts";
 import { failure, type Reply } from "../http/reply.ts";
 import { billingRoutes } from "./billing.ts";
+import { featureFlagRoutes } from "./feature-flags.ts";
 import { organizationUserGrantRoutes } from "./organization-user-grants.ts";
 import { organizationUserRoutes } from "./organization-users.ts";
 import { organizationRoutes } from "./organizations.ts";
 import { permissionRoutes } from "./permissions.ts";
 import { propertyRoutes } from "./properties.ts";
+import { propertyCategoryRoutes } from "./property-categories.ts";
 import { roleRoutes } from "./roles.ts";
 import { type ApiDeps, type Route, toCall } from "./route.ts";
 import { searchRoutes } from "./search.ts";
@@ -24,6 +26,8 @@ export const managementRoutes = (deps: ApiDeps): Route[] => [
   ...userListRoutes(deps),
   ...searchRoutes(deps),
   ...propertyRoutes(deps),
+  ...propertyCategoryRoutes(deps),
+  ...featureFlagRoutes(deps),
   ...organizationRoutes(deps),
   ...organizationUserRoutes(deps),
   ...organizationUserGrantRoutes(deps),
@@ -49,7 +53,7 @@ export function mountManagementApi(
     });
     app.on(method, route.replaceAll(/\{(\w+)\}/g, ":$1"), guarded);
   }
-  const notFound = failure(404, "NOT_FOUND", "The emulator does not implement this route.");
+  const notFound = failure(404, "ROUTE_NOT_FOUND", "The emulator does not implement this route.");
   app.all(`${BASE}/*`, pipeline({ method: "ANY", route: `${BASE}/?`, handle: () => notFound }));
 }
 

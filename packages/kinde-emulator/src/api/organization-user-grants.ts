@@ -80,7 +80,7 @@ function permissionRoutes(deps: ApiDeps): Route[] {
           const granting = roles.filter((role) => role.permissionIds.includes(id));
           return { id, key, name, description, roles: granting.map((role) => ({ id: role.id, key: role.key })) };
         });
-        return ok({ permissions, next_token: null });
+        return ok({ permissions });
       },
     },
     {

@@ -1,11 +1,10 @@
 import { z } from "zod";
 import { ok } from "../http/reply.ts";
-import { rolesOf } from "../kinde/truth.ts";
+import { fullName, permissionsOf, rolesOf } from "../kinde/truth.ts";
 import { organizationOf, permissionByKey, roleByKey, userOf } from "../kinde/world.ts";
 import type { Membership, UserState } from "../state/user-state.ts";
-import { userPage } from "./paging.ts";
-import { fullName } from "./render.ts";
-import { type ApiDeps, type Route, rejectOversizedBulk } from "./route.ts";
+import { pageOf, sorted, take, userPage } from "./paging.ts";
+import { type ApiCall, type ApiDeps, type Route, rejectOversizedBulk } from "./route.ts";
 
 const member = z.object({
   id: z.string().min(1),
@@ -80,6 +79,8 @@ export function organizationUserRoutes(deps: ApiDeps): Route[] {
   ];
 }
 
+const KEYS = { name: fullName, email: ({ email }: UserState) => email ?? "" };
+
 function listRoute({ world, population }: ApiDeps): Route {
   const membershipIn = (user: UserState, code: string) => user.memberships.find((one) => one.code === code);
   const shape = (user: UserState, membership: Membership | undefined) => ({
@@ -94,6 +95,25 @@ function listRoute({ world, population }: ApiDeps): Route {
     is_suspended: user.isSuspended,
     roles: membership ? rolesOf(world.catalogue, membership).map(({ key }) => key) : [],
   });
+  /** `roles` and `permissions` list keys, of which a member must have all. */
+  const filterOf = (call: ApiCall, code: string) => {
+    const keysOf = (name: string) =>
+      (call.query(name) ?? "")
+        .split(",")
+        .map((key) => key.trim())
+        .filter(Boolean);
+    const [roles, permissions] = [keysOf("roles"), keysOf("permissions")];
+    return (user: UserState): boolean => {
+      const membership = membershipIn(user, code);
+      if (!membership) return false;
+      const held = (list: readonly { key: string }[], wanted: readonly string[]) =>
+        wanted.every((key) => list.some((one) => one.key === key));
+      return (
+        (roles.length === 0 || held(rolesOf(world.catalogue, membership), roles)) &&
+        (permissions.length === 0 || held(permissionsOf(world.catalogue, membership), permissions))
+      );
+    };
+  };
   return {
     method: "GET",
     path: "/organizations/{org_code}/users",
@@ -102,7 +122,15 @@ function listRoute({ world, population }: ApiDeps): Route {
       const { code } = organizationOf(world, call.param("org_code"));
       const mayMatch = (index: number) => population.membershipsAt(index).some((one) => one.code === code);
       const walk = (after: string | undefined) => world.users.walk({ after, mayMatch });
-      const { items, next_token } = await userPage(call, walk, (user) => membershipIn(user, code) !== undefined);
+      const matches = filterOf(call, code);
+      const isSorted = call.query("sort") !== undefined;
+      const { items, next_token } = isSorted
+        ? pageOf(
+            call,
+            sorted(call, await take(walk(undefined), Number.POSITIVE_INFINITY, matches), KEYS),
+            ({ id }) => id,
+          )
+        : await userPage(call, walk, matches);
       return ok({ organization_users: items.map((user) => shape(user, membershipIn(user, code))), next_token });
     },
   };

@@ -39,6 +39,31 @@ export function cursorOf(call: ApiCall, name: string): string | undefined {
   return id;
 }
 
+/**
+ * Sorts a list by the query parameter `sort`, such as `name_desc`. Without it, the order stays; ties keep it too.
+ *
+ * @param keys what each field of `sort` compares
+ */
+export function sorted<T>(
+  call: ApiCall,
+  list: readonly T[],
+  keys: Readonly<Record<string, (item: T) => string>>,
+): readonly T[] {
+  const sort = call.query("sort");
+  if (sort === undefined) return list;
+  const [, field = "", direction] = /^(\w+)_(asc|desc)$/.exec(sort) ?? [];
+  const keyOf = Object.hasOwn(keys, field) ? keys[field] : undefined;
+  if (!keyOf) {
+    const allowed = Object.keys(keys).flatMap((key) => [`${key}_asc`, `${key}_desc`]);
+    throw new BadRequest(`sort must be one of ${allowed.join(", ")}.`, "invalid_sort");
+  }
+  const sign = direction === "asc" ? 1 : -1;
+  return list
+    .map((item) => ({ item, key: keyOf(item).toLowerCase() }))
+    .sort((a, b) => (a.key < b.key ? -sign : a.key > b.key ? sign : 0))
+    .map(({ item }) => item);
+}
+
 export interface Page<T> {
   items: T[];
   next_token: string | null;
@@ -53,6 +78,24 @@ export function pageOf<T>(call: ApiCall, list: readonly T[], idOf: (item: T) => 
   const items = list.slice(start, start + size);
   const last = items.at(-1);
   return { items, next_token: last !== undefined && start + size < list.length ? tokenAfter(idOf(last)) : null };
+}
+
+/** Returns a page of an in-memory list by `starting_after` or `ending_before`, which name the item beside the page. */
+export function cursorPageOf<T>(
+  call: ApiCall,
+  list: readonly T[],
+  idOf: (item: T) => string,
+): { items: T[]; has_more: boolean } {
+  const size = pageSizeOf(call);
+  const [after, before] = [cursorOf(call, "starting_after"), cursorOf(call, "ending_before")];
+  if (after !== undefined && before !== undefined)
+    throw new BadRequest("starting_after and ending_before are mutually exclusive.");
+  const named = after ?? before;
+  const index = named === undefined ? -1 : list.findIndex((item) => idOf(item) === named);
+  if (named !== undefined && index < 0) throw new BadRequest("The cursor is unknown.", "invalid_cursor");
+  const start = before === undefined ? index + 1 : Math.max(0, index - size);
+  const end = before === undefined ? start + size : index;
+  return { items: list.slice(start, end), has_more: before === undefined ? end < list.length : start > 0 };
 }
 
 /** Returns the first `size` users that pass. */

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { ok } from "../http/reply.ts";
 import { missing } from "../kinde/world.ts";
-import { pageOf } from "./paging.ts";
+import { pageOf, sorted } from "./paging.ts";
 import type { ApiCall, ApiDeps, Route } from "./route.ts";
 
 const changes = z.object({
@@ -23,7 +23,11 @@ export function permissionRoutes({ world, actions }: ApiDeps): Route[] {
       path: "/permissions",
       scope: "read:permissions",
       handle: (call) => {
-        const { items, next_token } = pageOf(call, actions.permissions(), ({ id }) => id);
+        const { items, next_token } = pageOf(
+          call,
+          sorted(call, actions.permissions(), { name: ({ name }) => name, id: ({ id }) => id }),
+          ({ id }) => id,
+        );
         return ok({ permissions: items, next_token });
       },
     },
@@ -33,7 +37,8 @@ export function permissionRoutes({ world, actions }: ApiDeps): Route[] {
       scope: "create:permissions",
       handle: async (call) => {
         const { key, name, description = "" } = await call.body(creation);
-        return ok({ permission: { id: actions.createPermission(key, name, description).id } }, 201);
+        actions.createPermission(key, name, description);
+        return ok({}, 201);
       },
     },
     {

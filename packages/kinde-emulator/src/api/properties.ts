@@ -1,10 +1,11 @@
 import { z } from "zod";
 import { BadRequest, ok } from "../http/reply.ts";
-import { userOf } from "../kinde/world.ts";
+import { missing, userOf } from "../kinde/world.ts";
+import { find } from "../state/catalogue.ts";
 import type { UserState } from "../state/user-state.ts";
-import { cursorOf, pageSizeOf } from "./paging.ts";
+import { cursorPageOf } from "./paging.ts";
 import { oneProperty } from "./render.ts";
-import { type ApiDeps, type Route, rejectOversizedBulk } from "./route.ts";
+import { type ApiCall, type ApiDeps, type Route, rejectOversizedBulk } from "./route.ts";
 
 const value = z.union([z.string(), z.number(), z.boolean()]).transform(String);
 const values = z.object({ properties: z.record(z.string(), value.nullable()) });
@@ -15,6 +16,13 @@ const definition = z.object({
   type: z.enum(["single_line_text", "multi_line_text"]),
   context: z.enum(["usr", "org", "app"]),
   is_private: z.boolean(),
+  category_id: z.string().min(1),
+});
+const changes = z.object({
+  name: z.string().min(1),
+  description: z.string().exactOptional(),
+  is_private: z.boolean(),
+  category_id: z.string().min(1),
 });
 
 /** Routes for property definitions and the properties of a user. */
@@ -23,6 +31,15 @@ export function propertyRoutes(deps: ApiDeps): Route[] {
 }
 
 function definitionRoutes({ world, actions }: ApiDeps): Route[] {
+  const { properties, propertyCategories } = world.catalogue;
+  const categoryOf = (id: string) => propertyCategories.get(id)?.id ?? missing("property_category", id);
+  const propertyOf = (call: ApiCall) => {
+    const id = call.param("property_id");
+    const property = find(properties, (one) => one.id === id) ?? missing("property", id);
+    if (property.isKindeProperty)
+      throw new BadRequest("Kinde's own properties cannot be changed or deleted.", "invalid_property");
+    return property;
+  };
   return [
     {
       method: "GET",
@@ -30,13 +47,9 @@ function definitionRoutes({ world, actions }: ApiDeps): Route[] {
       scope: "read:properties",
       handle: (call) => {
         const context = call.query("context");
-        const size = pageSizeOf(call);
         const all = [...world.catalogue.properties.values()].filter((one) => !context || one.context === context);
-        const after = cursorOf(call, "starting_after");
-        const start = after === undefined ? 0 : all.findIndex(({ id }) => id === after) + 1;
-        if (after !== undefined && start === 0) throw new BadRequest("starting_after is unknown.", "invalid_cursor");
-        const properties = all.slice(start, start + size).map(oneProperty);
-        return ok({ properties, has_more: start + size < all.length });
+        const { items, has_more } = cursorPageOf(call, all, ({ id }) => id);
+        return ok({ properties: items.map(oneProperty), has_more });
       },
     },
     {
@@ -44,11 +57,32 @@ function definitionRoutes({ world, actions }: ApiDeps): Route[] {
       path: "/properties",
       scope: "create:properties",
       handle: async (call) => {
-        const { key, name, description, context, is_private } = await call.body(definition);
+        const { key, name, description, context, is_private, category_id } = await call.body(definition);
+        const categoryId = categoryOf(category_id);
         if (key.startsWith("kp_"))
           throw new BadRequest("Keys that start with kp_ are reserved for Kinde.", "invalid_key");
-        const { id } = actions.createProperty(key, { name, description, context, isPrivate: is_private });
+        const { id } = actions.createProperty(key, { name, description, context, isPrivate: is_private, categoryId });
         return ok({ property: { id } }, 201);
+      },
+    },
+    {
+      method: "PUT",
+      path: "/properties/{property_id}",
+      scope: "update:properties",
+      handle: async (call) => {
+        const { key } = propertyOf(call);
+        const { is_private, category_id, ...texts } = await call.body(changes);
+        actions.updateProperty(key, { ...texts, isPrivate: is_private, categoryId: categoryOf(category_id) });
+        return ok();
+      },
+    },
+    {
+      method: "DELETE",
+      path: "/properties/{property_id}",
+      scope: "delete:properties",
+      handle: (call) => {
+        actions.deleteProperty(propertyOf(call).key);
+        return ok();
       },
     },
   ];

@@ -1,4 +1,4 @@
-import { organizationCodes } from "../kinde/truth.ts";
+import { definedProperties, organizationCodes } from "../kinde/truth.ts";
 import type { Catalogue } from "../state/catalogue.ts";
 import type { UserState } from "../state/user-state.ts";
 import type { Org, PropertyDefinition } from "../truth-types.ts";
@@ -90,7 +90,7 @@ export function foundUser(catalogue: Catalogue, user: UserState, expand: Expand)
   };
   if (expand.organizations) shape.organizations = organizationCodes(catalogue, user);
   if (expand.identities) shape.identities = user.identities;
-  if (expand.properties) shape.properties = user.properties;
+  if (expand.properties) shape.properties = definedProperties(catalogue, user);
   return shape;
 }
 
@@ -100,7 +100,7 @@ export const listedOrganization = (org: Org) => ({
   handle: org.handle,
   is_default: org.isDefault,
   external_id: org.externalId,
-  is_auto_membership_enabled: false,
+  is_auto_membership_enabled: org.isAutoMembershipEnabled,
 });
 
 export const oneProperty = (property: PropertyDefinition) => ({
@@ -120,5 +120,3 @@ export const oneWebhook = (webhook: Webhook) => ({
   event_types: webhook.eventTypes,
   created_on: webhook.createdOn,
 });
-
-export const fullName = (user: UserState): string => [user.firstName, user.lastName].filter(Boolean).join(" ");

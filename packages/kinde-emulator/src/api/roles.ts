@@ -2,16 +2,16 @@ import { z } from "zod";
 import { ok } from "../http/reply.ts";
 import { missing } from "../kinde/world.ts";
 import type { RoleState } from "../state/catalogue.ts";
-import { pageOf, userPage } from "./paging.ts";
+import { pageOf, sorted, userPage } from "./paging.ts";
 import { type ApiCall, type ApiDeps, type Route, rejectOversizedBulk } from "./route.ts";
 
-const changes = z.object({
-  name: z.string().min(1).exactOptional(),
+/** Both are required for changes too. */
+const creation = z.object({
+  name: z.string().min(1),
+  key: z.string().min(1),
   description: z.string().exactOptional(),
-  key: z.string().min(1).exactOptional(),
   is_default_role: z.boolean().exactOptional(),
 });
-const creation = changes.extend({ name: z.string().min(1), key: z.string().min(1) });
 const permissionChanges = z.object({
   permissions: z.array(z.object({ id: z.string().min(1), operation: z.string().exactOptional() })),
 });
@@ -33,8 +33,8 @@ const shape = ({ id, key, name, description, isDefaultRole }: RoleState) => ({
   is_default_role: isDefaultRole,
 });
 
-const detailsOf = ({ name, description, is_default_role }: z.infer<typeof changes>) => ({
-  ...(name !== undefined && { name }),
+const detailsOf = ({ name, description, is_default_role }: Omit<z.infer<typeof creation>, "key">) => ({
+  name,
   ...(description !== undefined && { description }),
   ...(is_default_role !== undefined && { isDefaultRole: is_default_role }),
 });
@@ -46,7 +46,11 @@ function crudRoutes({ world, actions }: ApiDeps, roleOf: RoleLookup): Route[] {
       path: "/roles",
       scope: "read:roles",
       handle: (call) => {
-        const { items, next_token } = pageOf(call, [...world.catalogue.roles.values()], ({ id }) => id);
+        const { items, next_token } = pageOf(
+          call,
+          sorted(call, [...world.catalogue.roles.values()], { name: ({ name }) => name, key: ({ key }) => key }),
+          ({ id }) => id,
+        );
         return ok({ roles: items.map(shape), next_token });
       },
     },
@@ -70,9 +74,9 @@ function crudRoutes({ world, actions }: ApiDeps, roleOf: RoleLookup): Route[] {
       path: "/roles/{role_id}",
       scope: "update:roles",
       handle: async (call) => {
-        const { key, ...details } = await call.body(changes);
-        actions.updateRole(roleOf(call).key, { ...detailsOf(details), ...(key !== undefined && { key }) });
-        return ok();
+        const { key, ...details } = await call.body(creation);
+        actions.updateRole(roleOf(call).key, { ...detailsOf(details), key });
+        return ok({}, 201);
       },
     },
     {
@@ -98,7 +102,11 @@ function permissionRoutes({ world, actions }: ApiDeps, roleOf: RoleLookup): Rout
       scope: "read:role_permissions",
       handle: (call) => {
         const held = roleOf(call).permissionIds.flatMap((id) => permissions.get(id) ?? []);
-        const { items, next_token } = pageOf(call, held, ({ id }) => id);
+        const { items, next_token } = pageOf(
+          call,
+          sorted(call, held, { name: ({ name }) => name, id: ({ id }) => id }),
+          ({ id }) => id,
+        );
         return ok({ permissions: items, next_token });
       },
     },
@@ -137,7 +145,7 @@ function usersRoute({ world, population }: ApiDeps, roleOf: RoleLookup): Route {
   return {
     method: "GET",
     path: "/roles/{role_id}/users",
-    scope: "read:roles",
+    scope: "read:organization_user_roles",
     handle: async (call) => {
       const { id } = roleOf(call);
       const holds = (one: { code: string; roleIds: readonly string[] }) =>

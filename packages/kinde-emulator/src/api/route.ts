@@ -1,4 +1,5 @@
 import type { ZodType } from "zod";
+import type { Grants } from "../auth/grants.ts";
 import type { Scope } from "../auth/scopes.ts";
 import type { Faults, Target } from "../faults/faults.ts";
 import type { EmulatorContext } from "../http/pipeline.ts";
@@ -16,6 +17,7 @@ export interface ApiDeps {
   population: Population;
   /** Actions whose events have the source `api`. */
   actions: KindeActions;
+  grants: Grants;
   registry: Registry;
   events: Events;
   faults: Faults;

@@ -29,7 +29,7 @@ const changedUser = z.object({
 });
 
 /** Routes for a single user. */
-export function userRoutes({ world, actions, tornReads }: ApiDeps): Route[] {
+export function userRoutes({ world, actions, grants, tornReads }: ApiDeps): Route[] {
   return [
     {
       method: "GET",
@@ -84,7 +84,7 @@ export function userRoutes({ world, actions, tornReads }: ApiDeps): Route[] {
       path: "/users/{user_id}/refresh_claims",
       scope: "update:user_refresh_claims",
       handle: (call) => {
-        userOf(world, call.param("user_id"));
+        grants.refreshClaims(userOf(world, call.param("user_id")).id);
         return ok();
       },
     },
@@ -112,7 +112,7 @@ function inputOf({
     lastName: profile.family_name ?? null,
     picture: profile.picture ?? null,
     providedId: provided_id ?? null,
-    organizations: organization_code === undefined ? [] : [organization_code],
+    ...(organization_code !== undefined && { organizations: [organization_code] }),
   };
 }
 

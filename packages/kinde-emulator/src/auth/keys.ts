@@ -24,7 +24,7 @@ export interface Keys {
   /** Signs the payload unchanged; adds no claims. */
   sign(payload: unknown, options?: SignOptions): Promise<string>;
   /** Returns the payload of a token signed by a published key. Throws if the token is invalid. */
-  verify(token: string, expected: { issuer: string; audience: string; now: number }): Promise<JWTPayload>;
+  verify(token: string, expected: { issuer: string; audience?: string; now: number }): Promise<JWTPayload>;
   /** Id of the current key. */
   readonly kid: string;
 }
@@ -54,7 +54,7 @@ export async function createKeys(onRotate: (kid: string) => void, first?: JWK): 
         .setProtectedHeader({ alg: "RS256", kid: current.kid, typ: "JWT", ...header })
         .sign(key),
     verify: async (token, { issuer, audience, now }) => {
-      const options = { algorithms: ["RS256"], issuer, audience, currentDate: new Date(now) };
+      const options = { algorithms: ["RS256"], issuer, currentDate: new Date(now), ...(audience && { audience }) };
       return (await jwtVerify(token, createLocalJWKSet(jwks()), options)).payload;
     },
     get kid() {

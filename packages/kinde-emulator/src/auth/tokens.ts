@@ -1,5 +1,7 @@
 import { randomUUID } from "node:crypto";
+import { type Applications, sameSecret } from "./applications.ts";
 import type { Keys } from "./keys.ts";
+import { type OAuthError, oauthError } from "./oauth-error.ts";
 import { SCOPES } from "./scopes.ts";
 
 const CACHED_TOKENS = 1000;
@@ -9,28 +11,31 @@ export interface TokenOptions {
   issuer: () => string;
   clientId: string;
   clientSecret: string;
+  applications: Applications;
   scopes?: readonly string[] | undefined;
   lifetimeSeconds: number;
   now: () => number;
   onIssue: (issued: number) => void;
 }
 
-/** Parameters of a request to `/oauth2/token`. */
+/** A request for a machine-to-machine token. */
 export interface TokenRequest {
-  grantType: string | undefined;
   clientId: string | undefined;
   clientSecret: string | undefined;
   audience: string | undefined;
   scope: string | undefined;
 }
 
-export type TokenAnswer =
-  | { ok: true; body: { access_token: string; expires_in: number; scope: string; token_type: "bearer" } }
-  | { ok: false; status: 400 | 401; error: string; description: string };
+export interface MachineToken {
+  access_token: string;
+  expires_in: number;
+  scope: string;
+  token_type: "bearer";
+}
 
 /** Issues and checks machine-to-machine tokens. */
 export interface Tokens {
-  issue(request: TokenRequest): Promise<TokenAnswer>;
+  issue(request: TokenRequest): Promise<MachineToken | OAuthError>;
   /** Returns the scopes of a valid token, otherwise undefined. */
   check(token: string): Promise<ReadonlySet<string> | undefined>;
   readonly issued: number;
@@ -52,6 +57,7 @@ export function createTokens(options: TokenOptions): Tokens {
   const verify = async (token: string) => {
     try {
       const claims = await keys.verify(token, { issuer: issuer(), audience: audience(), now: now() });
+      if (!Array.isArray(claims.gty) || !claims.gty.includes("client_credentials")) return undefined;
       const scopes = new Set(typeof claims.scope === "string" ? claims.scope.split(" ") : []);
       if (checked.size >= CACHED_TOKENS) checked.clear();
       checked.set(token, { kid: keys.kid, expires: (claims.exp ?? 0) * 1000, scopes });
@@ -63,15 +69,15 @@ export function createTokens(options: TokenOptions): Tokens {
 
   return {
     issue: async (request) => {
-      const refusal = refuse(request, options, audience());
-      if (refusal) return refusal;
       const requested = request.scope?.split(" ").filter(Boolean) ?? [];
+      const refusal = refuse(request, options, audience(), requested);
+      if (refusal) return refusal;
       const scope = granted.filter((one) => requested.length === 0 || requested.includes(one)).join(" ");
       const claims = claimsOf(options, audience(), scope);
       const access_token = await keys.sign(claims);
       issued += 1;
       options.onIssue(issued);
-      return { ok: true, body: { access_token, expires_in: options.lifetimeSeconds, scope, token_type: "bearer" } };
+      return { access_token, expires_in: options.lifetimeSeconds, scope, token_type: "bearer" };
     },
     check: async (token) => {
       const known = checked.get(token);
@@ -92,22 +98,26 @@ export function createTokens(options: TokenOptions): Tokens {
   };
 }
 
-function refuse(request: TokenRequest, options: TokenOptions, audience: string): TokenAnswer | undefined {
-  if (request.grantType !== "client_credentials")
-    return refusal(400, "unsupported_grant_type", "Only the client_credentials grant is supported.");
-  if (request.clientId !== options.clientId || request.clientSecret !== options.clientSecret)
-    return refusal(401, "invalid_client", "Client authentication failed.");
-  if (request.audience !== undefined && request.audience !== audience)
-    return refusal(400, "invalid_request", `Unknown audience. Use ${audience}.`);
+function refuse(
+  { clientId, clientSecret = "", audience }: TokenRequest,
+  options: TokenOptions,
+  expected: string,
+  scopes: readonly string[],
+): OAuthError | undefined {
+  const application = clientId === undefined ? undefined : options.applications.get(clientId);
+  const isMachine = clientId === options.clientId;
+  const secret = isMachine ? options.clientSecret : application?.clientSecret;
+  if (secret === undefined || !sameSecret(clientSecret, secret))
+    return oauthError("invalid_client", "Client authentication failed.", 401);
+  if (audience === undefined) return oauthError("invalid_request", `The audience is missing. Use ${expected}.`);
+  if (!isMachine || audience !== expected)
+    return oauthError("unauthorized_client", `The application is not authorized for the audience ${audience}.`);
+  const unknown = scopes.find((scope) => !KNOWN_SCOPES.has(scope));
+  if (unknown !== undefined) return oauthError("invalid_scope", `The scope ${unknown} does not exist.`);
   return undefined;
 }
 
-const refusal = (status: 400 | 401, error: string, description: string): TokenAnswer => ({
-  ok: false,
-  status,
-  error,
-  description,
-});
+const KNOWN_SCOPES: ReadonlySet<string> = new Set(SCOPES);
 
 function claimsOf({ clientId, issuer, lifetimeSeconds, now }: TokenOptions, audience: string, scope: string) {
   const iat = Math.floor(now() / 1000);

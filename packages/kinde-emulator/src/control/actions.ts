@@ -3,11 +3,16 @@ import { BadRequest } from "../http/reply.ts";
 import type { KindeActions } from "../types.ts";
 import {
   changesSchema,
+  flagChangesSchema,
+  flagDetailsSchema,
+  flagScopeSchema,
+  flagValueSchema,
   grantSchema,
   inputSchema,
   orgChangesSchema,
   orgSchema,
   permissionChangesSchema,
+  propertyChangesSchema,
   roleChangesSchema,
 } from "./schemas.ts";
 
@@ -28,6 +33,8 @@ export function createActionTable(kinde: KindeActions): Map<string, Action> {
     ["deleteUser", action(z.tuple([id, silent.optional()]), (args) => kinde.deleteUser(...args))],
     ["setProperties", action(z.tuple([id, properties]), (args) => kinde.setProperties(...args))],
     ["createProperty", action(z.tuple([id]), ([key]) => kinde.createProperty(key))],
+    ["updateProperty", action(z.tuple([id, propertyChangesSchema]), (args) => kinde.updateProperty(...args))],
+    ["deleteProperty", action(z.tuple([id]), ([key]) => kinde.deleteProperty(key))],
     ["signIn", action(z.tuple([id, success.optional()]), (args) => kinde.signIn(...args))],
     ["createOrganization", action(z.tuple([orgSchema.optional()]), ([input]) => kinde.createOrganization(input))],
     ["updateOrganization", action(z.tuple([id, orgChangesSchema]), (args) => kinde.updateOrganization(...args))],
@@ -45,6 +52,16 @@ export function createActionTable(kinde: KindeActions): Map<string, Action> {
     ["assignPlan", action(z.tuple([id, id]), (args) => kinde.assignPlan(...args))],
     ["changePlan", action(z.tuple([id, id]), (args) => kinde.changePlan(...args))],
     ["cancelPlan", action(z.tuple([id]), ([user]) => kinde.cancelPlan(user))],
+    [
+      "createFeatureFlag",
+      action(z.tuple([id, flagValueSchema, flagDetailsSchema.optional()]), (args) => kinde.createFeatureFlag(...args)),
+    ],
+    ["updateFeatureFlag", action(z.tuple([id, flagChangesSchema]), (args) => kinde.updateFeatureFlag(...args))],
+    [
+      "setFeatureFlag",
+      action(z.tuple([id, flagValueSchema.nullable(), flagScopeSchema.optional()]), (a) => kinde.setFeatureFlag(...a)),
+    ],
+    ["deleteFeatureFlag", action(z.tuple([id]), ([key]) => kinde.deleteFeatureFlag(key))],
     ["emit", action(z.tuple([id, z.record(z.string(), z.unknown())]), (args) => kinde.emit(...args))],
   ]);
 }

@@ -2,7 +2,10 @@
 export const helpPage = (url: string, actions: readonly string[]): string => `Kinde emulator. KINDE_DOMAIN=${url}
 
 Kinde
+  GET  ${url}/oauth2/auth                     sign-in page
   POST ${url}/oauth2/token
+  GET  ${url}/oauth2/v2/user_profile
+  GET  ${url}/logout
   GET  ${url}/.well-known/jwks
   *    ${url}/api/v1/...
 
@@ -14,6 +17,9 @@ Control API
   POST   ${url}/__emulator/kinde/<action>     run an action; body: JSON array of arguments
   GET    ${url}/__emulator/webhooks           POST {"url": ...}: register; DELETE /<id>: remove
   GET    ${url}/__emulator/deliveries         POST /<event id>/redeliver: deliver again
+  POST   ${url}/__emulator/webhooks/<id>/enable  switch a disabled webhook on again
+  POST   ${url}/__emulator/sign-in            {"as": "<user id>"}: sign in without a page; {"as": null}: show it again
+  GET    ${url}/__emulator/applications       POST {"callbackUrls": [...]}: create an application
   GET    ${url}/__emulator/faults             POST: set a fault; DELETE: clear; DELETE /<id>: remove
   GET    ${url}/__emulator/keys               POST /rotate {"keepOld": true}: keep the old key in the set
   GET    ${url}/__emulator/scopes             POST {"scopes": [...]}: set the scopes of new tokens

@@ -12,6 +12,7 @@ import type { Emulator } from "../types.ts";
 import { createActionTable } from "./actions.ts";
 import { faultSchema } from "./fault-schema.ts";
 import { helpPage } from "./help.ts";
+import { applicationSchema } from "./schemas.ts";
 
 const BASE = "/__emulator";
 const MAX_LISTED = 1000;
@@ -23,6 +24,7 @@ const webhookBody = z.object({
 });
 const rotateBody = z.object({ keepOld: z.boolean().default(false) });
 const scopesBody = z.object({ scopes: z.array(z.enum(SCOPES)) });
+const signInBody = z.strictObject({ as: z.string().min(1).nullable() });
 const signBody = z.object({ payload: z.unknown(), header: z.record(z.string(), z.unknown()).exactOptional() });
 
 type Handle = (context: EmulatorContext) => Reply | Promise<Reply>;
@@ -51,6 +53,15 @@ export function mountControl(app: Hono<{ Bindings: HttpBindings }>, emulator: Em
   on("POST", "/keys/rotate", async (context) => {
     await emulator.keys.rotate(await read(context, rotateBody));
     return json(emulator.keys.jwks());
+  });
+  on("GET", "/applications", () => json(emulator.applications.list()));
+  on("POST", "/applications", async (context) =>
+    json(emulator.applications.create(await read(context, applicationSchema)), 201),
+  );
+  on("POST", "/sign-in", async (context) => {
+    const { as } = await read(context, signInBody);
+    emulator.signInAs(as);
+    return json({ as });
   });
   on("GET", "/scopes", () => json(emulator.scopes.list()));
   on("POST", "/scopes", async (context) => {
@@ -110,6 +121,7 @@ function mountDeliveries(on: On, { webhooks, deliveries }: Emulator): void {
     webhooks.remove(context.req.param("id") ?? "");
     return json(webhooks.list());
   });
+  on("POST", "/webhooks/:id/enable", (context) => json(webhooks.enable(context.req.param("id") ?? "")));
   on("GET", "/deliveries", () =>
     json({ pending: deliveries.pending(), deliveries: deliveries.list().slice(-MAX_LISTED) }),
   );

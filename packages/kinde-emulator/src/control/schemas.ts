@@ -32,10 +32,39 @@ export const orgChangesSchema = z.strictObject({
   handle: nullable,
   externalId: nullable,
   isAllowRegistrations: bool,
+  isAutoMembershipEnabled: bool,
+  isSuspended: bool,
 });
 
 export const orgSchema = orgChangesSchema.extend({ code: text });
 
+const urls = z.union([z.array(z.string()), z.literal("loopback")]).exactOptional();
+
+export const applicationSchema = z.strictObject({
+  clientId: text,
+  clientSecret: text,
+  name: text,
+  callbackUrls: urls,
+  logoutUrls: urls,
+});
+
+export const flagValueSchema = z.union([z.string(), z.number(), z.boolean()]);
+
+const level = z.enum(["env", "org", "usr"]).exactOptional();
+
+export const flagDetailsSchema = z.strictObject({ name: text, description: text, allowOverrideLevel: level });
+
+export const flagChangesSchema = flagDetailsSchema.extend({ defaultValue: flagValueSchema.exactOptional() });
+
+export const flagScopeSchema = z.strictObject({ organization: text, user: text });
+
 export const roleChangesSchema = z.strictObject({ key: text, name: text, description: text, permissions: keys });
 
 export const permissionChangesSchema = z.strictObject({ key: text, name: text, description: text });
+
+export const propertyChangesSchema = z.strictObject({
+  name: text,
+  description: text,
+  isPrivate: bool,
+  categoryId: nullable,
+});

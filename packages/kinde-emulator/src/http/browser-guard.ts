@@ -1,5 +1,5 @@
 import { isIP } from "node:net";
-import type { MiddlewareHandler } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import { failure } from "./reply.ts";
 import { send } from "./wire.ts";
 
@@ -25,22 +25,25 @@ export function refuseForeignHosts({ host, allowedHosts }: HostGuardOptions): Mi
   };
 }
 
+/** Whether a browser sends this request on behalf of a page of another origin. Scripts send no `Origin`. */
+export function isForeign(context: Context): boolean {
+  const { origin, "sec-fetch-site": site } = context.req.header();
+  const own = new URL(context.req.url).origin;
+  return (origin !== undefined && origin !== own) || (site !== undefined && !["same-origin", "none"].includes(site));
+}
+
 /**
  * Refuses requests that a browser sends on behalf of another site. Scripts, tests and the emulator's own pages send no
  * foreign `Origin`, and a body that is not declared as JSON is one that a foreign page may send without being asked.
  */
 export const refuseForeignPages: MiddlewareHandler = async (context, next) => {
-  const { origin, "sec-fetch-site": site, "content-type": type } = context.req.header();
-  const own = new URL(context.req.url).origin;
-  const foreign =
-    (origin !== undefined && origin !== own) || (site !== undefined && !["same-origin", "none"].includes(site));
-  if (foreign) {
+  if (isForeign(context)) {
     return send(failure(403, "FOREIGN_ORIGIN", "The control API does not answer pages of another origin."));
   }
   const changes = !["GET", "HEAD"].includes(context.req.method);
   const hasBody = context.req.header("content-length") !== "0" && context.req.header("content-length") !== undefined;
   const chunked = context.req.header("transfer-encoding") !== undefined;
-  if (changes && (hasBody || chunked) && !/^application\/json\b/i.test(type ?? "")) {
+  if (changes && (hasBody || chunked) && !/^application\/json\b/i.test(context.req.header("content-type") ?? "")) {
     return send(failure(415, "UNSUPPORTED_MEDIA_TYPE", "Send the body as application/json (curl --json)."));
   }
   return next();

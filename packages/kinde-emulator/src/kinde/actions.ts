@@ -1,5 +1,6 @@
 import type { EventSource, KindeActions } from "../types.ts";
 import { createBillingActions } from "./billing.ts";
+import { createFeatureFlagActions } from "./feature-flags.ts";
 import { createMembershipActions } from "./memberships.ts";
 import { createOrganizationActions } from "./organizations.ts";
 import { createPermissionActions } from "./permissions.ts";
@@ -28,6 +29,7 @@ export function createKindeActions(world: World, source: EventSource, emit: Kind
     ...permissions,
     ...createRoleActions(world, source, permissions.createPermission),
     ...createBillingActions(world, source),
+    ...createFeatureFlagActions(world),
     emit,
   };
 }

@@ -68,4 +68,8 @@ export function membershipFor(world: World, code: string, grant: Grant, before?:
   };
 }
 
+/** Keys of the roles that new members get. */
+export const defaultRoles = ({ catalogue }: World): string[] =>
+  [...catalogue.roles.values()].filter(({ isDefaultRole }) => isDefaultRole).map(({ key }) => key);
+
 const unique = (keys: readonly string[]) => [...new Set(keys)];

@@ -17,6 +17,8 @@ export function createOrganizationActions(world: World, source: EventSource): Or
     organizations: () => [...organizations.values()],
     createOrganization: (input = {}) => {
       const code = input.code ?? newId.organization();
+      if (input.isSuspended && organizations.size === 0)
+        throw new EmulatorError("invalid_organization", "The default organization cannot be suspended.");
       if (organizations.has(code))
         throw new EmulatorError("organization_already_exists", `Organization "${code}" already exists.`);
       const org: Org = {
@@ -26,6 +28,9 @@ export function createOrganizationActions(world: World, source: EventSource): Or
         externalId: input.externalId ?? null,
         isDefault: organizations.size === 0,
         isAllowRegistrations: input.isAllowRegistrations ?? false,
+        isAutoMembershipEnabled: input.isAutoMembershipEnabled ?? false,
+        isSuspended: input.isSuspended ?? false,
+        suspendedOn: input.isSuspended ? world.timestamp() : null,
         createdOn: world.timestamp(),
       };
       organizations.set(code, org);
@@ -33,7 +38,12 @@ export function createOrganizationActions(world: World, source: EventSource): Or
       return org;
     },
     updateOrganization: (code, changes) => {
-      const org = { ...organizationOf(world, code), ...changes };
+      const before = organizationOf(world, code);
+      if (changes.isSuspended && before.isDefault)
+        throw new EmulatorError("invalid_organization", "The default organization cannot be suspended.");
+      const isSuspended = changes.isSuspended ?? before.isSuspended;
+      const suspendedOn = isSuspended ? (before.suspendedOn ?? world.timestamp()) : null;
+      const org = { ...before, ...changes, isSuspended, suspendedOn };
       organizations.set(code, org);
       world.fire("organization.updated", organizationPayload(org), source);
     },

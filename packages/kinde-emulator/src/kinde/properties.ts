@@ -1,14 +1,16 @@
 import { EmulatorError } from "../emulator-error.ts";
 import { newId } from "../state/random.ts";
 import type { KindeActions } from "../types.ts";
-import { userOf, type World } from "./world.ts";
+import { missing, userOf, type World } from "./world.ts";
+
+type PropertyActions = Pick<KindeActions, "setProperties" | "createProperty" | "updateProperty" | "deleteProperty">;
 
 /** User properties. Changes fire no event, as in Kinde. */
-export function createPropertyActions(world: World): Pick<KindeActions, "setProperties" | "createProperty"> {
+export function createPropertyActions(world: World): PropertyActions {
   return {
     setProperties: (id, properties) => {
       const user = userOf(world, id);
-      world.users.put({ ...user, properties: definedProperties(world, user.properties, properties) });
+      world.users.put({ ...user, properties: withProperties(world, user.properties, properties) });
     },
     createProperty: (key, definition = {}) => {
       if (world.catalogue.properties.has(key))
@@ -21,10 +23,19 @@ export function createPropertyActions(world: World): Pick<KindeActions, "setProp
         isPrivate: false,
         isKindeProperty: false,
         context: "usr" as const,
+        categoryId: null,
         ...definition,
       };
       world.catalogue.properties.set(key, property);
       return property;
+    },
+    updateProperty: (key, changes) => {
+      const property = { ...(world.catalogue.properties.get(key) ?? missing("property", key)), ...changes };
+      world.catalogue.properties.set(key, property);
+    },
+    deleteProperty: (key) => {
+      world.catalogue.properties.get(key) ?? missing("property", key);
+      world.catalogue.properties.delete(key);
     },
   };
 }
@@ -34,7 +45,7 @@ export function createPropertyActions(world: World): Pick<KindeActions, "setProp
  *
  * @throws EmulatorError `invalid_property` if a key is not defined as a user property
  */
-export function definedProperties(
+export function withProperties(
   world: World,
   before: Readonly<Record<string, string>>,
   changes: Readonly<Record<string, string | null>>,

@@ -1,12 +1,13 @@
 import { EmulatorError } from "../emulator-error.ts";
+import { find } from "../state/catalogue.ts";
 import { FIRST_NAMES, LAST_NAMES } from "../state/population.ts";
 import { mix, newId } from "../state/random.ts";
 import type { UserState } from "../state/user-state.ts";
 import type { UserInput } from "../truth-types.ts";
 import type { EventSource, KindeActions } from "../types.ts";
-import { membershipFor } from "./memberships.ts";
+import { defaultRoles, membershipFor } from "./memberships.ts";
 import { userPayload } from "./payloads.ts";
-import { definedProperties } from "./properties.ts";
+import { withProperties } from "./properties.ts";
 import { toTruth } from "./truth.ts";
 import { userOf, type World } from "./world.ts";
 
@@ -15,13 +16,20 @@ type UserActions = Pick<
   "createUser" | "importUsers" | "updateUser" | "suspendUser" | "deleteUser" | "signIn"
 >;
 
-/** Creates, changes, deletes and signs in users. */
+/**
+ * Creates, changes, deletes and signs in users. Users whom an admin does not place in an organization belong to none;
+ * those who sign up, are imported or made by the API join the default one, with the default roles.
+ */
 export function createUserActions(world: World, source: EventSource): UserActions {
-  const add = (input: UserInput): UserState => {
-    const user = newUser(world, input);
+  const add = (input: UserInput, joinsDefault: boolean): UserState => {
+    const user = newUser(world, joinsDefault && input.organizations === undefined ? inDefault(input) : input);
     rejectDuplicate(world, user);
     world.users.put(user);
     return user;
+  };
+  const inDefault = (input: UserInput): UserInput => {
+    const code = find(world.catalogue.organizations, ({ isDefault }) => isDefault)?.code;
+    return code === undefined ? input : { ...input, organizations: [{ code, roles: defaultRoles(world) }] };
   };
   const change = (id: string, changes: Partial<UserState>) => {
     const user = withIdentities({ ...userOf(world, id), ...changes });
@@ -31,11 +39,11 @@ export function createUserActions(world: World, source: EventSource): UserAction
 
   return {
     createUser: (input = {}) => {
-      const user = add(input);
+      const user = add(input, source !== "admin");
       world.fire("user.created", userPayload(world.catalogue, user), source);
       return toTruth(world.catalogue, user);
     },
-    importUsers: (inputs) => inputs.map((input) => toTruth(world.catalogue, add(input))),
+    importUsers: (inputs) => inputs.map((input) => toTruth(world.catalogue, add(input, true))),
     updateUser: (id, changes) => change(id, changes),
     suspendUser: (id, isSuspended = true) => change(id, { isSuspended }),
     deleteUser: (id, { silent = false } = {}) => {
@@ -75,7 +83,8 @@ function newUser(world: World, input: UserInput): UserState {
     failedSignIns: 0,
     lastSignedIn: null,
     createdOn: world.timestamp(),
-    properties: definedProperties(world, {}, input.properties ?? {}),
+    properties: withProperties(world, {}, input.properties ?? {}),
+    featureFlags: {},
     memberships: (input.organizations ?? []).map((one) =>
       typeof one === "string" ? membershipFor(world, one, {}) : membershipFor(world, one.code, one),
     ),

@@ -1,4 +1,12 @@
-import type { Org, Permission, PropertyDefinition, Role } from "../truth-types.ts";
+import type {
+  FeatureFlag,
+  FeatureFlagValue,
+  Org,
+  Permission,
+  PropertyCategory,
+  PropertyDefinition,
+  Role,
+} from "../truth-types.ts";
 import { mix } from "./random.ts";
 
 /** A role as stored. It references permissions by id, so renaming a key changes no role. */
@@ -6,7 +14,14 @@ export interface RoleState extends Omit<Role, "permissions"> {
   permissionIds: string[];
 }
 
-/** The tenant's organizations, roles, permissions and property definitions. */
+/** A feature flag with its values for the environment and for organizations. */
+export interface FeatureFlagState extends FeatureFlag {
+  readonly environmentValue: FeatureFlagValue | undefined;
+  /** By organization code. */
+  readonly organizationValues: ReadonlyMap<string, FeatureFlagValue>;
+}
+
+/** The tenant's organizations, roles, permissions, property definitions and feature flags. */
 export interface Catalogue {
   /** By code. */
   organizations: Map<string, Org>;
@@ -16,6 +31,10 @@ export interface Catalogue {
   permissions: Map<string, Permission>;
   /** By key. */
   properties: Map<string, PropertyDefinition>;
+  /** By key. */
+  featureFlags: Map<string, FeatureFlagState>;
+  /** By id. */
+  propertyCategories: Map<string, PropertyCategory>;
 }
 
 /** Creates the seeded catalogue. A tenant without users has property definitions only. */
@@ -26,6 +45,8 @@ export function createCatalogue(users: number, seed: number): Catalogue {
     roles: new Map(seeded ? seedRoles().map((role) => [role.id, role]) : []),
     permissions: new Map(seeded ? seedPermissions().map((permission) => [permission.id, permission]) : []),
     properties: new Map(seedProperties().map((property) => [property.key, property])),
+    featureFlags: new Map(),
+    propertyCategories: new Map([[GENERAL.id, GENERAL]]),
   };
 }
 
@@ -86,9 +107,18 @@ export const seedOrganizations = (users: number, seed: number): Org[] =>
       externalId: null,
       isDefault: index === 0,
       isAllowRegistrations: index % 3 === 0,
+      isAutoMembershipEnabled: false,
+      isSuspended: false,
+      suspendedOn: null,
       createdOn: "2023-01-02T03:04:05.000000+00:00",
     };
   });
+
+const GENERAL: PropertyCategory = {
+  id: "category_0195ac80a14e8d71f42b98e75d3c0001",
+  name: "General",
+  context: "usr",
+};
 
 const property = (index: number, key: string, name: string, isKindeProperty = false): PropertyDefinition => ({
   id: `prop_0195ac80a14e8d71f42b98e75d3c${index.toString(16).padStart(4, "0")}`,
@@ -98,6 +128,7 @@ const property = (index: number, key: string, name: string, isKindeProperty = fa
   isPrivate: false,
   isKindeProperty,
   context: "usr",
+  categoryId: GENERAL.id,
 });
 
 const seedProperties = (): PropertyDefinition[] => [

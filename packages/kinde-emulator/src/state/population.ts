@@ -37,6 +37,7 @@ const SIGN_IN_DAYS = 300;
 const TIERS = ["free", "free", "free", "free", "free", "free", "pro", "pro", "pro", "enterprise"];
 const REGIONS = ["eu", "eu", "eu", "us", "us", "us", "us", "uk", "au", "apac"];
 const NONE: readonly Membership[] = [];
+const NO_FLAGS = {};
 
 const pick = <T>(list: readonly T[], draw: number, fallback: T): T => list[draw % list.length] ?? fallback;
 const slug = (name: string) => name.toLowerCase();
@@ -76,9 +77,10 @@ export function createPopulation(size: number, seed: number): Population {
       lastSignedIn: (b >>> 16) % 200 === 0 ? null : date(created + (a % SIGN_IN_DAYS), b),
       createdOn: date(created, a),
       properties: propertiesOf(tier, c),
+      featureFlags: NO_FLAGS,
       memberships: membershipsAt(index),
       identities: identitiesOf(email, username, phone),
-      billing: tier === "free" ? null : billingOf(id, tier),
+      billing: tier === "free" ? null : billingOf(id, tier, date(created, a)),
     };
   };
 
@@ -118,7 +120,7 @@ function identitiesOf(email: string, username: string | null, phone: string | nu
   return identities;
 }
 
-function billingOf(userId: string, planCode: string) {
+function billingOf(userId: string, planCode: string, startedOn: string) {
   const hex = userId.slice(3);
   return {
     customerId: customerIdOf(userId),
@@ -126,7 +128,8 @@ function billingOf(userId: string, planCode: string) {
       {
         id: `agreement_${hex}`,
         planCode,
-        expiresOn: "2030-01-01T00:00:00.000000+00:00",
+        startedOn,
+        expiresOn: null,
         billingGroupId: `sbg_${hex}`,
       },
     ],

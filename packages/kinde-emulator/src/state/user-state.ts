@@ -1,3 +1,5 @@
+import type { FeatureFlagValue } from "../truth-types.ts";
+
 /**
  * A user as stored. Immutable: the history keeps references to older states for the lagging search.
  * Memberships reference roles and permissions by id, so deleting one takes effect for every user at once.
@@ -18,6 +20,8 @@ export interface UserState {
   readonly lastSignedIn: string | null;
   readonly createdOn: string;
   readonly properties: Readonly<Record<string, string>>;
+  /** Values of feature flags set for this user alone, by key. */
+  readonly featureFlags: Readonly<Record<string, FeatureFlagValue>>;
   readonly memberships: readonly Membership[];
   readonly identities: readonly { readonly type: string; readonly identity: string }[];
   readonly billing: { readonly customerId: string; readonly agreements: readonly Agreement[] } | null;
@@ -33,6 +37,8 @@ export interface Membership {
 export interface Agreement {
   readonly id: string;
   readonly planCode: string;
-  readonly expiresOn: string;
+  readonly startedOn: string;
+  /** Null while the agreement is in effect. */
+  readonly expiresOn: string | null;
   readonly billingGroupId: string;
 }

@@ -6,6 +6,7 @@ import { userOfEvent } from "./events.ts";
 import type { AttemptResult, Poster } from "./post.ts";
 import type { Registry } from "./registry.ts";
 
+/** Attempts at once per webhook: an endpoint that does not answer must not hold up the others. */
 const MAX_CONCURRENT = 64;
 
 export interface AttemptDeps {
@@ -18,9 +19,14 @@ export interface AttemptDeps {
 
 /** Makes one HTTP attempt. Each attempt is signed again, so a retry after a key rotation uses the new key. */
 export function createAttempts({ keys, faults, registry, poster, onEvent }: AttemptDeps) {
-  const gate = createGate(MAX_CONCURRENT);
+  const gates = new Map<string, ReturnType<typeof createGate>>();
+  const gateOf = (webhookId: string) => {
+    const gate = gates.get(webhookId) ?? createGate(MAX_CONCURRENT);
+    gates.set(webhookId, gate);
+    return gate;
+  };
   return (job: Job): Promise<AttemptResult> =>
-    gate(async () => {
+    gateOf(job.delivery.webhookId)(async () => {
       const { delivery, event } = job;
       const webhook = registry.get(delivery.webhookId);
       if (!webhook?.enabled) return "unreachable";

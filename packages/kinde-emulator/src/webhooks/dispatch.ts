@@ -42,19 +42,24 @@ export function createDispatch({ faults, timers, log, start, repeat, lose }: Dis
 function createReorder(timers: Timers, start: (job: Job) => Promise<void>) {
   const held = new WeakMap<Strike<"reorder_deliveries">["memory"], { jobs: Job[]; cancel: () => void }>();
 
-  const release = async ({ memory, random }: Strike<"reorder_deliveries">) => {
+  const oneByOne = async (jobs: readonly Job[]) => {
+    for (const job of jobs) await start(job);
+  };
+  const release = ({ memory, random }: Strike<"reorder_deliveries">) => {
     const group = held.get(memory);
     held.delete(memory);
     group?.cancel();
-    for (const job of shuffled(group?.jobs ?? [], random)) await start(job);
+    const jobs = shuffled(group?.jobs ?? [], random);
+    for (const webhookId of new Set(jobs.map(({ delivery }) => delivery.webhookId)))
+      void oneByOne(jobs.filter(({ delivery }) => delivery.webhookId === webhookId));
   };
   return (job: Job, strike: Strike<"reorder_deliveries">): void => {
     const { memory, fault } = strike;
     const group = held.get(memory);
     const jobs = [...(group?.jobs ?? []), job];
-    const cancel = group?.cancel ?? timers.after(fault.maxHoldMs ?? MAX_HOLD_MS, () => void release(strike));
+    const cancel = group?.cancel ?? timers.after(fault.maxHoldMs ?? MAX_HOLD_MS, () => release(strike));
     held.set(memory, { jobs, cancel });
-    if (jobs.length >= fault.window) void release(strike);
+    if (jobs.length >= fault.window) release(strike);
   };
 }
 

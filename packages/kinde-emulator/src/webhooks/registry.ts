@@ -18,6 +18,7 @@ export interface Registry {
   get(id: string): Webhook | undefined;
   remove(id: string): void;
   disable(id: string): void;
+  enable(id: string): Webhook;
   /** Returns the enabled webhooks subscribed to this event type. */
   subscribedTo(eventType: string): Webhook[];
 }
@@ -63,6 +64,11 @@ export function createRegistry(timestamp: () => string, onInactive: (webhookId: 
     disable: (id) => {
       webhooks.set(id, { ...existing(id), enabled: false });
       onInactive(id);
+    },
+    enable: (id) => {
+      const webhook = { ...existing(id), enabled: true };
+      webhooks.set(id, webhook);
+      return copy(webhook);
     },
     subscribedTo: (type) => [...webhooks.values()].filter((one) => one.enabled && one.eventTypes.includes(type)),
   };

@@ -1,7 +1,7 @@
 import { acceptValues, copyDefaults } from "../definitions/accept-values.ts";
 import { deriveFromClaims, issuedAt, type UserClaims } from "../definitions/claims.ts";
 import type { Definitions } from "../definitions/define-flags.ts";
-import { type FlagsRecord, parseFlagsRecord } from "../record.ts";
+import { type FlagsRecord, fetchAge, parseFlagsRecord } from "../record.ts";
 import type { FreshnessRules } from "./freshness.ts";
 import type { ReadResult, ReadStatus } from "./types.ts";
 
@@ -28,7 +28,7 @@ export function composeAnswer<V extends Record<string, unknown>>(
   now: number,
 ): ReadResult<V> {
   const fetchedAt = record?.fetchedAt ?? null;
-  const age = fetchedAt === null ? null : Math.max(0, now - fetchedAt);
+  const age = fetchedAt === null ? null : fetchAge(fetchedAt, now);
   const shared = { status, fetchedAt, age };
   // A deletion is final: neither a token that is still valid nor the age of the tombstone changes it.
   if (status === "deleted") {

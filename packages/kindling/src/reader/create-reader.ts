@@ -1,8 +1,10 @@
 import { issuedAt, type UserClaims } from "../definitions/claims.ts";
 import { createPublicKeys } from "../keys.ts";
 import { isUserId } from "../profile.ts";
+import { fetchAge } from "../record.ts";
 import { createCommits } from "./commits.ts";
 import { composeAnswer, contradicts, type Found, parseFound } from "./compose-answer.ts";
+import { countReads } from "./count-reads.ts";
 import { freshnessRules } from "./freshness.ts";
 import { nothing, within } from "./redis.ts";
 import { createRequestRefresh } from "./request-refresh.ts";
@@ -50,11 +52,12 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
   /** Returns the oldest acceptable fetch, and by which limits the record is too old. */
   const demandOf = ({ record }: Found, maxAge: number, claims: UserClaims | undefined) => {
     const contradicted = record !== undefined && claims !== undefined && contradicts(definitions, record, claims);
-    const since = Math.max(0, now() - Math.min(maxAge, rules.strictest), contradicted ? issuedAt(claims) : 0);
-    const age = record === undefined ? Number.POSITIVE_INFINITY : now() - record.fetchedAt;
+    const limit = Math.min(maxAge, rules.strictest);
+    const since = Math.max(0, now() - limit, contradicted ? issuedAt(claims) : 0);
+    const age = record === undefined ? Number.POSITIVE_INFINITY : fetchAge(record.fetchedAt, now());
     return {
       since,
-      old: record === undefined || record.fetchedAt < since,
+      old: record === undefined || record.fetchedAt < since || age > limit,
       strict: rules.strictest !== Number.POSITIVE_INFINITY && age > rules.strictest,
       soft: age > rules.soft,
     };
@@ -62,7 +65,7 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
 
   // The fast path of nearly every read.
   const isYoung = ({ record }: Found, maxAge: number, claims: UserClaims | undefined) =>
-    record !== undefined && claims === undefined && now() - record.fetchedAt <= Math.min(maxAge, rules.soft);
+    record !== undefined && claims === undefined && fetchAge(record.fetchedAt, now()) <= Math.min(maxAge, rules.soft);
 
   const refreshed = async (
     userId: string,
@@ -83,21 +86,12 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
     return found;
   };
 
-  const answers = { present: 0, missing: 0, deleted: 0, invalid: 0, unavailable: 0 };
-  let denied = 0;
-  const compose = (found: Found, claims?: UserClaims) => {
-    const answer = composeAnswer(definitions, rules, found, claims, now());
-    answers[answer.status] += 1;
-    if (answer.denied.length > 0) denied += 1;
-    return answer;
-  };
-
   const isComplete = async (ms: number) => {
     const marker = await within(ms, () => redis.get(keys.complete));
     return marker !== nothing && marker !== null;
   };
 
-  return {
+  return countReads({
     definitions,
 
     async get(userId, { maxAge = Number.POSITIVE_INFINITY, wait, claims: given } = {}) {
@@ -110,7 +104,7 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
       const found = isYoung(looked, maxAge, claims)
         ? looked
         : await refreshed(userId, looked, spare, maxAge, wait, claims);
-      const answer = compose(found, claims);
+      const answer = composeAnswer(definitions, rules, found, claims, now());
       return found.status === "missing" ? { ...answer, complete: await complete } : answer;
     },
 
@@ -122,16 +116,16 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
       );
       const since = Math.max(0, now() - rules.soft);
       const isOld = ({ status, record }: Found | undefined = { status: "unavailable" }) =>
-        status === "present" ? (record?.fetchedAt ?? 0) < since : status === "missing" || status === "invalid";
+        status === "present"
+          ? fetchAge(record?.fetchedAt ?? 0, now()) > rules.soft
+          : status === "missing" || status === "invalid";
       const old = userIds.filter((_, index) => isOld(all[index]));
       void requestRefresh(old, since, "later");
-      return all.map((found) => compose(found));
+      return all.map((found) => composeAnswer(definitions, rules, found, undefined, now()));
     },
-
-    stats: () => ({ answers: { ...answers }, denied }),
 
     close() {
       commits?.close();
     },
-  };
+  });
 }

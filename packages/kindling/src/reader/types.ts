@@ -34,7 +34,10 @@ export interface ReadResult<V> {
   source: "record" | "claims" | "defaults";
   /** Start of the fetch that the record comes from, in milliseconds since the epoch. `null` without a record. */
   fetchedAt: number | null;
-  /** Milliseconds since `fetchedAt`, at least 0. `null` without a record. */
+  /**
+   * Milliseconds since `fetchedAt`, at least 0. If `fetchedAt` is more than 5 s ahead of this process's clock, what it is
+   * ahead: one of the clocks is wrong, and the record must not look young. `null` without a record.
+   */
   age: number | null;
   /** Names of flags that were too old, or unknown, and therefore have the `value` of their {@link fresh} rule. */
   denied: readonly (keyof V & string)[];

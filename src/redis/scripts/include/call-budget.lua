@@ -2,15 +2,29 @@
 
 -- @include "clock"
 
+-- Moves all times along if Redis' clock stepped back since it was last read here: otherwise the bucket would stay empty,
+-- and pauses and leases would last, until the clock is there again. Returns the time in milliseconds.
+local function followClock(stateKey, leasesKey)
+  local now = nowMicros() / 1000
+  local seen, at, pausedUntil = unpack(redis.call('HMGET', stateKey, 'seen', 'at', 'pausedUntil'))
+  redis.call('HSET', stateKey, 'seen', string.format('%.3f', now))
+  -- Releases before 0.2 store no `seen`.
+  local stepped = math.max(tonumber(seen or now), tonumber(at or now)) - now
+  if stepped <= 0 then return now end
+  if at then redis.call('HSET', stateKey, 'at', string.format('%.3f', at - stepped)) end
+  if pausedUntil then redis.call('HSET', stateKey, 'pausedUntil', string.format('%.0f', pausedUntil - stepped)) end
+  for _, lease in ipairs(redis.call('ZRANGE', leasesKey, 0, -1)) do redis.call('ZINCRBY', leasesKey, -stepped, lease) end
+  return now
+end
+
 -- Reads the budget and removes expired leases. Times are in milliseconds, `rate` is in calls per millisecond.
 local function readBudget(stateKey, leasesKey, perMinute, atOnce)
-  local now = nowMicros() / 1000
+  local now = followClock(stateKey, leasesKey)
   local state = redis.call('HMGET', stateKey, 'level', 'at', 'pausedUntil')
   -- Capacity plus one minute's refill equals the limit per minute. A burst gets ten seconds' worth, at most half of it.
   local capacity = math.max(1, math.min(math.max(atOnce, perMinute / 6), perMinute / 2))
   local rate = math.max(perMinute - capacity, perMinute / 2) / 60000
-  -- Redis' clock can step back at a failover.
-  local elapsed = math.max(0, now - tonumber(state[2] or now))
+  local elapsed = now - tonumber(state[2] or now)
   redis.call('ZREMRANGEBYSCORE', leasesKey, '-inf', now)
   return {
     now = now,

@@ -1,0 +1,60 @@
+import { type Context, Hono, type MiddlewareHandler } from "hono";
+import { isUserId } from "kindling/contract";
+import type { Refuse } from "../http/body.ts";
+import type { Authenticate, ReadEnv } from "./authenticate.ts";
+import type { StreamKeys } from "./stream-keys.ts";
+import type { Streams } from "./streams.ts";
+
+/** Dependencies of {@link streamRoutes}. */
+export interface StreamRoutesOptions {
+  streams: Streams;
+  streamKeys: StreamKeys;
+  authenticate: Authenticate;
+  refuse: Refuse;
+}
+
+/** Name of the route for counters and the log. */
+const route = "GET /v1/flags/stream";
+
+/**
+ * Creates the route `GET /v1/flags/stream`, which sends the flags of one user whenever they change, as server-sent events.
+ * It takes the key of an OFREP answer, a user's token, or a service token and `?user=`.
+ */
+export function streamRoutes({ streams, streamKeys, authenticate, refuse }: StreamRoutesOptions): Hono {
+  const byToken = authenticate(route);
+  const authenticateUnlessKey: MiddlewareHandler<ReadEnv> = (context, next) =>
+    context.req.query("key") === undefined ? byToken(context, next) : next();
+
+  const app = new Hono<ReadEnv>().get("/v1/flags/stream", authenticateUnlessKey, (context) => {
+    const subject = subjectOf(context);
+    if (subject instanceof Response) return subject;
+    const { userId, expiresAt } = subject;
+    const refusal = streams.refusal(userId);
+    if (refusal !== undefined) {
+      const message = "Too many streams are open (KINDLING_MAX_STREAMS, and 20 per user): try again later.";
+      const status = refusal === "too_many_streams" ? 503 : 429;
+      return refuse(context, { route, status, code: refusal, message, retryAfter: 10, blame: false });
+    }
+    const lastEventId = context.req.header("last-event-id");
+    return context.body(streams.open({ userId, expiresAt, lastEventId }), 200, {
+      "Content-Type": "text/event-stream",
+      "Cache-Control": "no-store",
+      // nginx would hold events back.
+      "X-Accel-Buffering": "no",
+    });
+  });
+  return new Hono().route("/", app);
+
+  function subjectOf(context: Context<ReadEnv>): { userId: string; expiresAt: number } | Response {
+    const { key, user } = context.req.query();
+    if (key !== undefined) {
+      const message = "The key of the stream is invalid or has expired: evaluate again.";
+      return streamKeys.open(key) ?? refuse(context, { route, status: 401, code: "unauthorized", message });
+    }
+    const caller = context.get("caller");
+    if (caller.kind === "user") return caller;
+    if (isUserId(user)) return { userId: user, expiresAt: Number.POSITIVE_INFINITY };
+    const message = "Name the user: ?user=kp_….";
+    return refuse(context, { route, status: 400, code: "request_malformed", message, blame: false });
+  }
+}

@@ -1,0 +1,97 @@
+import type { Redis } from "ioredis";
+import { RedisError } from "../errors.ts";
+import { connectRedis } from "./connection.ts";
+import type { Keys } from "./keys.ts";
+
+/** What Redis keeps when it crashes or fails over. `null`: it does not say. */
+export interface Durability {
+  /** Whether Redis appends every write to a file. */
+  appendOnly: boolean | null;
+  /** When that file is synced to disk. */
+  fsync: "always" | "everysec" | "no" | null;
+  /** Replicas that are connected to the primary now. */
+  replicas: number | null;
+}
+
+/** Reads what Redis keeps. Managed services can hide some of it. */
+export async function readDurability(redis: Redis): Promise<Durability> {
+  const [info, config] = await Promise.all([
+    redis.info(),
+    // Managed services often refuse CONFIG.
+    redis.config("GET", "appendfsync").catch(() => []),
+  ]);
+  const value = (name: string) => new RegExp(`^${name}:(\\d+)`, "m").exec(info)?.[1];
+  const [appendOnly, replicas] = [value("aof_enabled"), value("connected_slaves")];
+  const fsync = (config as unknown[])[1];
+  return {
+    appendOnly: appendOnly === undefined ? null : appendOnly === "1",
+    fsync: fsync === "always" || fsync === "everysec" || fsync === "no" ? fsync : null,
+    replicas: replicas === undefined ? null : Number(replicas),
+  };
+}
+
+/**
+ * Returns what a crash or a failover can lose, with the next step; `undefined` if acknowledged events survive both.
+ *
+ * @param required replicas that must have an event before it is acknowledged
+ */
+export function describeLoss({ appendOnly, fsync, replicas }: Durability, required: number): string | undefined {
+  const losses: string[] = [];
+  if (appendOnly === false) {
+    losses.push("a crash of Redis loses the events since its last snapshot (set appendonly yes)");
+  } else if (fsync !== null && fsync !== "always") {
+    const span = fsync === "everysec" ? "about the last second" : "the last half minute";
+    losses.push(`a power cut loses ${span} of events (appendfsync ${fsync}; set always)`);
+  }
+  if (replicas !== null && replicas > 0 && required === 0) {
+    losses.push("a failover loses what is not replicated yet (set KINDLING_REDIS_REPLICAS)");
+  }
+  return losses.length === 0 ? undefined : `${losses.join("; ")}.`;
+}
+
+/** Waits until enough replicas have what was written. */
+export interface Replication {
+  /**
+   * Resolves once the replicas have every write that Redis answered before this call.
+   *
+   * @throws {RedisError} `redis_unavailable` if too few of them have it in time
+   */
+  confirm(): Promise<void>;
+  close(): void;
+}
+
+/** Options for {@link createReplication}. */
+export interface ReplicationOptions {
+  url: string;
+  keys: Pick<Keys, "ledgerPart">;
+  /** How many replicas must have the writes. 0: none, and no connection is opened. */
+  replicas: number;
+  /** Time-out of a command, in milliseconds. Replicas get half of it. */
+  timeoutMs: number;
+  onError: (error: Error) => void;
+}
+
+/**
+ * Creates the wait for replicas. It has a connection of its own, because `WAIT` blocks the others' commands. `WAIT` covers
+ * the writes of its own connection and all before them, hence the marker. Source:
+ * https://redis.io/docs/latest/commands/wait/
+ */
+export function createReplication(options: ReplicationOptions): Replication {
+  const { url, keys, replicas, timeoutMs, onError } = options;
+  if (replicas === 0) return { confirm: async () => undefined, close: () => undefined };
+  const redis = connectRedis({ url, timeoutMs, onError });
+  return {
+    async confirm() {
+      const [, have] = await Promise.all([
+        redis.set(keys.ledgerPart("replicated"), "1"),
+        redis.wait(replicas, Math.ceil(timeoutMs / 2)),
+      ]);
+      if (have >= replicas) return;
+      throw new RedisError(
+        "redis_unavailable",
+        `Only ${have} of ${replicas} replicas have the last writes: check them, or lower KINDLING_REDIS_REPLICAS.`,
+      );
+    },
+    close: () => redis.disconnect(),
+  };
+}

@@ -1,0 +1,241 @@
+import { once } from "node:events";
+import { createServer, type RequestListener, type Server } from "node:http";
+import { Redis } from "ioredis";
+import { createKindling, type KindlingError, type Reader } from "kindling";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import definitions from "../read/kindling.flags.ts";
+import { testRedisUrl } from "../support/redis-url.ts";
+import { testUser } from "../support/signer.ts";
+import { type Stack, startStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+import { clientId, userToken } from "../support/user-tokens.ts";
+
+const token = "reading.0123456789abcdef0123456789";
+let stack: Stack;
+let url: string;
+let redis: Redis;
+let overRedis: Reader<typeof definitions.defaults>;
+let overHttp: Reader<typeof definitions.defaults>;
+
+beforeAll(async () => {
+  stack = await startStack({
+    env: {
+      KINDLING_API_TOKENS: `reader:read:${token}`,
+      KINDLING_CLIENT_IDS: clientId,
+      KINDLING_FLAGS: new URL("../read/kindling.flags.ts", import.meta.url).pathname,
+    },
+  });
+  url = new URL(stack.webhookUrl).origin;
+  redis = new Redis(testRedisUrl());
+  overRedis = createKindling({ definitions, redis, prefix: stack.config.prefix });
+  overHttp = createKindling({ definitions, url, token });
+});
+
+afterAll(async () => {
+  overRedis.close();
+  overHttp.close();
+  redis.disconnect();
+  await stack.close();
+});
+
+const user = (properties: Record<string, string> = {}) => stack.emulator.kinde.createUser({ properties }).id;
+
+describe("reading over HTTP", () => {
+  it("answers as over Redis, for every kind of record", async () => {
+    const present = user({ plan_tier: "pro", onboarded: "true" });
+    const broken = testUser(900);
+    const deleted = testUser(901);
+    await overHttp.get(present, { maxAge: 0, wait: 5_000 });
+    await stack.store.records.bury(deleted, {
+      flags: definitions.defaults,
+      status: "deleted",
+      fetchedAt: Date.now(),
+      ticket: 1,
+      schema: definitions.schema,
+    });
+    await redis.set(stack.store.keys.flags(broken), "{");
+    for (const id of [present, testUser(902), broken, deleted]) {
+      const [one, other] = [await overRedis.get(id, { wait: 0 }), await overHttp.get(id, { wait: 0 })];
+      expect(other).toEqual({ ...one, age: one.age === null ? null : expect.any(Number) });
+      expect(other.age ?? 0).toBeGreaterThanOrEqual(one.age ?? 0);
+    }
+    expect(await overHttp.get(present)).toMatchObject({ status: "present", flags: { tier: "pro", suspended: false } });
+    expect(await overHttp.get(deleted)).toMatchObject({ status: "deleted", denied: ["suspended"] });
+  });
+
+  it("counts its answers", async () => {
+    const reader = createKindling({ definitions, url, token });
+    await reader.get("not an id");
+    await reader.getMany([testUser(903), testUser(904)]);
+    const stats = { answers: { present: 0, missing: 3, deleted: 0, invalid: 0, unavailable: 0 }, denied: 3 };
+    expect(reader.stats()).toEqual(stats);
+  });
+
+  it("answers many users, more than one request holds, in the order asked", async () => {
+    const present = user({ plan_tier: "enterprise" });
+    await overHttp.get(present, { maxAge: 0, wait: 5_000 });
+    const ids = [...Array.from({ length: 600 }, (_, n) => testUser(10_000 + n)), "not an id", present, present];
+    const results = await overHttp.getMany(ids);
+    expect(results).toHaveLength(ids.length);
+    expect(results.slice(0, 601).every(({ status }) => status === "missing")).toBe(true);
+    expect(results.slice(601).map(({ flags }) => flags.tier)).toEqual(["enterprise", "enterprise"]);
+    expect(results[601]).not.toBe(results[602]);
+    expect(await overHttp.getMany([])).toEqual([]);
+  });
+
+  it("waits for a refresh as asked", async () => {
+    const id = user();
+    await overHttp.get(id, { maxAge: 0, wait: 5_000 });
+    stack.emulator.kinde.setProperties(id, { plan_tier: "pro" });
+    expect((await overHttp.get(id, { maxAge: 0, wait: 5_000 })).flags.tier).toBe("pro");
+  });
+
+  it("takes verified claims for a user without a record, and for nobody else", async () => {
+    const id = testUser(903);
+    const claims = { sub: id, iat: Math.floor(Date.now() / 1000), user_properties: { plan_tier: { v: "pro" } } };
+    const options = { claims, wait: 0 };
+    expect(await overHttp.get(id, options)).toMatchObject({
+      source: "claims",
+      flags: { tier: "pro" },
+      complete: false,
+    });
+    expect(await overHttp.get(testUser(904), options)).toMatchObject({ source: "defaults", flags: { tier: "free" } });
+  });
+
+  it("requests a refresh if newer claims disagree with the record", async () => {
+    const id = user();
+    await overHttp.get(id, { maxAge: 0, wait: 5_000 });
+    stack.emulator.kinde.setProperties(id, { plan_tier: "pro" });
+    const iat = Math.ceil(Date.now() / 1000) + 1;
+    const claims = { sub: id, iat, user_properties: { plan_tier: { v: "pro" } } };
+    expect((await overHttp.get(id, { claims })).flags.tier).toBe("free");
+    await until(async () => expect((await overHttp.get(id)).flags.tier).toBe("pro"));
+  });
+
+  it("reads with the user's own token, given by a function", async () => {
+    const id = user({ plan_tier: "pro" });
+    await overHttp.get(id, { maxAge: 0, wait: 5_000 });
+    const errors: KindlingError[] = [];
+    const kindling = createKindling({
+      definitions,
+      url: `${url}/`,
+      token: () => userToken(stack.emulator, id),
+      onError: (error) => errors.push(error),
+    });
+    expect((await kindling.get(id)).flags.tier).toBe("pro");
+    expect(errors).toEqual([]);
+    expect(await kindling.get(testUser(905))).toMatchObject({ status: "unavailable", denied: ["suspended"] });
+    expect(errors.map(({ code }) => code)).toEqual(["service_unauthorized"]);
+  });
+});
+
+describe("a service that does not answer as it should", () => {
+  let server: Server | undefined;
+  afterEach(() => {
+    server?.closeAllConnections();
+    server?.close();
+  });
+
+  const ask = async (listener: RequestListener, given = token) => {
+    server = createServer(listener).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const address = server.address();
+    const errors: KindlingError[] = [];
+    const kindling = createKindling({
+      definitions,
+      url: `http://127.0.0.1:${typeof address === "object" ? address?.port : 0}`,
+      token: given,
+      timeoutMs: 200,
+      wait: 0,
+      onError: (error) => errors.push(error),
+    });
+    const result = await kindling.get(testUser(1));
+    const many = await kindling.getMany([testUser(1)]);
+    expect(many).toEqual([{ ...result, age: result.age === null ? null : expect.any(Number) }]);
+    return { result, codes: [...new Set(errors.map(({ code }) => code))], text: errors.map(String).join() };
+  };
+
+  const denied = {
+    flags: { onboarded: false, tier: "free", region: null, admin: false, suspended: true },
+    status: "unavailable",
+    source: "defaults",
+    fetchedAt: null,
+    age: null,
+    denied: ["suspended"],
+  };
+
+  const answer =
+    (status: number, body: string, headers = {}): RequestListener =>
+    (_request, response) =>
+      response.writeHead(status, headers).end(body);
+
+  /** To an answer that would be taken. */
+  const redirecting: RequestListener = (request, response) => {
+    const body = { ...denied, status: "present", source: "record", age: 1, fetchedAt: 1, denied: [] };
+    if (request.url === "/elsewhere") response.end(JSON.stringify({ ...body, users: { [testUser(1)]: body } }));
+    else response.writeHead(302, { location: "/elsewhere" }).end();
+  };
+
+  it.each<[string, RequestListener, string[]]>([
+    ["refuses the token", answer(401, "{}"), ["service_unauthorized"]],
+    ["refuses the scope", answer(403, "{}"), ["service_unauthorized"]],
+    ["has enough", answer(429, "{}"), ["too_many_requests"]],
+    ["fails", answer(503, "down"), ["service_unavailable"]],
+    ["has no such route", answer(404, "{}"), ["service_unavailable"]],
+    ["redirects", redirecting, ["service_unavailable"]],
+    ["sends no JSON", answer(200, "<html>"), ["service_unavailable"]],
+    ["sends another JSON", answer(200, '{"flags":[],"users":[]}'), []],
+    ["hangs", () => undefined, ["service_unavailable"]],
+    ["hangs up", (request) => request.socket.destroy(), ["service_unavailable"]],
+  ])("gives defaults and deny values if it %s", async (_what, listener, codes) => {
+    const asked = await ask(listener);
+    expect(asked.result).toEqual(denied);
+    expect(asked.codes).toEqual(codes);
+    expect(asked.text).not.toContain(token);
+  });
+
+  it("gives defaults and deny values with a token that no header can carry, and does not repeat it", async () => {
+    const asked = await ask(answer(200, "{}"), "secret\nvalue");
+    expect(asked.result).toEqual(denied);
+    expect(asked.text).not.toContain("secret");
+  });
+
+  it("applies its own rules to an answer of other definitions", async () => {
+    const body = {
+      flags: { tier: "gold", onboarded: true, more: 1 },
+      status: "present",
+      source: "record",
+      fetchedAt: 1,
+      age: 5,
+      denied: ["more"],
+    };
+    const { result } = await ask((request, response) => {
+      response.end(JSON.stringify(request.method === "POST" ? { users: { [testUser(1)]: body } } : body));
+    });
+    expect(result).toMatchObject({ flags: { tier: "free", onboarded: true, suspended: true }, denied: ["suspended"] });
+    expect(result.flags).not.toHaveProperty("more");
+  });
+
+  it("denies a flag that became older than its own limit on the way", async () => {
+    const body = {
+      flags: { suspended: false },
+      status: "present",
+      source: "record",
+      fetchedAt: 1,
+      // Younger than the limit when it was sent.
+      age: 3_600_000 - 5,
+      denied: [],
+    };
+    server = createServer((_request, response) => {
+      setTimeout(() => response.end(JSON.stringify(body)), 20);
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const address = server.address();
+    const kindling = createKindling({
+      definitions,
+      url: `http://127.0.0.1:${typeof address === "object" ? address?.port : 0}`,
+      token,
+    });
+    expect(await kindling.get(testUser(1))).toMatchObject({ flags: { suspended: true }, denied: ["suspended"] });
+  });
+});

@@ -1,0 +1,251 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { createCallBudget } from "../../src/redis/call-budget.ts";
+import { createLedger, type Ledger } from "../../src/redis/ledger.ts";
+import { takeLock } from "../../src/redis/lock.ts";
+import { readReadableTimes } from "../../src/redis/readable-times.ts";
+import { createRecords, type Records } from "../../src/redis/records.ts";
+import { createAdmissions } from "../../src/webhook/admit.ts";
+import { useRedis } from "../support/redis.ts";
+import { type RedisWorld, withRedisWorld } from "../support/redis-clock.ts";
+import { testUser } from "../support/signer.ts";
+
+const [second, minute, hour] = [1_000, 60_000, 3_600_000];
+const start = 1_800_000_000_000;
+const settleMs = 30 * second;
+const context = useRedis();
+const id = testUser(1);
+const profile = {
+  id,
+  isSuspended: false,
+  properties: {},
+  organizations: [],
+  identities: [],
+  billing: { customerId: null, agreements: [] },
+};
+let world: RedisWorld;
+let ledger: Ledger;
+let records: Records;
+let serial = 0;
+
+beforeEach(async () => {
+  const left = await context.redis.keys(`*${context.keys.prefix}*`);
+  if (left.length > 0) await context.redis.del(left);
+  world = { now: start, runId: "first" };
+  const redis = withRedisWorld(context.redis, world);
+  // A process whose own clock is a day behind.
+  ledger = createLedger(redis, context.keys, "users", () => start - 24 * hour, settleMs);
+  records = createRecords({ redis, keys: context.keys, tombstoneTtlMs: minute });
+});
+
+async function acknowledge(userId = id) {
+  serial += 1;
+  await createAdmissions({
+    replication: { confirm: async () => {} },
+    redis: withRedisWorld(context.redis, world),
+    keys: context.keys,
+    queues: { enqueueRefreshes: async () => {}, enqueueFanouts: async () => {} },
+    burst: { quietMs: 250, maxMs: 2_000 },
+    onError: () => {},
+  }).admit({ id: `event_${serial}`, type: "user.updated", route: { to: "user", userId, deleted: false } });
+}
+
+const commit = (ticket: number, tier: string) =>
+  records.commit({ flags: { tier }, status: "present", fetchedAt: 1, ticket, schema: "s" }, profile as never);
+const tier = async () => (await records.read(id)).flags?.flags.tier;
+
+describe("tickets", () => {
+  it.each([-hour, -20 * second, hour, 100 * hour])("grow when Redis' clock steps by %i ms", async (step) => {
+    const before = (await ledger.begin(id)).ticket;
+    world.now += step;
+    const after = (await ledger.begin(id)).ticket;
+    world.now -= step;
+    expect(after).toBeGreaterThan(before);
+    expect((await ledger.begin(id)).ticket).toBeGreaterThan(after);
+  });
+
+  it("exceed those that a failover lost, although the new primary's clock is behind", async () => {
+    const { counter } = context.keys.ticket;
+    await ledger.begin(id);
+    const replicated = await context.redis.get(counter);
+    let inFlight = 0;
+    for (let draw = 0; draw < 50; draw += 1) inFlight = (await ledger.begin(id)).ticket;
+    // The new primary lacks the last draws.
+    await context.redis.set(counter, String(replicated));
+    world.now -= 20 * second;
+    world.runId = "second";
+    const { ticket } = await ledger.begin(id);
+    expect(ticket).toBeGreaterThan(inFlight);
+    expect(await commit(ticket, "newer")).toBe("committed");
+    // The older fetch, which began at the former primary, ends last.
+    expect(await commit(inFlight, "older")).toBe("superseded");
+    expect(await tier()).toBe("newer");
+    expect(Number.isSafeInteger(ticket)).toBe(true);
+  });
+
+  it("are counted with the run id of the Redis process that draws them", async () => {
+    await createLedger(context.redis, context.keys, "users", Date.now).begin(id);
+    const runId = /^run_id:(\w+)/m.exec(await context.redis.info("server"))?.[1];
+    expect(runId).toMatch(/^\w{40}$/);
+    expect(await context.redis.get(context.keys.ticket.run)).toBe(runId);
+  });
+
+  it("exceed an older fetch that commits before the new primary draws", async () => {
+    const { counter } = context.keys.ticket;
+    await ledger.begin(id);
+    const replicated = await context.redis.get(counter);
+    const inFlight = (await ledger.begin(id)).ticket;
+    expect(await commit(inFlight, "older")).toBe("committed");
+    await context.redis.set(counter, String(replicated));
+    world.runId = "second";
+    const { ticket } = await ledger.begin(id);
+    expect(await commit(ticket, "newer")).toBe("committed");
+  });
+
+  it("stay the same size while one Redis process draws them", async () => {
+    const first = (await ledger.begin(id)).ticket;
+    for (let draw = 1; draw <= 20; draw += 1) expect((await ledger.begin(id)).ticket).toBe(first + draw);
+  });
+
+  it("are refused if the counter has not reached them: Redis lost its data since", async () => {
+    const { ticket } = await ledger.begin(id);
+    await context.redis.set(context.keys.ticket.counter, String(ticket - 10));
+    await expect(commit(ticket, "older")).rejects.toMatchObject({ code: "redis_unavailable" });
+    expect(await tier()).toBeUndefined();
+  });
+
+  it("do not let a record that the counter has not reached block its user", async () => {
+    const { ticket } = await ledger.begin(id);
+    await commit(ticket, "older");
+    await context.redis.set(context.keys.ticket.counter, String(ticket - 10));
+    expect(await commit((await ledger.begin(id)).ticket, "newer")).toBe("committed");
+    expect(await tier()).toBe("newer");
+  });
+});
+
+describe("the ledger", () => {
+  it("shows members that were acknowledged while Redis' clock was ahead", async () => {
+    world.now += 5 * hour;
+    await acknowledge();
+    world.now -= 5 * hour;
+    await ledger.page({ olderThanMs: 30 * second, limit: 10 });
+    world.now += 30 * second;
+    const { entries } = await ledger.page({ olderThanMs: 30 * second, limit: 10 });
+    expect(entries.map(({ member, ageMs }) => [member, ageMs])).toEqual([[id, 30 * second]]);
+  });
+
+  it("measures ages by Redis' clock, not by the process's", async () => {
+    await acknowledge();
+    world.now += 7 * second;
+    expect((await ledger.size()).oldestAgeMs).toBe(7 * second);
+    expect((await ledger.entry(id))?.ageMs).toBe(7 * second);
+    expect((await ledger.page({ olderThanMs: 5 * second, limit: 10 })).entries).toHaveLength(1);
+    expect((await ledger.page({ olderThanMs: 8 * second, limit: 10 })).entries).toEqual([]);
+  });
+
+  it("reports no negative age after a step back", async () => {
+    await acknowledge();
+    world.now -= hour;
+    expect((await ledger.size()).oldestAgeMs).toBe(0);
+    expect((await ledger.entry(id))?.ageMs).toBe(0);
+    const begun = await ledger.begin(id);
+    expect(await ledger.settle(id, begun.ticket, begun)).toMatchObject({ pending: false });
+    const { ever } = await readReadableTimes(context.redis, context.keys, start);
+    expect(ever).toMatchObject({ events: 1, sumMs: 0 });
+  });
+
+  it("compares events and failures by ticket, so that an event after a failure counts as newer", async () => {
+    await acknowledge();
+    const failure = { code: "kinde_forbidden", message: "", failedAt: start + hour, attempts: 1, final: true };
+    await ledger.fail(id, failure);
+    expect(await ledger.entry(id)).toMatchObject({ failure, newer: false });
+    world.now -= 2 * hour;
+    await acknowledge();
+    expect(await ledger.entry(id)).toMatchObject({ failure, newer: true });
+  });
+
+  it("forgets a settled deletion in time although Redis' clock stepped back", async () => {
+    const marker = context.keys.ledgerPart(`deleted:${id}`);
+    await context.redis.set(marker, "1", "PX", 5 * hour);
+    expect((await ledger.begin(id)).deleted).toBe(true);
+    expect(await context.redis.pttl(marker)).toBeLessThanOrEqual(2 * minute);
+  });
+});
+
+describe("a lock", () => {
+  it("is free again in time although Redis' clock stepped back", async () => {
+    const lockKey = context.keys.ledgerPart("watch");
+    const take = () => takeLock(context.redis, { lockKey, holder: "me", ttlMs: 27 * second });
+    expect(await take()).toBe(true);
+    // What remains of the lifetime after a step of five hours.
+    await context.redis.pexpire(lockKey, 5 * hour);
+    expect(await take()).toBe(false);
+    expect(await context.redis.pttl(lockKey)).toBeLessThanOrEqual(27 * second);
+  });
+});
+
+describe("the call budget", () => {
+  const budget = (leaseMs = minute) =>
+    createCallBudget({
+      redis: withRedisWorld(context.redis, world),
+      keys: context.keys,
+      perMinute: 60,
+      atOnce: 4,
+      leaseMs,
+    });
+  const call = () =>
+    budget()
+      .run("webhook", async () => "made", { patienceMs: 0 })
+      .catch(({ code }) => code);
+
+  it.each([-hour, -20 * second])("grants calls again soon after a step of %i ms while it is empty", async (step) => {
+    while ((await call()) === "made");
+    expect(await call()).toBe("throttled");
+    world.now += step;
+    expect(await call()).toBe("throttled");
+    world.now += 2 * second;
+    expect(await call()).toBe("made");
+  });
+
+  it("grants no more than its capacity after a step ahead", async () => {
+    while ((await call()) === "made");
+    world.now += 10 * hour;
+    let made = 0;
+    while ((await call()) === "made") made += 1;
+    expect(made).toBe(10);
+  });
+
+  it("ends a pause when it would have ended without the step back", async () => {
+    await budget().pause(minute);
+    world.now += 20 * second;
+    expect((await budget().state()).pausedMs).toBe(40 * second);
+    world.now -= 3 * hour;
+    expect((await budget().state()).pausedMs).toBe(40 * second);
+    world.now += 41 * second;
+    expect((await budget().state()).pausedMs).toBe(0);
+    expect(await call()).toBe("made");
+  });
+
+  it("counts a pause that begins right after a step back in full", async () => {
+    await call();
+    world.now -= hour;
+    await budget().pause(minute);
+    expect((await budget().state()).pausedMs).toBe(minute);
+  });
+
+  it("recovers the leases of a crashed process although the clock stepped back", async () => {
+    const never = new Promise<void>(() => {});
+    for (let n = 0; n < 4; n += 1) {
+      await new Promise<void>((begun) => {
+        void budget(10 * second).run("webhook", () => {
+          begun();
+          return never;
+        });
+      });
+    }
+    expect((await budget().state()).inUse).toBe(4);
+    world.now -= hour;
+    expect((await budget().state()).inUse).toBe(4);
+    world.now += 11 * second;
+    expect((await budget().state()).inUse).toBe(0);
+  });
+});

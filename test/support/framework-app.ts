@@ -1,0 +1,116 @@
+import { spawn } from "node:child_process";
+import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Emulator } from "kinde-emulator";
+
+export interface FrameworkApp {
+  /** Such as `http://localhost:41234`. The emulator listens on 127.0.0.1, so that they share no cookies. */
+  url: string;
+  /** Everything the server printed, for failure messages. */
+  output(): string;
+  close(): Promise<void>;
+}
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+
+/** Command of each framework's development server. */
+const COMMANDS = {
+  sveltekit: ["node_modules/vite/bin/vite.js", "dev", "--host", "localhost"],
+  next: ["node_modules/next/dist/bin/next", "dev", "--hostname", "localhost"],
+} as const;
+
+/** Settings of Kinde's SDKs for an app that signs in at the emulator. */
+export function kindeSettings(emulator: Emulator, site: string): Record<string, string> {
+  const [application] = emulator.applications.list();
+  return {
+    KINDE_ISSUER_URL: emulator.url,
+    KINDE_CLIENT_ID: application?.clientId ?? "",
+    KINDE_CLIENT_SECRET: application?.clientSecret ?? "",
+    KINDE_SITE_URL: site,
+    KINDE_REDIRECT_URL: `${site}/api/auth/kinde_callback`,
+    KINDE_POST_LOGIN_REDIRECT_URL: `${site}/`,
+    KINDE_POST_LOGOUT_REDIRECT_URL: `${site}/`,
+  };
+}
+
+/** Starts a copy of an app in `test/support/apps` on a free port, with the settings of Kinde's SDKs. */
+export async function startFrameworkApp(
+  framework: keyof typeof COMMANDS,
+  emulator: Emulator,
+  env: Record<string, string> = {},
+): Promise<FrameworkApp> {
+  // Below the checkout, because Turbopack follows no link out of its root to node_modules.
+  const folders = join(root, ".apps");
+  await mkdir(folders, { recursive: true });
+  const folder = await mkdtemp(join(folders, `${framework}-`));
+  await cp(join(root, "test/support/apps", framework), folder, { recursive: true });
+  const port = await freePort();
+  const url = `http://localhost:${port}`;
+  const [program, ...args] = COMMANDS[framework];
+  const child = spawn(process.execPath, [join(root, program), ...args, "--port", String(port)], {
+    cwd: folder,
+    // A group of its own: development servers start further processes.
+    detached: true,
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...environment(), ...kindeSettings(emulator, url), ...env },
+  });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding("utf8").on("data", (text: string) => {
+      output = (output + text).slice(-20_000);
+    });
+  const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  const close = async () => {
+    try {
+      if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, "SIGKILL");
+    } catch {
+      // It ended by itself.
+    }
+    await ended;
+    await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+  };
+  try {
+    await answering(url, ended, () => output);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { url, output: () => output, close };
+}
+
+/** The environment without what a test runner puts there: frameworks read NODE_ENV and Vitest's variables. */
+function environment(): Record<string, string | undefined> {
+  const kept = Object.entries(process.env).filter(
+    ([name]) => !/^(?:NODE_ENV|VITEST|KINDE|NODE_OPTIONS|TEST$|DEV$|PROD$|MODE$|SSR$|BASE_URL$)/.test(name),
+  );
+  return { ...Object.fromEntries(kept), NEXT_TELEMETRY_DISABLED: "1" };
+}
+
+async function answering(url: string, ended: Promise<void>, output: () => string): Promise<void> {
+  let gone = false;
+  void ended.then(() => {
+    gone = true;
+  });
+  const until = performance.now() + 60_000;
+  while (
+    !(await fetch(url).then(
+      ({ ok }) => ok,
+      () => false,
+    ))
+  ) {
+    if (gone || performance.now() > until) throw new Error(`The app at ${url} does not answer.\n${output()}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer().once("error", reject);
+    server.listen(0, "localhost", () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
+    });
+  });
+}

@@ -4,7 +4,7 @@
  *   the client package's contract -> config, errors.
  * Packages never import the service.
  */
-const ground = "^src/(config|errors|log|words|world|progress|trace|load-definitions)\\.ts$";
+const ground = "^src/(config|environment|errors|log|words|world|progress|trace|load-definitions)\\.ts$";
 /** The client's optional entry points, each with peers of its own. */
 const clientEntries = "^packages/kindling/src/(adapters/|openfeature|request|testing)";
 const above = (...folders) =>
@@ -51,7 +51,7 @@ module.exports = {
       severity: "error",
       from: { path: "^src/(kinde|redis|http)/" },
       to: {
-        path: `${above("webhook", "read", "push", "refresh", "sweep", "audit", "status", "service", "cli", "demo", "workers")}|^src/(store|index)\\.ts$`,
+        path: `${above("webhook", "read", "push", "refresh", "sweep", "audit", "status", "maintenance", "service", "cli", "demo", "workers")}|^src/(store|index)\\.ts$`,
       },
     },
     {
@@ -65,19 +65,19 @@ module.exports = {
       name: "refresh-is-the-lowest-flow",
       severity: "error",
       from: { path: "^src/refresh/" },
-      to: { path: above("webhook", "read", "push", "sweep", "audit", "status", "service", "cli", "demo", "workers") },
+      to: { path: above("webhook", "read", "push", "sweep", "audit", "status", "maintenance", "service", "cli", "demo", "workers") },
     },
     {
       name: "flows-know-no-store",
       comment: "A flow names the few things it needs; the store that holds them all is composed above.",
       severity: "error",
       from: { path: "^src/(webhook|read|push|refresh|sweep|audit)/" },
-      to: { path: `${above("status", "service", "cli", "demo", "workers")}|^src/store\\.ts$` },
+      to: { path: `${above("status", "maintenance", "service", "cli", "demo", "workers")}|^src/store\\.ts$` },
     },
     {
       name: "store-and-status-know-no-delivery",
       severity: "error",
-      from: { path: "^src/(store\\.ts|status/)" },
+      from: { path: "^src/(store\\.ts|status/|maintenance/)" },
       to: { path: above("service", "cli", "demo", "workers") },
     },
     {
@@ -85,7 +85,7 @@ module.exports = {
       comment: "Job in, flow called, error turned into retry or failure.",
       severity: "error",
       from: { path: "^workers/" },
-      to: { path: `${above("http", "status", "service", "cli", "demo")}|^src/(store|index)\\.ts$` },
+      to: { path: `${above("http", "status", "maintenance", "service", "cli", "demo")}|^src/(store|index)\\.ts$` },
     },
     {
       name: "service-knows-no-command",

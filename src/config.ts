@@ -1,6 +1,7 @@
 import { isIP } from "node:net";
 import { type ProfilePart, profileParts } from "kindling/contract";
 import { z } from "zod";
+import { type Environment, readEnvironment } from "./environment.ts";
 import { ConfigurationError } from "./errors.ts";
 
 const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
@@ -76,6 +77,10 @@ const redisUrl = z
   .refine(
     (text) => ["redis:", "rediss:"].includes(parseUrl(text)?.protocol ?? ""),
     "must be a redis:// or rediss:// URL",
+  )
+  .refine(
+    (text) => /^(\/\d{0,5})?$/.test(parseUrl(text)?.pathname ?? ""),
+    "must end in the number of a database, such as /0",
   );
 
 const parts = z
@@ -260,25 +265,68 @@ const schema = z
     message: "must list one secret for each URL of KINDLING_PUSH_URLS, in the same order",
   });
 
-/** The names of all settings in the environment. */
+const storeSchema = schema.extend({
+  KINDE_DOMAIN: domain.optional(),
+  KINDE_MANAGEMENT_CLIENT_ID: z.string().optional(),
+  KINDE_MANAGEMENT_CLIENT_SECRET: z.string().optional(),
+});
+
+/** The names of all settings in the environment, without the `_FILE` variants of {@link secretNames}. */
 export const settingNames: readonly string[] = Object.keys(schema.shape);
+
+/** Settings that hold a secret. `<name>_FILE` names a file to read it from, such as a mounted secret or `/dev/stdin`. */
+export const secretNames = ["KINDE_MANAGEMENT_CLIENT_SECRET", "REDIS_URL", "KINDLING_API_TOKEN"] as const;
+
+/** Returns whether an environment variable is a setting. */
+export function isSetting(name: string): boolean {
+  return settingNames.includes(name) || secretNames.some((secret) => name === `${secret}_FILE`);
+}
 
 /** Every setting, validated and with its default. Durations are in milliseconds. */
 export type Config = ReturnType<typeof toConfig>;
+
+/** The settings of a command that calls Redis only, which works without those of Kinde. */
+export type StoreConfig = Config | (ReturnType<typeof serviceConfig> & { domain?: string; clientId?: undefined });
 
 /**
  * Reads the settings. Nothing else reads the environment.
  *
  * @throws {ConfigurationError} that names every invalid setting, each on a line of its own
  */
-export function loadConfig(env: Readonly<Record<string, string | undefined>> = process.env): Config {
-  // `docker compose` passes an unset variable as an empty one.
-  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== undefined && value !== ""));
-  const result = schema.safeParse(given);
-  if (!result.success) {
-    throw new ConfigurationError(result.error.issues.map((issue) => `${String(issue.path[0])} ${issue.message}`));
+export function loadConfig(env: Environment = process.env): Config {
+  return toConfig(parseSettings(schema, env));
+}
+
+/**
+ * Reads the settings of a command that calls Redis only. Settings of Kinde are optional, and checked if they are set.
+ *
+ * @throws {ConfigurationError} as {@link loadConfig}
+ */
+export function loadStoreConfig(env: Environment = process.env): StoreConfig {
+  const settings = parseSettings(storeSchema, env);
+  const { KINDE_DOMAIN, KINDE_MANAGEMENT_CLIENT_ID, KINDE_MANAGEMENT_CLIENT_SECRET } = settings;
+  const config = serviceConfig(settings);
+  if (
+    KINDE_DOMAIN === undefined ||
+    KINDE_MANAGEMENT_CLIENT_ID === undefined ||
+    KINDE_MANAGEMENT_CLIENT_SECRET === undefined
+  ) {
+    return { ...config, ...(KINDE_DOMAIN !== undefined && { domain: KINDE_DOMAIN }) };
   }
-  return toConfig(result.data);
+  const application = { KINDE_DOMAIN, KINDE_MANAGEMENT_CLIENT_ID, KINDE_MANAGEMENT_CLIENT_SECRET };
+  return toConfig({ ...settings, ...application });
+}
+
+function parseSettings<Shape extends z.ZodRawShape>(shape: z.ZodObject<Shape>, env: Environment) {
+  const { settings, problems } = readEnvironment(env, { names: settingNames, secrets: secretNames });
+  const result = shape.safeParse(settings);
+  const invalid = result.error?.issues.map(({ path, message }) => `${String(path[0])} ${message}`) ?? [];
+  // A secret whose file cannot be read is reported by its file, not as missing.
+  const reported = invalid.filter(
+    (problem) => !problems.some((other) => other.startsWith(`${problem.split(" ")[0]}_FILE `)),
+  );
+  if (!result.success || problems.length > 0) throw new ConfigurationError([...problems, ...reported]);
+  return result.data;
 }
 
 const defaultChangesKept = 100_000;
@@ -290,6 +338,10 @@ function originOf(url: string | undefined): string | undefined {
 }
 
 function toConfig(env: z.output<typeof schema>) {
+  return { ...kindeConfig(env), ...serviceConfig(env) };
+}
+
+function kindeConfig(env: z.output<typeof schema>) {
   return {
     /** Origin of the Kinde tenant, e.g. `https://acme.kinde.com`. */
     domain: env.KINDE_DOMAIN,
@@ -299,6 +351,11 @@ function toConfig(env: z.output<typeof schema>) {
     audience: env.KINDE_AUDIENCE ?? `${env.KINDE_DOMAIN}/api`,
     /** Accepted in the `iss` of a webhook. Behind a custom domain, the audience names the original `*.kinde.com`. */
     issuers: [env.KINDE_DOMAIN, env.KINDE_AUDIENCE, env.KINDE_ISSUER_URL].flatMap((url) => originOf(url) ?? []),
+  };
+}
+
+function serviceConfig(env: z.output<typeof storeSchema>) {
+  return {
     redisUrl: env.REDIS_URL,
     host: env.HOST,
     port: env.PORT,

@@ -122,3 +122,31 @@ function isNoAnswer({ name, message }: Error): boolean {
     /^(Command timed out|Connection is closed|Stream isn't writeable)/.test(message)
   );
 }
+
+const connectionProblems: readonly (readonly [RegExp, string])[] = [
+  [/^ENOTFOUND$/, "the host name does not exist"],
+  [/^EAI_AGAIN$/, "the host name cannot be resolved at the moment"],
+  [/^ECONNREFUSED$/, "nothing listens on that port"],
+  [/^(ECONNRESET|EPIPE|UND_ERR_SOCKET)$/, "the connection was closed"],
+  [/^(ETIMEDOUT|UND_ERR_CONNECT_TIMEOUT)$/, "no answer to the connection attempt"],
+  [/^(EHOSTUNREACH|ENETUNREACH)$/, "there is no route to the host"],
+  [/^CERT_HAS_EXPIRED$/, "its certificate has expired"],
+  [/^ERR_TLS_CERT_ALTNAME_INVALID$/, "its certificate is for another host"],
+  [
+    /^(SELF_SIGNED_CERT_IN_CHAIN|DEPTH_ZERO_SELF_SIGNED_CERT|UNABLE_TO_(VERIFY_LEAF_SIGNATURE|GET_ISSUER_CERT(_LOCALLY)?))$/,
+    "its certificate is not trusted (NODE_EXTRA_CA_CERTS adds authorities)",
+  ],
+  [/^(ERR_SSL_\w+|EPROTO)$/, "it does not speak TLS on that port"],
+  [/^HPE_/, "it does not speak HTTP on that port"],
+];
+
+/** Returns why a connection failed, in words for an operator; `undefined` if the error names no known cause. */
+export function connectionProblem(error: unknown): string | undefined {
+  // `fetch` hides the reason in its cause.
+  for (let cause = error, depth = 0; cause instanceof Error && depth < 5; cause = cause.cause, depth += 1) {
+    const code = "code" in cause ? String(cause.code) : "";
+    const problem = connectionProblems.find(([pattern]) => pattern.test(code))?.[1];
+    if (problem !== undefined) return problem;
+  }
+  return undefined;
+}

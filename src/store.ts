@@ -1,7 +1,7 @@
 import type { Redis } from "ioredis";
 import { KindlingError } from "kindling";
 import { type AuditLog, type AuditQueue, createAuditLog, createAuditQueue } from "./audit/audit-log.ts";
-import type { Config } from "./config.ts";
+import type { StoreConfig } from "./config.ts";
 import { RedisError } from "./errors.ts";
 import { type AccessTokenStore, createMemoryTokenStore } from "./kinde/access-token.ts";
 import type { CallBudget } from "./kinde/call-budget.ts";
@@ -9,7 +9,7 @@ import { errorFields, type Log } from "./log.ts";
 import type { PushEndpoint } from "./push/deliver.ts";
 import { openPushQueues, type PushQueue } from "./push/queues.ts";
 import { type Absences, createAbsences } from "./redis/absences.ts";
-import { createRedisTokenStore } from "./redis/access-token-store.ts";
+import { createRedisTokenStore, forgetTokens } from "./redis/access-token-store.ts";
 import { type Activity, createActivity } from "./redis/activity.ts";
 import { createCallBudget } from "./redis/call-budget.ts";
 import { checkRedis, connectRedis } from "./redis/connection.ts";
@@ -80,6 +80,8 @@ export interface Store {
   queues: Queues;
   budget: CallBudget;
   accessToken: AccessTokenStore;
+  /** Deletes the access tokens of the fleet in Redis, and returns how many there were. */
+  forgetTokens(): Promise<number>;
   sweeps: SweepLog;
   seen: SeenUsers;
   listed: ListedUsers;
@@ -104,14 +106,15 @@ const filterTtlMs = 8 * 86_400_000;
  * @throws {RedisError} if Redis does not answer, or is configured in a way that can lose data
  * @throws {TenantError} if the store belongs to another Kinde tenant
  */
-export async function openStore(config: Config, { now }: World, log: Log): Promise<Store> {
+export async function openStore(config: StoreConfig, { now }: World, log: Log): Promise<Store> {
   const onError = (error: unknown) => log.warn(errorFields(error), "Redis error");
   const redis = connectRedis({ url: config.redisUrl, timeoutMs: config.redisTimeoutMs, onError });
   const keys = createKeys(config.prefix);
   let queues: Queues;
   try {
     await checkRedis(redis, config.redisTimeoutMs);
-    await bindTenant(redis, keys, config.domain);
+    // A command without Kinde's settings works on whatever tenant the prefix belongs to.
+    if (config.domain !== undefined) await bindTenant(redis, keys, config.domain);
     queues = createQueues({ redis, keys, onError }, config.push.endpoints);
     await queues.ready();
   } catch (error) {
@@ -152,9 +155,10 @@ export async function openStore(config: Config, { now }: World, log: Log): Promi
     droppedRefreshRequests: createCounters(redis, keys.droppedRefreshRequests),
     budget: createCallBudget({ redis, keys, ...config.calls, leaseMs: config.kindeTimeoutMs + 5_000 }),
     accessToken:
-      config.tokenStore === "memory"
+      config.tokenStore === "memory" || config.clientId === undefined
         ? createMemoryTokenStore()
         : createRedisTokenStore({ ...config, redis, keys, now, lockMs: config.kindeTimeoutMs + 5_000 }),
+    forgetTokens: () => forgetTokens(redis, keys),
     async close() {
       await Promise.all([queues.close(), refusedRequests.close(), activity.close()]);
       replication.close();

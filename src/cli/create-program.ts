@@ -1,10 +1,15 @@
-import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { addBackfill } from "./commands/backfill.ts";
+import { addCompletion } from "./commands/completion.ts";
+import { addDoctor } from "./commands/doctor.ts";
 import { addEmulator } from "./commands/emulator.ts";
+import { addErase } from "./commands/erase.ts";
+import { addExport } from "./commands/export.ts";
 import { addFailed } from "./commands/failed.ts";
+import { addForgetToken } from "./commands/forget-token.ts";
 import { addInspect } from "./commands/inspect.ts";
 import { addReprocess } from "./commands/reprocess.ts";
+import { addSchema } from "./commands/schema.ts";
 import { addServices } from "./commands/services.ts";
 import { addSet } from "./commands/set.ts";
 import { addStatus } from "./commands/status.ts";
@@ -13,6 +18,7 @@ import { addVerify } from "./commands/verify.ts";
 import { addWebhook } from "./commands/webhook.ts";
 import type { ExitCode } from "./exit-codes.ts";
 import type { CommandContext, Terminal } from "./terminal.ts";
+import { readVersion } from "./version.ts";
 
 /** Registers a command on the program. */
 export type AddCommand = (program: Command, context: CommandContext) => void;
@@ -28,7 +34,7 @@ export function createProgram(
 ): Command {
   const program = new Command("kindling")
     .description("Keeps Kinde users' flags warm in Redis.")
-    .version(version())
+    .version(readVersion())
     .exitOverride()
     // Names only: with their arguments, the list of commands does not fit 80 columns.
     .configureHelp({ subcommandTerm: (command) => command.name() })
@@ -53,14 +59,13 @@ export function createProgram(
   addFailed(program, context);
   addVerify(program, context);
   addWebhook(program, context);
+  addDoctor(program, context);
+  addForgetToken(program, context);
+  addExport(program, context);
+  addErase(program, context);
+  addSchema(program, context);
+  addCompletion(program, context);
   addEmulator(program, context);
   for (const add of extra) add(program, context);
   return program;
-}
-
-// The build output is one level deeper than the sources.
-function version(): string {
-  const root = import.meta.url.endsWith(".ts") ? "../.." : "../../..";
-  const text = readFileSync(new URL(`${root}/package.json`, import.meta.url), "utf8");
-  return (JSON.parse(text) as { version: string }).version;
 }

@@ -1,6 +1,7 @@
 import { stripVTControlCharacters } from "node:util";
 import picocolors from "picocolors";
 import { durationWords } from "../words.ts";
+import { type Document, toDocument } from "./documents.ts";
 import type { Output, Terminal } from "./terminal.ts";
 
 /** Options of every command that prints a result. */
@@ -16,21 +17,36 @@ export const jsonOption = ["--json", "print the result as one JSON document"] as
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach a terminal
 const unprintable = /\x1b\[[\d;]*m|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
-/** Escapes control and bidirectional characters, so that a name from Kinde cannot rewrite an operator's terminal. */
+const credentials = /\b([a-z][a-z\d+.-]*:\/\/)[^\s/?#"'@]+@/gi;
+
+/**
+ * Escapes control and bidirectional characters, so that a name from Kinde cannot rewrite an operator's terminal, and masks
+ * the credentials of URLs.
+ */
 export function printable(text: string): string {
-  return text.replace(unprintable, (found) =>
-    found.startsWith("\x1b[") ? found : `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
+  return text
+    .replace(unprintable, (found) =>
+      found.startsWith("\x1b[") ? found : `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`,
+    )
+    .replace(credentials, "$1***@");
 }
 
-/** Prints a result as a JSON document or as text. */
+/** Writes one line to standard error: a warning or the next step, not the result. */
+export function note({ stderr }: Terminal, text: string): void {
+  stderr.write(`${printable(text)}\n`);
+}
+
+/** Prints a result as its versioned JSON document or as text. */
 export function report<T>(
   { stdout }: Terminal,
   { json }: ReportOptions,
+  document: Document,
   result: T,
   render: (result: T) => string,
 ): void {
-  stdout.write(`${printable(json === true ? JSON.stringify(result, null, 2) : render(result))}\n`);
+  stdout.write(
+    `${printable(json === true ? JSON.stringify(toDocument(document, result), null, 2) : render(result))}\n`,
+  );
 }
 
 /** Formats rows as lines with aligned columns. The last column is not padded; color codes have no width. */
@@ -43,6 +59,17 @@ export function align(rows: readonly (readonly string[])[], indent = "  "): stri
   }
   const pad = (cell: string, column: number) => cell + " ".repeat(Math.max(0, (widths[column] ?? 0) - widthOf(cell)));
   return rows.map((row) => (indent + row.map(pad).join("  ")).trimEnd()).join("\n");
+}
+
+/** Breaks a line after spaces and commas, so that sentences and JSON stay readable on a narrow terminal. */
+export function fold(text: string, width: number): string[] {
+  const lines = [""];
+  for (const word of text.split(/(?<=[ ,])/)) {
+    const current = lines.at(-1) ?? "";
+    if (current !== "" && widthOf((current + word).trimEnd()) > width) lines.push(word);
+    else lines[lines.length - 1] = current + word;
+  }
+  return lines.map((part) => part.trimEnd());
 }
 
 function widthOf(cell: string): number {

@@ -18,8 +18,6 @@ type Section = (status: Status, paint: Paint, now: number) => string | undefined
 const titled = (paint: Paint, title: string, rows: readonly (readonly string[])[]) =>
   `${paint.bold(title)}\n${align(rows)}`;
 
-const alarming = (paint: Paint, count: number) => (count > 0 ? paint.bad(countWords(count)) : countWords(count));
-
 const warnings: Section = ({ warnings }, paint) =>
   warnings.length === 0 ? undefined : warnings.map(({ message }) => `${paint.bad("!")} ${message}`).join("\n");
 
@@ -32,12 +30,9 @@ const queues: Section = ({ queues }, paint) => {
     countWords(queue.waiting),
     countWords(queue.active),
     countWords(queue.delayed),
-    alarming(paint, queue.failed),
     queue.paused ? paint.notice("paused") : "",
   ];
-  const head = ["", "waiting", "active", "delayed", "failed", ""].map((title) =>
-    title === "" ? "" : paint.dim(title),
-  );
+  const head = ["", "waiting", "active", "delayed", ""].map((title) => (title === "" ? "" : paint.dim(title)));
   return titled(paint, "Queues", [head, ...Object.entries(queues).map(row)]);
 };
 

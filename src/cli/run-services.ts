@@ -1,12 +1,17 @@
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import { type Config, loadConfig } from "../config.ts";
 import { createLog, errorFields, type Log } from "../log.ts";
+import { forgetMember, heartbeatMs, noteMember } from "../redis/fleet.ts";
 import { runMetrics } from "../service/run-metrics.ts";
 import { runServer } from "../service/run-server.ts";
 import { runWorkers } from "../service/run-workers.ts";
 import { openStore, type Store } from "../store.ts";
 import type { Running } from "../world.ts";
 import type { Terminal } from "./terminal.ts";
+import { readVersion } from "./version.ts";
+import { loadSettings } from "./with-store.ts";
 
 /** A long-running part of Kindling. */
 export type Service = "server" | "worker";
@@ -18,7 +23,7 @@ export type Service = "server" | "worker";
  * @throws {ConfigurationError} {RedisError} if a service cannot start; the others are closed first
  */
 export async function runServices(terminal: Terminal, services: readonly Service[]): Promise<void> {
-  const config = loadConfig(terminal.env);
+  const config = loadSettings(terminal, loadConfig);
   const log = createLog(config.logLevel);
   const stop = terminal.stopSignal();
   const store = await openStore(config, terminal.world, log);
@@ -35,11 +40,28 @@ export async function runServices(terminal: Terminal, services: readonly Service
     await shutDown(config, log, running, store);
     throw error;
   }
+  const member = announce(terminal, services, store);
   await aborted(stop);
+  await member.leave();
   log.info({ timeoutMs: config.shutdownTimeoutMs }, "stopping");
   const finished = await shutDown(config, log, running, store);
   if (finished) log.info({}, "stopped");
   else log.warn({ timeoutMs: config.shutdownTimeoutMs }, "stopped with unfinished work: other processes take it over");
+}
+
+/** Lets `kindling doctor` see this process, until it leaves. Failing to is no reason to stop. */
+function announce({ world }: Terminal, services: readonly Service[], store: Store): { leave(): Promise<void> } {
+  const id = randomUUID();
+  const about = { services, version: readVersion(), host: hostname() };
+  const beat = () => noteMember(store, id, about, world.now).catch(() => undefined);
+  void beat();
+  const timer = setInterval(beat, heartbeatMs);
+  return {
+    async leave() {
+      clearInterval(timer);
+      await forgetMember(store, id).catch(() => undefined);
+    },
+  };
 }
 
 async function shutDown(config: Config, log: Log, running: readonly Running[], store: Store): Promise<boolean> {

@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { parseEnv } from "node:util";
 import { KindlingError } from "kindling";
 import type { World } from "../world.ts";
 import type { ExitCode } from "./exit-codes.ts";
@@ -8,6 +10,10 @@ export type Output = NodeJS.WritableStream & { isTTY?: boolean; columns?: number
 /** The parts of the process that commands use, injectable for tests. */
 export interface Terminal {
   env: Readonly<Record<string, string | undefined>>;
+  /** The `.env` file that gave some of `env`, if there is one. */
+  envFile?: { path: string; names: readonly string[] };
+  /** Input of commands that read a file named `-`. */
+  stdin: NodeJS.ReadableStream;
   /** Results only, so that scripts can parse it. */
   stdout: Output;
   /** Progress, notes and errors. */
@@ -57,8 +63,11 @@ export function createProcessTerminal(process: NodeJS.Process): Terminal {
     if (error.code === "EPIPE") process.exit(0);
     throw error;
   });
+  const file = readEnvFile(process.env);
   return {
-    env: process.env,
+    env: { ...file?.values, ...process.env },
+    ...(file !== undefined && { envFile: { path: file.path, names: Object.keys(file.values) } }),
+    stdin: process.stdin,
     stdout: process.stdout,
     stderr: process.stderr,
     world: { fetch, now: Date.now },
@@ -67,4 +76,20 @@ export function createProcessTerminal(process: NodeJS.Process): Terminal {
       return stopping.signal;
     },
   };
+}
+
+/** Reads `.env` in the working directory, as `node --env-file=.env` does: variables that are set take precedence. */
+function readEnvFile(env: NodeJS.ProcessEnv): { path: string; values: Record<string, string> } | undefined {
+  const path = ".env";
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch {
+    return undefined;
+  }
+  const values = Object.entries(parseEnv(text)).filter((entry): entry is [string, string] => {
+    const [name, value] = entry;
+    return value !== undefined && env[name] === undefined;
+  });
+  return { path, values: Object.fromEntries(values) };
 }

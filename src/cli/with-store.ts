@@ -1,21 +1,41 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { KindlingError } from "kindling";
-import { type Config, loadConfig } from "../config.ts";
+import { type Config, isSetting, loadConfig, loadStoreConfig, type StoreConfig } from "../config.ts";
 import { errorCode, RedisError } from "../errors.ts";
 import { createLog } from "../log.ts";
 import { openStore, type Store } from "../store.ts";
 import type { Terminal } from "./terminal.ts";
 
 /**
- * Opens the store, runs a command on it and closes it. Nothing is logged, because standard output is for the result.
+ * Opens the store, runs a command on it and closes it. Settings of Kinde are optional. Nothing is logged, because standard
+ * output is for the result.
  *
  * @throws {ConfigurationError} {RedisError} in addition to the task's errors
  */
 export async function withStore<T>(
-  { env, world }: Terminal,
-  task: (store: Store, config: Config) => Promise<T>,
+  terminal: Terminal,
+  task: (store: Store, config: StoreConfig) => Promise<T>,
 ): Promise<T> {
-  const config = loadConfig(env);
+  return runOnStore(terminal, loadSettings(terminal, loadStoreConfig), task);
+}
+
+/** Runs a command that also calls Kinde, as {@link withStore}, and requires the settings of Kinde. */
+export async function withKinde<T>(terminal: Terminal, task: (store: Store, config: Config) => Promise<T>): Promise<T> {
+  return runOnStore(terminal, loadSettings(terminal, loadConfig), task);
+}
+
+/** Reads the settings of a command, and says on standard error which of them come from `.env`. */
+export function loadSettings<T>({ env, envFile, stderr }: Terminal, load: (env: Terminal["env"]) => T): T {
+  const names = envFile?.names.filter(isSetting).sort() ?? [];
+  if (envFile !== undefined && names.length > 0) stderr.write(`Settings from ${envFile.path}: ${names.join(", ")}\n`);
+  return load(env);
+}
+
+async function runOnStore<C extends StoreConfig, T>(
+  { world }: Terminal,
+  config: C,
+  task: (store: Store, config: C) => Promise<T>,
+): Promise<T> {
   const store = await openStore(config, world, createLog("silent"));
   try {
     return await task(store, config);
@@ -33,7 +53,7 @@ export async function withStore<T>(
   }
 }
 
-function asRedisError(error: unknown, { redis }: Store, { redisUrl }: Config): RedisError | undefined {
+function asRedisError(error: unknown, { redis }: Store, { redisUrl }: StoreConfig): RedisError | undefined {
   if (!(error instanceof Error) || error instanceof KindlingError) return undefined;
   const { host } = new URL(redisUrl);
   // Redis starts its error messages with the reason: READONLY, NOPERM, OOM, …

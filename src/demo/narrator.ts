@@ -1,4 +1,4 @@
-import { createPaint } from "../cli/output.ts";
+import { createPaint, fold } from "../cli/output.ts";
 import type { Terminal } from "../cli/terminal.ts";
 
 /** Writes the tour to standard output. */
@@ -47,15 +47,4 @@ export function createNarrator(terminal: Terminal): Narrator {
 /** Formats a measured time: `134 ms`, `1.3 s`. */
 export function spent(ms: number): string {
   return ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`;
-}
-
-/** Breaks a line after spaces and commas, so that sentences and JSON stay readable on a narrow terminal. */
-function fold(text: string, width: number): string[] {
-  const lines = [""];
-  for (const word of text.split(/(?<=[ ,])/)) {
-    const current = lines.at(-1) ?? "";
-    if (current !== "" && (current + word).trimEnd().length > width) lines.push(word);
-    else lines[lines.length - 1] = current + word;
-  }
-  return lines.map((part) => part.trimEnd());
 }

@@ -23,8 +23,8 @@ export interface OpenStage extends Stage {
   serverUrl: string;
   /** Command line that connects to the demo's Redis. */
   redisCli: string;
-  /** Bearer token of the server's API. */
-  apiToken: string;
+  /** Settings that connect the `kindling` command to the demo. Without `REDIS_URL` if the user gave it. */
+  commandSettings: Readonly<Record<string, string>>;
   close(): Promise<void>;
 }
 
@@ -70,11 +70,19 @@ export async function openStage({ env, world, stopSignal }: Terminal, narrator: 
       signal: stopSignal(),
       serverUrl,
       redisCli: demoRedis.cli,
-      apiToken,
+      commandSettings: pickSettings(settings, [
+        ...(env.REDIS_URL ? [] : ["REDIS_URL"]),
+        "KINDE_DOMAIN",
+        "KINDE_MANAGEMENT_CLIENT_ID",
+        "KINDE_MANAGEMENT_CLIENT_SECRET",
+        "KINDLING_PREFIX",
+        "KINDLING_FLAGS",
+      ]),
       close,
     };
   } catch (error) {
-    await close();
+    // The first error says why; closing can fail for the same reason.
+    await close().catch(() => undefined);
     throw error;
   }
 }
@@ -107,6 +115,10 @@ async function removeKeys(url: string, prefix: string): Promise<void> {
   } finally {
     redis.disconnect();
   }
+}
+
+function pickSettings(settings: Readonly<Record<string, string>>, names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(names.map((name) => [name, settings[name] ?? ""]));
 }
 
 function demoSettings(kinde: Emulator, { url, prefix }: DemoRedis, apiToken: string): Record<string, string> {

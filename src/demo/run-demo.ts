@@ -73,20 +73,24 @@ async function runSteps(steps: readonly Step[], stage: Stage): Promise<boolean> 
   return true;
 }
 
-function invitation({ kinde, keys, serverUrl, redisCli, apiToken }: OpenStage): string {
+function invitation({ kinde, keys, serverUrl, redisCli, commandSettings }: OpenStage): string {
+  const shell = (value: string) => (/^[\w:/.@%+,-]+$/.test(value) ? value : `'${value.replaceAll("'", "'\\''")}'`);
+  const settings = Object.entries(commandSettings).map(([name, value]) => `  export ${name}=${shell(value)}`);
   return [
     "",
-    "Kindling keeps running. Try this in another terminal:",
+    "Kindling keeps running. In another terminal, connect the command to it:",
+    ...("REDIS_URL" in commandSettings ? [] : ["  (with the same REDIS_URL as here)"]),
+    ...settings,
+    "",
+    "Then try:",
     align([
+      ["See how it is doing", "npm run kindling -- status"],
+      ["Compare Bob with Kinde", `npm run kindling -- inspect ${bob.id} --live`],
+      ["Change Bob's tier", `npm run kindling -- set ${bob.id} plan_tier=free`],
       ["Read Bob's flags", `${redisCli} GET '${keys.flags(bob.id)}'`],
-      [
-        "Change Bob's tier",
-        `curl ${serverUrl}/v1/users/${bob.id}/properties -H 'authorization: Bearer ${apiToken}' -d '{"properties": {"plan_tier": "free"}}'`,
-      ],
       ["Unsuspend Bob", `curl -X POST ${kinde.url}/__emulator/kinde/suspendUser -d '["${bob.id}", false]'`],
       ["Check readiness", `curl ${serverUrl}/readyz`],
       ["Explore the emulator", `curl ${kinde.url}/`],
-      ["Send a webhook", `POST ${serverUrl}/webhooks/kinde`],
     ]),
     "",
     "Press Ctrl-C to stop.",

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
-import { KindeError, ThrottledError } from "../errors.ts";
+import { connectionProblem, KindeError, ThrottledError } from "../errors.ts";
 import { type OnAnswer, parseJson, parseRateLimitReset, readText, withDeadline } from "./request.ts";
 
 /** An access token for the Management API; times in milliseconds since the epoch. */
@@ -187,11 +187,10 @@ async function requestToken(options: AccessTokensOptions, signal: AbortSignal): 
   } catch (cause) {
     signal.throwIfAborted();
     onAnswer?.(tokenRoute, "failed");
-    throw new KindeError(
-      "kinde_unavailable",
-      `${origin} issued no access token: no readable answer within ${timeoutMs} ms.`,
-      { cause },
-    );
+    const problem = connectionProblem(cause);
+    const reason =
+      problem === undefined ? `no readable answer within ${timeoutMs} ms` : `${problem}; check KINDE_DOMAIN`;
+    throw new KindeError("kinde_unavailable", `${origin} issued no access token: ${reason}.`, { cause });
   }
   onAnswer?.(tokenRoute, response.status);
   if (response.status === 429) throw new ThrottledError(parseRateLimitReset(response.headers.get("ratelimit-reset")));

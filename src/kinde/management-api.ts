@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
-import { KindeError, ThrottledError } from "../errors.ts";
+import { connectionProblem, KindeError, ThrottledError } from "../errors.ts";
 import { inSpan } from "../trace.ts";
 import type { AccessTokens } from "./access-token.ts";
 import type { CallBudget, Priority } from "./call-budget.ts";
@@ -201,7 +201,7 @@ async function exchange(
       ? `no answer within ${timeoutMs} ms`
       : cause instanceof BodyTooLarge
         ? `the answer is larger than ${maxAnswerBytes / 1024 / 1024} MiB`
-        : "the connection failed";
+        : (connectionProblem(cause) ?? "the connection failed");
     throw new KindeError("kinde_unavailable", `${call.route} at ${new URL(origin).host} failed: ${reason}.`, { cause });
   }
 }

@@ -70,3 +70,18 @@ export function createRedisTokenStore(options: RedisTokenStoreOptions): AccessTo
     },
   };
 }
+
+/**
+ * Deletes every access token under the prefix, whichever application it was issued for, so that the fleet requests new
+ * ones with the scopes granted since.
+ *
+ * @returns the number of tokens deleted
+ */
+export async function forgetTokens(redis: Redis, keys: Pick<Keys, "accessToken">): Promise<number> {
+  let deleted = 0;
+  for await (const names of redis.scanStream({ match: `${keys.accessToken}:*`, count: 1_000 })) {
+    const tokens = (names as string[]).filter((name) => !name.endsWith(":lock"));
+    if (tokens.length > 0) deleted += await redis.unlink(tokens);
+  }
+  return deleted;
+}

@@ -2,6 +2,7 @@ import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import { Redis, type RedisOptions } from "ioredis";
 import { RedisError } from "../errors.ts";
+import { explainRedisFailure, isWrongSetting } from "./explain-failure.ts";
 
 /** Options for {@link connectRedis}. */
 export interface ConnectOptions {
@@ -69,9 +70,7 @@ export async function checkRedis(redis: Redis, timeoutMs: number): Promise<void>
   try {
     info = await redis.info();
   } catch (cause) {
-    throw new RedisError("redis_unavailable", "Redis refused the INFO command: allow it for Kindling's Redis user.", {
-      cause,
-    });
+    throw await explainRedisFailure(redis, { cause, timeoutMs });
   }
   const value = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, "m").exec(info)?.[1];
   const version = value("redis_version") ?? "0.0";
@@ -115,15 +114,11 @@ export async function waitUntilReady(redis: Redis, timeoutMs: number): Promise<v
     try {
       await once(redis, "ready", { signal });
     } catch (error) {
-      if (signal.aborted) {
-        throw new RedisError(
-          "redis_unavailable",
-          `Redis did not answer within ${timeoutMs} ms: start it, or check REDIS_URL.`,
-          { cause: lastError },
-        );
-      }
-      // `once` also rejects on an error event, but ioredis keeps trying to connect.
+      if (signal.aborted) throw await explainRedisFailure(redis, { cause: lastError, timeoutMs });
+      // `once` also rejects on an error event, but ioredis keeps trying to connect. With a wrong database it would go on
+      // with database 0.
       lastError = error;
+      if (isWrongSetting(error)) throw await explainRedisFailure(redis, { cause: error, timeoutMs });
     }
   }
 }

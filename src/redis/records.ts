@@ -35,6 +35,15 @@ export interface Records {
    * @returns how many records were written
    */
   replaceFlags(entries: readonly FlagsReplacement[]): Promise<number>;
+  /**
+   * Writes records and tombstones of another store for users who have none here. They get the lowest ticket, because
+   * tickets of two stores do not compare: any refresh replaces them.
+   *
+   * @returns how many were written
+   */
+  restore(
+    entries: readonly ({ userId: string; flags: FlagsRecord } & Pick<StoredRecord, "profile">)[],
+  ): Promise<number>;
   /** Replaces the record with a tombstone and removes the profile. Answers `superseded` like {@link Records.commit}. */
   bury(userId: string, record: FlagsRecord): Promise<"committed" | "superseded">;
   read(userId: string): Promise<StoredRecord>;
@@ -115,6 +124,8 @@ const replaceFlags = defineScript("replace-flags", {
   answer: booleanAnswer,
 });
 
+const lowestTicket = 1;
+
 /** Creates the records over one connection. */
 export function createRecords({ redis, keys, tombstoneTtlMs, changesKept = 0 }: RecordsOptions): Records {
   const commitInput = (
@@ -178,6 +189,13 @@ export function createRecords({ redis, keys, tombstoneTtlMs, changesKept = 0 }: 
       }));
       return (await replaceFlags.many(redis, inputs)).filter(Boolean).length;
     },
+    async restore(entries) {
+      const inputs = entries.map(({ userId, flags, profile }) =>
+        commitInput(userId, { ...flags, ticket: lowestTicket }, profile, true),
+      );
+      const written = await commitRecord.many(redis, inputs);
+      return written.filter((answer) => answer === 1).length;
+    },
     bury: (userId, record) => write(userId, record),
 
     async read(userId) {
@@ -215,7 +233,8 @@ function ticketLost(): RedisError {
   return new RedisError("redis_unavailable", "Redis lost its last writes: fetch again with a new ticket.");
 }
 
-function parseProfile(text: string | null | undefined): Profile | undefined {
+/** Parses a stored profile; returns `undefined` if it is not one. */
+export function parseProfile(text: string | null | undefined): Profile | undefined {
   if (!text) return undefined;
   try {
     const value: unknown = JSON.parse(text);

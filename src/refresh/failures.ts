@@ -1,4 +1,3 @@
-import type { AccessTokenStore } from "../kinde/access-token.ts";
 import type { Failure, Ledger } from "../redis/ledger.ts";
 import type { FanoutSubject, RefreshQueues } from "./queues.ts";
 
@@ -36,17 +35,14 @@ const fixedByNewToken: ReadonlySet<string> = new Set(["kinde_forbidden", "kinde_
 export async function reenqueue(
   {
     queues,
-    accessToken,
+    forgetTokens,
   }: {
     queues: Pick<RefreshQueues, "enqueueReprocess" | "enqueueFanouts">;
-    accessToken: Pick<AccessTokenStore, "read" | "forget">;
+    forgetTokens: () => Promise<unknown>;
   },
   failures: readonly Pick<FailedMember, "kind" | "member" | "code">[],
 ): Promise<void> {
-  if (failures.some(({ code }) => fixedByNewToken.has(code))) {
-    const current = await accessToken.read();
-    if (current !== undefined) await accessToken.forget(current.token);
-  }
+  if (failures.some(({ code }) => fixedByNewToken.has(code))) await forgetTokens();
   for (let start = 0; start < failures.length; start += batchSize) {
     const batch = failures.slice(start, start + batchSize);
     const users = batch.filter(({ kind }) => kind === "user");

@@ -1,4 +1,5 @@
-import { KindlingError } from "kindling";
+import { type Definitions, KindlingError } from "kindling";
+import { blankProfile, type Misfit } from "kindling/contract";
 import { z } from "zod";
 import type { Written } from "../redis/ledger.ts";
 
@@ -34,6 +35,11 @@ export function parsePropertyValues(properties: unknown): Written {
     );
   }
   return data;
+}
+
+/** Returns the flags that have their default because one of these values does not fit. A reason can quote the value. */
+export function findMisfits(definitions: Definitions, properties: Written): readonly Misfit[] {
+  return definitions.derive({ ...blankProfile(), properties }).misfits;
 }
 
 function isObject(value: unknown): boolean {

@@ -50,8 +50,8 @@ export const requestSchema = z.strictObject({
 
 /**
  * Creates the route `POST /v1/users/{id}/properties`, whose body is
- * `{ "properties": { key: value }, "refreshClaims"?: boolean }`. It answers 200 with `{ flags, ticket, fetchedAt }` once
- * every reader sees the values.
+ * `{ "properties": { key: value }, "refreshClaims"?: boolean }`. It answers 200 with
+ * `{ flags, ticket, fetchedAt, misfits }` once every reader sees the values.
  */
 export function setPropertiesRoute(options: SetPropertiesRouteOptions): Hono<{ Variables: CallerVariables }> {
   const { tokens, rate, maxBodyBytes, clientAddress, refuse, log } = options;
@@ -70,10 +70,12 @@ export function setPropertiesRoute(options: SetPropertiesRouteOptions): Hono<{ V
     const { properties, refreshClaims = false } = request.data;
     try {
       const call = { priority: "webhook", signal: options.signal, refreshClaims } as const;
-      const { flags, ticket, fetchedAt } = await options.setProperties(id.data, properties, call);
+      const { flags, ticket, fetchedAt, misfits } = await options.setProperties(id.data, properties, call);
       const keys = Object.keys(properties).map((key) => key.slice(0, keyLogged));
       log.info({ ...context.var.caller, userId: id.data, properties: keys }, "properties set");
-      return context.json({ flags, ticket, fetchedAt });
+      const unfit = misfits.map(({ flag }) => flag);
+      if (unfit.length > 0) log.warn({ userId: id.data, flags: unfit }, "written values do not fit their flags");
+      return context.json({ flags, ticket, fetchedAt, misfits });
     } catch (error) {
       if (options.signal.aborted && !(error instanceof KindlingError)) {
         return context.json(failure("shutting_down", "This process is shutting down: send the request again."), 503);

@@ -1,5 +1,5 @@
-import { KindlingError } from "kindling";
-import type { FlagsRecord } from "kindling/contract";
+import { type Definitions, KindlingError } from "kindling";
+import type { FlagsRecord, Misfit } from "kindling/contract";
 import { z } from "zod";
 import { KindeError, ThrottledError } from "../errors.ts";
 import { isGone } from "../kinde/fetch-user.ts";
@@ -7,6 +7,7 @@ import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Replication } from "../redis/durability.ts";
 import type { Ledger, Written } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
+import { findMisfits } from "./property-values.ts";
 import type { RefreshQueues } from "./queues.ts";
 import type { RefreshUser } from "./refresh-user.ts";
 
@@ -15,7 +16,13 @@ export type SetProperties = (
   userId: string,
   properties: Written,
   options: SetPropertiesOptions,
-) => Promise<FlagsRecord>;
+) => Promise<WrittenRecord>;
+
+/** The record after a write. */
+export interface WrittenRecord extends FlagsRecord {
+  /** Flags that have their default because a written value does not fit. Reasons can quote values: do not log them. */
+  misfits: readonly Misfit[];
+}
 
 /** Options for {@link SetProperties}. */
 export interface SetPropertiesOptions extends CallOptions {
@@ -32,6 +39,7 @@ export interface SetPropertiesDeps {
   refreshUser: RefreshUser;
   /** Waits for replicas before the call returns. */
   replication: Pick<Replication, "confirm">;
+  definitions: Definitions;
   /** How long Kinde's answers can be older than the write, in milliseconds. */
   settleMs: number;
 }
@@ -62,7 +70,7 @@ export function createSetProperties(deps: SetPropertiesDeps): SetProperties {
     await write(deps, userId, properties, options);
     const record = await makeVisible(deps, userId, properties, options);
     if (options.refreshClaims) await refreshClaims(deps.api, userId, options);
-    return record;
+    return { ...record, misfits: findMisfits(deps.definitions, properties) };
   };
 }
 

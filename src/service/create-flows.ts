@@ -101,6 +101,7 @@ export function createFlows(options: FlowsOptions): Flows {
       queues,
       refreshUser,
       replication: store.replication,
+      definitions,
       settleMs: config.writeSettleMs,
     }),
     fanOut: createFanOut({ api: kinde, records, definitions, keep, activeUsers: queues.activeUsers }),

@@ -67,10 +67,12 @@ export interface QueueStatus {
   paused: boolean;
 }
 
+type StatusSettings = Pick<Config, "prefix" | "calls" | "redisReplicas">;
+
 const failuresShown = 5;
 
 /** Reads figures and latest failures. Slower than {@link readFigures}, because it reads all failures. */
-export async function readStatus(store: Store, config: Config, now: number): Promise<Status> {
+export async function readStatus(store: Store, config: StatusSettings, now: number): Promise<Status> {
   const [figures, failures] = await Promise.all([readFigures(store, config, now), listFailures(store)]);
   return { ...figures, lastFailures: failures.slice(0, failuresShown) };
 }
@@ -78,7 +80,7 @@ export async function readStatus(store: Store, config: Config, now: number): Pro
 /** Reads the figures of a deployment in a few round trips. */
 export async function readFigures(
   store: Store,
-  { prefix, calls, redisReplicas }: Config,
+  { prefix, calls, redisReplicas }: StatusSettings,
   now: number,
 ): Promise<Figures> {
   const { queues, ledger: users, fanoutLedger: fanouts, budget, redis, keys } = store;

@@ -1,6 +1,8 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { PassThrough } from "node:stream";
-import { fileURLToPath } from "node:url";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { PassThrough, Readable } from "node:stream";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { runKindling } from "../../src/cli/run-kindling.ts";
 import { Interrupted, type Terminal } from "../../src/cli/terminal.ts";
 import type { Config } from "../../src/config.ts";
@@ -40,20 +42,28 @@ export interface InProcessOptions {
   interrupt?: AbortController;
   /** Receives all text written to a stream so far, on each write. */
   onOutput?: (text: string) => void;
+  /** Width of both streams. */
+  columns?: number;
+  /** Default: `Date.now`. */
+  now?: () => number;
+  /** Standard input. Default: empty. */
+  input?: string;
 }
 
 /** Runs a command line in this process. */
 export async function kindling(
   args: readonly string[],
   env: Record<string, string>,
-  { isTTY = false, interrupt = new AbortController(), onOutput = () => undefined }: InProcessOptions = {},
+  options: InProcessOptions = {},
 ): Promise<Ran> {
-  const [stdout, stderr] = [collect(isTTY, onOutput), collect(isTTY, onOutput)];
+  const { isTTY = false, interrupt = new AbortController(), onOutput = () => undefined, columns = 120 } = options;
+  const [stdout, stderr] = [collect({ isTTY, columns }, onOutput), collect({ isTTY, columns }, onOutput)];
   const terminal: Terminal = {
     env,
     stdout: stdout.stream,
     stderr: stderr.stream,
-    world: { fetch, now: Date.now },
+    stdin: Readable.from(options.input === undefined ? [] : [options.input]),
+    world: { fetch, now: options.now ?? Date.now },
     stopSignal: () => interrupt.signal,
   };
   const code = await runKindling(args, terminal);
@@ -65,9 +75,9 @@ export function pressCtrlC(interrupt: AbortController): void {
   interrupt.abort(new Interrupted("SIGINT"));
 }
 
-function collect(isTTY: boolean, onOutput: (text: string) => void) {
+function collect(properties: { isTTY: boolean; columns: number }, onOutput: (text: string) => void) {
   let text = "";
-  const stream = Object.assign(new PassThrough(), { isTTY, columns: 120 });
+  const stream = Object.assign(new PassThrough(), properties);
   stream.on("data", (chunk: Buffer) => {
     text += chunk.toString();
     onOutput(text);
@@ -88,11 +98,12 @@ export interface Spawned {
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
-/** Starts a process with only the given settings. */
-export function spawnKindling(args: readonly string[], env: Record<string, string>): Spawned {
-  const child = spawn(process.execPath, ["--import", "tsx", "src/cli/main.ts", ...args], {
-    cwd: root,
-    env: { PATH: process.env.PATH, ...env },
+/** Starts a process with only the given settings. Default folder: the checkout. */
+export function spawnKindling(args: readonly string[], env: Record<string, string>, folder = root): Spawned {
+  const loader = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
+  const child = spawn(process.execPath, ["--import", loader, join(root, "src/cli/main.ts"), ...args], {
+    cwd: folder,
+    env: { PATH: process.env.PATH, TSX_TSCONFIG_PATH: join(root, "tsconfig.json"), ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let [stdout, stderr] = ["", ""];

@@ -56,7 +56,7 @@ describe("kindling failed", () => {
 
   it("exits with 0 if there are no failures", async () => {
     expect(await kindling(["failed"], env)).toMatchObject({ code: 0, stdout: "No failures.\n" });
-    expect((await kindling(["failed", "--json"], env)).json).toEqual({ failures: [] });
+    expect((await kindling(["failed", "--json"], env)).json).toEqual({ v: 1, failures: [] });
   });
 });
 

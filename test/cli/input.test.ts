@@ -43,7 +43,7 @@ describe("invalid input", () => {
 
   it("names each invalid setting on its own line", async () => {
     const env = { ...settings(), KINDE_DOMAIN: "", PORT: "http", KINDLING_PREFIX: "a b" };
-    const { code, stdout, stderr } = await kindling(["status"], env);
+    const { code, stdout, stderr } = await kindling(["verify"], env);
     const lines = stderr.trimEnd().split("\n");
     expect(lines.map((line) => /^error: (\w+) /.exec(line)?.[1])).toEqual(["KINDE_DOMAIN", "PORT", "KINDLING_PREFIX"]);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
@@ -71,7 +71,7 @@ describe("unreachable Redis", () => {
   ])("%j reports it on one line and exits with 3", async (args) => {
     const env = { ...settings(), REDIS_URL: "redis://:a-password@127.0.0.1:1", KINDLING_LOG_LEVEL: "silent" };
     const { code, stdout, stderr } = await kindling(args, env);
-    expect(stderr).toMatch(/^error: Redis did not answer[^\n]+\n$/);
+    expect(stderr).toMatch(/^error: Redis at 127\.0\.0\.1:1 cannot be reached[^\n]+\n$/);
     expect(stderr).not.toContain("a-password");
     expect({ code, stdout }).toEqual({ code: 3, stdout: "" });
   });

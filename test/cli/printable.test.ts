@@ -12,6 +12,19 @@ it.each([
   expect(printable(text)).toBe(escaped);
 });
 
+it.each([
+  ["https://user:secret@kindling.example.com/hook", "https://***@kindling.example.com/hook"],
+  ["redis://:secret@127.0.0.1:6379, https://token@x.example", "redis://***@127.0.0.1:6379, https://***@x.example"],
+  ['"https://a:b@c.example/"', '"https://***@c.example/"'],
+])("masks the credentials of %s", (text, masked) => {
+  expect(printable(text)).toBe(masked);
+});
+
+it("keeps URLs without credentials, and e-mail addresses", () => {
+  const text = "https://x.example/a?b=c@d ada@example.com http://x.example/@name";
+  expect(printable(text)).toBe(text);
+});
+
 it("keeps line breaks, tabs, colors and letters of every script", () => {
   const text = "one\n\ttwo \u001b[31mred\u001b[39m Zoë 東京 🙂";
   expect(printable(text)).toBe(text);

@@ -25,7 +25,7 @@ describe("kindling reprocess <ids>, --failed, --org", () => {
     const [first = "", second = ""] = stack.emulator.kinde.userIds();
     const { code, json } = await kindling(["reprocess", first, second, first, "--json"], env);
     expect(code).toBe(0);
-    expect(json).toEqual({ enqueued: 2, queue: "refresh", complete: true });
+    expect(json).toEqual({ v: 1, enqueued: 2, queue: "refresh", complete: true });
     expect(await waitingIn("refresh")).toEqual([first, second].sort());
     expect(await waitingIn("bulk")).toEqual([]);
   });
@@ -61,7 +61,7 @@ describe("kindling reprocess <ids>, --failed, --org", () => {
     const members = stack.emulator.kinde.importUsers(Array.from({ length: 501 }, () => ({ organizations: [org] })));
     const { code, json } = await kindling(["reprocess", "--org", org, "--json"], env);
     expect(code).toBe(0);
-    expect(json).toEqual({ enqueued: 501, queue: "bulk", complete: true });
+    expect(json).toEqual({ v: 1, enqueued: 501, queue: "bulk", complete: true });
     expect(await waitingIn("bulk")).toEqual(members.map(({ id }) => id).sort());
     expect(await waitingIn("refresh")).toEqual([]);
   });
@@ -81,7 +81,7 @@ describe("kindling reprocess --all", () => {
     await begin({ emulator: { users: 1_203 } });
     const { code, json, stderr } = await kindling(["reprocess", "--all", "--json"], env);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-    expect(json).toEqual({ enqueued: 1_203, resumedAt: 0, complete: true, queue: "bulk" });
+    expect(json).toEqual({ v: 1, enqueued: 1_203, resumedAt: 0, complete: true, queue: "bulk" });
     expect(await waitingIn("bulk")).toEqual([...stack.emulator.kinde.userIds()].sort());
     expect(await stack.store.redis.exists(stack.store.keys.ledgerPart("reprocess"))).toBe(0);
   });

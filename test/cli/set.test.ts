@@ -35,8 +35,22 @@ describe("kindling set", () => {
   it("prints JSON with --json and refreshes claims with --refresh-claims", async () => {
     const { json } = await kindling(["set", id, "plan_tier=pro", "--refresh-claims", "--json"], env);
     const { flags, ticket, fetchedAt } = (await stack.record(id)) ?? {};
-    expect(json).toEqual({ userId: id, flags, ticket, fetchedAt });
+    expect(json).toEqual({ v: 1, userId: id, flags, ticket, fetchedAt, misfits: [] });
     expect(Object.keys(stack.emulator.stats.calls).some((route) => route.includes("refresh_claims"))).toBe(true);
+  });
+
+  it("warns when a value does not fit its flag, and writes it all the same", async () => {
+    const { code, stdout, stderr } = await kindling(["set", id, "plan_tier=gold", "onboarded=true"], env);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/onboarded +true\n {2}tier +"free"\n/);
+    expect(stderr).toMatch(
+      /^warning: Kinde has the value, but the flag tier has its default: "gold" is not one of .+\n$/,
+    );
+    expect(propertiesOf()).toMatchObject({ plan_tier: "gold" });
+    const { json } = await kindling(["set", id, "plan_tier=gold", "--json"], env);
+    expect(json).toMatchObject({ misfits: [{ flag: "tier", reason: expect.stringContaining('"gold"') }] });
+    const unset = await kindling(["set", id, "--unset", "plan_tier"], env);
+    expect(unset).toMatchObject({ code: 0, stderr: "" });
   });
 
   it.each([

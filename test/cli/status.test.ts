@@ -49,7 +49,7 @@ describe("kindling status", () => {
       expect(code).toBe(0);
       expect(json).toMatchObject({
         prefix: stack.config.prefix,
-        queues: { refresh: { active: 0, failed: 0 }, bulk: { waiting: 0 }, fanout: { waiting: 1 } },
+        queues: { refresh: { active: 0 }, bulk: { waiting: 0 }, fanout: { waiting: 1 } },
         ledger: { users: { size: 1, failed: 0 }, fanouts: { size: 1, failed: 0 } },
         events: {
           duplicate: 1,

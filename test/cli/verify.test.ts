@@ -26,6 +26,15 @@ afterEach(() => stack.close());
 const waiting = async () => (await stack.store.queues.bulk.getJobs(["waiting"])).map(({ data }) => data.userId).sort();
 
 describe("kindling verify", () => {
+  it("says before --all how many calls it makes and how long that takes", async () => {
+    await begin(30);
+    const { stderr } = await kindling(["verify", "--all", "--json"], { ...env, KINDLING_CALLS_PER_MINUTE: "1200" });
+    // 30 users at 2 calls and one for each of roles, permissions and billing, at 900 calls a minute.
+    expect(stderr).toBe(
+      "About 30 users and 150 calls to Kinde: at least 10 s at 1,200 calls a minute (Ctrl-C stops).\n",
+    );
+  });
+
   it("exits with 0 if a sample equals Kinde, and prints its size and confidence bound", async () => {
     await begin(30);
     const { code, json, stderr } = await kindling(["verify", "--sample", "10", "--json"], env);

@@ -64,6 +64,20 @@ describe("kindling webhook register", () => {
     expect(await run("register")).toMatchObject({ code: 0, stderr: "", json: { action: "unchanged" } });
   });
 
+  it("says that Kinde still delivers to a webhook at another host, and masks its credentials", async () => {
+    await begin();
+    const old = stack.emulator.webhooks.register({ url: "https://user:secret@old.example.com/webhooks/kinde" });
+    const { stdout, stderr, json } = await run("register", url);
+    expect(json).toMatchObject({ v: 1, action: "created", others: [{ id: old.id }] });
+    expect(stderr).toBe(
+      "Kinde still delivers to https://***@old.example.com/webhooks/kinde as well. " +
+        `If nothing listens there: kindling webhook delete ${old.id}\n`,
+    );
+    const list = await run("list");
+    expect(list.stdout).toContain("https://***@old.example.com/webhooks/kinde");
+    expect(stdout + list.stdout).not.toContain("secret");
+  });
+
   it("works without the scope read:event_types", async () => {
     const scopes = ["read:webhooks", "create:webhooks", "update:webhooks"];
     await begin({ emulator: { scopes } });

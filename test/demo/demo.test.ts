@@ -98,6 +98,7 @@ describe("kindling demo with REDIS_URL", () => {
     });
     const terminal: Terminal = {
       env: { REDIS_URL: testRedisUrl() },
+      stdin: new PassThrough(),
       stdout,
       stderr: new PassThrough(),
       world: { fetch, now: Date.now },

@@ -164,6 +164,7 @@ describe("command lines", () => {
   it("name commands and options of kindling that exist", () => {
     const terminal: Terminal = {
       env: {},
+      stdin: process.stdin,
       stdout: process.stdout,
       stderr: process.stderr,
       world: { fetch, now: Date.now },

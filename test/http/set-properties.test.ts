@@ -50,6 +50,15 @@ const patches = () =>
   );
 
 describe("POST /v1/users/{id}/properties", () => {
+  it("names the flags that a written value does not fit, to the caller and not in the log", async () => {
+    await start();
+    const { status, answer } = await send({ properties: { plan_tier: "gold", onboarded: true } });
+    expect({ status, answer }).toMatchObject({
+      status: 200,
+      answer: { flags: { tier: "free" }, misfits: [{ flag: "tier", reason: expect.stringContaining('"gold"') }] },
+    });
+  });
+
   it("sets properties in Kinde and returns the flags that every reader now sees", async () => {
     await start();
     const { status, answer } = await send({ properties: { onboarded: true, plan_tier: "pro" } });
@@ -59,9 +68,11 @@ describe("POST /v1/users/{id}/properties", () => {
         flags: expect.objectContaining({ onboarded: true, tier: "pro" }),
         ticket: expect.any(Number),
         fetchedAt: expect.any(Number),
+        misfits: [],
       },
     });
-    expect(await stack.record(id)).toMatchObject(answer);
+    const { misfits: _none, ...record } = answer;
+    expect(await stack.record(id)).toMatchObject(record);
     expect(stack.emulator.kinde.user(id)?.properties).toMatchObject({ onboarded: "true", plan_tier: "pro" });
   });
 

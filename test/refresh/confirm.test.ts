@@ -102,7 +102,16 @@ beforeEach(async () => {
     judgeAbsence: async () => "unknown",
   });
   const replication = { confirm: async () => {} };
-  setProperties = createSetProperties({ api, ledger, records, queues, refreshUser, replication, settleMs });
+  setProperties = createSetProperties({
+    api,
+    ledger,
+    records,
+    queues,
+    refreshUser,
+    replication,
+    definitions,
+    settleMs,
+  });
 });
 
 const flags = async () => (await records.read(id)).flags?.flags;

@@ -6,6 +6,7 @@
  */
 export { acceptValues } from "./definitions/accept-values.ts";
 export { isPartMissing, PartMissing, withholdParts } from "./definitions/computed.ts";
+export type { Misfit } from "./definitions/define-flags.ts";
 export type { FlagDefinition } from "./definitions/definition.ts";
 export { createPublicKeys, type PublicKeys } from "./keys.ts";
 export {

@@ -5,11 +5,12 @@ import { openKinde } from "../../service/open-kinde.ts";
 import { type BackfillResult, backfill, countCalls, createSweepBookmark } from "../../sweep/backfill.ts";
 import { countWords, plural } from "../../words.ts";
 import { wholeNumber } from "../arguments.ts";
+import { documents } from "../documents.ts";
 import { exitCodesHelp } from "../exit-codes.ts";
-import { jsonOption, type ReportOptions, report } from "../output.ts";
+import { jsonOption, note, type ReportOptions, report } from "../output.ts";
 import { withProgress } from "../progress.ts";
 import type { CommandContext, Terminal } from "../terminal.ts";
-import { withStore } from "../with-store.ts";
+import { withKinde } from "../with-store.ts";
 
 interface BackfillCommandOptions extends ReportOptions {
   restart?: boolean;
@@ -42,16 +43,16 @@ export function addBackfill(program: Command, { terminal }: CommandContext): voi
     .addHelpText("after", help)
     .action(async (options: BackfillCommandOptions) => {
       const result = await run(terminal, options);
-      report(terminal, options, result, render);
+      report(terminal, options, documents.backfill, result, render);
       if (result.complete) return;
-      terminal.stderr.write("Stopped: run it again to go on.\n");
+      note(terminal, "Stopped: run it again to go on.");
       terminal.stopSignal().throwIfAborted();
     });
 }
 
 function run(terminal: Terminal, { restart = false, backlog }: BackfillCommandOptions): Promise<BackfillResult> {
   const { world, stopSignal } = terminal;
-  return withStore(terminal, async (store, config) => {
+  return withKinde(terminal, async (store, config) => {
     const counted = countCalls(openKinde(config, world, store));
     const { sweepStep } = createFlows({
       config,

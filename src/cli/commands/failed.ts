@@ -4,8 +4,9 @@ import { type FailedMember, listFailures, reenqueue } from "../../refresh/failur
 import type { Store } from "../../store.ts";
 import { countWords, durationWords, plural } from "../../words.ts";
 import { parseMembers } from "../arguments.ts";
+import { type Document, documents } from "../documents.ts";
 import { exitCodes, exitCodesHelp } from "../exit-codes.ts";
-import { align, createPaint, jsonOption, type Paint, type ReportOptions, report } from "../output.ts";
+import { align, createPaint, jsonOption, note, type Paint, type ReportOptions, report } from "../output.ts";
 import type { CommandContext } from "../terminal.ts";
 import { withStore } from "../with-store.ts";
 
@@ -34,19 +35,23 @@ export function addFailed(program: Command, context: CommandContext): void {
     .action(async (options: ReportOptions) => {
       const failures = await withStore(terminal, listAll);
       const paint = createPaint(terminal, terminal.stdout);
-      report(terminal, options, { failures }, () => renderFailures(failures, paint, terminal.world.now()));
+      report(terminal, options, documents.failed, { failures }, () =>
+        renderFailures(failures, paint, terminal.world.now()),
+      );
       exitWith(failures.length > 0 ? exitCodes.found : exitCodes.done);
     });
   addRemedy(failed, context, {
     name: "retry",
     description: "retry failed users, fan-outs and deliveries now",
     done: "Enqueued",
+    document: documents.failedRetry,
     apply: retry,
   });
   addRemedy(failed, context, {
     name: "discard",
     description: "remove entries from the list without a refresh",
     done: "Discarded",
+    document: documents.failedDiscard,
     apply: discard,
   });
 }
@@ -55,11 +60,12 @@ interface Remedy {
   name: "retry" | "discard";
   description: string;
   done: string;
+  document: Document;
   apply: (store: Store, failures: readonly Listed[]) => Promise<void>;
 }
 
 function addRemedy(failed: Command, { terminal, exitWith }: CommandContext, remedy: Remedy): void {
-  const { name, description, done, apply } = remedy;
+  const { name, description, done, document, apply } = remedy;
   failed
     .command(name)
     .description(description)
@@ -80,8 +86,8 @@ function addRemedy(failed: Command, { terminal, exitWith }: CommandContext, reme
       });
       const json = command.optsWithGlobals<ReportOptions>();
       const result = { [name === "retry" ? "retried" : "discarded"]: chosen.map(({ member }) => member), missing };
-      report(terminal, json, result, () => `${done}: ${countWords(chosen.length)}`);
-      for (const id of missing) terminal.stderr.write(`Not on the failed list: ${id}\n`);
+      report(terminal, json, document, result, () => `${done}: ${countWords(chosen.length)}`);
+      for (const id of missing) note(terminal, `Not on the failed list: ${id}`);
       exitWith(missing.length > 0 ? exitCodes.found : exitCodes.done);
     });
 }

@@ -1,17 +1,18 @@
 import type { Command } from "commander";
 import { compareLive, fetchLive, type LiveComparison } from "../../audit/compare-live.ts";
-import type { Config } from "../../config.ts";
+import type { Config, StoreConfig } from "../../config.ts";
 import { patiently } from "../../kinde/patiently.ts";
 import { loadDefinitions } from "../../load-definitions.ts";
 import { openKinde } from "../../service/open-kinde.ts";
 import { type InspectOptions, inspectUser } from "../../status/inspect-user.ts";
 import type { Store } from "../../store.ts";
 import { parseUserId } from "../arguments.ts";
+import { documents } from "../documents.ts";
 import { exitCodes, exitCodesHelp } from "../exit-codes.ts";
 import { createPaint, jsonOption, type ReportOptions, report, reportWaiting } from "../output.ts";
 import { type InspectionAnswer, renderInspection } from "../render-inspection.ts";
 import type { CommandContext, Terminal } from "../terminal.ts";
-import { withStore } from "../with-store.ts";
+import { withKinde, withStore } from "../with-store.ts";
 
 interface InspectCommandOptions extends ReportOptions {
   live?: boolean;
@@ -42,7 +43,7 @@ export function addInspect(program: Command, { terminal, exitWith }: CommandCont
     .action(async (userId: string, options: InspectCommandOptions) => {
       const answer = await inspect(terminal, userId, options);
       const paint = createPaint(terminal, terminal.stdout);
-      report(terminal, options, answer, () => renderInspection(answer, paint, terminal.world.now()));
+      report(terminal, options, documents.inspect, answer, () => renderInspection(answer, paint, terminal.world.now()));
       const { record, ledger, live } = answer;
       const found = record === null || ledger?.failure !== undefined || live?.same === false;
       exitWith(found ? exitCodes.found : exitCodes.done);
@@ -50,16 +51,17 @@ export function addInspect(program: Command, { terminal, exitWith }: CommandCont
 }
 
 function inspect(terminal: Terminal, userId: string, options: InspectCommandOptions): Promise<InspectionAnswer> {
-  return withStore(terminal, async (store, config) => {
+  const look = async (store: Store, config: StoreConfig) => {
     const definitions = await loadDefinitions(config.flagsFile);
     const shared = { store, definitions, keep: config.profile, now: terminal.world.now() };
     const { profile, ...inspection } = await inspectUser(userId, shared);
-    const live = options.live === true ? await compareWithKinde(terminal, config, store, userId, shared) : undefined;
-    return {
-      ...inspection,
-      ...(live !== undefined && { live: options.profile === true ? live : withoutValues(live) }),
-      ...(options.profile === true && { profile }),
-    };
+    return { shared, answer: { ...inspection, ...(options.profile === true && { profile }) } };
+  };
+  if (options.live !== true) return withStore(terminal, async (store, config) => (await look(store, config)).answer);
+  return withKinde(terminal, async (store, config) => {
+    const { shared, answer } = await look(store, config);
+    const live = await compareWithKinde(terminal, config, store, userId, shared);
+    return { ...answer, live: options.profile === true ? live : withoutValues(live) };
   });
 }
 

@@ -9,11 +9,12 @@ import { openKinde } from "../../service/open-kinde.ts";
 import type { Store } from "../../store.ts";
 import { countWords, plural } from "../../words.ts";
 import { parseOrganizationCode, parseUserIds, wholeNumber } from "../arguments.ts";
+import { documents } from "../documents.ts";
 import { exitCodesHelp } from "../exit-codes.ts";
-import { jsonOption, type ReportOptions, report } from "../output.ts";
+import { jsonOption, note, type ReportOptions, report } from "../output.ts";
 import { withProgress } from "../progress.ts";
 import type { CommandContext, Terminal } from "../terminal.ts";
-import { withStore } from "../with-store.ts";
+import { withKinde, withStore } from "../with-store.ts";
 
 interface ReprocessOptions extends ReportOptions {
   org?: string;
@@ -67,9 +68,9 @@ export function addReprocess(program: Command, { terminal }: CommandContext): vo
     .action(async (userIds: readonly string[], options: ReprocessOptions, command: Command) => {
       checkChoice(userIds, options, command);
       const result = await reprocess(terminal, userIds, options);
-      report(terminal, options, result, render);
+      report(terminal, options, documents.reprocess, result, render);
       if (result.complete) return;
-      terminal.stderr.write(options.all === true ? "Stopped: run it again to go on.\n" : "Stopped.\n");
+      note(terminal, options.all === true ? "Stopped: run it again to go on." : "Stopped.");
       terminal.stopSignal().throwIfAborted();
     });
 }
@@ -81,15 +82,16 @@ function checkChoice(userIds: readonly string[], { org, failed, all, restart }: 
 }
 
 function reprocess(terminal: Terminal, userIds: readonly string[], options: ReprocessOptions): Promise<Reprocessed> {
-  return withStore(terminal, async (store, config) => {
-    if (userIds.length > 0) {
-      await store.queues.enqueueReprocess(userIds, "refresh");
+  if (options.failed === true) return withStore(terminal, reprocessFailed);
+  if (userIds.length > 0) {
+    return withStore(terminal, async ({ queues }) => {
+      await queues.enqueueReprocess(userIds, "refresh");
       return { enqueued: userIds.length, queue: "refresh", complete: true };
-    }
-    if (options.failed === true) return reprocessFailed(store);
-    const api = openKinde(config, terminal.world, store);
-    return walkListing(terminal, store, api, options);
-  });
+    });
+  }
+  return withKinde(terminal, (store, config) =>
+    walkListing(terminal, store, openKinde(config, terminal.world, store), options),
+  );
 }
 
 async function reprocessFailed(store: Store): Promise<Reprocessed> {

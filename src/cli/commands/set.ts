@@ -1,14 +1,15 @@
 import { type Command, InvalidArgumentError } from "commander";
-import type { FlagsRecord } from "kindling/contract";
+import type { FlagsRecord, Misfit } from "kindling/contract";
 import { loadDefinitions } from "../../load-definitions.ts";
 import type { Written } from "../../redis/ledger.ts";
 import { parsePropertyValues } from "../../refresh/property-values.ts";
 import { createFlows } from "../../service/create-flows.ts";
 import { parseUserId } from "../arguments.ts";
+import { documents } from "../documents.ts";
 import { exitCodesHelp } from "../exit-codes.ts";
-import { align, createPaint, jsonOption, type Paint, type ReportOptions, report } from "../output.ts";
+import { align, createPaint, jsonOption, note, type Paint, type ReportOptions, report } from "../output.ts";
 import type { CommandContext, Terminal } from "../terminal.ts";
-import { withStore } from "../with-store.ts";
+import { withKinde } from "../with-store.ts";
 
 interface SetOptions extends ReportOptions {
   unset?: Written;
@@ -18,11 +19,14 @@ interface SetOptions extends ReportOptions {
 /** Result of the command. */
 interface SetAnswer extends Pick<FlagsRecord, "flags" | "ticket" | "fetchedAt"> {
   userId: string;
+  misfits: readonly Misfit[];
 }
 
 const help = `
 Writes to Kinde, then refreshes the user. When the command returns, every reader
 sees the new values. "key=" sets an empty string; --unset removes the value.
+A value that does not fit its flag is written, with a warning: the flag then has
+its default.
 
 Examples:
   kindling set kp_0123456789abcdef0123456789abcdef onboarded=true plan_tier=pro
@@ -50,24 +54,23 @@ export function addSet(program: Command, { terminal }: CommandContext): void {
       if (Object.keys(properties).length === 0) command.error("error: set expects key=value or --unset <key>");
       const answer = await set(terminal, userId, parsePropertyValues(properties), options);
       const paint = createPaint(terminal, terminal.stdout);
-      report(terminal, options, answer, (found) => render(found, paint));
+      report(terminal, options, documents.set, answer, (found) => render(found, paint));
+      for (const { flag, reason } of answer.misfits) {
+        note(terminal, `warning: Kinde has the value, but the flag ${flag} has its default: ${reason}.`);
+      }
     });
 }
 
 function set(terminal: Terminal, userId: string, properties: Written, options: SetOptions): Promise<SetAnswer> {
-  return withStore(terminal, async (store, config) => {
-    const { setProperties } = createFlows({
-      config,
-      world: terminal.world,
-      store,
-      definitions: await loadDefinitions(config.flagsFile),
-    });
-    const { flags, ticket, fetchedAt } = await setProperties(userId, properties, {
+  return withKinde(terminal, async (store, config) => {
+    const definitions = await loadDefinitions(config.flagsFile);
+    const { setProperties } = createFlows({ config, world: terminal.world, store, definitions });
+    const { flags, ticket, fetchedAt, misfits } = await setProperties(userId, properties, {
       priority: "webhook",
       signal: terminal.stopSignal(),
       refreshClaims: options.refreshClaims === true,
     });
-    return { userId, flags, ticket, fetchedAt };
+    return { userId, flags, ticket, fetchedAt, misfits };
   });
 }
 

@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { readStatus } from "../../status/read-status.ts";
+import { documents } from "../documents.ts";
 import { exitCodesHelp } from "../exit-codes.ts";
 import { createPaint, jsonOption, type ReportOptions, report } from "../output.ts";
 import { renderStatus } from "../render-status.ts";
@@ -28,6 +29,6 @@ export function addStatus(program: Command, { terminal }: CommandContext): void 
     .action(async (options: ReportOptions) => {
       const status = await withStore(terminal, (store, config) => readStatus(store, config, terminal.world.now()));
       const paint = createPaint(terminal, terminal.stdout);
-      report(terminal, options, status, (found) => renderStatus(found, paint, terminal.world.now()));
+      report(terminal, options, documents.status, status, (found) => renderStatus(found, paint, terminal.world.now()));
     });
 }

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import { currentSweep, failedSweep } from "../../sweep/queue.ts";
 import { waitForSweep } from "../../sweep/wait-for-sweep.ts";
 import { countWords, plural } from "../../words.ts";
+import { documents } from "../documents.ts";
 import { exitCodesHelp } from "../exit-codes.ts";
 import { jsonOption, type ReportOptions, report } from "../output.ts";
 import { withProgress } from "../progress.ts";
@@ -46,7 +47,7 @@ export function addSweep(program: Command, { terminal }: CommandContext): void {
         );
         return { started: !underWay, finished };
       });
-      report(terminal, options, result, ({ started, finished }) => {
+      report(terminal, options, documents.sweep, result, ({ started, finished }) => {
         if (finished === undefined) return started ? "A sweep is under way." : "A sweep was under way already.";
         const { users, different, missing, unlisted } = finished;
         const found = [`${countWords(different)} different`, `${countWords(missing)} missing`];

@@ -1,15 +1,21 @@
 import type { Command } from "commander";
+import type { Definitions } from "kindling";
+import { extraParts } from "kindling/contract";
 import { driftRate } from "../../audit/audit.ts";
 import { type Verified, verifyUsers } from "../../audit/verify-users.ts";
+import type { Config } from "../../config.ts";
 import { loadDefinitions } from "../../load-definitions.ts";
 import { createFlows } from "../../service/create-flows.ts";
-import { countWords, percentWords, plural } from "../../words.ts";
+import { countRecords } from "../../status/count-records.ts";
+import type { Store } from "../../store.ts";
+import { countWords, durationWords, percentWords, plural } from "../../words.ts";
 import { wholeNumber } from "../arguments.ts";
+import { documents } from "../documents.ts";
 import { exitCodes, exitCodesHelp } from "../exit-codes.ts";
-import { align, createPaint, jsonOption, type Paint, type ReportOptions, report } from "../output.ts";
+import { align, createPaint, jsonOption, note, type Paint, type ReportOptions, report } from "../output.ts";
 import { withProgress } from "../progress.ts";
 import type { CommandContext, Terminal } from "../terminal.ts";
-import { withStore } from "../with-store.ts";
+import { withKinde } from "../with-store.ts";
 
 interface VerifyCommandOptions extends ReportOptions {
   sample?: number;
@@ -64,22 +70,19 @@ export function addVerify(program: Command, { terminal, exitWith }: CommandConte
       }
       const answer = await verify(terminal, options);
       const paint = createPaint(terminal, terminal.stdout);
-      report(terminal, options, answer, () => render(answer, paint));
+      report(terminal, options, documents.verify, answer, () => render(answer, paint));
       exitWith(answer.drifted + answer.failed > 0 ? exitCodes.found : exitCodes.done);
       if (answer.complete) return;
-      terminal.stderr.write("Stopped: the result covers only the users checked so far.\n");
+      note(terminal, "Stopped: the result covers only the users checked so far.");
       terminal.stopSignal().throwIfAborted();
     });
 }
 
 function verify(terminal: Terminal, { all, sample = defaultSample, repair }: VerifyCommandOptions): Promise<Answer> {
-  return withStore(terminal, async (store, config) => {
-    const { kinde: api, auditUser } = createFlows({
-      config,
-      world: terminal.world,
-      store,
-      definitions: await loadDefinitions(config.flagsFile),
-    });
+  return withKinde(terminal, async (store, config) => {
+    const definitions = await loadDefinitions(config.flagsFile);
+    const { kinde: api, auditUser } = createFlows({ config, world: terminal.world, store, definitions });
+    if (all === true) note(terminal, await estimate(store, config, definitions));
     const signal = terminal.stopSignal();
     let repaired = 0;
     const found = await withProgress(terminal, (onProgress) =>
@@ -100,6 +103,20 @@ function verify(terminal: Terminal, { all, sample = defaultSample, repair }: Ver
     const { rate, atMost } = driftRate(found);
     return { scope: all === true ? "all" : "sample", ...found, rate, ...(all !== true && { atMost }), repaired };
   });
+}
+
+/** Bulk work leaves a quarter of the call budget to webhooks. */
+const bulkShare = 0.75;
+
+async function estimate(
+  { redis, keys }: Store,
+  { profile, calls: { perMinute } }: Config,
+  { mayNeed }: Definitions,
+): Promise<string> {
+  const { present } = await countRecords(redis, keys);
+  const calls = present * (2 + extraParts.filter((part) => profile.has(part) || mayNeed(part)).length);
+  const took = durationWords((calls / (perMinute * bulkShare)) * 60_000);
+  return `About ${plural(present, "user")} and ${plural(calls, "call")} to Kinde: at least ${took} at ${countWords(perMinute)} calls a minute (Ctrl-C stops).`;
 }
 
 function render(answer: Answer, paint: Paint): string {

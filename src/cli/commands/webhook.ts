@@ -12,10 +12,20 @@ import { type Registered, registerWebhook } from "../../webhook/register.ts";
 import { neededEventTypes } from "../../webhook/route-event.ts";
 import { plural } from "../../words.ts";
 import { parseHttpUrl } from "../arguments.ts";
+import { documents } from "../documents.ts";
 import { exitCodes, exitCodesHelp } from "../exit-codes.ts";
-import { align, createPaint, jsonOption, type Paint, type ReportOptions, report, reportWaiting } from "../output.ts";
+import {
+  align,
+  createPaint,
+  jsonOption,
+  note,
+  type Paint,
+  type ReportOptions,
+  report,
+  reportWaiting,
+} from "../output.ts";
 import type { CommandContext, Terminal } from "../terminal.ts";
-import { withStore } from "../with-store.ts";
+import { withKinde } from "../with-store.ts";
 
 const help = `
 Kinde switches a webhook off after 72 hours of failures, and its API does not
@@ -56,7 +66,7 @@ function addList(webhook: Command, { terminal, exitWith }: CommandContext): void
         return { listed: all, ok: (await check()).state === "ok" };
       });
       const paint = createPaint(terminal, terminal.stdout);
-      report(terminal, options, { webhooks: listed }, () => renderList(listed, paint));
+      report(terminal, options, documents.webhookList, { webhooks: listed }, () => renderList(listed, paint));
       exitWith(ok ? exitCodes.done : exitCodes.found);
     });
 }
@@ -82,14 +92,26 @@ function addRegister(webhook: Command, { terminal }: CommandContext): void {
           const wanted = { webhooks, url, name: options.name, needed, renew: options.renew === true };
           const registered = await registerWebhook(wanted, call);
           await check();
-          return { result: registered, unset: !isOurs(config.webhookUrl)(registered.webhook) };
+          // Kinde delivers to all of them, and each counts as Kindling's while KINDLING_WEBHOOK_URL is not set.
+          const others = (await webhooks.list(call)).filter(
+            (other) => other.id !== registered.webhook.id && isOurs(undefined)(other),
+          );
+          return { result: { ...registered, others }, unset: !isOurs(config.webhookUrl)(registered.webhook) };
         });
         const paint = createPaint(terminal, terminal.stdout);
-        report(terminal, options, result, (found) => renderRegistered(found, paint));
-        if (unset)
-          terminal.stderr.write(
-            `Set KINDLING_WEBHOOK_URL=${result.webhook.endpoint}, so that Kindling recognizes the webhook.\n`,
+        report(terminal, options, documents.webhookRegister, result, (found) => renderRegistered(found, paint));
+        if (unset) {
+          note(
+            terminal,
+            `Set KINDLING_WEBHOOK_URL=${result.webhook.endpoint}, so that Kindling recognizes the webhook.`,
           );
+        }
+        for (const { id, endpoint } of result.others) {
+          note(
+            terminal,
+            `Kinde still delivers to ${endpoint} as well. If nothing listens there: kindling webhook delete ${id}`,
+          );
+        }
       },
     );
 }
@@ -108,7 +130,7 @@ function addDelete(webhook: Command, { terminal }: CommandContext): void {
         });
         await check();
       });
-      report(terminal, options, { deleted: id }, () => `Deleted ${id}.`);
+      report(terminal, options, documents.webhookDelete, { deleted: id }, () => `Deleted ${id}.`);
     });
 }
 
@@ -123,7 +145,7 @@ interface Tools {
 }
 
 function withWebhooks<T>(terminal: Terminal, task: (tools: Tools) => Promise<T>): Promise<T> {
-  return withStore(terminal, async (store: Store, config) => {
+  return withKinde(terminal, async (store: Store, config) => {
     const signal = terminal.stopSignal();
     const call = { priority: "webhook", signal } as const;
     const webhooks = patient(createWebhooks(openKinde(config, terminal.world, store)), terminal);

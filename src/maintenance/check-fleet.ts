@@ -1,0 +1,52 @@
+import type { FleetMember } from "../redis/fleet.ts";
+import type { Status } from "../status/read-status.ts";
+import { durationWords, plural } from "../words.ts";
+import { type Check, checksOf } from "./check.ts";
+import { clockCheck } from "./check-redis.ts";
+
+/** Checks the running processes: which services there are, their versions and their clocks. */
+export function checkFleet(members: readonly FleetMember[], version: string): Check[] {
+  const { ok, warning } = checksOf("Fleet");
+  const running = (service: string) => members.filter(({ services }) => services.includes(service)).length;
+  const words = `${plural(running("server"), "server")}, ${plural(running("worker"), "worker")}`;
+  const absent = ["server", "worker"].filter((service) => running(service) === 0);
+  const checks = [
+    absent.length === 0
+      ? ok(words)
+      : warning(`${words}: no ${absent.join(" and no ")} runs`, "Start one: kindling start, server or worker."),
+  ];
+  const versions = [...new Set([version, ...members.map((member) => member.version)])].sort();
+  const about = checksOf("Versions");
+  checks.push(
+    versions.length === 1
+      ? about.ok(version)
+      : about.warning(`${versions.join(", ")} run side by side`, "Finish the deployment, unless it is under way."),
+  );
+  const off = members.filter(({ clockAheadMs }) => Math.abs(clockAheadMs) >= 2_000);
+  // The sign is turned around: the check says how far the other clock is ahead.
+  checks.push(...off.map(({ host, clockAheadMs }) => clockCheck(`Redis clock as ${host} sees it`, -clockAheadMs)));
+  return checks;
+}
+
+const lateMs = 300_000;
+
+/** Checks the work: how far behind it is, what failed, and the warnings of `kindling status`. */
+export function checkWork({ ledger, warnings }: Pick<Status, "ledger" | "warnings">): Check[] {
+  const { ok, warning } = checksOf("Work");
+  const failed = ledger.users.failed + ledger.fanouts.failed;
+  const age = Math.max(ledger.users.oldestAgeMs, ledger.fanouts.oldestAgeMs);
+  const late = age > lateMs;
+  return [
+    late
+      ? warning(
+          `the oldest event waits for ${durationWords(age)}`,
+          "Look at the call budget and the queues: kindling status.",
+        )
+      : ok("no event waits for long"),
+    ...(failed > 0 ? [warning(`${plural(failed, "refresh")} failed`, "See the reasons: kindling failed.")] : []),
+    // The webhook has a check of its own.
+    ...warnings
+      .filter(({ code }) => !code.startsWith("webhook"))
+      .map(({ code, message }) => checksOf(`Warning ${code}`).warning(message)),
+  ];
+}

@@ -1,0 +1,117 @@
+import { KindlingError } from "kindling";
+import { isUserId, parseFlagsRecord } from "kindling/contract";
+import { z } from "zod";
+import { parseJson } from "../kinde/request.ts";
+import { parseProfile } from "../redis/records.ts";
+import type { Store } from "../store.ts";
+
+// One JSON document a line: a header, then one record each.
+const version = 1;
+const header = z.object({ v: z.literal(version), kindling: z.literal("records"), tenant: z.string().nullable() });
+const line = z.object({ userId: z.string().refine(isUserId), flags: z.unknown(), profile: z.unknown() });
+const tenant = z.looseObject({ domain: z.string() });
+
+type ExportStore = Pick<Store, "redis" | "keys" | "records">;
+
+/** Counts of an export. `skipped`: records that could not be read. */
+export interface Exported {
+  exported: number;
+  skipped: number;
+}
+
+/**
+ * Writes every record of a store, one JSON document a line. Users can appear twice, which an import does not mind.
+ *
+ * @param write Receives lines with their line break, and resolves when it can take more
+ */
+export async function exportRecords(
+  { redis, keys, records }: ExportStore,
+  write: (text: string) => Promise<void>,
+  signal: AbortSignal,
+): Promise<Exported> {
+  const bound = tenant.safeParse(parseJson((await redis.get(keys.tenant)) ?? "")).data?.domain ?? null;
+  await write(`${JSON.stringify({ v: version, kindling: "records", tenant: bound })}\n`);
+  const counts = { exported: 0, skipped: 0 };
+  let cursor = "0";
+  do {
+    signal.throwIfAborted();
+    const [next, names] = await redis.scan(cursor, "COUNT", 1_000);
+    cursor = next;
+    const userIds = names.flatMap((name) => keys.flagsOwner(name) ?? []);
+    const found = await records.readMany(userIds);
+    const lines = found.flatMap(({ flags, profile }, index) => {
+      const readable = flags !== undefined && (flags.status === "deleted" || profile !== undefined);
+      return readable ? [`${JSON.stringify({ userId: userIds[index], flags, profile: profile ?? null })}\n`] : [];
+    });
+    counts.exported += lines.length;
+    counts.skipped += userIds.length - lines.length;
+    if (lines.length > 0) await write(lines.join(""));
+  } while (cursor !== "0");
+  return counts;
+}
+
+/** Counts of an import. `kept`: users who have a record in this store already. */
+export interface Imported {
+  imported: number;
+  kept: number;
+}
+
+const batchSize = 500;
+
+/**
+ * Writes exported records into a store, for users who have no record there.
+ *
+ * @throws {KindlingError} `import_malformed` with the number of the line, `tenant_mismatch` if the records are those of
+ *   another tenant. Records of earlier lines have been written
+ */
+export async function importRecords(
+  { redis, keys, records }: ExportStore,
+  lines: AsyncIterable<string>,
+  signal: AbortSignal,
+): Promise<Imported> {
+  const counts = { imported: 0, kept: 0 };
+  let batch: Parameters<Store["records"]["restore"]>[0][number][] = [];
+  const flush = async () => {
+    signal.throwIfAborted();
+    const written = await records.restore(batch);
+    counts.imported += written;
+    counts.kept += batch.length - written;
+    batch = [];
+  };
+  let number = 0;
+  for await (const text of lines) {
+    number += 1;
+    if (number === 1) await checkHeader({ redis, keys }, text);
+    else if (text !== "") batch.push(parseLine(text, number));
+    if (batch.length === batchSize) await flush();
+  }
+  if (number === 0) throw malformed(1, "the file is empty");
+  await flush();
+  return counts;
+}
+
+async function checkHeader({ redis, keys }: Pick<ExportStore, "redis" | "keys">, text: string): Promise<void> {
+  const exported = header.safeParse(parseJson(text));
+  if (!exported.success) throw malformed(1, "it is not the first line of a kindling export");
+  const bound = tenant.safeParse(parseJson((await redis.get(keys.tenant)) ?? "")).data?.domain;
+  if (exported.data.tenant === null || bound === undefined || exported.data.tenant === bound) return;
+  throw new KindlingError(
+    "tenant_mismatch",
+    `The records belong to ${exported.data.tenant}, but the prefix ${keys.prefix} belongs to ${bound}: import them under ` +
+      "another KINDLING_PREFIX.",
+  );
+}
+
+function parseLine(text: string, number: number) {
+  const parsed = line.safeParse(parseJson(text));
+  const flags = parsed.success ? parseFlagsRecord(JSON.stringify(parsed.data.flags)) : undefined;
+  if (!parsed.success || flags === undefined) throw malformed(number, "it is not a record");
+  const { userId, profile } = parsed.data;
+  const known = profile === null ? undefined : parseProfile(JSON.stringify(profile));
+  if (flags.status === "present" && known?.id !== userId) throw malformed(number, "its profile is not the user's");
+  return { userId, flags, profile: flags.status === "deleted" ? undefined : known };
+}
+
+function malformed(number: number, why: string): KindlingError<string> {
+  return new KindlingError("import_malformed", `Line ${number} cannot be imported: ${why}.`);
+}

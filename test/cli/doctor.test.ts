@@ -1,0 +1,329 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Redis } from "ioredis";
+import type { Emulator } from "kinde-emulator";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { readVersion } from "../../src/cli/version.ts";
+import { type EmbeddedRedis, startEmbeddedRedis } from "../../src/demo/embedded-redis.ts";
+import type { Check } from "../../src/maintenance/check.ts";
+import { noteMember } from "../../src/redis/fleet.ts";
+import { createKeys } from "../../src/redis/keys.ts";
+import { startEmulator } from "../support/emulator.ts";
+import { testConfig } from "../support/stack.ts";
+import { envOf, type InProcessOptions, kindling } from "./command-line.ts";
+
+const webhookUrl = "https://kindling.example.com/webhooks/kinde";
+let server: EmbeddedRedis;
+let redis: Redis;
+let emulator: Emulator;
+let env: Record<string, string>;
+let folder: string;
+
+beforeAll(async () => {
+  server = await startEmbeddedRedis({ durable: true });
+  redis = new Redis(server.url);
+  folder = await mkdtemp(join(tmpdir(), "kindling-doctor-"));
+});
+
+afterAll(async () => {
+  redis.disconnect();
+  await server.close();
+  await rm(folder, { recursive: true });
+});
+
+beforeEach(async () => {
+  emulator = await startEmulator();
+  env = { ...envOf(testConfig(emulator, {}, server.url)), KINDLING_REDIS_TIMEOUT: "1s" };
+  await kindling(["webhook", "register", webhookUrl], env);
+  await enlist("server", readVersion());
+  await enlist("worker", readVersion());
+});
+
+afterEach(async () => {
+  await emulator.close();
+  await redis.flushall();
+});
+
+/** Lets the fleet look as if a process ran. */
+function enlist(service: string, version: string, now = Date.now) {
+  const keys = createKeys(env.KINDLING_PREFIX ?? "");
+  return noteMember({ redis, keys }, `${service}-${version}`, { services: [service], version, host: "host-1" }, now);
+}
+
+interface Diagnosis {
+  ok: boolean;
+  checks: Check[];
+}
+
+async function diagnose(changes: Record<string, string> = {}, options: InProcessOptions = {}) {
+  const { code, json } = await kindling(["doctor", "--json"], { ...env, ...changes }, options);
+  const { ok, checks } = json as Diagnosis;
+  return { code, ok, checks, problems: checks.filter(({ status }) => status === "failed" || status === "warning") };
+}
+
+/** Expects exactly one problem. */
+async function expectCause(
+  changes: Record<string, string>,
+  expected: Pick<Check, "name" | "status"> & { says: RegExp; remedy?: RegExp },
+  options: InProcessOptions = {},
+) {
+  const { code, ok, problems } = await diagnose(changes, options);
+  expect(problems.map(({ name, status }) => ({ name, status }))).toEqual([
+    { name: expected.name, status: expected.status },
+  ]);
+  expect(problems[0]?.message).toMatch(expected.says);
+  expect(problems[0]?.remedy ?? "").toMatch(expected.remedy ?? /^/);
+  expect({ code, ok }).toEqual(expected.status === "failed" ? { code: 1, ok: false } : { code: 0, ok: true });
+}
+
+describe("kindling doctor on a sound set-up", () => {
+  it("finds nothing, changes nothing, and exits with 0", async () => {
+    const before = (await redis.keys("*")).sort();
+    const { code, ok, problems, checks } = await diagnose();
+    expect({ code, ok, problems }).toEqual({ code: 0, ok: true, problems: [] });
+    expect(checks.length).toBeGreaterThan(20);
+    const after = (await redis.keys("*")).sort();
+    expect(after.filter((key) => !before.includes(key) && !key.includes("access-token"))).toEqual([]);
+    const { stdout } = await kindling(["doctor"], env);
+    expect(stdout).toMatch(/0 failed, 0 with a warning, \d+ ok\.\n$/);
+    expect(stdout).not.toContain(emulator.clientSecret);
+    expect(Math.max(...stdout.split("\n").map((line) => line.length))).toBeLessThanOrEqual(120);
+  });
+
+  it("does not bind an unused store to the domain", async () => {
+    await redis.flushall();
+    const { checks } = await diagnose();
+    expect(checks).toContainEqual({
+      name: "Tenant",
+      status: "ok",
+      message: `the prefix ${env.KINDLING_PREFIX} is not in use yet`,
+    });
+    expect(await redis.exists(createKeys(env.KINDLING_PREFIX ?? "").tenant)).toBe(0);
+  });
+});
+
+describe("kindling doctor names the cause of broken settings:", () => {
+  it("a missing domain", () =>
+    expectCause({ KINDE_DOMAIN: "" }, { name: "Settings", status: "failed", says: /^KINDE_DOMAIN is missing/ }));
+
+  it("a setting that does not exist", () =>
+    expectCause(
+      { KINDLING_PREFX: "x" },
+      { name: "Settings", status: "failed", says: /^KINDLING_PREFX is not a setting: did you mean KINDLING_PREFIX\?$/ },
+    ));
+
+  it("an invalid duration", () =>
+    expectCause(
+      { KINDLING_RETRY_BASE: "soon" },
+      { name: "Settings", status: "failed", says: /^KINDLING_RETRY_BASE must be/ },
+    ));
+
+  it("a secret's file that does not exist", () =>
+    expectCause(
+      { KINDE_MANAGEMENT_CLIENT_SECRET: "", KINDE_MANAGEMENT_CLIENT_SECRET_FILE: "/no/such/file" },
+      { name: "Settings", status: "failed", says: /^KINDE_MANAGEMENT_CLIENT_SECRET_FILE .*ENOENT/ },
+    ));
+
+  it("a missing flags file", () =>
+    expectCause({ KINDLING_FLAGS: "none.ts" }, { name: "Flags file", status: "failed", says: /there is no file/ }));
+
+  it("a flags file that exports something else", async () => {
+    const file = join(folder, "empty.flags.ts");
+    await writeFile(file, "export default {};");
+    await expectCause(
+      { KINDLING_FLAGS: file },
+      { name: "Flags file", status: "failed", says: /must export by default/ },
+    );
+  });
+});
+
+describe("kindling doctor names the cause of a broken Redis:", () => {
+  const failing = (says: RegExp) => ({ name: "Redis", status: "failed", says }) as const;
+  const another = async (args: readonly string[], test: (url: string) => Promise<void>, durable = true) => {
+    const other = await startEmbeddedRedis({ args, durable });
+    try {
+      await test(other.url);
+    } finally {
+      await other.close();
+    }
+  };
+  const sameHost = (change: (url: URL) => void) => {
+    const url = new URL(server.url);
+    change(url);
+    return { REDIS_URL: url.href };
+  };
+
+  it("nothing listens", () =>
+    expectCause({ REDIS_URL: "redis://127.0.0.1:1" }, failing(/nothing listens on that port/)));
+
+  it("an unknown host", () =>
+    expectCause({ REDIS_URL: "redis://no.invalid" }, failing(/the host name does not exist/)));
+
+  it("a wrong password", async () => {
+    await redis.acl("SETUSER", "someone", "on", ">right", "~*", "&*", "+@all");
+    const changes = sameHost((url) => Object.assign(url, { username: "someone", password: "wrong" }));
+    await expectCause(changes, failing(/refuses the password of the user someone/));
+  });
+
+  it("TLS on a plain port", () =>
+    expectCause({ REDIS_URL: server.url.replace("redis:", "rediss:") }, failing(/speaks plain TCP, not TLS/)));
+
+  it("a database that does not exist", () =>
+    expectCause({ REDIS_URL: `${server.url}/99` }, failing(/has no database 99/)));
+
+  it("eviction", () =>
+    another(["--maxmemory-policy", "allkeys-lru"], (url) =>
+      expectCause({ REDIS_URL: url }, failing(/may evict keys \(maxmemory-policy is allkeys-lru\)/)),
+    ));
+
+  it("cluster mode", () =>
+    another(["--cluster-enabled", "yes"], (url) => expectCause({ REDIS_URL: url }, failing(/cluster mode/))));
+
+  it("a replica", () =>
+    another(["--replicaof", "127.0.0.1 1"], async (url) => {
+      const { problems } = await diagnose({ REDIS_URL: url });
+      expect(problems[0]).toMatchObject({ name: "Redis role", status: "failed", message: /a replica of 127.0.0.1:1/ });
+    }));
+
+  it("no persistence", () =>
+    another(
+      [],
+      async (url) => {
+        const { problems } = await diagnose({ REDIS_URL: url });
+        expect(problems[0]).toMatchObject({ name: "Redis persistence", status: "warning" });
+        expect(problems[0]?.remedy).toContain("CONFIG SET appendonly yes");
+      },
+      false,
+    ));
+
+  it("memory that is nearly used up", async () => {
+    const used = Number(/used_memory:(\d+)/.exec(await redis.info("memory"))?.[1]);
+    await redis.config("SET", "maxmemory", Math.round(used * 1.05));
+    try {
+      await expectCause({}, { name: "Redis memory", status: "warning", says: /of maxmemory is used/, remedy: /Raise/ });
+    } finally {
+      await redis.config("SET", "maxmemory", 0);
+    }
+  });
+
+  it("a user who may not run a command", async () => {
+    await redis.acl("SETUSER", "quiet", "on", ">right", "~*", "&*", "+@all", "-publish");
+    const changes = sameHost((url) => Object.assign(url, { username: "quiet", password: "right" }));
+    const cause = { name: "Redis permissions", status: "failed", says: /^PUBLISH is refused: NOPERM/ } as const;
+    await expectCause(changes, { ...cause, remedy: /ACL rules/ });
+  });
+
+  it("a clock that is off", async () => {
+    const { code, problems } = await diagnose({}, { now: () => Date.now() - 90_000 });
+    expect(code).toBe(1);
+    expect(problems[0]).toMatchObject({
+      name: "Redis clock",
+      status: "failed",
+      remedy: expect.stringContaining("NTP"),
+    });
+    expect(problems[0]?.message).toMatch(/^1 m (29|30) s ahead of this machine: ages and expiry are wrong$/);
+    expect(problems.map(({ name }) => name)).toContain("Kinde clock");
+  });
+
+  it("a store of another tenant", async () => {
+    await redis.set(
+      createKeys(env.KINDLING_PREFIX ?? "").tenant,
+      JSON.stringify({ v: 1, domain: "https://x.kinde.com" }),
+    );
+    await expectCause(
+      {},
+      { name: "Tenant", status: "failed", says: /belongs to https:\/\/x\.kinde\.com/, remedy: /KINDE_DOMAIN/ },
+    );
+  });
+});
+
+describe("kindling doctor names the cause of a broken Kinde:", () => {
+  it("an unknown domain", () =>
+    expectCause(
+      { KINDE_DOMAIN: "acme.invalid", KINDLING_PREFIX: "unused" },
+      { name: "Kinde domain", status: "failed", says: /the host name does not exist/, remedy: /Check KINDE_DOMAIN/ },
+    ));
+
+  it("a domain that is not Kinde's", async () => {
+    const http: Server = createServer((_request, response) => response.writeHead(404).end());
+    await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
+    const domain = `http://127.0.0.1:${(http.address() as AddressInfo).port}`;
+    const changes = { KINDE_DOMAIN: domain, KINDLING_PREFIX: "unused" };
+    await expectCause(changes, { name: "Kinde domain", status: "failed", says: /no signing keys \(status 404\)/ });
+    http.close();
+  });
+
+  it("a wrong client secret", () =>
+    expectCause(
+      { KINDE_MANAGEMENT_CLIENT_SECRET: "wrong" },
+      { name: "Kinde credentials", status: "failed", says: /rejected the client credentials/ },
+    ));
+
+  it("a missing scope that every refresh needs", async () => {
+    emulator.scopes.set(emulator.scopes.list().filter((scope) => scope !== "read:user_properties"));
+    await redis.flushall();
+    const { code, problems } = await diagnose();
+    expect(code).toBe(1);
+    expect(problems).toContainEqual({
+      name: "Scope for every refresh",
+      status: "failed",
+      message: "read:user_properties is not granted",
+      remedy: expect.stringContaining("kindling forget-token"),
+    });
+  });
+
+  it.each([
+    ["without the write API", {}, "warning"],
+    ["with the write API", { KINDLING_API_TOKEN: "t".repeat(32) }, "failed"],
+  ] as const)("a missing scope for writes, %s", async (_what, changes, status) => {
+    emulator.scopes.set(emulator.scopes.list().filter((scope) => scope !== "update:user_properties"));
+    await kindling(["forget-token"], env);
+    const says = /update:user_properties is not granted/;
+    await expectCause(changes, { name: "Scope for setting properties", status, says });
+  });
+
+  it("a missing webhook", async () => {
+    for (const { id } of emulator.webhooks.list()) await kindling(["webhook", "delete", id], env);
+    const cause = { name: "Kinde webhook", status: "failed", says: /no webhook for Kindling/ } as const;
+    await expectCause({}, { ...cause, remedy: /webhook register/ });
+  });
+
+  it("a webhook that lacks event types", async () => {
+    for (const { id } of emulator.webhooks.list()) await kindling(["webhook", "delete", id], env);
+    emulator.webhooks.register({ url: webhookUrl, eventTypes: ["user.created"] });
+    await expectCause({}, { name: "Kinde webhook", status: "failed", says: /lacks the event types .*user\.deleted/ });
+  });
+});
+
+describe("kindling doctor names the cause of a broken fleet:", () => {
+  it("no process", async () => {
+    await redis.del(createKeys(env.KINDLING_PREFIX ?? "").ledgerPart("fleet"));
+    await expectCause(
+      {},
+      { name: "Fleet", status: "warning", says: /no server and no worker runs/, remedy: /kindling start/ },
+    );
+  });
+
+  it("two versions", async () => {
+    await enlist("worker", "0.1.0");
+    await expectCause({}, { name: "Versions", status: "warning", says: /^0\.1\.0, .* run side by side/ });
+  });
+
+  it("a process whose clock is off", async () => {
+    await enlist("worker", readVersion(), () => Date.now() + 120_000);
+    await expectCause(
+      {},
+      { name: "Redis clock as host-1 sees it", status: "failed", says: /^[12] m .*behind this machine/ },
+    );
+  });
+
+  it("failed refreshes", async () => {
+    const failure = { code: "kinde_forbidden", message: "", failedAt: Date.now(), attempts: 1, final: true };
+    const { createLedger } = await import("../../src/redis/ledger.ts");
+    await createLedger(redis, createKeys(env.KINDLING_PREFIX ?? ""), "users", Date.now).fail("kp_1", failure);
+    await expectCause({}, { name: "Work", status: "warning", says: /^1 refresh failed/, remedy: /kindling failed/ });
+  });
+});

@@ -65,7 +65,21 @@ module.exports = {
       name: "refresh-is-the-lowest-flow",
       severity: "error",
       from: { path: "^src/refresh/" },
-      to: { path: above("webhook", "read", "push", "sweep", "audit", "status", "maintenance", "service", "cli", "demo", "workers") },
+      to: {
+        path: above(
+          "webhook",
+          "read",
+          "push",
+          "sweep",
+          "audit",
+          "status",
+          "maintenance",
+          "service",
+          "cli",
+          "demo",
+          "workers",
+        ),
+      },
     },
     {
       name: "flows-know-no-store",

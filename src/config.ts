@@ -177,105 +177,123 @@ const pushSecrets = z
     ),
   );
 
-const schema = z
-  .object({
-    KINDE_DOMAIN: domain,
-    KINDE_MANAGEMENT_CLIENT_ID: z.string("is missing: the client id of your machine-to-machine application").min(1),
-    KINDE_MANAGEMENT_CLIENT_SECRET: z.string("is missing: the secret of your machine-to-machine application").min(1),
-    KINDE_AUDIENCE: z.url("must be a URL").optional(),
-    KINDE_ISSUER_URL: z.url({ protocol: /^https?$/, message: "must be a URL" }).optional(),
-    REDIS_URL: redisUrl,
-    HOST: z.string().min(1).default("0.0.0.0"),
-    PORT: count(3000, { min: 0, max: 65_535 }),
-    KINDLING_PREFIX: z
-      .string()
-      .regex(/^[A-Za-z0-9:_-]{1,64}$/, "may contain only letters, digits, ':', '_' and '-'")
-      .default("kindling"),
-    KINDLING_FLAGS: z.string().min(1).default("kindling.flags.ts"),
-    KINDLING_LOG_LEVEL: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
-    KINDLING_PROFILE: parts,
-    KINDLING_TOKEN_STORE: z.enum(["redis", "memory"], "must be redis or memory").default("redis"),
-    KINDLING_REFRESH_ON_SIGN_IN: flag(true),
-    KINDLING_MAX_BODY_BYTES: count(65_536, { min: 1024 }),
-    KINDLING_MAX_CONNECTIONS: count(1_000, { max: 100_000 }),
-    KINDLING_TRUSTED_PROXIES: trustedProxies,
-    KINDLING_REFUSED_PER_MINUTE: count(60),
-    KINDLING_ACCESS_LOG: share(0),
-    KINDLING_EVENT_MAX_AGE: duration("48h", { max: 365 * units.d }),
-    KINDLING_EVENT_MAX_SKEW: duration("5m"),
-    KINDLING_KEYS_MAX_AGE: duration("10m"),
-    KINDLING_KEYS_COOLDOWN: duration("30s"),
-    KINDLING_REQUEST_TIMEOUT: duration("10s"),
-    KINDLING_REDIS_TIMEOUT: duration("2s"),
-    KINDLING_REDIS_REPLICAS: count(0, { min: 0, max: 10 }),
-    KINDLING_KINDE_TIMEOUT: duration("10s"),
-    KINDLING_CALLS_PER_MINUTE: count(1200),
-    KINDLING_CALLS_AT_ONCE: count(20),
-    KINDLING_REFRESH_CONCURRENCY: count(20),
-    KINDLING_BULK_CONCURRENCY: count(5),
-    KINDLING_REQUEST_CONCURRENCY: count(5),
-    KINDLING_REFRESH_ATTEMPTS: count(20),
-    KINDLING_RETRY_BASE: duration("1s"),
-    KINDLING_RETRY_MAX: duration("15m"),
-    KINDLING_BURST_QUIET: duration("250ms", { min: 0 }),
-    KINDLING_BURST_MAX: duration("2s", { min: 0 }),
-    KINDLING_WATCH_INTERVAL: duration("30s"),
-    KINDLING_FAILED_RETRY: duration("1h"),
-    KINDLING_TOMBSTONE_TTL: duration("30d", { min: units.h, max: 3650 * units.d }),
-    KINDLING_ABSENCE_CHECKS: count(3, { max: 100 }),
-    KINDLING_ABSENCE_SPAN: duration("10m", { min: 0 }),
-    KINDLING_ABSENCE_LIMIT: count(20, { min: 0 }),
-    KINDLING_SWEEP_INTERVAL: duration("15m", { min: 0 }),
-    KINDLING_SWEEP_PAGE_SIZE: count(500, { max: 500 }),
-    KINDLING_SWEEP_PACE: duration("0ms", { min: 0 }),
-    KINDLING_SWEEP_BACKLOG: count(5_000),
-    KINDLING_INDEX_LAG: duration("2m", { min: 0 }),
-    KINDLING_EXTRAS_MAX_AGE: duration("7d"),
-    KINDLING_AUDIT_INTERVAL: duration("1h", { min: 0 }),
-    KINDLING_AUDIT_SAMPLE: count(50, { min: 0, max: 10_000 }),
-    KINDLING_WEBHOOK_URL: z.url({ protocol: /^https?$/, message: "must be a URL" }).optional(),
-    KINDLING_METRICS_HOST: z.string().min(1).default("127.0.0.1"),
-    KINDLING_METRICS_PORT: z
-      .string()
-      .regex(/^\d{1,5}$/, "must be a port")
-      .transform(Number)
-      .refine((port) => port <= 65_535, "must be a port")
-      .optional(),
-    KINDLING_WRITE_SETTLE: duration("30s"),
-    KINDLING_API_TOKEN: bearerToken.optional(),
-    KINDLING_API_TOKENS: namedTokens,
-    KINDLING_API_CALLS_PER_MINUTE: count(600),
-    KINDLING_API_READS_PER_MINUTE: count(600_000),
-    KINDLING_CLIENT_IDS: listOf(
-      z.string().regex(/^[A-Za-z0-9_-]{1,128}$/, "must list client ids of your applications"),
-      50,
-    ),
-    KINDLING_USER_READS_PER_MINUTE: count(600),
-    KINDLING_CORS_ORIGINS: listOf(origin, 100),
-    KINDLING_CHANGES_LENGTH: count(0, { min: 0, max: 10_000_000 }),
-    KINDLING_PUSH_URLS: listOf(pushUrl, 10),
-    KINDLING_PUSH_SECRETS: listOf(pushSecrets, 10),
-    KINDLING_PUSH_TIMEOUT: duration("10s", { max: 60_000 }),
-    KINDLING_MAX_STREAMS: count(500, { min: 0, max: 100_000 }),
-    KINDLING_STREAM_HEARTBEAT: duration("20s", { min: 1_000, max: units.h }),
-    KINDLING_SHUTDOWN_TIMEOUT: duration("20s"),
-  })
-  .refine(({ KINDLING_PUSH_URLS: urls, KINDLING_PUSH_SECRETS: secrets }) => urls.length === secrets.length, {
-    path: ["KINDLING_PUSH_SECRETS"],
-    message: "must list one secret for each URL of KINDLING_PUSH_URLS, in the same order",
-  });
-
-const storeSchema = schema.extend({
-  KINDE_DOMAIN: domain.optional(),
-  KINDE_MANAGEMENT_CLIENT_ID: z.string().optional(),
-  KINDE_MANAGEMENT_CLIENT_SECRET: z.string().optional(),
+const fields = z.object({
+  KINDE_DOMAIN: domain,
+  KINDE_MANAGEMENT_CLIENT_ID: z.string("is missing: the client id of your machine-to-machine application").min(1),
+  KINDE_MANAGEMENT_CLIENT_SECRET: z.string("is missing: the secret of your machine-to-machine application").min(1),
+  KINDE_AUDIENCE: z.url("must be a URL").optional(),
+  KINDE_ISSUER_URL: z.url({ protocol: /^https?$/, message: "must be a URL" }).optional(),
+  REDIS_URL: redisUrl,
+  HOST: z.string().min(1).default("0.0.0.0"),
+  PORT: count(3000, { min: 0, max: 65_535 }),
+  KINDLING_PREFIX: z
+    .string()
+    .regex(/^[A-Za-z0-9:_-]{1,64}$/, "may contain only letters, digits, ':', '_' and '-'")
+    .default("kindling"),
+  KINDLING_FLAGS: z.string().min(1).default("kindling.flags.ts"),
+  KINDLING_LOG_LEVEL: z.enum(["debug", "info", "warn", "error", "silent"]).default("info"),
+  KINDLING_PROFILE: parts,
+  KINDLING_TOKEN_STORE: z.enum(["redis", "memory"], "must be redis or memory").default("redis"),
+  KINDLING_REFRESH_ON_SIGN_IN: flag(true),
+  KINDLING_MAX_BODY_BYTES: count(65_536, { min: 1024 }),
+  KINDLING_MAX_CONNECTIONS: count(1_000, { max: 100_000 }),
+  KINDLING_TRUSTED_PROXIES: trustedProxies,
+  KINDLING_REFUSED_PER_MINUTE: count(60),
+  KINDLING_ACCESS_LOG: share(0),
+  KINDLING_EVENT_MAX_AGE: duration("48h", { max: 365 * units.d }),
+  KINDLING_EVENT_MAX_SKEW: duration("5m"),
+  KINDLING_KEYS_MAX_AGE: duration("10m"),
+  KINDLING_KEYS_COOLDOWN: duration("30s"),
+  KINDLING_REQUEST_TIMEOUT: duration("10s"),
+  KINDLING_REDIS_TIMEOUT: duration("2s"),
+  KINDLING_REDIS_REPLICAS: count(0, { min: 0, max: 10 }),
+  KINDLING_KINDE_TIMEOUT: duration("10s"),
+  KINDLING_CALLS_PER_MINUTE: count(1200),
+  KINDLING_CALLS_AT_ONCE: count(20),
+  KINDLING_REFRESH_CONCURRENCY: count(20),
+  KINDLING_BULK_CONCURRENCY: count(5),
+  KINDLING_REQUEST_CONCURRENCY: count(5),
+  KINDLING_REFRESH_ATTEMPTS: count(20),
+  KINDLING_RETRY_BASE: duration("1s"),
+  KINDLING_RETRY_MAX: duration("15m"),
+  KINDLING_BURST_QUIET: duration("250ms", { min: 0 }),
+  KINDLING_BURST_MAX: duration("2s", { min: 0 }),
+  KINDLING_WATCH_INTERVAL: duration("30s"),
+  KINDLING_FAILED_RETRY: duration("1h"),
+  KINDLING_TOMBSTONE_TTL: duration("30d", { min: units.h, max: 3650 * units.d }),
+  KINDLING_ABSENCE_CHECKS: count(3, { max: 100 }),
+  KINDLING_ABSENCE_SPAN: duration("10m", { min: 0 }),
+  KINDLING_ABSENCE_LIMIT: count(20, { min: 0 }),
+  KINDLING_SWEEP_INTERVAL: duration("15m", { min: 0 }),
+  KINDLING_SWEEP_PAGE_SIZE: count(500, { max: 500 }),
+  KINDLING_SWEEP_PACE: duration("0ms", { min: 0 }),
+  KINDLING_SWEEP_BACKLOG: count(5_000),
+  KINDLING_INDEX_LAG: duration("2m", { min: 0 }),
+  KINDLING_EXTRAS_MAX_AGE: duration("7d"),
+  KINDLING_AUDIT_INTERVAL: duration("1h", { min: 0 }),
+  KINDLING_AUDIT_SAMPLE: count(50, { min: 0, max: 10_000 }),
+  KINDLING_WEBHOOK_URL: z.url({ protocol: /^https?$/, message: "must be a URL" }).optional(),
+  KINDLING_METRICS_HOST: z.string().min(1).default("127.0.0.1"),
+  KINDLING_METRICS_PORT: z
+    .string()
+    .regex(/^\d{1,5}$/, "must be a port")
+    .transform(Number)
+    .refine((port) => port <= 65_535, "must be a port")
+    .optional(),
+  KINDLING_WRITE_SETTLE: duration("30s"),
+  KINDLING_API_TOKEN: bearerToken.optional(),
+  KINDLING_API_TOKENS: namedTokens,
+  KINDLING_API_CALLS_PER_MINUTE: count(600),
+  KINDLING_API_READS_PER_MINUTE: count(600_000),
+  KINDLING_CLIENT_IDS: listOf(
+    z.string().regex(/^[A-Za-z0-9_-]{1,128}$/, "must list client ids of your applications"),
+    50,
+  ),
+  KINDLING_USER_READS_PER_MINUTE: count(600),
+  KINDLING_CORS_ORIGINS: listOf(origin, 100),
+  KINDLING_CHANGES_LENGTH: count(0, { min: 0, max: 10_000_000 }),
+  KINDLING_PUSH_URLS: listOf(pushUrl, 10),
+  KINDLING_PUSH_SECRETS: listOf(pushSecrets, 10),
+  KINDLING_PUSH_TIMEOUT: duration("10s", { max: 60_000 }),
+  KINDLING_MAX_STREAMS: count(500, { min: 0, max: 100_000 }),
+  KINDLING_STREAM_HEARTBEAT: duration("20s", { min: 1_000, max: units.h }),
+  KINDLING_SHUTDOWN_TIMEOUT: duration("20s"),
 });
 
+interface PushSettings {
+  KINDLING_PUSH_URLS: readonly string[];
+  KINDLING_PUSH_SECRETS: readonly unknown[];
+}
+
+const hasSecretPerUrl = ({ KINDLING_PUSH_URLS: urls, KINDLING_PUSH_SECRETS: secrets }: PushSettings) =>
+  urls.length === secrets.length;
+
+const secretPerUrl = {
+  path: ["KINDLING_PUSH_SECRETS"],
+  message: "must list one secret for each URL of KINDLING_PUSH_URLS, in the same order",
+};
+
+const schema = fields.refine(hasSecretPerUrl, secretPerUrl);
+
+const storeSchema = fields
+  .extend({
+    KINDE_DOMAIN: domain.optional(),
+    KINDE_MANAGEMENT_CLIENT_ID: z.string().optional(),
+    KINDE_MANAGEMENT_CLIENT_SECRET: z.string().optional(),
+  })
+  .refine(hasSecretPerUrl, secretPerUrl);
+
 /** The names of all settings in the environment, without the `_FILE` variants of {@link secretNames}. */
-export const settingNames: readonly string[] = Object.keys(schema.shape);
+export const settingNames: readonly string[] = Object.keys(fields.shape);
 
 /** Settings that hold a secret. `<name>_FILE` names a file to read it from, such as a mounted secret or `/dev/stdin`. */
-export const secretNames = ["KINDE_MANAGEMENT_CLIENT_SECRET", "REDIS_URL", "KINDLING_API_TOKEN"] as const;
+export const secretNames = [
+  "KINDE_MANAGEMENT_CLIENT_SECRET",
+  "REDIS_URL",
+  "KINDLING_API_TOKEN",
+  "KINDLING_API_TOKENS",
+  "KINDLING_PUSH_SECRETS",
+] as const;
 
 /** Returns whether an environment variable is a setting. */
 export function isSetting(name: string): boolean {

@@ -17,7 +17,8 @@ export const jsonOption = ["--json", "print the result as one JSON document"] as
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach a terminal
 const unprintable = /\x1b\[[\d;]*m|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
 
-const credentials = /\b([a-z][a-z\d+.-]*:\/\/)[^\s/?#"'@]+@/gi;
+// The placeholder in our own messages is no secret.
+const credentials = /\b([a-z][a-z\d+.-]*:\/\/)(?!:<password>@)[^\s/?#"'@]+@/gi;
 
 /**
  * Escapes control and bidirectional characters, so that a name from Kinde cannot rewrite an operator's terminal, and masks

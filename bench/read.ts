@@ -1,6 +1,5 @@
-import { createPrivateKey, generateKeyPairSync } from "node:crypto";
 import { Redis } from "ioredis";
-import { decodeJwt, SignJWT } from "jose";
+import { decodeJwt } from "jose";
 import { createReader } from "kindling";
 import type { FlagsRecord } from "kindling/contract";
 import flags from "../kindling.flags.ts";
@@ -8,6 +7,7 @@ import { startEmbeddedRedis } from "../src/demo/embedded-redis.ts";
 import { createKeys } from "../src/redis/keys.ts";
 import type { Benchmark, Outcome } from "./support/benchmark.ts";
 import { median, overRounds, quantile } from "./support/statistics.ts";
+import { idToken } from "./support/user-tokens.ts";
 
 const names = ["kindling", "bare GET", "decodeJwt"] as const;
 type Name = (typeof names)[number];
@@ -50,19 +50,6 @@ export const read: Benchmark = {
 function recordOf(): FlagsRecord {
   const values = { onboarded: true, tier: "pro", region: "eu", admin: false, suspended: false };
   return { flags: values, status: "present", fetchedAt: Date.now(), ticket: Date.now() * 1000, schema: flags.schema };
-}
-
-async function idToken(sub: string): Promise<string> {
-  const { privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
-  const key = createPrivateKey(privateKey.export({ type: "pkcs8", format: "pem" }));
-  const claims = {
-    user_properties: { onboarded: { v: true }, plan_tier: { v: "pro" }, compliance_region: { v: "eu" } },
-  };
-  return new SignJWT({ ...claims, email: "ada@example.com", given_name: "Ada", org_codes: ["org_1"] })
-    .setProtectedHeader({ alg: "RS256", kid: "k" })
-    .setSubject(sub)
-    .setIssuedAt()
-    .sign(key);
 }
 
 /** The lookups in turn, one by one, so that whatever else the machine does strikes all alike. */

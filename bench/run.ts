@@ -3,6 +3,7 @@ import { cpus } from "node:os";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { burst } from "./burst.ts";
+import { cache } from "./cache.ts";
 import { httpRead } from "./http-read.ts";
 import { ingest } from "./ingest.ts";
 import { memory } from "./memory.ts";
@@ -16,6 +17,7 @@ const benchmarks: Readonly<Record<string, Benchmark>> = {
   ingest,
   read,
   "http-read": httpRead,
+  cache,
   streams,
   burst,
   memory,

@@ -230,6 +230,7 @@ const fields = z.object({
   KINDLING_SWEEP_BACKLOG: count(5_000),
   KINDLING_INDEX_LAG: duration("2m", { min: 0 }),
   KINDLING_EXTRAS_MAX_AGE: duration("7d"),
+  KINDLING_ORGANIZATION_MAX_AGE: duration("15m"),
   KINDLING_AUDIT_INTERVAL: duration("1h", { min: 0 }),
   KINDLING_AUDIT_SAMPLE: count(50, { min: 0, max: 10_000 }),
   KINDLING_WEBHOOK_URL: z.url({ protocol: /^https?$/, message: "must be a URL" }).optional(),
@@ -437,6 +438,8 @@ function serviceConfig(env: z.output<typeof storeSchema>) {
       /** Age at which roles, permissions and billing, which the search does not show, are fetched again. */
       extrasMaxAgeMs: env.KINDLING_EXTRAS_MAX_AGE,
     },
+    /** Age at which properties and agreements of organizations are fetched again. */
+    organizationMaxAgeMs: env.KINDLING_ORGANIZATION_MAX_AGE,
     audit: {
       /** 0: no scheduled audits. */
       intervalMs: env.KINDLING_AUDIT_INTERVAL,

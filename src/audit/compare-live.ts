@@ -1,11 +1,12 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Definitions } from "kindling";
-import { extraParts, type Profile, type ProfilePart } from "kindling/contract";
+import { extraParts, type FlagsRecord, type Profile, type ProfilePart } from "kindling/contract";
 import { type KeptProfile, keepParts } from "../kinde/keep-parts.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Written } from "../redis/ledger.ts";
 import type { StoredRecord } from "../redis/records.ts";
-import { fetchAndDerive } from "../refresh/refresh-user.ts";
+import { addLiveOrganizations } from "../refresh/organizations.ts";
+import { type AddOrganizations, type DerivedUser, fetchAndDerive } from "../refresh/refresh-user.ts";
 
 /** One value that differs between the record and Kinde. */
 export interface Difference {
@@ -25,7 +26,7 @@ export interface LiveComparison {
 }
 
 /** A user as a refresh would commit it; `undefined` if Kinde does not have the user. */
-export type LiveUser = { profile: Profile; flags: Record<string, unknown> } | undefined;
+export type LiveUser = DerivedUser | undefined;
 
 /** Options for {@link fetchLive}. */
 export interface FetchLiveOptions {
@@ -43,7 +44,8 @@ export async function fetchLive(
   { api, definitions, keep, call, written }: FetchLiveOptions,
 ): Promise<LiveUser> {
   const parts = new Set([...definitions.needs, ...extraParts.filter((part) => keep.has(part))]);
-  return fetchAndDerive({ api, definitions }, userId, parts, call, written);
+  const addOrganizations: AddOrganizations = (profile, wanted) => addLiveOrganizations(api, profile, wanted, call);
+  return fetchAndDerive({ api, definitions, addOrganizations }, userId, parts, call, written);
 }
 
 /** Compares a record with the user at Kinde. */
@@ -56,7 +58,7 @@ export function compareLive(
   if (live === undefined || !recorded) {
     return { exists: live !== undefined, same: (live !== undefined) === recorded, flags: [], profile: [] };
   }
-  const flagDifferences = differences(record.flags, live.flags);
+  const flagDifferences = differences(flattenFlags(record), flattenFlags(live));
   const profileDifferences = differences(flatten(profile), flatten(keepParts(live.profile, keep)));
   return {
     exists: true,
@@ -72,6 +74,11 @@ function differences(stored: Values, live: Values): Difference[] {
   return [...new Set([...Object.keys(stored), ...Object.keys(live)])]
     .filter((name) => !isDeepStrictEqual(stored[name], live[name]))
     .map((name) => ({ name, stored: stored[name] ?? null, live: live[name] ?? null }));
+}
+
+// One name for all organizations: a user can be in hundreds.
+function flattenFlags({ flags, organizations }: Pick<FlagsRecord, "flags" | "organizations">): Values {
+  return organizations === undefined ? flags : { ...flags, "(by organization)": organizations };
 }
 
 // Serialized like the stored profile: JSON drops undefined members, which must not count as a difference.

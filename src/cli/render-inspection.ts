@@ -69,12 +69,21 @@ function jobWords(queue: string, state: string, attempts: number): string {
 const longestSource = 72;
 
 const flagRow = (paint: Paint) => (flag: FlagView) => {
-  const value = "value" in flag ? JSON.stringify(flag.value) : paint.notice("not in the record");
+  const value = "value" in flag ? valueWords(flag) : paint.notice("not in the record");
   const source = flag.source ?? "no longer declared";
   const short = source.length > longestSource ? `${source.slice(0, longestSource - 1)}…` : source;
   const misfit = flag.misfit === null ? "" : `  ${paint.notice(`(${flag.misfit}: the default is used)`)}`;
   return [flag.name, value, paint.dim(short) + misfit];
 };
+
+const mostOrganizations = 5;
+
+function valueWords({ value, organizations = {} }: FlagView): string {
+  const others = Object.entries(organizations);
+  const shown = others.slice(0, mostOrganizations).map(([code, other]) => `, ${JSON.stringify(other)} in ${code}`);
+  const rest = others.length - shown.length;
+  return `${JSON.stringify(value)}${shown.join("")}${rest > 0 ? `, and other values in ${rest} more` : ""}`;
+}
 
 function renderLive(live: NonNullable<InspectionAnswer["live"]>, recorded: boolean, paint: Paint): string {
   const title = paint.bold("Compared with Kinde");

@@ -68,12 +68,18 @@ export interface ScopeOptions {
 }
 
 function neededScopes({ keep, definitions, writes }: ScopeOptions): NeededScope[] {
-  const needs = (part: ExtraPart) => keep.has(part) || definitions?.mayNeed(part) === true;
+  const kept: ReadonlySet<string> = keep;
+  const needs = (part: ExtraPart) => kept.has(part) || definitions?.mayNeed(part) === true;
   return [
     { scopes: ["read:users", "read:user_properties"], what: "every refresh", required: true },
     { scopes: ["read:organization_user_roles"], what: "roles", required: needs("roles") },
     { scopes: ["read:organization_user_permissions"], what: "permissions", required: needs("permissions") },
     { scopes: ["read:billing_agreements"], what: "plans", required: needs("billing") },
+    {
+      scopes: ["read:organization_properties"],
+      what: "properties of organizations",
+      required: needs("organizationProperties"),
+    },
     { scopes: ["read:organization_users", "read:roles"], what: "events of organizations and roles", required: true },
     { scopes: ["read:webhooks"], what: "checking the webhook", required: false },
     {

@@ -3,7 +3,7 @@ import type { Reader, ReadOptions } from "kindling";
 import { isUserId } from "kindling/contract";
 import { z } from "zod";
 import { limitBody, type Refusal, type Refuse } from "../http/body.ts";
-import { userId } from "../kinde/ids.ts";
+import { organizationCode, userId } from "../kinde/ids.ts";
 import { sendTagged, uncached } from "./answer.ts";
 import type { Authenticate, Caller, ReadEnv } from "./authenticate.ts";
 
@@ -33,6 +33,7 @@ export const manySchema = z.strictObject({
     .array(userId, "must be an array of user ids")
     .min(1, "must contain at least one id")
     .max(maxUsers, `must contain at most ${maxUsers} ids`),
+  organization: organizationCode.optional(),
 });
 
 /** Names of the routes for counters and the log. */
@@ -80,8 +81,8 @@ export function flagsRoutes({ reader, authenticate, refuse, maxBodyBytes, now }:
         if (context.get("caller").kind === "user") return refuse(context, notTheirs(routes.many));
         const request = manySchema.safeParse(await context.req.json().catch(() => undefined));
         if (!request.success) return malformed(context, routes.many, describe(request.error));
-        const { ids } = request.data;
-        const results = await reader.getMany(ids);
+        const { ids, organization } = request.data;
+        const results = await reader.getMany(ids, { organization });
         const users = Object.fromEntries(ids.map((id, index) => [id, results[index]]));
         return context.json({ users }, 200, { "Cache-Control": uncached });
       },
@@ -120,7 +121,12 @@ export function readOptions(context: Context, caller: Caller): ReadOptions | str
   const options: ReadOptions = caller.kind === "user" ? { claims: caller.claims } : {};
   // Parsing the query costs, and most requests have none.
   if (!context.req.url.includes("?")) return options;
-  const { maxAge, wait } = context.req.query();
+  const { maxAge, wait, organization } = context.req.query();
+  if (organization !== undefined) {
+    if (caller.kind === "user") return "organization is that of a user's token: leave it out.";
+    if (!organizationCode.safeParse(organization).success) return "organization must be a code, org_….";
+    options.organization = organization;
+  }
   if (maxAge !== undefined) {
     if (!/^\d{1,12}$/.test(maxAge)) return "maxAge must be a number of milliseconds.";
     options.maxAge = caller.kind === "user" ? Math.max(Number(maxAge), minUserMaxAgeMs) : Number(maxAge);

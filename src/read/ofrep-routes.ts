@@ -3,6 +3,7 @@ import type { ReadResult } from "kindling";
 import { isUserId } from "kindling/contract";
 import { z } from "zod";
 import { limitBody, type Refuse } from "../http/body.ts";
+import { organizationCode } from "../kinde/ids.ts";
 import { sendTagged } from "./answer.ts";
 import type { Authenticate, Caller, ReadEnv } from "./authenticate.ts";
 import { type FlagsReader, notTheirs, readOptions } from "./flags-routes.ts";
@@ -24,7 +25,7 @@ type Result = ReadResult<Record<string, unknown>>;
 
 /** Body of an evaluation. Members that Kindling does not use are ignored, as an SDK sends its whole context. */
 export const evaluationSchema = z.looseObject({
-  context: z.looseObject({ targetingKey: z.string().optional() }).optional(),
+  context: z.looseObject({ targetingKey: z.string().optional(), organization: z.unknown().optional() }).optional(),
 });
 
 /**
@@ -58,7 +59,10 @@ export function ofrepRoutes(options: OfrepRoutesOptions): Hono {
     if (!isUserId(userId)) return fail("INVALID_CONTEXT", "The targetingKey is not a Kinde user id, kp_….");
     const wanted = readOptions(context, caller);
     if (typeof wanted === "string") return fail("GENERAL", wanted);
-    return answer(await reader.get(userId, wanted), userId);
+    // A user's token names the organization itself.
+    const organization = organizationCode.safeParse(request.data.context?.organization).data;
+    const named = caller.kind === "service" && organization !== undefined ? { ...wanted, organization } : wanted;
+    return answer(await reader.get(userId, named), userId);
   };
 
   const app = new Hono<ReadEnv>()

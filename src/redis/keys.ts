@@ -22,6 +22,8 @@ export interface Keys extends PublicKeys {
   /** Prefix of the access token's keys: the store appends a hash of the application the token was issued for. */
   accessToken: string;
   callBudget: string;
+  /** Returns the key of what is known about an organization. */
+  organization(code: string): string;
   /** The Kinde tenant that the store belongs to. */
   tenant: string;
   /** Prefix of the request counters of Kindling's own API. */
@@ -58,6 +60,7 @@ export function createKeys(prefix: string): Keys {
     queues: `{${prefix}}`,
     accessToken: `{${prefix}:kinde}:access-token`,
     callBudget: `{${prefix}:kinde}:calls`,
+    organization: (code) => `${prefix}:organization:{${code}}`,
     tenant: `${prefix}:tenant`,
     apiCalls: `{${prefix}:api}`,
     refusedRequests: `{${prefix}:api}:refused`,

@@ -70,6 +70,7 @@ export interface FlagsReplacement {
   userId: string;
   record: FlagsRecord;
   flags: FlagsRecord["flags"];
+  organizations?: FlagsRecord["organizations"];
   schema: string;
 }
 
@@ -178,14 +179,14 @@ export function createRecords({ redis, keys, tombstoneTtlMs, changesKept = 0 }: 
       return written.filter((answer) => answer === 1).length;
     },
     async replaceFlags(entries) {
-      const inputs = entries.map(({ userId, record, flags, schema }) => ({
+      const inputs = entries.map(({ userId, record, flags, organizations, schema }) => ({
         flagsKey: keys.flags(userId),
         channel: keys.commits(userId),
         userId,
         changesKey: keys.changes,
         changesKept,
         // Members that a newer release added to the record stay.
-        record: { ...record, flags, schema },
+        record: { ...record, flags, organizations, schema },
       }));
       return (await replaceFlags.many(redis, inputs)).filter(Boolean).length;
     },

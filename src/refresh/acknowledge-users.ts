@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { Keys, TicketKeys } from "../redis/keys.ts";
 import { ledgerKeys } from "../redis/ledger.ts";
 import { defineScript } from "../redis/script.ts";
-import type { RefreshQueues } from "./queues.ts";
+import type { FanoutSubject, RefreshQueues } from "./queues.ts";
 
 /**
  * Acknowledges an event that concerns many users: adds them to the ledger, then to the bulk queue.
@@ -11,6 +11,30 @@ import type { RefreshQueues } from "./queues.ts";
  * @param since when the event was acknowledged, as in the ledger of fan-outs: the users have waited as long as the event
  */
 export type AcknowledgeUsers = (userIds: readonly string[], since?: number) => Promise<void>;
+
+/** Acknowledges a change that concerns all users of a subject: adds it to the ledger of fan-outs, then to the queue. */
+export type AcknowledgeFanout = (subject: FanoutSubject) => Promise<void>;
+
+/** Creates the function that acknowledges changes which Kinde sent no event for. */
+export function createAcknowledgeFanout({
+  redis,
+  keys,
+  queues,
+}: Pick<AcknowledgeUsersOptions, "redis" | "keys"> & {
+  queues: Pick<RefreshQueues, "enqueueFanouts">;
+}): AcknowledgeFanout {
+  const fanouts = ledgerKeys(keys, "fanouts");
+  const input = {
+    ticket: keys.ticket,
+    sinceKey: fanouts.since,
+    latestKey: fanouts.latest,
+    signInsKey: keys.ledgerPart("sign-ins"),
+  };
+  return async (subject) => {
+    await acknowledge(redis, { ...input, since: undefined, members: [subject] });
+    await queues.enqueueFanouts([subject]);
+  };
+}
 
 /** Dependencies of {@link createAcknowledgeUsers}. */
 export interface AcknowledgeUsersOptions {
@@ -25,13 +49,13 @@ interface AcknowledgeInput {
   latestKey: string;
   signInsKey: string;
   since: number | undefined;
-  userIds: readonly string[];
+  members: readonly string[];
 }
 
 const acknowledge = defineScript("acknowledge-users", {
-  call: ({ ticket, sinceKey, latestKey, signInsKey, since, userIds }: AcknowledgeInput) => ({
+  call: ({ ticket, sinceKey, latestKey, signInsKey, since, members }: AcknowledgeInput) => ({
     keys: [ticket.counter, ticket.run, sinceKey, latestKey, signInsKey],
-    args: [since ?? "", ...userIds],
+    args: [since ?? "", ...members],
   }),
   answer: z.int(),
 });
@@ -47,7 +71,7 @@ export function createAcknowledgeUsers({ redis, keys, queues }: AcknowledgeUsers
   };
   return async (userIds, since) => {
     if (userIds.length === 0) return;
-    const lastTicket = await acknowledge(redis, { ...input, since, userIds });
+    const lastTicket = await acknowledge(redis, { ...input, since, members: userIds });
     await queues.enqueueBulk(userIds, lastTicket);
   };
 }

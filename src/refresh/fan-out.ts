@@ -29,6 +29,8 @@ export interface FanOutOptions {
   definitions: Pick<Definitions, "mayNeed">;
   /** Parts of the profile that records contain. */
   keep: ReadonlySet<ProfilePart>;
+  /** Makes refreshes fetch the organization's own properties and agreements again. */
+  forgetOrganization: (code: string) => Promise<void>;
   /** Returns the users that are being refreshed now. */
   activeUsers: () => Promise<string[]>;
 }
@@ -41,19 +43,23 @@ export interface FanOutOptions {
  * Users who are being fetched when the fan-out starts are included: such a fetch can carry the old state and commit it to
  * a record that the fan-out has already passed.
  */
-export function createFanOut({ api, records, definitions, keep, activeUsers }: FanOutOptions): FanOut {
+export function createFanOut(options: FanOutOptions): FanOut {
+  const { api, records, definitions, keep, forgetOrganization, activeUsers } = options;
   const affectsRecords = (subject: FanoutSubject) => {
     const part = grantPart(subject);
     return part === undefined || keep.has(part) || definitions.mayNeed(part);
   };
-  return async (subject, at, options) => {
+  return async (subject, at, call) => {
     if (!affectsRecords(subject)) return { userIds: [], next: undefined };
+    const [kind, id] = splitSubject(subject);
+    // Before the active users are read: a refresh that is not among them starts later, and fetches it again.
+    if (at === undefined && kind === "organization") await forgetOrganization(id);
     const fetching = at === undefined ? await activeUsers() : [];
     const listing = listingOf(api, subject);
     const page =
       listing === undefined || at?.source === "records"
         ? await recordsPage(records, affectedBy(subject), at)
-        : await listingPage(listing, at, options);
+        : await listingPage(listing, at, call);
     return { ...page, userIds: [...new Set([...fetching, ...page.userIds])] };
   };
 }

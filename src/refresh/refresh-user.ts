@@ -1,5 +1,12 @@
 import type { Definitions, Misfit } from "kindling";
-import { type ExtraPart, extraParts, isPartMissing, type Profile, type ProfilePart } from "kindling/contract";
+import {
+  type ExtraPart,
+  extraParts,
+  type FlagsRecord,
+  isPartMissing,
+  type Profile,
+  type ProfilePart,
+} from "kindling/contract";
 import { AbsenceError, errorCode } from "../errors.ts";
 import { fetchUser } from "../kinde/fetch-user.ts";
 import { keepParts } from "../kinde/keep-parts.ts";
@@ -10,6 +17,7 @@ import type { Ledger, Written } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
 import { inSpan } from "../trace.ts";
 import type { JudgeAbsence } from "./judge-absence.ts";
+import type { Organizations } from "./organizations.ts";
 import type { RefreshQueues } from "./queues.ts";
 
 /** The result of a refresh. */
@@ -42,6 +50,7 @@ export interface RefreshUserOptions {
   judgeAbsence: JudgeAbsence;
   records: Pick<Records, "commit" | "bury">;
   api: ManagementApi;
+  organizations: Pick<Organizations, "addTo">;
   definitions: Definitions;
   queues: Pick<RefreshQueues, "enqueueConfirm">;
   /** Parts of the profile to store. */
@@ -62,7 +71,7 @@ export interface RefreshUserOptions {
  * believed at all; the record is unchanged
  */
 export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
-  const { ledger, absences, judgeAbsence, records, queues, api, definitions, activity } = options;
+  const { ledger, absences, judgeAbsence, records, queues, api, organizations, definitions, activity } = options;
   // Grows when a flag function reads a part that the definitions do not declare.
   const parts = new Set<ExtraPart>([...definitions.needs, ...extraParts.filter((part) => options.keep.has(part))]);
 
@@ -71,9 +80,17 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
     onTicket?.(ticket);
     // Redis' clock: the clocks of two workers can differ.
     const stamp = { fetchedAt: Math.floor(at / 1000), ticket, schema: definitions.schema };
+    const addOrganizations: AddOrganizations = (profile, fetched) =>
+      organizations.addTo(profile, fetched, stamp.fetchedAt, call);
     const found = deleted
       ? undefined
-      : await fetchAndDerive({ api, definitions, now: () => stamp.fetchedAt }, userId, parts, call, written);
+      : await fetchAndDerive(
+          { api, definitions, addOrganizations, now: () => stamp.fetchedAt },
+          userId,
+          parts,
+          call,
+          written,
+        );
     const verdict = found === undefined && !deleted ? await judgeAbsence(userId, events, call) : undefined;
     if (verdict === "absent") {
       if (events === 0) return { outcome: verdict, ticket, pending: false };
@@ -89,9 +106,14 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
     const outcome = await inSpan("commit", {}, () =>
       found === undefined
         ? records.bury(userId, { flags: definitions.defaults, status: "deleted", ...stamp })
-        : records.commit({ flags: found.flags, status: "present", ...stamp }, keepParts(found.profile, options.keep)),
+        : records.commit(
+            { flags: found.flags, organizations: found.organizations, status: "present", ...stamp },
+            keepParts(found.profile, options.keep),
+          ),
     );
-    if (outcome === "committed") for (const { flag } of found?.misfits ?? []) activity?.countMisfit(flag);
+    // A flag can misfit in several organizations.
+    const misfits = new Set(found?.misfits.map(({ flag }) => flag));
+    if (outcome === "committed") for (const flag of misfits) activity?.countMisfit(flag);
     if (absent || verdict === "deleted") await absences.clear(userId);
     const { pending, confirmInMs } = await ledger.settle(userId, ticket, { events, at });
     if (confirmInMs !== undefined) await queues.enqueueConfirm(userId, confirmInMs);
@@ -117,6 +139,15 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
     });
 }
 
+/** Adds the properties and agreements of a user's organizations, as far as they are among the parts. */
+export type AddOrganizations = (profile: Profile, parts: ReadonlySet<ExtraPart>) => Promise<Profile>;
+
+/** A user as a refresh would commit it. */
+export interface DerivedUser extends Pick<FlagsRecord, "flags" | "organizations"> {
+  profile: Profile;
+  misfits: readonly Misfit[];
+}
+
 /**
  * Fetches a user and derives the flags.
  *
@@ -125,19 +156,25 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
  * @returns `undefined` if the user does not exist in Kinde
  */
 export async function fetchAndDerive(
-  { api, definitions, now }: Pick<RefreshUserOptions, "api" | "definitions"> & { now?: () => number },
+  {
+    api,
+    definitions,
+    addOrganizations,
+    now,
+  }: Pick<RefreshUserOptions, "api" | "definitions"> & { addOrganizations: AddOrganizations; now?: () => number },
   userId: string,
   parts: Set<ExtraPart>,
   call: CallOptions,
   written: Written = {},
-): Promise<{ profile: Profile; flags: Record<string, unknown>; misfits: readonly Misfit[] } | undefined> {
+): Promise<DerivedUser | undefined> {
   for (;;) {
     const fetched = new Set(parts);
     const found = await fetchUser(api, userId, { ...call, parts: fetched, ...(now && { now }) });
     if (found === undefined) return undefined;
-    const profile = { ...found, properties: { ...found.properties, ...written } };
+    const profile = await addOrganizations({ ...found, properties: { ...found.properties, ...written } }, fetched);
     try {
-      return { profile, ...definitions.derive(profile, fetched) };
+      const { flags, organizations, misfits } = definitions.derive(profile, fetched);
+      return { profile, flags, organizations, misfits };
     } catch (error) {
       if (!isPartMissing(error)) throw error;
       parts.add(error.part);

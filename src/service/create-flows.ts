@@ -1,12 +1,15 @@
 import type { Definitions } from "kindling";
-import { extraParts } from "kindling/contract";
+import { extraParts, organizationParts } from "kindling/contract";
 import { type AuditVerdict, auditUser } from "../audit/audit-user.ts";
 import type { Config } from "../config.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import { createWebhooks } from "../kinde/webhooks.ts";
+import { createOrganizationStore } from "../redis/organization-store.ts";
 import { sampleUsers } from "../redis/sample-users.ts";
+import { createAcknowledgeFanout } from "../refresh/acknowledge-users.ts";
 import { createFanOut, type FanOut } from "../refresh/fan-out.ts";
 import { createJudgeAbsence } from "../refresh/judge-absence.ts";
+import { createOrganizations } from "../refresh/organizations.ts";
 import { createRefreshUser, type RefreshUser } from "../refresh/refresh-user.ts";
 import { createSetProperties, type SetProperties } from "../refresh/set-properties.ts";
 import type { Store } from "../store.ts";
@@ -48,6 +51,15 @@ export function createFlows(options: FlowsOptions): Flows {
   const { now } = world;
   const { profile: keep, refreshOnSignIn: signIns } = config;
   const { pageSize, indexLagMs, extrasMaxAgeMs } = config.sweep;
+  const acknowledgeFanout = createAcknowledgeFanout({ redis, keys, queues });
+  const organizations = createOrganizations({
+    api: kinde,
+    store: createOrganizationStore({ redis, keys, ttlMs: Math.max(extrasMaxAgeMs, 2 * config.organizationMaxAgeMs) }),
+    definitions,
+    ledger: store.fanoutLedger,
+    maxAgeMs: config.organizationMaxAgeMs,
+    onChange: (code) => acknowledgeFanout(`organization:${code}`),
+  });
   const judgeAbsence = createJudgeAbsence({
     api: kinde,
     absences,
@@ -58,6 +70,7 @@ export function createFlows(options: FlowsOptions): Flows {
   });
   const refreshUser = createRefreshUser({
     api: kinde,
+    organizations,
     records,
     ledger,
     absences,
@@ -68,7 +81,8 @@ export function createFlows(options: FlowsOptions): Flows {
     activity: store.activity,
   });
   const fillPage = createFillPage({ api: kinde, records, ledger, definitions, keep, indexLagMs });
-  const needsExtras = extraParts.some((part) => keep.has(part) || definitions.mayNeed(part));
+  const needsExtras =
+    extraParts.some((part) => keep.has(part)) || [...extraParts, ...organizationParts].some(definitions.mayNeed);
   const sweepOptions = {
     api: kinde,
     records,
@@ -78,6 +92,7 @@ export function createFlows(options: FlowsOptions): Flows {
     absences,
     seen,
     listed,
+    recheckOrganizations: organizations.recheck,
     now,
     pageSize,
     indexLagMs,
@@ -104,7 +119,14 @@ export function createFlows(options: FlowsOptions): Flows {
       definitions,
       settleMs: config.writeSettleMs,
     }),
-    fanOut: createFanOut({ api: kinde, records, definitions, keep, activeUsers: queues.activeUsers }),
+    fanOut: createFanOut({
+      api: kinde,
+      records,
+      definitions,
+      keep,
+      forgetOrganization: organizations.forget,
+      activeUsers: queues.activeUsers,
+    }),
     sweepStep: (state, call) => sweepStep(sweepOptions, state, call),
     auditUser: (userId, call) => auditUser({ api: kinde, records, ledger, definitions, keep, signIns }, userId, call),
     drawSample: () => sampleUsers(redis, keys, config.audit.sample),

@@ -1,5 +1,5 @@
-import { type Definitions, KindlingError, type Writer } from "kindling";
-import { acceptValues, isUserId } from "kindling/contract";
+import { type Definitions, KindlingError, type Reader, type Writer } from "kindling";
+import { acceptValues, announceWrites, isUserId } from "kindling/contract";
 import { loadConfig } from "../config.ts";
 import { RedisError } from "../errors.ts";
 import { createLog } from "../log.ts";
@@ -13,6 +13,8 @@ export interface InProcessWriterOptions<V extends Record<string, unknown>> {
   definitions: Definitions<V>;
   /** Settings by name, the same as those of the workers: `KINDE_DOMAIN`, `REDIS_URL`, … Default: the environment. */
   env?: Readonly<Record<string, string | undefined>>;
+  /** A reader of this process that caches: it never answers with a value from before a write. */
+  reader?: Pick<Reader<V>, "observe">;
   /** Default: the global `fetch`. */
   fetch?: typeof fetch;
 }
@@ -53,7 +55,7 @@ export function createWriter<V extends Record<string, unknown>>(
     return opening;
   };
   const never = new AbortController().signal;
-  return {
+  const writer: Writer<V> = {
     async setProperties(userId, properties, { refreshClaims = false, signal = never } = {}) {
       const { setProperties } = await open();
       if (!isUserId(userId)) {
@@ -62,7 +64,7 @@ export function createWriter<V extends Record<string, unknown>>(
       const call = { priority: "webhook", refreshClaims, signal } as const;
       try {
         const record = await setProperties(userId, parsePropertyValues(properties), call);
-        const flags = acceptValues(options.definitions, record.flags);
+        const flags = acceptValues(options.definitions, record);
         return { flags, ticket: record.ticket, fetchedAt: record.fetchedAt };
       } catch (error) {
         signal.throwIfAborted();
@@ -72,6 +74,9 @@ export function createWriter<V extends Record<string, unknown>>(
         });
       }
     },
+  };
+  return {
+    ...(options.reader === undefined ? writer : announceWrites(writer, options.reader)),
     async close() {
       closed = true;
       const opened = await opening?.catch(() => undefined);
@@ -87,7 +92,7 @@ async function openWriter({
   definitions,
   env,
   fetch = globalThis.fetch,
-}: InProcessWriterOptions<Record<string, unknown>>) {
+}: Omit<InProcessWriterOptions<Record<string, unknown>>, "reader">) {
   const config = loadConfig(env);
   const world = { fetch, now: Date.now };
   const store = await openStore(config, world, createLog("silent"));

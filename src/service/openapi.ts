@@ -94,6 +94,12 @@ const maxAge = {
   description: `Refresh a record that is older, in milliseconds; at least ${minUserMaxAgeMs} with a user's token.`,
   schema: { type: "integer", minimum: 0 },
 };
+const organization = {
+  name: "organization",
+  in: "query",
+  description: "Code of the current organization, for flags that depend on it. A user's token names it itself.",
+  schema: { type: "string", pattern: "^org_[0-9A-Za-z]{1,64}$" },
+};
 const ifNoneMatch = { name: "If-None-Match", in: "header", schema: { type: "string" } };
 const unchanged: Answers = { 304: ["The values are those of the tag in If-None-Match."] };
 
@@ -116,7 +122,7 @@ const operations: Readonly<Record<string, Readonly<Record<string, Operation>>>> 
     get: {
       summary: "Read the flags of a user",
       security: [bearer],
-      parameters: [userId, maxAge, wait, ifNoneMatch],
+      parameters: [userId, maxAge, wait, organization, ifNoneMatch],
       answers: { 200: ["The flags.", "Flags"], ...unchanged, ...malformed, ...refusals, ...keysAway },
     },
   },
@@ -124,7 +130,7 @@ const operations: Readonly<Record<string, Readonly<Record<string, Operation>>>> 
     post: {
       summary: "Refresh a user",
       security: [bearer],
-      parameters: [userId, wait],
+      parameters: [userId, wait, organization],
       answers: {
         200: ["The refreshed flags.", "Flags"],
         202: ["The refresh is requested. These are the flags until then.", "Flags"],

@@ -6,6 +6,7 @@ import {
   PartMissing,
   type Profile,
   type ProfilePart,
+  storedValue,
   withholdParts,
 } from "kindling/contract";
 import type { LedgerEntry } from "../redis/ledger.ts";
@@ -27,7 +28,7 @@ export interface Inspection {
 }
 
 /** A record without its flags. */
-export type RecordView = Omit<FlagsRecord, "flags"> & {
+export type RecordView = Omit<FlagsRecord, "flags" | "organizations"> & {
   ageMs: number;
   /** Whether the record was derived from the current definitions. */
   schemaMatches: boolean;
@@ -70,7 +71,11 @@ export async function inspectUser(
   };
 }
 
-function viewRecord({ flags: _values, ...record }: FlagsRecord, definitions: Definitions, now: number): RecordView {
+function viewRecord(
+  { flags: _values, organizations: _others, ...record }: FlagsRecord,
+  definitions: Definitions,
+  now: number,
+): RecordView {
   return { ...record, ageMs: Math.max(0, now - record.fetchedAt), schemaMatches: record.schema === definitions.schema };
 }
 
@@ -101,6 +106,8 @@ export interface FlagView {
   name: string;
   /** Value in the record; absent if the record does not have the flag. */
   value?: unknown;
+  /** Values in the user's organizations that differ from `value`, by code; only for flags of the current organization. */
+  organizations?: Record<string, unknown>;
   /** Where the value comes from; `null` if the flag is no longer declared. */
   source: string | null;
   /** Why Kinde's value does not fit and the default is used. */
@@ -120,6 +127,8 @@ export function viewFlags(
     ([name, definition]): FlagView => ({
       name,
       ...(name in values && { value: values[name] }),
+      ...(definition.in === "current" &&
+        record?.organizations && { organizations: valuesIn(record, definition, name) }),
       source: definition.source.replace(/\s+/g, " "),
       misfit: stored === undefined ? null : misfitOf(definition, stored),
     }),
@@ -128,6 +137,14 @@ export function viewFlags(
     .filter(([name]) => !(name in definitions.flags))
     .map(([name, value]): FlagView => ({ name, value, source: null, misfit: null }));
   return [...declared, ...undeclared];
+}
+
+function valuesIn(record: FlagsRecord, definition: FlagDefinition<unknown>, name: string): Record<string, unknown> {
+  const values = Object.keys(record.organizations ?? {}).flatMap((code) => {
+    const value = code === "*" ? undefined : storedValue(definition, name, record, code);
+    return value === undefined || value === definition.fallback ? [] : [[code, value]];
+  });
+  return Object.fromEntries(values);
 }
 
 function misfitOf(definition: FlagDefinition<unknown>, profile: Profile): string | null {

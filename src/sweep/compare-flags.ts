@@ -1,8 +1,11 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Definitions } from "kindling";
 import {
+  blankProfile,
+  deriveInOrganizations,
   extraParts,
   type FlagsRecord,
+  isPartMissing,
   PartMissing,
   type Profile,
   type ProfilePart,
@@ -14,11 +17,14 @@ import type { SearchedUser } from "../kinde/search-users.ts";
 /** Flag values as a record holds them. */
 type Values = FlagsRecord["flags"];
 
+/** The members of a record that are derived. */
+export type DerivedValues = Pick<FlagsRecord, "flags" | "organizations">;
+
 /** Result of {@link compareFlags}. */
 export type FlagsComparison =
   | { verdict: "same" }
   /** The stored profile alone gives other values: the definitions changed, or a function reads the clock. */
-  | { verdict: "derived"; flags: Values }
+  | ({ verdict: "derived" } & DerivedValues)
   /** Only a fetch can tell. `field` names the flag. */
   | { verdict: "different"; field: string };
 
@@ -38,19 +44,20 @@ export function compareFlags(
   const stored = withholdUnkept(profile);
   const known = deriveKnown(definitions, stored);
   const sameDefinitions = record.schema === definitions.schema;
-  const complete = Object.keys(definitions.flags).every((name) => name in known);
-  if (complete) {
-    const flags = valuesOf(known);
-    return sameDefinitions && isDeepStrictEqual(flags, record.flags)
+  const byOrganization = deriveByOrganization(definitions, stored);
+  if (byOrganization !== undefined && Object.keys(definitions.flags).every((name) => name in known)) {
+    const derived: DerivedValues = { flags: valuesOf(known), ...byOrganization };
+    const { flags, organizations } = record;
+    return sameDefinitions && isDeepStrictEqual(derived, { flags, organizations })
       ? { verdict: "same" }
-      : { verdict: "derived", flags };
+      : { verdict: "derived", ...derived };
   }
   if (!sameDefinitions) return { verdict: "different", field: "flag definitions" };
   const listed = deriveKnown(definitions, withPage(stored, searched));
   const changed = Object.keys(listed).find((name) => !(name in known) && differs(record, name, listed));
   if (changed !== undefined) return { verdict: "different", field: `flags.${changed}` };
   return Object.keys(known).some((name) => differs(record, name, known))
-    ? { verdict: "derived", flags: { ...record.flags, ...valuesOf(known) } }
+    ? { verdict: "derived", flags: { ...record.flags, ...valuesOf(known) }, organizations: record.organizations }
     : { verdict: "same" };
 }
 
@@ -68,6 +75,16 @@ function deriveKnown({ flags }: Definitions, profile: Profile): Known {
     }
   });
   return Object.fromEntries(known);
+}
+
+/** Returns `undefined` if a flag of the current organization reads a withheld part. */
+function deriveByOrganization({ flags }: Definitions, profile: Profile): Omit<DerivedValues, "flags"> | undefined {
+  try {
+    return { organizations: deriveInOrganizations(flags, profile, () => undefined) };
+  } catch (error) {
+    if (isPartMissing(error)) return undefined;
+    throw error;
+  }
 }
 
 function valuesOf(known: Known): Values {
@@ -123,9 +140,8 @@ function withhold<T extends object>(target: T, member: keyof T, part: ProfilePar
 
 /** Replaces what the profile does not hold by what the page shows. Roles, permissions, billing and phone stay withheld. */
 function withPage(stored: Profile, { organizations, ...listed }: SearchedUser): Profile {
-  const memberships = organizations.map((code) =>
-    withhold(withhold({ code, roles: [], permissions: [] }, "roles", "roles"), "permissions", "permissions"),
-  );
+  const bare = organizations.map((code) => ({ code, roles: [], permissions: [] }));
+  const memberships = withholdParts({ ...blankProfile(), organizations: bare }, new Set()).organizations;
   const held = Object.getOwnPropertyDescriptors(stored);
   const shown = Object.getOwnPropertyDescriptors({ ...listed, organizations: memberships });
   const replaced = Object.entries(shown).filter(

@@ -4,6 +4,7 @@ import {
   extraParts,
   type FlagsRecord,
   isPartMissing,
+  organizationParts,
   type Profile,
   type ProfilePart,
 } from "kindling/contract";
@@ -56,7 +57,7 @@ export function createFillPage(options: FillPageOptions): FillPage {
     try {
       const derived = derivePage(definitions, page, details !== undefined);
       return {
-        record: { flags: derived, status: "present", ...stamp },
+        record: { ...derived, status: "present", ...stamp },
         profile: keepParts(page.profile, keep),
       };
     } catch (error) {
@@ -98,7 +99,7 @@ export function createFillPage(options: FillPageOptions): FillPage {
 }
 
 function needsGrants(parts: ReadonlySet<ExtraPart>): boolean {
-  return parts.has("roles") || parts.has("permissions");
+  return (["roles", "permissions", ...organizationParts] as const).some((part) => parts.has(part));
 }
 
 function idsOf(users: readonly SearchedUser[]): string[] {

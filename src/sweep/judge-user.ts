@@ -3,7 +3,7 @@ import type { Definitions } from "kindling";
 import { type FlagsRecord, fetchAge } from "kindling/contract";
 import type { SearchedUser } from "../kinde/search-users.ts";
 import type { StoredRecord } from "../redis/records.ts";
-import { compareFlags } from "./compare-flags.ts";
+import { compareFlags, type DerivedValues } from "./compare-flags.ts";
 import { type CompareOptions, findDifference } from "./find-difference.ts";
 
 /** What a sweep does about a listed user. */
@@ -12,7 +12,7 @@ export type Judgement =
   /** The record differs from the page; `field` is the first field that does. */
   | { verdict: "different"; field: string }
   /** The record's own profile gives other flags under the current definitions. */
-  | { verdict: "derived"; record: FlagsRecord; flags: FlagsRecord["flags"] };
+  | ({ verdict: "derived"; record: FlagsRecord } & DerivedValues);
 
 /** Options for {@link judgeUser}. */
 export interface JudgeOptions extends CompareOptions {

@@ -1,5 +1,12 @@
 import type { Definitions } from "kindling";
-import { type ExtraPart, PartMissing, type Profile, withholdParts } from "kindling/contract";
+import {
+  type ExtraPart,
+  type FlagsRecord,
+  organizationParts,
+  PartMissing,
+  type Profile,
+  withholdParts,
+} from "kindling/contract";
 import type { UserDetails } from "../kinde/list-details.ts";
 import type { SearchedUser } from "../kinde/search-users.ts";
 
@@ -15,7 +22,7 @@ export function pageProfile(
   details: UserDetails = { phone: null, customerId: null },
 ): PageProfile {
   const known: ExtraPart[] = [];
-  if (organizations.length === 0) known.push("roles", "permissions");
+  if (organizations.length === 0) known.push("roles", "permissions", ...organizationParts);
   if (details.customerId === null) known.push("billing");
   return {
     profile: {
@@ -41,9 +48,10 @@ export function derivePage(
   definitions: Definitions,
   { profile, known }: PageProfile,
   detailed: boolean,
-): Record<string, unknown> {
+): Pick<FlagsRecord, "flags" | "organizations"> {
   const guarded = withholdParts(profile, known);
-  return definitions.derive(detailed ? guarded : withholdDetails(guarded)).flags;
+  const { flags, organizations } = definitions.derive(detailed ? guarded : withholdDetails(guarded));
+  return { flags, organizations };
 }
 
 function withholdDetails(profile: Profile): Profile {

@@ -28,6 +28,8 @@ export interface SweepOptions extends JudgeOptions {
   absences: Pick<Absences, "countUnknown">;
   seen: Pick<SeenUsers, "add" | "exists" | "missing">;
   listed: ListedUsers;
+  /** Looks for changes of these organizations, for which Kinde sends no event. */
+  recheckOrganizations: (codes: Iterable<string>, call: CallOptions) => Promise<void>;
   pageSize: number;
 }
 
@@ -59,6 +61,7 @@ async function listingStep(options: SweepOptions, state: SweepState, call: CallO
   const { api, records, seen, listed, pageSize, fillPage } = options;
   const stamp = state.fill ? await fillPage.stamp() : undefined;
   const { users, unreadable, next } = await searchUsers(api, { after: state.cursor, pageSize }, call);
+  await options.recheckOrganizations(new Set(users.flatMap(({ organizations }) => organizations)), call);
   const ids = [...users.map(({ id }) => id), ...unreadable];
   if (next === null && state.fill && !state.ended)
     return { refresh: [], state: { ...state, ended: true }, done: false };
@@ -116,7 +119,9 @@ type Judged = { id: string } & Judgement;
 function replaceFlags({ records, definitions }: SweepOptions, judged: readonly Judged[]): Promise<number> {
   const { schema } = definitions;
   const replacements = judged.flatMap((each) =>
-    each.verdict === "derived" ? [{ userId: each.id, record: each.record, flags: each.flags, schema }] : [],
+    each.verdict === "derived"
+      ? [{ userId: each.id, record: each.record, flags: each.flags, organizations: each.organizations, schema }]
+      : [],
   );
   return records.replaceFlags(replacements);
 }

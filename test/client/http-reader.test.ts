@@ -67,7 +67,7 @@ describe("reading over HTTP", () => {
     const reader = createKindling({ definitions, url, token });
     await reader.get("not an id");
     await reader.getMany([testUser(903), testUser(904)]);
-    const stats = { answers: { present: 0, missing: 3, deleted: 0, invalid: 0, unavailable: 0 }, denied: 3 };
+    const stats = { answers: { present: 0, missing: 3, deleted: 0, invalid: 0, unavailable: 0 }, cached: 0, denied: 3 };
     expect(reader.stats()).toEqual(stats);
   });
 

@@ -300,6 +300,7 @@ describe("reader.stats", () => {
     await counting.getMany(users);
     expect(counting.stats()).toEqual({
       answers: { present: 2, missing: 1, deleted: 1, invalid: 0, unavailable: 0 },
+      cached: 0,
       denied: 4,
     });
     expect(before.answers.present).toBe(0);
@@ -311,6 +312,7 @@ describe("reader.stats", () => {
     await broken.getMany(users);
     expect(broken.stats()).toEqual({
       answers: { present: 0, missing: 0, deleted: 0, invalid: 1, unavailable: 3 },
+      cached: 0,
       denied: 0,
     });
   });

@@ -83,6 +83,9 @@ describe.each(ofApps)("the Redis user of app servers: $name", ({ rules }) => {
       await admin.set(keys.flags(id), JSON.stringify(record));
       await admin.publish(keys.commits(id), "2");
       expect(await reading).toMatchObject({ flags: { tier: "free", admin: false } });
+      const caching = createReader({ redis, definitions, timeoutMs: 5_000, cache: {} });
+      await until(async () => expect(await caching.get(id, { wait: 0 })).toHaveProperty("cached", true));
+      caching.close();
     }
     reader.close();
   });

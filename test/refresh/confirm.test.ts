@@ -92,6 +92,7 @@ beforeEach(async () => {
   };
   const keep = new Set(["account", "properties", "organizations", "roles", "permissions"] as const);
   refreshUser = createRefreshUser({
+    organizations: { addTo: async (profile) => profile },
     api,
     ledger,
     records,

@@ -27,6 +27,7 @@ async function walk(refuses: (request: number) => boolean) {
     records: { scan: async () => ({ cursor: "0", profiles: [], runId: "" }) },
     definitions: { mayNeed: () => true },
     keep: new Set(["organizations"]),
+    forgetOrganization: async () => {},
     activeUsers: async () => [],
   });
   const found: string[] = [];

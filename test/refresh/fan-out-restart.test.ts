@@ -31,6 +31,7 @@ it("scans the records again from the start when Redis was replaced between two p
     },
     definitions: { mayNeed: () => true },
     keep: kept,
+    forgetOrganization: async () => {},
     activeUsers: async () => [],
   });
   const call = { priority: "webhook", signal: new AbortController().signal } as const;

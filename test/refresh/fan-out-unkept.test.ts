@@ -14,6 +14,7 @@ async function includes(subject: FanoutSubject, profile: Profile): Promise<boole
     records: { scan: async () => ({ cursor: "0", profiles: [profile], runId: "" }) },
     definitions: { mayNeed: () => true },
     keep: new Set(profileParts),
+    forgetOrganization: async () => {},
     activeUsers: async () => [],
   });
   const { userIds } = await fanOut(subject, { source: "records", cursor: "0" }, call);

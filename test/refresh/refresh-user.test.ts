@@ -53,6 +53,7 @@ const refresh = (definitions = configured as Parameters<typeof createRefreshUser
     judgeAbsence: () => Promise.reject(new Error("Nobody is absent here.")),
     records: records(),
     api,
+    organizations: { addTo: async (profile) => profile },
     definitions,
     keep: new Set(["account", "properties", "organizations"]),
     queues: { enqueueConfirm: async () => {} },

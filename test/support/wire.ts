@@ -9,6 +9,10 @@ export interface Wire {
   restore(): void;
   /** Stops forwarding bytes from clients but keeps the connections, like a server that hangs. */
   freeze(): void;
+  /** Keeps back what the server sends, like a congested network. */
+  hold(): void;
+  /** Ends `hold`: what was kept back arrives, late but in order. */
+  release(): void;
   /** Called with every chunk from clients before it is forwarded, to freeze or cut at a certain command. */
   onRequest(listener: ((piece: string) => void) | undefined): void;
   close(): Promise<void>;
@@ -19,6 +23,7 @@ export async function startWire(target: string): Promise<Wire> {
   const { protocol, hostname, port, pathname } = new URL(target);
   const pairs = new Set<[Socket, Socket]>();
   let state: "open" | "cut" | "frozen" = "open";
+  let held: (() => void)[] | undefined;
   let notify: ((piece: string) => void) | undefined;
   const server = createServer((client) => {
     const upstream = connect(Number(port), hostname);
@@ -36,7 +41,11 @@ export async function startWire(target: string): Promise<Wire> {
       notify?.(piece.toString("latin1"));
       if (state === "open") upstream.write(piece);
     });
-    upstream.on("data", (piece) => client.write(piece));
+    upstream.on("data", (piece) => {
+      const send = () => client.write(piece);
+      if (held === undefined) send();
+      else held.push(send);
+    });
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();
@@ -55,6 +64,14 @@ export async function startWire(target: string): Promise<Wire> {
     },
     freeze: () => {
       state = "frozen";
+    },
+    hold: () => {
+      held ??= [];
+    },
+    release: () => {
+      const late = held ?? [];
+      held = undefined;
+      for (const send of late) send();
     },
     onRequest: (listener) => {
       notify = listener;

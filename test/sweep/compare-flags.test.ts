@@ -1,4 +1,4 @@
-import { type Definitions, defineFlags, permission, property } from "kindling";
+import { type Definitions, defineFlags, organizationProperty, permission, property } from "kindling";
 import { blankProfile, type FlagsRecord, type Profile, type ProfilePart, profileParts } from "kindling/contract";
 import { describe, expect, it } from "vitest";
 import { keepParts } from "../../src/kinde/keep-parts.ts";
@@ -132,5 +132,63 @@ describe("comparing a record's flags with the current definitions", () => {
     ).toEqual({
       verdict: "same",
     });
+  });
+});
+
+describe("comparing flags of the current organization", () => {
+  const here = { adminHere: permission("admin:access", { in: "current" }) };
+  const definitions = defineFlags({ tier, ...here });
+  const derived = definitions.derive(user);
+  const record = (changes: Partial<FlagsRecord> = {}): FlagsRecord => ({
+    ...recordOf(definitions, derived.flags),
+    organizations: derived.organizations,
+    ...changes,
+  });
+
+  it("finds no difference where there is none", () => {
+    expect(compare(definitions, { record: record() })).toEqual({ verdict: "same" });
+  });
+
+  it("derives them again for a record that lacks them, or was derived from other definitions", () => {
+    const again = { verdict: "derived", flags: derived.flags, organizations: derived.organizations };
+    expect(compare(definitions, { record: record({ organizations: undefined }) })).toEqual(again);
+    expect(compare(definitions, { record: record({ organizations: { "*": { adminHere: false } } }) })).toEqual(again);
+    expect(compare(definitions, { record: record({ schema: "older" }) })).toEqual(again);
+  });
+
+  it("drops them once no flag depends on the organization", () => {
+    const plain = defineFlags({ tier });
+    const answer = compare(plain, {
+      record: { ...recordOf(plain, { tier: "pro" }), organizations: derived.organizations },
+    });
+    expect(answer).toEqual({ verdict: "derived", flags: { tier: "pro" } });
+  });
+
+  it("leaves what the profile does not hold to a refresh, and keeps it when other flags change", () => {
+    const withSeats = defineFlags({ tier, ...here, seats: organizationProperty.number("seats", { default: 1 }) });
+    const organizations = { "*": { adminHere: false, seats: 1 }, org_1: { adminHere: true, seats: 5 } };
+    const stored = { ...recordOf(withSeats, { tier: "pro", adminHere: false, seats: 1 }), organizations };
+    expect(compare(withSeats, { record: stored })).toEqual({ verdict: "same" });
+    expect(compare(withSeats, { record: { ...stored, schema: "older" } })).toEqual({
+      verdict: "different",
+      field: "flag definitions",
+    });
+    expect(compare(withSeats, { record: { ...stored, flags: { ...stored.flags, tier: "free" } } })).toEqual({
+      verdict: "derived",
+      flags: stored.flags,
+      organizations,
+    });
+    const keep = profileParts.filter((part) => part !== "permissions");
+    expect(compare(definitions, { record: record({ schema: "older" }), keep })).toMatchObject({ verdict: "different" });
+  });
+
+  it("never takes a property of an organization that the page does not show for an unset one", () => {
+    const functions = defineFlags({
+      seats: ({ organizations }) => organizations.map(({ properties }) => properties?.seats ?? null),
+    });
+    const stored = recordOf(functions, { seats: ["5"] });
+    for (const keep of [profileParts, ["properties"] as const]) {
+      expect(compare(functions, { record: stored, keep })).toEqual({ verdict: "same" });
+    }
   });
 });

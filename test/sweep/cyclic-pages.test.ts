@@ -30,6 +30,7 @@ it("a sweep whose search leads in circles fails instead of running forever, also
     ledger: { gaveUp: async () => 0 },
     absences: { countUnknown: async () => 0 },
     seen: { add: async () => {}, exists: nothing, missing: nothing },
+    recheckOrganizations: async () => {},
     listed: { remember: nothing, read: nothing, forget: nothing },
     definitions: defineFlags({}),
     now: Date.now,

@@ -246,6 +246,21 @@ export interface KindeActions {
   /** Deletes a permission. Fires `permission.deleted`, and nothing for the users who held it. */
   deletePermission(key: string): void;
 
+  /** Returns an organization's property values by key. */
+  organizationProperties(code: string): Record<string, string>;
+  /**
+   * Sets properties of an organization; `null` removes a value. Fires no event. The properties must be defined: see
+   * {@link KindeActions.createProperty} with the context `org`.
+   */
+  setOrganizationProperties(code: string, properties: Readonly<Record<string, string | null>>): void;
+  /**
+   * Makes the organization a billing customer with one agreement, to the given plan. Fires
+   * `customer.agreement_cancelled` for each agreement it ends, and `customer.agreement_created`.
+   */
+  assignOrganizationPlan(code: string, planCode: string): void;
+  /** Ends all agreements of the organization. Fires `customer.agreement_cancelled` for each. */
+  cancelOrganizationPlan(code: string): void;
+
   /** Returns all feature flags. */
   featureFlags(): FeatureFlag[];
   /** Creates a feature flag. Its type is that of its default value. Fires nothing. */

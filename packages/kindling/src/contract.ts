@@ -8,6 +8,7 @@ export { acceptValues } from "./definitions/accept-values.ts";
 export { isPartMissing, PartMissing, withholdParts } from "./definitions/computed.ts";
 export type { Misfit } from "./definitions/define-flags.ts";
 export type { FlagDefinition } from "./definitions/definition.ts";
+export { deriveInOrganizations, type OrganizationValues, storedValue } from "./definitions/in-organizations.ts";
 export { createPublicKeys, type PublicKeys } from "./keys.ts";
 export {
   type Agreement,
@@ -17,8 +18,11 @@ export {
   type Grant,
   isUserId,
   type Membership,
+  type OrganizationPart,
+  organizationParts,
   type Profile,
   type ProfilePart,
   profileParts,
 } from "./profile.ts";
 export { type FlagsRecord, fetchAge, parseFlagsRecord } from "./record.ts";
+export { announceWrites } from "./writer/announce-writes.ts";

@@ -3,6 +3,7 @@
  *
  * - `flag_without_default`: a flag function throws, or returns a promise, for an empty profile. Thrown by
  *   `defineFlags` and `fresh`.
+ * - `flag_malformed`: contradictory options of a builder. Thrown by `permission`, `role` and `plan`.
  * - `invalid_options`: an option is missing or malformed. Thrown by `createVerifier`.
  * - `flags_unavailable`: a guard cannot decide because of an outage. Thrown by the guard of `kindling/next`.
  *
@@ -26,6 +27,7 @@
  */
 export type KindlingErrorCode =
   | "flag_without_default"
+  | "flag_malformed"
   | "invalid_options"
   | "flags_unavailable"
   | "request_malformed"

@@ -13,6 +13,8 @@ export interface PublicKeys {
   refreshRequests: Readonly<Record<"now" | "later", string>>;
   /** Channel that announces each commit of a user's record. The message is the ticket. */
   commits(userId: string): string;
+  /** Pattern of the channels of all users, for `PSUBSCRIBE`. */
+  commitsPattern: string;
   /** Stream of the commits that changed flags, if the service is set to write it. */
   changes: string;
 }
@@ -30,6 +32,7 @@ export function createPublicKeys(prefix: string): PublicKeys {
     profile: (userId) => `${prefix}:profile:{${userId}}`,
     refreshRequests: { now: `{${prefix}:refresh-requests}:now`, later: `{${prefix}:refresh-requests}:later` },
     commits: (userId) => `${prefix}:commits:{${userId}}`,
+    commitsPattern: `${prefix}:commits:*`,
     changes: `${prefix}:changes`,
   };
 }

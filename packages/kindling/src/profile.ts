@@ -31,6 +31,10 @@ export interface Membership {
   code: string;
   roles: readonly Grant[];
   permissions: readonly Grant[];
+  /** The organization's own property values by key. Fetched only if a flag reads them; records do not store them. */
+  properties?: Readonly<Record<string, string | null>>;
+  /** The organization's own billing agreements. Fetched only if a flag reads them; records do not store them. */
+  agreements?: readonly Agreement[];
 }
 
 /** A billing customer's agreement for a plan. */
@@ -80,8 +84,12 @@ export interface Profile {
 
 /** The parts that cost API calls beyond the two of every refresh: two for each organization, one for billing. */
 export const extraParts = ["roles", "permissions", "billing"] as const satisfies readonly ProfilePart[];
-/** A part that costs extra API calls: `"roles"`, `"permissions"` or `"billing"`. */
-export type ExtraPart = (typeof extraParts)[number];
+/** The parts that belong to a user's organizations. Fetched once for all members, and only if a flag reads them. */
+export const organizationParts = ["organizationProperties", "organizationAgreements"] as const;
+/** One of {@link organizationParts}. */
+export type OrganizationPart = (typeof organizationParts)[number];
+/** A part that costs extra API calls. */
+export type ExtraPart = (typeof extraParts)[number] | OrganizationPart;
 
 /** Returns the profile of an unknown user. A flag function's default is its answer for this profile. */
 export function blankProfile(id = ""): Profile {

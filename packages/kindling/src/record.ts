@@ -1,9 +1,14 @@
+import type { OrganizationValues } from "./definitions/in-organizations.ts";
+
 /**
  * The JSON under `<prefix>:flags:{<user id>}`. Public: app servers in any language can rely on it. Members may be added
  * but never change.
  */
 export interface FlagsRecord {
+  /** Flags that depend on the current organization have their defaults here. */
   flags: Readonly<Record<string, unknown>>;
+  /** Values of the flags that depend on the current organization; absent if there are none. */
+  organizations?: OrganizationValues | undefined;
   /** `deleted` marks a tombstone, whose flags are the defaults. */
   status: "present" | "deleted";
   /** Start of the fetch that the record comes from, in milliseconds since the epoch. */

@@ -1,12 +1,12 @@
--- Acknowledges one event for each of many users.
+-- Acknowledges one event for each of many members of a ledger: users, or a fan-out.
 --
 -- KEYS[1]    ticket counter
 -- KEYS[2]    run id of the Redis process that drew the last ticket
--- KEYS[3]    sorted set: user -> when their first event that is not reflected was acknowledged, in microseconds
--- KEYS[4]    hash: user -> note on their latest event
--- KEYS[5]    set of users with sign-ins only
+-- KEYS[3]    sorted set: member -> when their first event that is not reflected was acknowledged, in microseconds
+-- KEYS[4]    hash: member -> note on their latest event
+-- KEYS[5]    set of members with sign-ins only
 -- ARGV[1]    when the event was acknowledged, or '' for now: the users have waited as long as the event
--- ARGV[2..]  user ids
+-- ARGV[2..]  members
 -- Answer     the last ticket drawn
 
 -- @include "ticket"
@@ -15,11 +15,11 @@
 local first, now = drawTicket(KEYS[1], KEYS[2], #ARGV - 1)
 local since = ARGV[1] == '' and string.format('%.0f', now) or ARGV[1]
 for i = 2, #ARGV do
-  local user = ARGV[i]
-  local mark, _, events, reflected = readLatest(redis.call('HGET', KEYS[4], user))
+  local member = ARGV[i]
+  local mark, _, events, reflected = readLatest(redis.call('HGET', KEYS[4], member))
   -- A failure or an intent can have added the user: the time is that of the first event.
-  redis.call('ZADD', KEYS[3], events > 0 and 'LT' or 'CH', since, user)
-  redis.call('HSET', KEYS[4], user, writeLatest(mark, first + i - 2, events + 1, reflected))
-  redis.call('SREM', KEYS[5], user)
+  redis.call('ZADD', KEYS[3], events > 0 and 'LT' or 'CH', since, member)
+  redis.call('HSET', KEYS[4], member, writeLatest(mark, first + i - 2, events + 1, reflected))
+  redis.call('SREM', KEYS[5], member)
 end
 return first + #ARGV - 2

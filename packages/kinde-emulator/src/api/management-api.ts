@@ -5,6 +5,7 @@ import type { createPipeline, EmulatorContext } from "../http/pipeline.ts";
 import { failure, type Reply } from "../http/reply.ts";
 import { billingRoutes } from "./billing.ts";
 import { featureFlagRoutes } from "./feature-flags.ts";
+import { organizationPropertyRoutes } from "./organization-properties.ts";
 import { organizationUserGrantRoutes } from "./organization-user-grants.ts";
 import { organizationUserRoutes } from "./organization-users.ts";
 import { organizationRoutes } from "./organizations.ts";
@@ -29,6 +30,7 @@ export const managementRoutes = (deps: ApiDeps): Route[] => [
   ...propertyCategoryRoutes(deps),
   ...featureFlagRoutes(deps),
   ...organizationRoutes(deps),
+  ...organizationPropertyRoutes(deps),
   ...organizationUserRoutes(deps),
   ...organizationUserGrantRoutes(deps),
   ...roleRoutes(deps),

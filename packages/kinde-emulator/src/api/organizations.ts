@@ -2,6 +2,7 @@ import { z } from "zod";
 import { BadRequest, json, ok } from "../http/reply.ts";
 import { organizationOf } from "../kinde/world.ts";
 import type { OrgInput } from "../truth-types.ts";
+import { organizationBilling } from "./organization-properties.ts";
 import { pageOf, sorted } from "./paging.ts";
 import { listedOrganization } from "./render.ts";
 import type { ApiDeps, Route } from "./route.ts";
@@ -29,6 +30,7 @@ export function organizationRoutes({ world, actions }: ApiDeps): Route[] {
         const org = organizationOf(world, code);
         return json({
           ...listedOrganization(org),
+          ...(call.query("expand") === "billing" && organizationBilling({ world }, code)),
           is_allow_registrations: org.isAllowRegistrations,
           created_on: org.createdOn,
           is_suspended: org.isSuspended,

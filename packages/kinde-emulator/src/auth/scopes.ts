@@ -28,6 +28,8 @@ export const SCOPES = [
   "create:organizations",
   "update:organizations",
   "delete:organizations",
+  "read:organization_properties",
+  "update:organization_properties",
   "read:organization_users",
   "create:organization_users",
   "update:organization_users",

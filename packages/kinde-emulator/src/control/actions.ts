@@ -22,6 +22,7 @@ const id = z.string().min(1);
 const keys = z.array(z.string());
 const properties = z.record(z.string(), z.string().nullable());
 const bool = z.boolean();
+const context = z.strictObject({ context: z.enum(["usr", "org", "app"]) });
 
 /** Actions available over HTTP. Each takes a JSON array of arguments. */
 export function createActionTable(kinde: KindeActions): Map<string, Action> {
@@ -32,13 +33,19 @@ export function createActionTable(kinde: KindeActions): Map<string, Action> {
     ["suspendUser", action(z.tuple([id, bool.optional()]), (args) => kinde.suspendUser(...args))],
     ["deleteUser", action(z.tuple([id, silent.optional()]), (args) => kinde.deleteUser(...args))],
     ["setProperties", action(z.tuple([id, properties]), (args) => kinde.setProperties(...args))],
-    ["createProperty", action(z.tuple([id]), ([key]) => kinde.createProperty(key))],
+    ["createProperty", action(z.tuple([id, context.optional()]), (args) => kinde.createProperty(...args))],
     ["updateProperty", action(z.tuple([id, propertyChangesSchema]), (args) => kinde.updateProperty(...args))],
     ["deleteProperty", action(z.tuple([id]), ([key]) => kinde.deleteProperty(key))],
     ["signIn", action(z.tuple([id, success.optional()]), (args) => kinde.signIn(...args))],
     ["createOrganization", action(z.tuple([orgSchema.optional()]), ([input]) => kinde.createOrganization(input))],
     ["updateOrganization", action(z.tuple([id, orgChangesSchema]), (args) => kinde.updateOrganization(...args))],
     ["deleteOrganization", action(z.tuple([id]), ([code]) => kinde.deleteOrganization(code))],
+    [
+      "setOrganizationProperties",
+      action(z.tuple([id, properties]), (args) => kinde.setOrganizationProperties(...args)),
+    ],
+    ["assignOrganizationPlan", action(z.tuple([id, id]), (args) => kinde.assignOrganizationPlan(...args))],
+    ["cancelOrganizationPlan", action(z.tuple([id]), ([code]) => kinde.cancelOrganizationPlan(code))],
     ["addToOrganization", action(z.tuple([id, id, grantSchema.optional()]), (a) => kinde.addToOrganization(...a))],
     ["removeFromOrganization", action(z.tuple([id, id]), (args) => kinde.removeFromOrganization(...args))],
     ["setRoles", action(z.tuple([id, id, keys]), (args) => kinde.setRoles(...args))],

@@ -2,6 +2,7 @@ import type { EventSource, KindeActions } from "../types.ts";
 import { createBillingActions } from "./billing.ts";
 import { createFeatureFlagActions } from "./feature-flags.ts";
 import { createMembershipActions } from "./memberships.ts";
+import { createOrganizationDetailActions } from "./organization-details.ts";
 import { createOrganizationActions } from "./organizations.ts";
 import { createPermissionActions } from "./permissions.ts";
 import { createPropertyActions } from "./properties.ts";
@@ -25,6 +26,7 @@ export function createKindeActions(world: World, source: EventSource, emit: Kind
     ...createUserActions(world, source),
     ...createPropertyActions(world),
     ...createOrganizationActions(world, source),
+    ...createOrganizationDetailActions(world, source),
     ...createMembershipActions(world, source),
     ...permissions,
     ...createRoleActions(world, source, permissions.createPermission),

@@ -14,6 +14,12 @@ export interface RoleState extends Omit<Role, "permissions"> {
   permissionIds: string[];
 }
 
+/** An organization's own property values and billing agreements. */
+export interface OrganizationDetails {
+  properties: Record<string, string>;
+  agreements: { id: string; planCode: string }[];
+}
+
 /** A feature flag with its values for the environment and for organizations. */
 export interface FeatureFlagState extends FeatureFlag {
   readonly environmentValue: FeatureFlagValue | undefined;
@@ -31,6 +37,8 @@ export interface Catalogue {
   permissions: Map<string, Permission>;
   /** By key. */
   properties: Map<string, PropertyDefinition>;
+  /** By organization code; absent for organizations without any. */
+  organizationDetails: Map<string, OrganizationDetails>;
   /** By key. */
   featureFlags: Map<string, FeatureFlagState>;
   /** By id. */
@@ -45,6 +53,7 @@ export function createCatalogue(users: number, seed: number): Catalogue {
     roles: new Map(seeded ? seedRoles().map((role) => [role.id, role]) : []),
     permissions: new Map(seeded ? seedPermissions().map((permission) => [permission.id, permission]) : []),
     properties: new Map(seedProperties().map((property) => [property.key, property])),
+    organizationDetails: new Map(),
     featureFlags: new Map(),
     propertyCategories: new Map([[GENERAL.id, GENERAL]]),
   };

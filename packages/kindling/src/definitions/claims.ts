@@ -25,7 +25,10 @@ export interface UserClaims {
   readonly sub?: string | undefined;
   /** Time of issue, in seconds since the epoch. */
   readonly iat?: number | undefined;
-  /** Code of the organization the user signed in to, a string. `permissions` and `roles` apply to it. */
+  /**
+   * Code of the organization the user signed in to, a string. `permissions` and `roles` apply to it, and it is the
+   * current organization of a read that names none.
+   */
   readonly org_code?: unknown;
   /** Codes of all the user's organizations, an array of strings. */
   readonly org_codes?: unknown;
@@ -35,17 +38,32 @@ export interface UserClaims {
   readonly roles?: unknown;
   /** Properties by key, `{ [key]: { v: string | number | boolean | null } }`. */
   readonly user_properties?: unknown;
+  /** Properties of `org_code`, in the form of `user_properties`. */
+  readonly organization_properties?: unknown;
 }
 
-/** Derives the flags that the claims alone determine; leaves out the others. Never throws. */
+/** Returns the organization the claims were issued for. */
+export function organizationOf(claims: UserClaims | undefined): string | undefined {
+  const code = claims?.org_code;
+  return typeof code === "string" && code !== "" ? code : undefined;
+}
+
+/**
+ * Derives the flags that the claims alone determine; leaves out the others. Never throws.
+ *
+ * @param organization The current organization. Claims of another one determine no flag that depends on it
+ */
 export function deriveFromClaims<V extends Record<string, unknown>>(
   definitions: Definitions<V>,
   claims: UserClaims,
+  organization?: string,
 ): Partial<V> {
   const profile = profileOf(claims);
+  const foreign = organization !== organizationOf(claims);
   const determined = Object.entries(definitions.flags).flatMap(([name, definition]) => {
+    if (foreign && definition.in === "current") return [];
     try {
-      return [[name, toPlain(definition.read(profile).value)]];
+      return [[name, toPlain(definition.read(profile, organization).value)]];
     } catch {
       // The flag needs a part the token does not carry, or has a value that JSON cannot hold.
       return [];
@@ -74,18 +92,21 @@ function profileOf(claims: UserClaims): Profile {
 }
 
 // The token's own organization comes first: a grant found there decides before an unknown one throws.
-function membershipsOf({ org_code, org_codes, roles, permissions }: UserClaims): Membership[] {
-  const own = typeof org_code === "string" && org_code !== "" ? org_code : undefined;
+function membershipsOf(claims: UserClaims): Membership[] {
+  const { org_codes, roles, permissions, organization_properties } = claims;
+  const own = organizationOf(claims);
   const others = (parseArray(org_codes, parseString) ?? []).filter((code) => code !== own);
   const memberships = others.map((code) => partial<Membership>({ code }));
   if (own === undefined) return memberships;
   const ownRoles = parseArray(roles, parseGrant);
   const ownPermissions = parseArray(permissions, parsePermission);
+  const ownProperties = parseProperties(organization_properties);
   return [
     partial<Membership>({
       code: own,
       ...(ownRoles === undefined ? {} : { roles: ownRoles }),
       ...(ownPermissions === undefined ? {} : { permissions: ownPermissions }),
+      ...(ownProperties === undefined ? {} : { properties: partial(ownProperties) }),
     }),
     ...memberships,
   ];

@@ -1,5 +1,5 @@
 import { KindlingError } from "../errors.ts";
-import { blankProfile, type ExtraPart, type Profile } from "../profile.ts";
+import { blankProfile, type ExtraPart, type Membership, type Profile } from "../profile.ts";
 import type { FlagDefinition, Freshness } from "./definition.ts";
 
 const partMissingCode = "profile_part_missing";
@@ -29,11 +29,15 @@ export function withholdParts(profile: Profile, fetched: ReadonlySet<ExtraPart>)
   };
   const guard = <T extends object>(target: T, property: keyof T, part: ExtraPart): T =>
     fetched.has(part) ? target : Object.defineProperty(target, property, { get: trap(part), enumerable: true });
+  // Hidden from spreads and JSON: a function that copies memberships does not ask for these parts.
+  const hide = (target: Membership, property: keyof Membership, part: ExtraPart) =>
+    fetched.has(part) ? target : Object.defineProperty(target, property, { get: trap(part), enumerable: false });
   return {
     ...profile,
-    organizations: profile.organizations.map((membership) =>
-      guard(guard({ ...membership }, "roles", "roles"), "permissions", "permissions"),
-    ),
+    organizations: profile.organizations.map((membership) => {
+      const copy = guard(guard({ ...membership }, "roles", "roles"), "permissions", "permissions");
+      return hide(hide(copy, "properties", "organizationProperties"), "agreements", "organizationAgreements");
+    }),
     billing: guard({ ...profile.billing }, "agreements", "billing"),
   };
 }

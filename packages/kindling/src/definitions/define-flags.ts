@@ -1,6 +1,7 @@
 import type { ExtraPart, Profile } from "../profile.ts";
 import { computed, withholdParts } from "./computed.ts";
 import type { FlagDefinition } from "./definition.ts";
+import { deriveInOrganizations, type OrganizationValues } from "./in-organizations.ts";
 
 /** The argument of {@link defineFlags}: by flag name, a builder's definition or a pure function of the profile. */
 export type FlagDeclarations = Readonly<Record<string, FlagDefinition<unknown> | ((profile: Profile) => unknown)>>;
@@ -60,15 +61,24 @@ export interface Definitions<V extends Record<string, unknown> = Record<string, 
    * @param fetched Parts that were fetched. Default: all
    * @throws {PartMissing} A flag function read a part not in `fetched`
    */
-  derive(profile: Profile, fetched?: ReadonlySet<ExtraPart>): { flags: V; misfits: Misfit[] };
+  derive(profile: Profile, fetched?: ReadonlySet<ExtraPart>): DerivedFlags<V>;
+}
+
+/** The flags of a profile, as records hold them. */
+export interface DerivedFlags<V> {
+  /** Flags that depend on the current organization have their defaults here. */
+  flags: V;
+  /** Values by organization; absent if no flag depends on the current organization. */
+  organizations?: OrganizationValues;
+  misfits: Misfit[];
 }
 
 /**
  * Defines the flags of a product. Export the result by default from `kindling.flags.ts`: Kindling's workers load that
  * file and app servers import it, with types inferred end to end.
  *
- * A flag is a builder's definition ({@link property}, {@link permission}, {@link role}, {@link plan}, {@link fresh}) or
- * a pure, synchronous function of the {@link Profile}. A function's default is its answer for an empty profile.
+ * A flag is a builder's definition ({@link property}, {@link organizationProperty}, {@link permission}, {@link role},
+ * {@link plan}, {@link fresh}) or a pure, synchronous function of the {@link Profile}. A function's default is its answer for an empty profile.
  *
  * @throws {KindlingError} `flag_without_default` if a function throws, or returns a promise, for an empty profile
  *
@@ -111,7 +121,8 @@ export function defineFlags<const D extends FlagDeclarations>(declarations: D): 
         if (misfit !== undefined) misfits.push({ flag, reason: misfit });
         return value;
       });
-      return { flags: values, misfits };
+      const organizations = deriveInOrganizations(flags, visible, (flag, reason) => misfits.push({ flag, reason }));
+      return { flags: values, ...(organizations && { organizations }), misfits };
     },
   };
 }

@@ -47,7 +47,10 @@ export interface FlagDefinition<T> {
   readonly fallback: T;
   /** Default: any age. Not part of the fingerprint, because it does not change records. */
   readonly freshness?: Freshness<T>;
-  read(profile: Profile): Reading<T>;
+  /** Set if the value belongs to the organization of the request. Without one, `read` answers the fallback. */
+  readonly in?: "current";
+  /** @param organization Code of the organization to read for; matters only to flags with `in` */
+  read(profile: Profile, organization?: string): Reading<T>;
   /** Returns whether a value found in a record is valid for this flag. */
   accepts(value: unknown): boolean;
 }

@@ -1,11 +1,16 @@
 import { copyDefaults } from "../definitions/accept-values.ts";
-import { deriveFromClaims, issuedAt, type UserClaims } from "../definitions/claims.ts";
+import { deriveFromClaims, issuedAt, organizationOf, type UserClaims } from "../definitions/claims.ts";
 import type { Definitions } from "../definitions/define-flags.ts";
 import { KindlingError } from "../errors.ts";
 import { isUserId } from "../profile.ts";
-import { composeAnswer } from "../reader/compose-answer.ts";
-import { countReads } from "../reader/count-reads.ts";
-import { type FreshnessRules, freshnessRules } from "../reader/freshness.ts";
+import {
+  type AnswerRules,
+  answerRules,
+  composeAnswer,
+  currentOrganization,
+  type Request,
+} from "../reader/compose-answer.ts";
+import { createReadCounts } from "../reader/count-reads.ts";
 import type { Reader, ReadOptions, ReadResult, ReadStatus } from "../reader/types.ts";
 import { isObject, parseAnswer, type ServiceAnswer } from "./parse-answer.ts";
 import type { HttpReaderOptions } from "./types.ts";
@@ -16,64 +21,79 @@ const maxIds = 500;
 /** Creates a reader that asks Kindling's server. Same answers and same rules as over Redis: it never throws. */
 export function createHttpReader<V extends Record<string, unknown>>(options: HttpReaderOptions<V>): Reader<V> {
   const { definitions, wait: strictWait = 1_000, now = Date.now } = options;
-  const rules = freshnessRules(definitions, Number.POSITIVE_INFINITY);
+  const rules = answerRules(definitions, Number.POSITIVE_INFINITY);
   const send = createSend(options);
+  const { count, stats } = createReadCounts();
 
-  const without = (status: ReadStatus, claims?: UserClaims): ReadResult<V> =>
-    composeAnswer(definitions, rules, { status }, claims, now());
+  const without = (status: ReadStatus, request: Request): ReadResult<V> =>
+    composeAnswer(definitions, rules, { status }, request, now());
 
-  const compose = (answer: unknown, elapsed: number, claims?: UserClaims): ReadResult<V> => {
+  const compose = (answer: unknown, elapsed: number, request: Request): ReadResult<V> => {
     const parsed = parseAnswer(answer);
-    if (parsed === undefined) return without("unavailable", claims);
+    if (parsed === undefined) return without("unavailable", request);
     const unknown = parsed.source === "defaults" && parsed.status !== "deleted";
-    if (!unknown || claims === undefined) return adopt(definitions, rules, parsed, elapsed);
+    if (!unknown || request.claims === undefined) return adopt(definitions, rules, parsed, request, elapsed);
     const { complete } = parsed;
-    return { ...without(parsed.status, claims), ...(complete !== undefined && { complete }) };
+    return { ...without(parsed.status, request), ...(complete !== undefined && { complete }) };
   };
 
-  const readMany = async (ids: readonly string[]): Promise<ReadResult<V>[]> => {
+  const readMany = async (ids: readonly string[], request: Request): Promise<ReadResult<V>[]> => {
     const begun = performance.now();
-    const body = await send("POST", "/v1/flags", 0, { ids });
+    const body = await send("POST", "/v1/flags", 0, { ids, ...organizationIn(request) });
     const users = isObject(body) && isObject(body.users) ? body.users : {};
-    return ids.map((id) => compose(users[id], performance.now() - begun));
+    return ids.map((id) => compose(users[id], performance.now() - begun, request));
   };
 
-  return countReads({
+  // A code that the service would refuse cannot be the user's organization either. The answer's is the one asked for.
+  const organizationIn = ({ organization }: Request) =>
+    rules.perOrganization && organization !== undefined && /^org_[0-9A-Za-z]{1,64}$/.test(organization)
+      ? { organization }
+      : {};
+
+  return {
     definitions,
 
-    async get(userId, { maxAge, wait, claims: given }: ReadOptions = {}) {
+    async get(userId, { maxAge, wait, claims: given, organization }: ReadOptions = {}) {
       const claims = given?.sub === userId ? given : undefined;
+      const request = { claims, organization: currentOrganization(organization, claims) };
       // Frameworks turn `?id[]=…` into an array: what is not a user id has no record.
-      if (!isUserId(userId)) return without("missing", claims);
+      if (!isUserId(userId)) return count(without("missing", request));
       const patience = wait ?? (Number.isFinite(rules.strictest) ? strictWait : undefined);
-      const query = new URLSearchParams();
+      const query = new URLSearchParams(organizationIn(request));
       if (maxAge !== undefined && Number.isFinite(maxAge)) query.set("maxAge", toMs(maxAge));
       if (patience !== undefined) query.set("wait", toMs(Math.min(patience, maxWait)));
       const path = `/v1/users/${encodeURIComponent(userId)}/flags?${query}`;
       const begun = performance.now();
-      const answer = compose(await send("GET", path, patience ?? 0), performance.now() - begun, claims);
+      const answer = count(compose(await send("GET", path, patience ?? 0), performance.now() - begun, request));
       if (claims !== undefined && contradicts(definitions, answer, claims)) {
         void send("POST", `/v1/users/${encodeURIComponent(userId)}/refresh`, 0);
       }
       return answer;
     },
 
-    async getMany(userIds) {
+    // Nothing is kept in memory, so there is nothing to answer from or to drop.
+    peek: () => undefined,
+    observe() {},
+
+    async getMany(userIds, { organization } = {}) {
+      const request = { claims: undefined, organization: currentOrganization(organization, undefined) };
       const ids = [...new Set(userIds.filter(isUserId))];
       const parts = Array.from({ length: Math.ceil(ids.length / maxIds) }, (_, part) =>
         ids.slice(part * maxIds, (part + 1) * maxIds),
       );
-      const results = (await Promise.all(parts.map(readMany))).flat();
+      const results = (await Promise.all(parts.map((part) => readMany(part, request)))).flat();
       const byId = new Map(ids.map((id, index) => [id, results[index]]));
       return userIds.map((id) => {
         const result = byId.get(id);
         // A copy for each: changing one answer must not change another.
-        return result === undefined ? without("missing") : structuredClone(result);
+        return count(result === undefined ? without("missing", request) : structuredClone(result));
       });
     },
 
+    stats,
+
     close() {},
-  });
+  };
 }
 
 /** The service's own limit, in milliseconds. */
@@ -89,16 +109,21 @@ function toMs(ms: number): string {
  */
 function adopt<V extends Record<string, unknown>>(
   definitions: Definitions<V>,
-  { denials }: FreshnessRules,
+  { denials, perOrganization }: AnswerRules,
   answer: ServiceAnswer,
+  { organization }: Request,
   elapsed: number,
 ): ReadResult<V> {
   const { status, source, fetchedAt, complete } = answer;
   // The answer aged on its way.
   const age = answer.age === null ? null : answer.age + Math.round(elapsed);
   const values: Record<string, unknown> = copyDefaults(definitions);
+  // A service of another release, or a token of another organization: its values are not those asked for.
+  const isAsked = perOrganization && (answer.organization ?? undefined) === organization;
   const isKnown = (name: string) =>
-    Object.hasOwn(answer.flags, name) && definitions.flags[name]?.accepts(answer.flags[name]) === true;
+    Object.hasOwn(answer.flags, name) &&
+    definitions.flags[name]?.accepts(answer.flags[name]) === true &&
+    (definitions.flags[name].in === undefined || isAsked);
   for (const name of Object.keys(values)) if (isKnown(name)) values[name] = answer.flags[name];
   const denied = new Set(answer.denied.filter((name) => Object.hasOwn(values, name)));
   for (const { name, maxAge, value } of denials) {
@@ -109,17 +134,28 @@ function adopt<V extends Record<string, unknown>>(
   }
   // Sound: every name has a default, and each value was accepted by its definition.
   const flags = values as V;
-  return { flags, status, source, fetchedAt, age, denied: [...denied], ...(complete !== undefined && { complete }) };
+  return {
+    flags,
+    status,
+    source,
+    fetchedAt,
+    age,
+    denied: [...denied],
+    ...(perOrganization && { organization: organization ?? null }),
+    ...(complete !== undefined && { complete }),
+  };
 }
 
 /** Returns whether the claims are newer than the record and disagree with it about a flag they determine. */
 function contradicts<V extends Record<string, unknown>>(
   definitions: Definitions<V>,
-  { flags, status, fetchedAt, denied }: ReadResult<V>,
+  { flags, status, fetchedAt, denied, organization }: ReadResult<V>,
   claims: UserClaims,
 ): boolean {
   if (status !== "present" || fetchedAt === null || issuedAt(claims) <= fetchedAt) return false;
-  return Object.entries(deriveFromClaims(definitions, claims)).some(
+  // The answer is for another organization than the token's: the flags of neither can be compared.
+  if (organization !== undefined && (organization ?? undefined) !== organizationOf(claims)) return false;
+  return Object.entries(deriveFromClaims(definitions, claims, organizationOf(claims))).some(
     ([name, value]) => !denied.includes(name) && JSON.stringify(value) !== JSON.stringify(flags[name]),
   );
 }

@@ -9,6 +9,7 @@ export interface ServiceAnswer {
   age: number | null;
   denied: readonly string[];
   complete?: boolean;
+  organization?: string | null;
 }
 
 const statuses: readonly unknown[] = ["present", "missing", "deleted", "invalid", "unavailable"];
@@ -17,7 +18,7 @@ const sources: readonly unknown[] = ["record", "claims", "defaults"];
 /** Parses an answer; returns `undefined` if it is not a valid one. Unknown members are ignored. */
 export function parseAnswer(value: unknown): ServiceAnswer | undefined {
   if (!isObject(value)) return undefined;
-  const { flags, status, source, fetchedAt, age, denied, complete } = value;
+  const { flags, status, source, fetchedAt, age, denied, complete, organization } = value;
   const valid =
     isObject(flags) &&
     statuses.includes(status) &&
@@ -26,7 +27,8 @@ export function parseAnswer(value: unknown): ServiceAnswer | undefined {
     isTime(age) &&
     (status !== "present" || typeof age === "number") &&
     Array.isArray(denied) &&
-    (complete === undefined || typeof complete === "boolean");
+    (complete === undefined || typeof complete === "boolean") &&
+    (organization === undefined || organization === null || typeof organization === "string");
   return valid ? (value as unknown as ServiceAnswer) : undefined;
 }
 

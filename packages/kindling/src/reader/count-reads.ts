@@ -1,18 +1,17 @@
-import type { Reader, ReadResult } from "./types.ts";
+import type { ReadResult, ReadStats } from "./types.ts";
 
-/** Adds `stats` to a reader, over Redis or HTTP. */
-export function countReads<V extends Record<string, unknown>>(reader: Omit<Reader<V>, "stats">): Reader<V> {
+/** Counts the answers of a reader. Not a wrapper: a further promise would be most of the cost of a read from memory. */
+export function createReadCounts() {
   const answers = { present: 0, missing: 0, deleted: 0, invalid: 0, unavailable: 0 };
-  let denied = 0;
-  const count = (answer: ReadResult<V>) => {
-    answers[answer.status] += 1;
-    if (answer.denied.length > 0) denied += 1;
-    return answer;
-  };
+  let [cached, denied] = [0, 0];
   return {
-    ...reader,
-    get: async (userId, options) => count(await reader.get(userId, options)),
-    getMany: async (userIds) => (await reader.getMany(userIds)).map(count),
-    stats: () => ({ answers: { ...answers }, denied }),
+    /** Counts an answer and returns it. */
+    count<V>(answer: ReadResult<V>): ReadResult<V> {
+      answers[answer.status] += 1;
+      if (answer.cached) cached += 1;
+      if (answer.denied.length > 0) denied += 1;
+      return answer;
+    },
+    stats: (): ReadStats => ({ answers: { ...answers }, cached, denied }),
   };
 }

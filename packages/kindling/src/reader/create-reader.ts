@@ -2,13 +2,20 @@ import { issuedAt, type UserClaims } from "../definitions/claims.ts";
 import { createPublicKeys } from "../keys.ts";
 import { isUserId } from "../profile.ts";
 import { fetchAge } from "../record.ts";
+import { createCache } from "./cache.ts";
 import { createCommits } from "./commits.ts";
-import { composeAnswer, contradicts, type Found, parseFound } from "./compose-answer.ts";
-import { countReads } from "./count-reads.ts";
-import { freshnessRules } from "./freshness.ts";
+import {
+  answerRules,
+  composeAnswer,
+  contradicts,
+  currentOrganization,
+  type Found,
+  parseFound,
+} from "./compose-answer.ts";
+import { createReadCounts } from "./count-reads.ts";
 import { nothing, within } from "./redis.ts";
 import { createRequestRefresh } from "./request-refresh.ts";
-import type { Reader, ReaderOptions } from "./types.ts";
+import type { Reader, ReaderOptions, ReadOptions, ReadResult } from "./types.ts";
 import { createWaitForFresh } from "./wait-for-fresh.ts";
 
 /**
@@ -39,13 +46,24 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
     now = Date.now,
   } = options;
   const keys = createPublicKeys(prefix);
-  const rules = freshnessRules(definitions, softAge);
+  const rules = answerRules(definitions, softAge);
+  const { perOrganization } = rules;
   const commits = createCommits(redis, keys);
+  const { count, stats } = createReadCounts();
   const requestRefresh = createRequestRefresh({ redis, keys, timeoutMs, now });
 
+  const cache = options.cache && createCache<Composed<V>>(redis, keys, options.cache);
+
   const look = async (userId: string, ms: number): Promise<Found> => {
+    const end = cache?.begin(userId);
     const text = await within(ms, () => redis.get(keys.flags(userId)));
-    return text === nothing ? { status: "unavailable" } : parseFound(text);
+    if (text === nothing) {
+      end?.(undefined);
+      return { status: "unavailable" };
+    }
+    const found = parseFound(text);
+    end?.(found.record ?? null, text?.length);
+    return found;
   };
   const waitForFresh = createWaitForFresh({ look, requestRefresh, commits });
 
@@ -91,29 +109,82 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
     return marker !== nothing && marker !== null;
   };
 
-  return countReads({
+  /** Returns the answer to a read that memory alone can answer. Derives the values once per record and organization. */
+  const peek = (
+    userId: string,
+    { maxAge = Number.POSITIVE_INFINITY, claims: given, organization, atLeast = 0 }: ReadOptions,
+  ): ReadResult<V> | undefined => {
+    const entry = cache?.recall(userId);
+    if (entry === undefined || entry.record.status !== "present" || entry.record.ticket < atLeast) return undefined;
+    const { record } = entry;
+    const claims = given?.sub === userId ? given : undefined;
+    const time = now();
+    // Everything else can cause a refresh request.
+    const age = fetchAge(record.fetchedAt, time);
+    if (age > Math.min(maxAge, rules.soft) || issuedAt(claims) > record.fetchedAt) return undefined;
+    const current = perOrganization ? currentOrganization(organization, claims) : undefined;
+    if (entry.extra === undefined || entry.extra.organization !== current) {
+      const request = { claims: undefined, organization: current };
+      const { flags, denied } = composeAnswer(definitions, rules, { status: "present", record }, request, time);
+      entry.extra = { organization: current, flags, denied, copy: copierOf(flags) };
+    }
+    const { flags, denied, copy } = entry.extra;
+    // Written out: a spread costs more than all the rest of a read from memory.
+    const result: ReadResult<V> = {
+      flags: copy(flags),
+      status: "present",
+      fetchedAt: record.fetchedAt,
+      age,
+      source: "record",
+      denied,
+      cached: true,
+    };
+    if (perOrganization) result.organization = current ?? null;
+    return count(result);
+  };
+
+  const lookUp = async (
+    userId: string,
+    { maxAge = Number.POSITIVE_INFINITY, wait, claims: given, organization, atLeast = 0 }: ReadOptions,
+  ): Promise<ReadResult<V>> => {
+    const claims = given?.sub === userId ? given : undefined;
+    const request = { claims, organization: currentOrganization(organization, claims) };
+    const began = performance.now();
+    const looking = look(userId, timeoutMs);
+    // After the lookup began, so that a replica's older answer is not kept.
+    if (atLeast > 0) cache?.observe(userId, atLeast);
+    const looked = await looking;
+    // All commands together have `timeoutMs`, beside the wait for a refresh.
+    const spare = began + timeoutMs - performance.now();
+    const complete = looked.status === "missing" && isComplete(spare);
+    const found = isYoung(looked, maxAge, claims)
+      ? looked
+      : await refreshed(userId, looked, spare, maxAge, wait, claims);
+    const answer = count(composeAnswer(definitions, rules, found, request, now()));
+    return found.status === "missing" ? { ...answer, complete: await complete } : answer;
+  };
+
+  return {
     definitions,
 
-    async get(userId, { maxAge = Number.POSITIVE_INFINITY, wait, claims: given } = {}) {
-      const claims = given?.sub === userId ? given : undefined;
-      const began = performance.now();
-      const looked = await look(userId, timeoutMs);
-      // All commands together have `timeoutMs`, beside the wait for a refresh.
-      const spare = began + timeoutMs - performance.now();
-      const complete = looked.status === "missing" && isComplete(spare);
-      const found = isYoung(looked, maxAge, claims)
-        ? looked
-        : await refreshed(userId, looked, spare, maxAge, wait, claims);
-      const answer = composeAnswer(definitions, rules, found, claims, now());
-      return found.status === "missing" ? { ...answer, complete: await complete } : answer;
+    get(userId, options = {}) {
+      const remembered = peek(userId, options);
+      return remembered === undefined ? lookUp(userId, options) : Promise.resolve(remembered);
     },
 
-    async getMany(userIds) {
+    peek: (userId, options = {}) => peek(userId, options),
+
+    async getMany(userIds, { organization } = {}) {
       if (userIds.length === 0) return [];
+      const ends = userIds.map((userId) => cache?.begin(userId));
       const texts = await within(timeoutMs, () => redis.mget(userIds.map(keys.flags)));
-      const all = userIds.map(
-        (_, index): Found => (texts === nothing ? { status: "unavailable" } : parseFound(texts[index] ?? null)),
-      );
+      const all = userIds.map((_, index): Found => {
+        const text = texts === nothing ? nothing : (texts[index] ?? null);
+        const found: Found = text === nothing ? { status: "unavailable" } : parseFound(text);
+        if (text === nothing) ends[index]?.(undefined);
+        else ends[index]?.(found.record ?? null, text?.length);
+        return found;
+      });
       const since = Math.max(0, now() - rules.soft);
       const isOld = ({ status, record }: Found | undefined = { status: "unavailable" }) =>
         status === "present"
@@ -121,11 +192,35 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
           : status === "missing" || status === "invalid";
       const old = userIds.filter((_, index) => isOld(all[index]));
       void requestRefresh(old, since, "later");
-      return all.map((found) => composeAnswer(definitions, rules, found, undefined, now()));
+      const request = { claims: undefined, organization: currentOrganization(organization, undefined) };
+      return all.map((found) => count(composeAnswer(definitions, rules, found, request, now())));
     },
+
+    observe(userId, ticket) {
+      cache?.observe(userId, ticket);
+    },
+
+    stats,
 
     close() {
       commits?.close();
+      cache?.close();
     },
-  });
+  };
+}
+
+/** The answer derived from a record in memory. */
+interface Composed<V> extends Pick<ReadResult<V>, "flags" | "denied"> {
+  organization: string | undefined;
+  copy: (flags: V) => V;
+}
+
+/** Returns the cheapest copy that shares no object: a change to one answer must not affect the next. */
+function copierOf<V extends Record<string, unknown>>(flags: V): (flags: V) => V {
+  const isFlat = Object.values(flags).every((value) => typeof value !== "object" || value === null);
+  return isFlat ? copyFlat : structuredClone;
+}
+
+function copyFlat<V extends object>(flags: V): V {
+  return { ...flags };
 }

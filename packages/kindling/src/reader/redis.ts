@@ -29,16 +29,29 @@ export interface ReaderRedis {
    * Opens a second connection, to be notified of commits: a connection that subscribes can run few other commands
    * (https://redis.io/docs/latest/develop/pubsub/). If it is absent, the reader never waits for a refresh.
    */
-  duplicate?(options: { enableOfflineQueue: true; maxRetriesPerRequest: null; lazyConnect: false }): Subscriber;
+  duplicate?(options: {
+    enableOfflineQueue: true;
+    maxRetriesPerRequest: null;
+    lazyConnect: false;
+    autoResubscribe?: false;
+  }): Subscriber;
 }
 
-/** A connection that receives Pub/Sub messages. The reader opens one when it first waits and reconnects are automatic. */
+/** A connection that receives Pub/Sub messages. Reconnects are automatic. The reader opens one when it first waits, and another one for its cache. */
 export interface Subscriber {
   on(event: "message", listener: (channel: string, message: string) => void): unknown;
   on(event: "error", listener: (error: Error) => void): unknown;
+  on(event: "pmessage", listener: (pattern: string, channel: string, message: string) => void): unknown;
+  /** `ready`: connected, also again. `close`: the connection is lost. */
+  on(event: "ready" | "close", listener: () => void): unknown;
   subscribe(channel: string): Promise<unknown>;
   unsubscribe(channel: string): Promise<unknown>;
-  disconnect(): void;
+  /** Needed by {@link ReaderOptions.cache}, together with `ping`. */
+  psubscribe?(pattern: string): Promise<unknown>;
+  /** Must use the connection that receives the messages. */
+  ping?(): Promise<unknown>;
+  /** @param reconnect Whether to connect again */
+  disconnect(reconnect?: boolean): void;
 }
 
 /** What {@link within} resolves to when there is no answer in time. */

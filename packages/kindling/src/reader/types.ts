@@ -1,5 +1,6 @@
 import type { UserClaims } from "../definitions/claims.ts";
 import type { Definitions } from "../definitions/define-flags.ts";
+import type { CacheOptions } from "./cache.ts";
 import type { ReaderRedis } from "./redis.ts";
 
 /**
@@ -41,6 +42,13 @@ export interface ReadResult<V> {
   age: number | null;
   /** Names of flags that were too old, or unknown, and therefore have the `value` of their {@link fresh} rule. */
   denied: readonly (keyof V & string)[];
+  /** Set if the record came from the memory of this process: see {@link ReaderOptions.cache}. */
+  cached?: true;
+  /**
+   * Set if a flag depends on the current organization: the organization whose values these are. `null`: the read named
+   * none, so these flags have their defaults.
+   */
+  organization?: string | null;
   /**
    * Set by {@link Reader.get} with status `missing`: whether the store held a record of every user. `false` means that
    * the store is new or was wiped, so the user can well exist.
@@ -52,6 +60,8 @@ export interface ReadResult<V> {
 export interface ReadStats {
   /** Answers by status. Each user of {@link Reader.getMany} counts as one. */
   answers: Record<ReadStatus, number>;
+  /** Answers from memory: see {@link ReaderOptions.cache}. */
+  cached: number;
   /** Answers in which at least one flag had the `value` of its {@link fresh} rule. */
   denied: number;
 }
@@ -84,6 +94,15 @@ export interface ReaderOptions<V extends Record<string, unknown>> {
   softAge?: number;
   /** Longest wait for a refresh that a {@link fresh} flag demands, in milliseconds. Default 1000; 0 never waits. */
   wait?: number;
+  /**
+   * Answers from the memory of this process where possible: `{}` for the defaults. Off by default, because it weakens
+   * read-your-writes: a write is then seen at once in the process that made it, and on other servers when its commit is
+   * announced, usually within milliseconds and at the latest after {@link CacheOptions.lease}.
+   *
+   * Opens a second connection, which needs `psubscribe` and `ping` (as ioredis has) and the permissions
+   * `&kindling:commits:* +psubscribe +ping`. Without them, every read goes to Redis.
+   */
+  cache?: CacheOptions;
   /** Returns the time in milliseconds since the epoch. Default `Date.now`. */
   now?: () => number;
 }
@@ -102,7 +121,20 @@ export interface ReadOptions {
    * than the record and disagree with it, a refresh is requested. Claims whose `sub` is another user's are ignored.
    */
   claims?: UserClaims;
+  /**
+   * Code of the current organization (`org_…`), for flags that depend on it. Take it from a verified token: a user in
+   * several organizations can otherwise choose. Default: the `org_code` of `claims`; `null` reads for no organization.
+   */
+  organization?: string | null | undefined;
+  /**
+   * Do not answer from memory with a record whose ticket is lower: the `ticket` of a write on another server, handed
+   * over in a session or a redirect. Matters only with {@link ReaderOptions.cache}.
+   */
+  atLeast?: number;
 }
+
+/** Options for {@link Reader.getMany}. */
+export type ReadManyOptions = Pick<ReadOptions, "organization">;
 
 /**
  * Reads flags. Created by {@link createReader}.
@@ -142,7 +174,22 @@ export interface Reader<V extends Record<string, unknown>> {
    * const pro = results.filter(({ flags }) => flags.tier === "pro");
    * ```
    */
-  getMany(userIds: readonly string[]): Promise<ReadResult<V>[]>;
+  getMany(userIds: readonly string[], options?: ReadManyOptions): Promise<ReadResult<V>[]>;
+  /**
+   * Returns what {@link Reader.get} would answer from memory, without a promise, or `undefined` if it would ask Redis.
+   * Never throws. Always `undefined` without {@link ReaderOptions.cache}.
+   *
+   * @example
+   * ```ts
+   * const { flags } = reader.peek(userId) ?? (await reader.get(userId));
+   * ```
+   */
+  peek(userId: string, options?: Omit<ReadOptions, "wait">): ReadResult<V> | undefined;
+  /**
+   * Announces that a record with this ticket was committed, so that no lower one is answered from memory. A writer with
+   * the option `reader` does it. Matters only with {@link ReaderOptions.cache}.
+   */
+  observe(userId: string, ticket: number): void;
   /**
    * Returns what this reader has answered since it was created: counters for the app's own metrics.
    *
@@ -153,6 +200,6 @@ export interface Reader<V extends Record<string, unknown>> {
    * ```
    */
   stats(): ReadStats;
-  /** Closes the second connection that waiting opened. The app's own client stays open. */
+  /** Closes the connections that the reader opened itself, and stops caching. The app's own client stays open. */
   close(): void;
 }

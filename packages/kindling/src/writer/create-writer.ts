@@ -1,6 +1,7 @@
 import { acceptValues } from "../definitions/accept-values.ts";
 import { KindlingError, type KindlingErrorCode } from "../errors.ts";
 import { isUserId } from "../profile.ts";
+import { announceWrites } from "./announce-writes.ts";
 import type { PropertyValue, SetResult, Writer, WriterOptions } from "./types.ts";
 
 /**
@@ -24,7 +25,7 @@ import type { PropertyValue, SetResult, Writer, WriterOptions } from "./types.ts
 export function createWriter<V extends Record<string, unknown>>(options: WriterOptions<V>): Writer<V> {
   const { url, token, definitions, timeoutMs = 30_000, fetch = globalThis.fetch } = options;
   const base = url.replace(/\/+$/, "");
-  return {
+  const writer: Writer<V> = {
     async setProperties(userId, properties, { refreshClaims = false, signal } = {}) {
       if (!isUserId(userId)) {
         throw new KindlingError("request_malformed", "A user id is kp_ followed by letters or digits.");
@@ -59,12 +60,13 @@ export function createWriter<V extends Record<string, unknown>>(options: WriterO
       if (status !== 200) throw errorOf(status, body, host);
       if (!isResult(body)) throw unexpected(status, host);
       return {
-        flags: acceptValues(definitions, body.flags),
+        flags: acceptValues(definitions, { flags: body.flags }),
         ticket: body.ticket,
         fetchedAt: body.fetchedAt,
       };
     },
   };
+  return options.reader === undefined ? writer : announceWrites(writer, options.reader);
 }
 
 /** Kinde's limit for one bulk write. https://docs.kinde.com/kinde-apis/management/#tag/users */

@@ -1,4 +1,5 @@
 import type { Definitions } from "../definitions/define-flags.ts";
+import type { Reader } from "../reader/types.ts";
 
 /**
  * A value to set a property to. Kinde stores text, so `true` becomes `"true"`; `null` removes the value. A number must
@@ -67,6 +68,8 @@ export interface WriterOptions<V extends Record<string, unknown>> {
   token: string;
   /** What {@link defineFlags} returned: the default export of the flags file. */
   definitions: Definitions<V>;
+  /** A reader of this process that caches: it never answers with a value from before a write. */
+  reader?: Pick<Reader<V>, "observe">;
   /** Longest wait for the whole answer, in milliseconds. Default 30,000, because a write waits for Kinde. */
   timeoutMs?: number;
   /** Default: the global `fetch`. */

@@ -1,0 +1,175 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Definitions } from "kindling";
+import { type ExtraPart, type OrganizationPart, organizationParts, type Profile } from "kindling/contract";
+import { fetchOrganization, type OrganizationDetails } from "../kinde/fetch-organization.ts";
+import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
+import type { Ledger } from "../redis/ledger.ts";
+import type { OrganizationEntry, OrganizationStore } from "../redis/organization-store.ts";
+
+/** Properties and agreements of organizations, fetched once for all members. */
+export interface Organizations {
+  /**
+   * Adds the given parts to the user's memberships.
+   *
+   * @param fetchedAt Start of the user's fetch, in milliseconds since the epoch
+   */
+  addTo(profile: Profile, parts: ReadonlySet<ExtraPart>, fetchedAt: number, call: CallOptions): Promise<Profile>;
+  /** Fetches those of the organizations again that are too old, so that a change reaches all their members. */
+  recheck(codes: Iterable<string>, call: CallOptions): Promise<void>;
+  /** Makes sure that every refresh from now on fetches the organization again: something about it changed. */
+  forget(code: string): Promise<void>;
+}
+
+/** Dependencies of {@link createOrganizations}. */
+export interface OrganizationsOptions {
+  api: ManagementApi;
+  store: OrganizationStore;
+  definitions: Pick<Definitions, "flags" | "needs">;
+  /** Draws tickets. Its clock is Redis', the one that records are stamped with. */
+  ledger: Pick<Ledger, "begin" | "clock">;
+  /** Age at which an organization is fetched again, in milliseconds. */
+  maxAgeMs: number;
+  /** Called when a fetch finds a change, before the change is stored. Kinde sends no event for most of them. */
+  onChange: (code: string) => Promise<void>;
+}
+
+type Begun = Pick<OrganizationEntry, "ticket" | "fetchedAt">;
+
+/** A fetch that is running. */
+interface Flight {
+  begun: Promise<Begun>;
+  /** Ticket of the entry it replaces; 0 without one. */
+  basis: number;
+  entry: Promise<OrganizationEntry>;
+}
+
+/** How long these calls wait for the call budget, in milliseconds: like those for a user's memberships. */
+const patienceMs = 30_000;
+/** Organizations that one recheck fetches at the same time. */
+const concurrency = 10;
+
+/** Creates the organizations over a store that all processes share. */
+export function createOrganizations(options: OrganizationsOptions): Organizations {
+  const { store, definitions, ledger, maxAgeMs } = options;
+  // Grows when a flag function reads a part that its definition does not declare.
+  const asked = new Set(organizationParts.filter((part) => definitions.needs.has(part)));
+  const flights = new Map<string, Flight>();
+
+  const begin = async (code: string): Promise<Begun> => {
+    const { ticket, at } = await ledger.begin(`organization:${code}`);
+    return { ticket, fetchedAt: Math.floor(at / 1000) };
+  };
+  const fetchAnew = async (
+    code: string,
+    begun: Promise<Begun>,
+    before: OrganizationEntry | undefined,
+    call: CallOptions,
+  ) => {
+    const stamp = await begun;
+    const details = await fetchOrganization(options.api, code, new Set(asked), { ...call, patienceMs });
+    const entry = { ...stamp, ...details };
+    // Reported before it is stored: after a crash in between, the next fetch finds the change again.
+    if (before !== undefined && differs(before, entry)) await options.onChange(code);
+    await store.write(code, entry);
+    return entry;
+  };
+  const begins = ({ begun }: Flight, since: number) =>
+    begun.then(
+      ({ fetchedAt }) => fetchedAt >= since,
+      () => false,
+    );
+  // Members that are refreshed together share one fetch, but only one that is recent enough for each of them.
+  const fetchShared = async (code: string, before: OrganizationEntry | undefined, since: number, call: CallOptions) => {
+    const basis = before?.ticket ?? 0;
+    const running = flights.get(code);
+    // Another basis: the organization was stored or forgotten since, and the running fetch can be older than that.
+    if (running !== undefined && running.basis === basis && (await begins(running, since))) return running.entry;
+    const begun = begin(code);
+    const flight: Flight = { begun, basis, entry: fetchAnew(code, begun, before, call) };
+    flights.set(code, flight);
+    const land = () => {
+      if (flights.get(code) === flight) flights.delete(code);
+    };
+    flight.entry.then(land, land);
+    return flight.entry;
+  };
+  const isUsable = (entry: OrganizationEntry, since: number) =>
+    entry.fetchedAt >= since && [...asked].every((part) => entry[memberOf[part]] !== undefined);
+  const find = async (codes: readonly string[], since: number, call: CallOptions) => {
+    const stored = await store.readMany(codes);
+    return Promise.all(
+      codes.map((code, index) => {
+        const entry = stored[index];
+        return entry !== undefined && isUsable(entry, since) ? entry : fetchShared(code, entry, since, call);
+      }),
+    );
+  };
+
+  return {
+    async addTo(profile, parts, fetchedAt, call) {
+      const wanted = organizationParts.filter((part) => parts.has(part));
+      if (wanted.length === 0) return profile;
+      for (const part of wanted) asked.add(part);
+      const since = isAgeLimited(definitions) ? fetchedAt : fetchedAt - maxAgeMs;
+      const codes = profile.organizations.map(({ code }) => code);
+      return withDetails(profile, await find(codes, since, call), wanted);
+    },
+    async recheck(codes, call) {
+      if (asked.size === 0) return;
+      const all = [...new Set(codes)];
+      const since = (await ledger.clock()) - maxAgeMs;
+      for (let at = 0; at < all.length; at += concurrency) {
+        await find(all.slice(at, at + concurrency), since, call);
+      }
+    },
+    async forget(code) {
+      await store.write(code, { ticket: (await begin(code)).ticket, fetchedAt: 0 });
+    },
+  };
+}
+
+/** Adds the parts to the user's memberships straight from Kinde, for comparisons that must not trust the store. */
+export async function addLiveOrganizations(
+  api: ManagementApi,
+  profile: Profile,
+  parts: ReadonlySet<ExtraPart>,
+  call: CallOptions,
+): Promise<Profile> {
+  const wanted = organizationParts.filter((part) => parts.has(part));
+  if (wanted.length === 0) return profile;
+  const details = await Promise.all(
+    profile.organizations.map(({ code }) => fetchOrganization(api, code, new Set(wanted), { ...call, patienceMs })),
+  );
+  return withDetails(profile, details, wanted);
+}
+
+const memberOf = {
+  organizationProperties: "properties",
+  organizationAgreements: "agreements",
+} as const satisfies Record<OrganizationPart, keyof OrganizationDetails>;
+
+function withDetails(
+  profile: Profile,
+  details: readonly OrganizationDetails[],
+  parts: readonly OrganizationPart[],
+): Profile {
+  const organizations = profile.organizations.map((membership, index) => {
+    const known = parts.map((part) => [memberOf[part], details[index]?.[memberOf[part]]]);
+    return { ...membership, ...Object.fromEntries(known) };
+  });
+  return { ...profile, organizations };
+}
+
+// A part that the earlier entry does not have says nothing: nothing was derived from it, or it was forgotten.
+function differs(before: OrganizationDetails, after: OrganizationDetails): boolean {
+  return Object.values(memberOf).some(
+    (member) => before[member] !== undefined && !isDeepStrictEqual(before[member], after[member]),
+  );
+}
+
+/** Returns whether a flag of these parts limits its age: then they must be as recent as the record. */
+function isAgeLimited({ flags }: Pick<Definitions, "flags">): boolean {
+  return Object.values(flags).some(
+    ({ freshness, needs }) => freshness !== undefined && organizationParts.some((part) => needs.includes(part)),
+  );
+}

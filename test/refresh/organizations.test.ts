@@ -1,0 +1,149 @@
+import { defineFlags, organizationProperty } from "kindling";
+import { blankProfile } from "kindling/contract";
+import { beforeEach, describe, expect, it } from "vitest";
+import type { Call, ManagementApi } from "../../src/kinde/management-api.ts";
+import { createOrganizationStore } from "../../src/redis/organization-store.ts";
+import { createOrganizations } from "../../src/refresh/organizations.ts";
+import { useRedis } from "../support/redis.ts";
+
+const context = useRedis();
+const call = { priority: "webhook", signal: new AbortController().signal } as const;
+const definitions = defineFlags({ seats: organizationProperty.number("seats", { default: 1 }) });
+const parts = new Set(["organizationProperties"] as const);
+const user = { ...blankProfile("kp_1"), organizations: [{ code: "org_a", roles: [], permissions: [] }] };
+let ticket = 0;
+let seats: string;
+let calls: number;
+let answering: Promise<void>;
+let changed: string[];
+
+beforeEach(async () => {
+  const left = await context.redis.keys(`*${context.keys.prefix}*`);
+  if (left.length > 0) await context.redis.del(left);
+  seats = "1";
+  calls = 0;
+  answering = Promise.resolve();
+  changed = [];
+});
+
+const api: ManagementApi = {
+  async get<T>({ answer }: Call<T>) {
+    calls += 1;
+    const value = { properties: [{ key: "seats", value: seats }] };
+    await answering;
+    return answer.parse(value);
+  },
+  send: () => Promise.reject(new Error("Unexpected write.")),
+};
+
+const store = () => createOrganizationStore({ ...context, ttlMs: 60_000 });
+/** Draws tickets at the times of Redis' clock that the test sets. */
+const ledgerAt = (now: () => number) => ({
+  begin: async () => ({ ticket: ++ticket, at: now() * 1000, events: 0, deleted: false, written: {}, absent: false }),
+  clock: async () => now(),
+});
+const open = (now = () => 1_000) =>
+  createOrganizations({
+    api,
+    store: store(),
+    definitions,
+    ledger: ledgerAt(now),
+    maxAgeMs: 100,
+    onChange: async (code) => {
+      changed.push(code);
+    },
+  });
+const seatsOf = async (from: ReturnType<typeof open>, at = 1_000) =>
+  (await from.addTo(user, parts, at, call)).organizations[0]?.properties?.seats;
+
+function gate() {
+  let release = () => {};
+  answering = new Promise((resolve) => {
+    release = resolve;
+  });
+  return release;
+}
+
+describe("the shared details of organizations", () => {
+  it("are read from Redis until they are too old", async () => {
+    expect(await seatsOf(open())).toBe("1");
+    seats = "2";
+    expect(await seatsOf(open(), 1_100)).toBe("1");
+    expect(
+      await seatsOf(
+        open(() => 1_101),
+        1_101,
+      ),
+    ).toBe("2");
+    expect(calls).toBe(2);
+  });
+
+  it("share one call among refreshes that run at the same time", async () => {
+    const organizations = open();
+    await Promise.all(Array.from({ length: 10 }, () => seatsOf(organizations)));
+    expect(calls).toBe(1);
+  });
+
+  it("do not share a call that started before the change was announced", async () => {
+    const organizations = open();
+    const release = gate();
+    const slow = seatsOf(organizations);
+    await expect.poll(() => calls).toBe(1);
+    seats = "2";
+    await organizations.forget("org_a");
+    answering = Promise.resolve();
+    expect(await seatsOf(organizations)).toBe("2");
+    release();
+    expect(await slow).toBe("1");
+    // The slow answer was not stored: its ticket is older than the announcement.
+    expect(await seatsOf(organizations)).toBe("2");
+  });
+
+  it("report a change once, and none after an announcement or without an earlier value", async () => {
+    await seatsOf(open());
+    await open(() => 2_000).recheck(["org_a"], call);
+    expect(changed).toEqual([]);
+    seats = "2";
+    await open(() => 3_000).recheck(["org_a", "org_a"], call);
+    await open(() => 4_000).recheck(["org_a"], call);
+    expect(changed).toEqual(["org_a"]);
+    seats = "3";
+    await open().forget("org_a");
+    await open(() => 5_000).recheck(["org_a"], call);
+    expect(changed).toEqual(["org_a"]);
+  });
+
+  it("are found again if the report of the change failed", async () => {
+    await seatsOf(open());
+    seats = "2";
+    const failing = createOrganizations({
+      api,
+      store: store(),
+      definitions,
+      ledger: ledgerAt(() => 2_000),
+      maxAgeMs: 100,
+      onChange: () => Promise.reject(new Error("Redis is away.")),
+    });
+    await expect(failing.recheck(["org_a"], call)).rejects.toThrow("away");
+    await open(() => 2_000).recheck(["org_a"], call);
+    expect(changed).toEqual(["org_a"]);
+  });
+
+  it.each(["{", "null", '{"v":2}', '{"v":1,"ticket":"x"}', '{"v":1,"ticket":1,"fetchedAt":1e15,"properties":[]}'])(
+    "are fetched again if the stored entry is %s",
+    async (text) => {
+      await context.redis.set(context.keys.organization("org_a"), text);
+      expect(await seatsOf(open())).toBe("1");
+      expect(calls).toBe(1);
+    },
+  );
+
+  it("are not stored if they are very large, and are given up after their lifetime", async () => {
+    seats = "x".repeat(300_000);
+    expect(await seatsOf(open())).toHaveLength(300_000);
+    expect(await context.redis.exists(context.keys.organization("org_a"))).toBe(0);
+    seats = "1";
+    await seatsOf(open());
+    expect(await context.redis.pttl(context.keys.organization("org_a"))).toBeGreaterThan(50_000);
+  });
+});

@@ -1,6 +1,7 @@
 # syntax=docker/dockerfile:1
 
-FROM node:24-slim AS manifests
+# Node's current LTS line, pinned by digest. Dependabot renews the digest.
+FROM node:26-slim@sha256:c0753125a3789977aefe869cbebccf70e3cfd7ea84ca48547458f02e4f1d7146 AS manifests
 WORKDIR /app
 COPY package.json package-lock.json ./
 COPY packages/kindling/package.json packages/kindling/
@@ -20,7 +21,7 @@ COPY workers workers
 RUN npm run build
 
 # Kinde on localhost, for development: docker compose --profile emulator.
-FROM node:24-slim AS emulator
+FROM node:26-slim@sha256:c0753125a3789977aefe869cbebccf70e3cfd7ea84ca48547458f02e4f1d7146 AS emulator
 WORKDIR /app
 COPY --from=build /app/node_modules node_modules
 COPY --from=build /app/packages/kinde-emulator packages/kinde-emulator
@@ -28,7 +29,7 @@ USER node
 EXPOSE 4000
 ENTRYPOINT ["node", "packages/kinde-emulator/dist/main.js"]
 
-FROM node:24-slim
+FROM node:26-slim@sha256:c0753125a3789977aefe869cbebccf70e3cfd7ea84ca48547458f02e4f1d7146
 ENV NODE_ENV=production
 WORKDIR /app
 COPY --from=dependencies /app/node_modules node_modules

@@ -26,6 +26,13 @@ const count = (fallback: number, { min = 1, max = 1_000_000_000 }: { min?: numbe
     .transform(Number)
     .refine((value) => value >= min && value <= max, `must be from ${min} to ${max}`);
 
+const share = (fallback: number) =>
+  z
+    .string()
+    .regex(/^(0(\.\d+)?|1(\.0+)?)$/, "must be a number from 0 to 1, such as 0.01")
+    .default(String(fallback))
+    .transform(Number);
+
 const flag = (fallback: boolean) =>
   z
     .enum(["true", "false"], "must be true or false")
@@ -192,6 +199,7 @@ const fields = z.object({
   KINDLING_MAX_CONNECTIONS: count(1_000, { max: 100_000 }),
   KINDLING_TRUSTED_PROXIES: trustedProxies,
   KINDLING_REFUSED_PER_MINUTE: count(60),
+  KINDLING_ACCESS_LOG: share(0),
   KINDLING_EVENT_MAX_AGE: duration("48h", { max: 365 * units.d }),
   KINDLING_EVENT_MAX_SKEW: duration("5m"),
   KINDLING_KEYS_MAX_AGE: duration("10m"),
@@ -385,6 +393,8 @@ function serviceConfig(env: z.output<typeof storeSchema>) {
       trustedProxies: env.KINDLING_TRUSTED_PROXIES,
       /** Refused requests after which a source gets 429. */
       refusedPerMinute: env.KINDLING_REFUSED_PER_MINUTE,
+      /** Share of requests that leave a line in the log. */
+      accessLogShare: env.KINDLING_ACCESS_LOG,
     },
     event: { maxAgeMs: env.KINDLING_EVENT_MAX_AGE, maxSkewMs: env.KINDLING_EVENT_MAX_SKEW },
     keys: { maxAgeMs: env.KINDLING_KEYS_MAX_AGE, cooldownMs: env.KINDLING_KEYS_COOLDOWN },

@@ -1,6 +1,7 @@
 import { KindlingError } from "kindling";
 import pino from "pino";
 import { errorCode } from "./errors.ts";
+import { traceIds } from "./trace.ts";
 
 /**
  * A structured log. Entries contain ids and codes only: never pass a token, a secret, an email address or a phone number.
@@ -14,14 +15,16 @@ export interface Log {
 
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
-/** Creates a log that writes JSON lines to standard output. */
-export function createLog(level: LogLevel): Log {
-  return pino({
+/** Creates a log that writes JSON lines to standard output. Inside a trace, each has its `trace_id` and `span_id`. */
+export function createLog(level: LogLevel, destination?: { write(line: string): void }): Log {
+  const options = {
     level,
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
-    formatters: { level: (label) => ({ level: label }) },
-  });
+    mixin: traceIds,
+    formatters: { level: (label: string) => ({ level: label }) },
+  };
+  return destination === undefined ? pino(options) : pino(options, destination);
 }
 
 /**

@@ -10,9 +10,10 @@ import type { PushEndpoint } from "./push/deliver.ts";
 import { openPushQueues, type PushQueue } from "./push/queues.ts";
 import { type Absences, createAbsences } from "./redis/absences.ts";
 import { createRedisTokenStore, forgetTokens } from "./redis/access-token-store.ts";
+import { type Activity, createActivity } from "./redis/activity.ts";
 import { createCallBudget } from "./redis/call-budget.ts";
 import { checkRedis, connectRedis } from "./redis/connection.ts";
-import { type Counters, createCounters } from "./redis/counters.ts";
+import { type BufferedCounters, bufferCounters, type Counters, createCounters } from "./redis/counters.ts";
 import { createReplication, type Replication } from "./redis/durability.ts";
 import { createKeys, type Keys } from "./redis/keys.ts";
 import { createLedger, type Ledger } from "./redis/ledger.ts";
@@ -89,9 +90,10 @@ export interface Store {
   completeness: Completeness;
   replication: Replication;
   /** Requests refused over HTTP, by `<route>:<code>`. */
-  refusedRequests: Counters;
+  refusedRequests: BufferedCounters;
   /** Refresh requests dropped, by reason. */
   droppedRefreshRequests: Counters;
+  activity: Activity;
   close(): Promise<void>;
 }
 
@@ -123,6 +125,9 @@ export async function openStore(config: StoreConfig, { now }: World, log: Log): 
       cause: error,
     });
   }
+  const onUncounted = (error: unknown) => log.warn(errorFields(error), "counters not written");
+  const refusedRequests = bufferCounters(createCounters(redis, keys.refusedRequests), onUncounted);
+  const activity = createActivity(redis, keys.activity, onUncounted);
   const replication = createReplication({
     url: config.redisUrl,
     keys,
@@ -145,7 +150,8 @@ export async function openStore(config: StoreConfig, { now }: World, log: Log): 
     audits: createAuditLog({ redis, keys }),
     pulse: createPulse({ redis, keys, now }),
     completeness: createCompleteness({ redis, keys }),
-    refusedRequests: createCounters(redis, keys.refusedRequests),
+    refusedRequests,
+    activity,
     droppedRefreshRequests: createCounters(redis, keys.droppedRefreshRequests),
     budget: createCallBudget({ redis, keys, ...config.calls, leaseMs: config.kindeTimeoutMs + 5_000 }),
     accessToken:
@@ -154,7 +160,7 @@ export async function openStore(config: StoreConfig, { now }: World, log: Log): 
         : createRedisTokenStore({ ...config, redis, keys, now, lockMs: config.kindeTimeoutMs + 5_000 }),
     forgetTokens: () => forgetTokens(redis, keys),
     async close() {
-      await queues.close();
+      await Promise.all([queues.close(), refusedRequests.close(), activity.close()]);
       replication.close();
       redis.disconnect();
     },

@@ -47,7 +47,7 @@ async function audit(options: AuditWorkerOptions, deps: WorkerDeps, job: Job<Aud
     await job.updateData({ state: storedAudit.versioned(state), forgiven: job.attemptsMade });
     await handBackIfClosing(deps, job);
     const step = await auditStep(auditUser, state, call);
-    await queues.enqueueReprocess(step.refresh);
+    await queues.enqueueReprocess(step.refresh, "bulk", "audit");
     state = step.state;
   }
   await audits.finish(state, now());

@@ -2,7 +2,7 @@ import { DelayedError, type Job, type Queue, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 import { errorFields, type Log } from "../src/log.ts";
 import type { Ledger } from "../src/redis/ledger.ts";
-import type { LongJob } from "../src/redis/queue.ts";
+import { type LongJob, queueTelemetry } from "../src/redis/queue.ts";
 import { jobError, RetryError } from "./job-errors.ts";
 
 /** Dependencies that all workers of a process share. */
@@ -74,6 +74,7 @@ export function createWorker<Data>(deps: WorkerDeps, spec: WorkerSpec<Data>): Wo
       connection,
       prefix,
       concurrency: spec.concurrency,
+      ...queueTelemetry(),
       lockDuration: lockMs,
       stalledInterval: stalledCheckMs,
       maxStalledCount: takeovers,

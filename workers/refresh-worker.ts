@@ -1,3 +1,4 @@
+import type { RefreshCause } from "../src/redis/activity.ts";
 import type { Ledger } from "../src/redis/ledger.ts";
 import type { Records } from "../src/redis/records.ts";
 import type { BulkJob, ConfirmJob, RefreshJob, RefreshQueues, RequestJob } from "../src/refresh/queues.ts";
@@ -13,6 +14,18 @@ export interface RefreshWorkerOptions {
   concurrency: { refresh: number; bulk: number; requests: number };
 }
 
+const causes: Readonly<Record<string, RefreshCause>> = {
+  sweep: "sweep",
+  audit: "audit",
+  absence: "absence",
+  reprocess: "reprocess",
+};
+
+/** Returns the cause that a job's name states; the queue's usual one for other jobs. */
+function causeOf(name: string, usual: RefreshCause): RefreshCause {
+  return Object.hasOwn(causes, name) ? (causes[name] ?? usual) : usual;
+}
+
 /** Creates the worker that refreshes users for events and writes. */
 export function createRefreshWorker(options: RefreshWorkerOptions, deps: WorkerDeps) {
   const { queues, ledger, refreshUser, concurrency } = options;
@@ -21,10 +34,15 @@ export function createRefreshWorker(options: RefreshWorkerOptions, deps: WorkerD
     concurrency: concurrency.refresh,
     ledger,
     member: ({ userId }) => userId,
-    async process({ data }, onTicket) {
+    async process({ name, data }, onTicket) {
       // Skips an event that another refresh has reflected: a fetch now could revive a deleted user.
       if (data.owed && (await ledger.entry(data.userId)) === undefined) return;
-      await refreshUser(data.userId, { priority: "webhook", signal: deps.signal, onTicket });
+      await refreshUser(data.userId, {
+        priority: "webhook",
+        cause: causeOf(name, "event"),
+        signal: deps.signal,
+        onTicket,
+      });
     },
   });
 }
@@ -37,7 +55,7 @@ export function createBulkWorker(options: RefreshWorkerOptions, deps: WorkerDeps
     concurrency: concurrency.bulk,
     ledger,
     member: ({ userId }) => userId,
-    async process({ data }, onTicket) {
+    async process({ name, data }, onTicket) {
       const [ticket = 0] = await records.tickets([data.userId]);
       // Later events can have joined this job while it waited. Only the ledger knows whether they are reflected too.
       const reflected = data.since !== undefined && ticket >= data.since;
@@ -46,7 +64,12 @@ export function createBulkWorker(options: RefreshWorkerOptions, deps: WorkerDeps
         if (confirmInMs !== undefined) await queues.enqueueConfirm(data.userId, confirmInMs);
         if (!pending) return;
       }
-      await refreshUser(data.userId, { priority: "bulk", signal: deps.signal, onTicket });
+      await refreshUser(data.userId, {
+        priority: "bulk",
+        cause: causeOf(name, "fanout"),
+        signal: deps.signal,
+        onTicket,
+      });
     },
   });
 }
@@ -65,7 +88,7 @@ export function createConfirmWorker(options: RefreshWorkerOptions, deps: WorkerD
       if (dueInMs === undefined) return;
       // The clock of the process that promoted the job is ahead of Redis' clock.
       if (dueInMs > 0) return queues.enqueueConfirm(userId, dueInMs);
-      await refreshUser(userId, { priority: "bulk", signal: deps.signal, onTicket });
+      await refreshUser(userId, { priority: "bulk", cause: "confirm", signal: deps.signal, onTicket });
     },
   });
 }
@@ -84,7 +107,7 @@ export function createRequestWorker(options: RefreshWorkerOptions, deps: WorkerD
       member: ({ userId }) => userId,
       async process({ data }) {
         if (await isFresh(options, data)) return;
-        await refreshUser(data.userId, { priority: "request", signal: deps.signal });
+        await refreshUser(data.userId, { priority: "request", cause: "request", signal: deps.signal });
         const { flags } = await records.read(data.userId);
         if (flags !== undefined) await queues.demands.satisfy(data.userId, flags.fetchedAt);
       },

@@ -60,7 +60,7 @@ async function sweep(options: SweepWorkerOptions, deps: WorkerDeps, job: Job<Swe
       throw new DelayedError();
     }
     const step = await sweepStep(state, { priority: "bulk", signal });
-    await queues.enqueueReprocess(step.refresh);
+    await queues.enqueueReprocess(step.refresh, "bulk", "sweep");
     state = step.state;
     // Throws if the job is gone: a Redis that was wiped has lost the records of earlier pages too.
     await job.updateData({ state: storedSweep.versioned(state), forgiven: job.attemptsMade });

@@ -8,8 +8,8 @@ import { type ClientAddress, sourceOf } from "./client-address.ts";
 export interface Refusals {
   /** Returns the answer: the refusal, or 429 with `Retry-After` once its source was refused too often. */
   refuse: Refuse;
-  /** Writes what is not logged and counted yet. */
-  close(): Promise<void>;
+  /** Logs what is not logged yet. */
+  close(): void;
 }
 
 /** Options for {@link createRefusals}. */
@@ -17,16 +17,16 @@ export interface RefusalsOptions {
   clientAddress: ClientAddress;
   /** Refused requests per minute after which a source gets 429. */
   perMinute: number;
-  /** Adds to the counters of the whole fleet, by `<route>:<code>`. */
-  count: (counts: Readonly<Record<string, number>>) => Promise<unknown>;
+  /** Adds one to a counter of the whole fleet, `<route>:<code>`. */
+  count: (kind: string) => void;
   log: Pick<Log, "warn">;
   /** Milliseconds since the epoch. */
   now: () => number;
 }
 
 const minute = 60_000;
-/** How often counters are written, in milliseconds: one write instead of one for each refused request. */
-const writeMs = 2_000;
+/** How often a minute is looked for that is over, in milliseconds. */
+const tickMs = 2_000;
 /** Sources counted individually in a minute. All further ones share one limit, so that memory stays bounded. */
 const mostSources = 10_000;
 
@@ -41,7 +41,6 @@ export function createRefusals({ clientAddress, perMinute, count, log, now }: Re
   let minuteBegan = Number.NEGATIVE_INFINITY;
   const unlogged = new Map<string, number>();
   const seen = new Set<string>();
-  const uncounted = new Map<string, number>();
   let timer: NodeJS.Timeout | undefined;
 
   const summarize = () => {
@@ -53,21 +52,9 @@ export function createRefusals({ clientAddress, perMinute, count, log, now }: Re
     sources = new Map();
   };
 
-  const write = async () => {
-    if (uncounted.size === 0) return;
-    const counts = Object.fromEntries(uncounted);
-    uncounted.clear();
-    await count(counts).catch((error: unknown) => {
-      // Kept for the next write. The number of kinds is fixed.
-      for (const [kind, n] of Object.entries(counts)) add(uncounted, kind, n);
-      log.warn(errorFields(error), "refused requests not counted");
-    });
-  };
-
-  const tick = async () => {
-    await write();
+  const tick = () => {
     if (now() - minuteBegan >= minute) summarize();
-    if (uncounted.size === 0 && unlogged.size === 0) stop();
+    if (unlogged.size === 0) stop();
   };
   const stop = () => {
     clearInterval(timer);
@@ -90,11 +77,11 @@ export function createRefusals({ clientAddress, perMinute, count, log, now }: Re
       }
       const kind = `${route}:${code}`;
       const address = clientAddress(context);
-      add(uncounted, kind, 1);
+      count(kind);
       if (seen.has(kind)) add(unlogged, kind, 1);
       else log.warn({ route, status, code, address, message, ...causeFields(cause) }, "request refused");
       seen.add(kind);
-      timer ??= setInterval(tick, writeMs).unref();
+      timer ??= setInterval(tick, tickMs).unref();
 
       const seconds = blame ? limitedFor(sourceOf(address)) : undefined;
       if (seconds === undefined) return answer(context, status, failure(code, message), retryAfter);
@@ -102,10 +89,9 @@ export function createRefusals({ clientAddress, perMinute, count, log, now }: Re
       return answer(context, 429, failure("too_many_requests", tooMany), seconds);
     },
 
-    async close() {
+    close() {
       stop();
       summarize();
-      await write();
     },
   };
 }

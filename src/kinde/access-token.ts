@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
 import { connectionProblem, KindeError, ThrottledError } from "../errors.ts";
-import { parseJson, parseRateLimitReset, readText, withDeadline } from "./request.ts";
+import { type OnAnswer, parseJson, parseRateLimitReset, readText, withDeadline } from "./request.ts";
 
 /** An access token for the Management API; times in milliseconds since the epoch. */
 export interface AccessToken {
@@ -51,6 +51,7 @@ export interface AccessTokensOptions {
   clientSecret: string;
   audience: string;
   timeoutMs: number;
+  onAnswer?: OnAnswer;
 }
 
 /** A rejected token younger than this is not replaced: the configuration is wrong, and tokens cost money. */
@@ -152,6 +153,8 @@ function configurationError(origin: string, rejected: string): KindeError {
   );
 }
 
+const tokenRoute = "POST /oauth2/token";
+
 /** Largest answer of the token endpoint in bytes, decoded. */
 const maxAnswerBytes = 64 * 1024;
 
@@ -162,7 +165,7 @@ const answerSchema = z.object({
 });
 
 async function requestToken(options: AccessTokensOptions, signal: AbortSignal): Promise<AccessToken> {
-  const { fetch, now, origin, clientId, clientSecret, audience, timeoutMs } = options;
+  const { fetch, now, origin, clientId, clientSecret, audience, timeoutMs, onAnswer } = options;
   const issuedAt = now();
   let response: Response;
   let text: string;
@@ -183,11 +186,13 @@ async function requestToken(options: AccessTokensOptions, signal: AbortSignal): 
     });
   } catch (cause) {
     signal.throwIfAborted();
+    onAnswer?.(tokenRoute, "failed");
     const problem = connectionProblem(cause);
     const reason =
       problem === undefined ? `no readable answer within ${timeoutMs} ms` : `${problem}; check KINDE_DOMAIN`;
     throw new KindeError("kinde_unavailable", `${origin} issued no access token: ${reason}.`, { cause });
   }
+  onAnswer?.(tokenRoute, response.status);
   if (response.status === 429) throw new ThrottledError(parseRateLimitReset(response.headers.get("ratelimit-reset")));
   if ([400, 401, 403].includes(response.status)) throw configurationError(origin, "the client credentials");
   const answer = answerSchema.safeParse(parseJson(text));

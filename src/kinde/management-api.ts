@@ -1,9 +1,10 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
 import { connectionProblem, KindeError, ThrottledError } from "../errors.ts";
+import { inSpan } from "../trace.ts";
 import type { AccessTokens } from "./access-token.ts";
 import type { CallBudget, Priority } from "./call-budget.ts";
-import { BodyTooLarge, parseJson, parseRateLimitReset, readText, withDeadline } from "./request.ts";
+import { BodyTooLarge, type OnAnswer, parseJson, parseRateLimitReset, readText, withDeadline } from "./request.ts";
 
 /** One call to the Management API. */
 export interface Call<T> {
@@ -57,6 +58,7 @@ export interface ManagementApiOptions {
   budget: Pick<CallBudget, "run" | "pause" | "limit">;
   /** Time limit for one call including its body, in milliseconds. */
   timeoutMs: number;
+  onAnswer?: OnAnswer;
 }
 
 /** Largest answer in bytes, decoded. A page of 500 users with long properties takes less than half of it. */
@@ -141,7 +143,29 @@ interface Answer {
   text: string;
 }
 
-async function request(
+function request(
+  options: ManagementApiOptions,
+  call: Call<unknown> | Change<unknown>,
+  token: string,
+  signal: AbortSignal,
+): Promise<Answer> {
+  const { route } = call;
+  const { onAnswer } = options;
+  const attributes = { "url.template": route, "server.address": new URL(options.origin).hostname };
+  return inSpan(route, { kind: "client", attributes }, async (span) => {
+    try {
+      const answer = await exchange(options, call, token, signal);
+      span?.setAttribute("http.response.status_code", answer.status);
+      onAnswer?.(route, answer.status);
+      return answer;
+    } catch (error) {
+      if (!signal.aborted) onAnswer?.(route, "failed");
+      throw error;
+    }
+  });
+}
+
+async function exchange(
   { origin, fetch, timeoutMs }: ManagementApiOptions,
   call: Call<unknown> | Change<unknown>,
   token: string,

@@ -22,6 +22,9 @@ export async function withDeadline<T>(
   }
 }
 
+/** Called with each answer of Kinde's: its route, as in messages, and its status; `failed` if there was none. */
+export type OnAnswer = (route: string, status: number | "failed") => void;
+
 /** A body that is larger than its limit. */
 export class BodyTooLarge extends Error {
   constructor(maxBytes: number) {

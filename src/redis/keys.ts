@@ -30,6 +30,8 @@ export interface Keys extends PublicKeys {
   apiCalls: string;
   /** Hash: requests refused over HTTP, by `<route>:<code>`. */
   refusedRequests: string;
+  /** Hash: what the fleet has done, by kind and labels. */
+  activity: string;
   /** Hash: refresh requests dropped, by reason. */
   droppedRefreshRequests: string;
 }
@@ -62,6 +64,7 @@ export function createKeys(prefix: string): Keys {
     tenant: `${prefix}:tenant`,
     apiCalls: `{${prefix}:api}`,
     refusedRequests: `{${prefix}:api}:refused`,
+    activity: `${prefix}:activity`,
     droppedRefreshRequests: `{${prefix}:refresh-requests}:dropped`,
   };
 }

@@ -1,5 +1,7 @@
-import { type JobsOptions, Queue } from "bullmq";
+import { type JobsOptions, Queue, type Span, SpanKind, type Telemetry } from "bullmq";
+import { BullMQOtel } from "bullmq-otel";
 import type { Redis } from "ioredis";
+import { isTracing } from "../trace.ts";
 import type { Keys } from "./keys.ts";
 
 /** Options for {@link openQueue}. */
@@ -23,10 +25,30 @@ export function openQueue<Data>(name: string, { redis, keys, onError }: QueueOpt
     prefix: keys.queues,
     defaultJobOptions: { attempts: 1_000_000, backoff: { type: "custom" } },
     streams: { events: { maxLen: 1_000 } },
+    ...queueTelemetry(),
   });
   queue.on("error", onError);
   return queue;
 }
+
+/** Returns the option that makes BullMQ carry traces in jobs; nothing without an SDK, so that jobs do not grow. */
+export function queueTelemetry(): { telemetry?: Telemetry } {
+  if (!isTracing()) return {};
+  const { tracer, contextManager } = new BullMQOtel({ tracerName: "kindling" });
+  const startSpan: typeof tracer.startSpan = (name, options, context) =>
+    options.kind === SpanKind.INTERNAL ? silentSpan : tracer.startSpan(name, options, context);
+  return { telemetry: { tracer: { startSpan }, contextManager } };
+}
+
+// Idle workers poll and look for stalled jobs every few seconds: traces of that would drown those of jobs.
+const silentSpan: Span = {
+  setSpanOnContext: (context) => context,
+  setAttribute: () => undefined,
+  setAttributes: () => undefined,
+  addEvent: () => undefined,
+  recordException: () => undefined,
+  end: () => undefined,
+};
 
 /**
  * Deduplicates jobs by id: at most one waits, a job added while another runs follows it, and a waiting retry is pulled

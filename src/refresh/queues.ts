@@ -3,6 +3,7 @@ import type { Queue } from "bullmq";
 import { z } from "zod";
 import { type Trail, trailSchema } from "../kinde/paging.ts";
 import type { ReportProgress } from "../progress.ts";
+import type { RefreshCause } from "../redis/activity.ts";
 import { type LongJob, openQueue, type QueueOptions, untilLatest } from "../redis/queue.ts";
 import type { RefreshRequest, Urgency } from "../redis/refresh-requests.ts";
 import { storedShape } from "../redis/stored.ts";
@@ -70,6 +71,9 @@ export const storedFanoutProgress = storedShape<FanoutProgress>(
 /** A job that refreshes one user because a reader asked. A record fetched at `freshSince` or later satisfies it. */
 export type RequestJob = RefreshRequest;
 
+/** Why users are refreshed regardless of their record. It names the job and is counted. */
+export type ReprocessCause = Extract<RefreshCause, "sweep" | "audit" | "absence" | "reprocess">;
+
 /** The queues that refresh users. Add jobs only through these methods, which set the deduplication ids. */
 export interface RefreshQueues {
   refresh: Queue<RefreshJob>;
@@ -79,13 +83,13 @@ export interface RefreshQueues {
   requests: Queue<RequestJob>;
   fanout: Queue<FanoutJob>;
   /** Adds jobs for events. Deduplicates waiting users, pulls waiting retries forward, and refetches users in progress. */
-  enqueueRefreshes(refreshes: readonly (RefreshJob & { delayMs: number })[]): Promise<void>;
+  enqueueRefreshes(refreshes: readonly (RefreshJob & { delayMs: number; trace?: string | undefined })[]): Promise<void>;
   /** Adds the job of a confirming refresh, which the ledger noted. One that waits for the user already is not postponed. */
   enqueueConfirm(userId: string, delayMs: number): Promise<void>;
   /** Adds jobs for an event that affects many users. */
   enqueueBulk(userIds: readonly string[], since: number): Promise<void>;
   /** Refreshes users regardless of the age of their record: `refresh` runs now, `bulk` when the budget allows it. */
-  enqueueReprocess(userIds: readonly string[], queue?: "refresh" | "bulk"): Promise<void>;
+  enqueueReprocess(userIds: readonly string[], queue?: "refresh" | "bulk", cause?: ReprocessCause): Promise<void>;
   /** Adds jobs for refresh requests to a queue of their own, so that readers cannot delay events. `now` goes first. */
   enqueueRefreshRequests(requests: readonly RefreshRequest[], urgency: Urgency): Promise<void>;
   demands: Demands;
@@ -112,10 +116,14 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
     async enqueueRefreshes(refreshes) {
       if (refreshes.length === 0) return;
       await refresh.addBulk(
-        refreshes.map(({ delayMs, userId, ...data }) => ({
+        refreshes.map(({ delayMs, trace, userId, ...data }) => ({
           name: "refresh",
           data: { userId, ...data },
-          opts: { delay: delayMs, ...untilLatest(userId) },
+          opts: {
+            delay: delayMs,
+            ...untilLatest(userId),
+            ...(trace === undefined ? {} : { telemetry: { metadata: trace } }),
+          },
         })),
       );
     },
@@ -129,11 +137,11 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
         userIds.map((userId) => ({ name: "refresh", data: { userId, since }, opts: untilLatest(userId) })),
       );
     },
-    async enqueueReprocess(userIds, name = "bulk") {
+    async enqueueReprocess(userIds, name = "bulk", cause = "reprocess") {
       if (userIds.length === 0) return;
       // Has its own id: if it joined one of the jobs above, it could be skipped with it.
       await { refresh, bulk }[name].addBulk(
-        userIds.map((userId) => ({ name: "reprocess", data: { userId }, opts: untilLatest(reprocessId(userId)) })),
+        userIds.map((userId) => ({ name: cause, data: { userId }, opts: untilLatest(reprocessId(userId)) })),
       );
     },
     async enqueueRefreshRequests(asked, urgency) {

@@ -1,4 +1,4 @@
-import type { Definitions } from "kindling";
+import type { Definitions, Misfit } from "kindling";
 import {
   type ExtraPart,
   extraParts,
@@ -7,13 +7,15 @@ import {
   type Profile,
   type ProfilePart,
 } from "kindling/contract";
-import { AbsenceError } from "../errors.ts";
+import { AbsenceError, errorCode } from "../errors.ts";
 import { fetchUser } from "../kinde/fetch-user.ts";
 import { keepParts } from "../kinde/keep-parts.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Absences } from "../redis/absences.ts";
+import type { Activity, RefreshCause } from "../redis/activity.ts";
 import type { Ledger, Written } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
+import { inSpan } from "../trace.ts";
 import type { JudgeAbsence } from "./judge-absence.ts";
 import type { Organizations } from "./organizations.ts";
 import type { RefreshQueues } from "./queues.ts";
@@ -34,6 +36,8 @@ export interface RefreshResult {
 export interface RefreshOptions extends CallOptions {
   /** Called with the ticket before anything is fetched. */
   onTicket?: (ticket: number) => void;
+  /** Why the user is refreshed, for the counters. Default: `other`. */
+  cause?: RefreshCause;
 }
 
 /** Fetches one user and commits the record. */
@@ -51,6 +55,7 @@ export interface RefreshUserOptions {
   queues: Pick<RefreshQueues, "enqueueConfirm">;
   /** Parts of the profile to store. */
   keep: ReadonlySet<ProfilePart>;
+  activity?: Pick<Activity, "countRefresh" | "countMisfit">;
 }
 
 /**
@@ -66,11 +71,11 @@ export interface RefreshUserOptions {
  * believed at all; the record is unchanged
  */
 export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
-  const { ledger, absences, judgeAbsence, records, queues, api, organizations, definitions } = options;
+  const { ledger, absences, judgeAbsence, records, queues, api, organizations, definitions, activity } = options;
   // Grows when a flag function reads a part that the definitions do not declare.
   const parts = new Set<ExtraPart>([...definitions.needs, ...extraParts.filter((part) => options.keep.has(part))]);
 
-  return async (userId, { onTicket, ...call }) => {
+  const refresh: RefreshUser = async (userId, { onTicket, ...call }) => {
     const { ticket, at, events, deleted, written, absent } = await ledger.begin(userId);
     onTicket?.(ticket);
     // Redis' clock: the clocks of two workers can differ.
@@ -98,13 +103,17 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
       if (absent || events > 0) await absences.clear(userId);
       return { outcome: verdict, ticket, pending };
     }
-    const outcome =
+    const outcome = await inSpan("commit", {}, () =>
       found === undefined
-        ? await records.bury(userId, { flags: definitions.defaults, status: "deleted", ...stamp })
-        : await records.commit(
+        ? records.bury(userId, { flags: definitions.defaults, status: "deleted", ...stamp })
+        : records.commit(
             { flags: found.flags, organizations: found.organizations, status: "present", ...stamp },
             keepParts(found.profile, options.keep),
-          );
+          ),
+    );
+    // A flag can misfit in several organizations.
+    const misfits = new Set(found?.misfits.map(({ flag }) => flag));
+    if (outcome === "committed") for (const flag of misfits) activity?.countMisfit(flag);
     if (absent || verdict === "deleted") await absences.clear(userId);
     const { pending, confirmInMs } = await ledger.settle(userId, ticket, { events, at });
     if (confirmInMs !== undefined) await queues.enqueueConfirm(userId, confirmInMs);
@@ -114,6 +123,20 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
       pending,
     };
   };
+
+  return (userId, { cause = "other", ...call }) =>
+    inSpan("refresh", { attributes: { "kindling.user.id": userId, "kindling.refresh.cause": cause } }, async (span) => {
+      try {
+        const result = await refresh(userId, call);
+        const { outcome, ticket } = result;
+        span?.setAttributes({ "kindling.refresh.outcome": outcome, "kindling.refresh.ticket": ticket });
+        activity?.countRefresh(cause, outcome);
+        return result;
+      } catch (error) {
+        if (!call.signal.aborted) activity?.countRefresh(cause, errorCode(error));
+        throw error;
+      }
+    });
 }
 
 /** Adds the properties and agreements of a user's organizations, as far as they are among the parts. */
@@ -122,6 +145,7 @@ export type AddOrganizations = (profile: Profile, parts: ReadonlySet<ExtraPart>)
 /** A user as a refresh would commit it. */
 export interface DerivedUser extends Pick<FlagsRecord, "flags" | "organizations"> {
   profile: Profile;
+  misfits: readonly Misfit[];
 }
 
 /**
@@ -149,8 +173,8 @@ export async function fetchAndDerive(
     if (found === undefined) return undefined;
     const profile = await addOrganizations({ ...found, properties: { ...found.properties, ...written } }, fetched);
     try {
-      const { flags, organizations } = definitions.derive(profile, fetched);
-      return { profile, flags, organizations };
+      const { flags, organizations, misfits } = definitions.derive(profile, fetched);
+      return { profile, flags, organizations, misfits };
     } catch (error) {
       if (!isPartMissing(error)) throw error;
       parts.add(error.part);

@@ -108,7 +108,7 @@ async function makeVisible(
 
   async function readBack() {
     await ledger.noteWrite(userId, properties, settleMs);
-    const { outcome } = await refreshUser(userId, { patienceMs: readBackPatienceMs, ...call });
+    const { outcome } = await refreshUser(userId, { patienceMs: readBackPatienceMs, cause: "write", ...call });
     if (outcome === "absent" || outcome === "unknown") throw new Error("Kinde did not find the user after the write.");
     const { flags } = await records.read(userId);
     if (flags === undefined) throw new Error("The record was deleted after the refresh.");

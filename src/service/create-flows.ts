@@ -78,6 +78,7 @@ export function createFlows(options: FlowsOptions): Flows {
     queues,
     definitions,
     keep,
+    activity: store.activity,
   });
   const fillPage = createFillPage({ api: kinde, records, ledger, definitions, keep, indexLagMs });
   const needsExtras =

@@ -104,7 +104,7 @@ export async function createService(options: ServiceOptions): Promise<Service> {
       await Promise.all([requests.close(shutdownTimeoutMs), ...running.map((workers) => workers.close())]);
     } finally {
       clearTimeout(timer);
-      await closeApp();
+      closeApp();
       await store.close();
     }
   };

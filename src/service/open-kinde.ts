@@ -5,7 +5,11 @@ import type { Store } from "../store.ts";
 import type { World } from "../world.ts";
 
 /** Creates the Management API client that the settings describe. */
-export function openKinde(config: Config, { fetch, now }: World, { accessToken: store, budget }: Store): ManagementApi {
+export function openKinde(
+  config: Config,
+  { fetch, now }: World,
+  { accessToken: store, budget, activity }: Store,
+): ManagementApi {
   const { domain: origin, kindeTimeoutMs: timeoutMs, clientId, clientSecret, audience } = config;
   const accessTokens = createAccessTokens({
     store,
@@ -16,6 +20,7 @@ export function openKinde(config: Config, { fetch, now }: World, { accessToken: 
     clientSecret,
     audience,
     timeoutMs,
+    onAnswer: activity.countCall,
   });
-  return createManagementApi({ origin, fetch, accessTokens, budget, timeoutMs });
+  return createManagementApi({ origin, fetch, accessTokens, budget, timeoutMs, onAnswer: activity.countCall });
 }

@@ -1,6 +1,7 @@
 import type { Config } from "../config.ts";
 import { type Server, serve } from "../http/serve.ts";
 import type { Log } from "../log.ts";
+import { readMemory } from "../redis/memory.ts";
 import { readReadableTimes } from "../redis/readable-times.ts";
 import { listMetrics } from "../status/list-metrics.ts";
 import { createMetricsApp } from "../status/metrics-route.ts";
@@ -13,11 +14,13 @@ export async function runMetrics(config: Config, world: World, log: Log, store: 
   const { metricsPort, metricsHost: host, http } = config;
   if (metricsPort === undefined) return undefined;
   const read = async () => {
-    const [figures, { ever }] = await Promise.all([
+    const [figures, { ever }, activity, memory] = await Promise.all([
       readFigures(store, config, world.now()),
       readReadableTimes(store.redis, store.keys, world.now()),
+      store.activity.read(),
+      readMemory(store.redis),
     ]);
-    return listMetrics(figures, ever);
+    return listMetrics({ figures, readable: ever, activity, memory });
   };
   const app = createMetricsApp({ read, now: world.now, log });
   const server = await serve(app, {

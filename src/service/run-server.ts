@@ -4,6 +4,7 @@ import type { Definitions } from "kindling";
 import type { Config } from "../config.ts";
 import { createClientAddress } from "../http/client-address.ts";
 import { createApp } from "../http/create-app.ts";
+import { observeRequests } from "../http/observe-requests.ts";
 import { createRefusals } from "../http/refusals.ts";
 import { type Server, serve } from "../http/serve.ts";
 import { createSigningKeys } from "../kinde/signing-keys.ts";
@@ -37,13 +38,13 @@ export interface ServiceAppOptions {
   middleware?: MiddlewareHandler;
 }
 
-/** The app, and what it must finish before its Redis connection closes. */
+/** The app, and what it must finish when its server has closed. */
 export interface ServiceApp {
   app: Hono;
   /** Ends all streams, which would otherwise keep a server from closing. */
   endStreams(): void;
-  /** Writes the counts of refused requests that are not written yet. */
-  close(): Promise<void>;
+  /** Logs the refused requests that are not logged yet. */
+  close(): void;
 }
 
 /** Creates the Hono app that receives Kinde's webhooks and, as far as tokens are configured, reads flags and writes properties. */
@@ -74,7 +75,7 @@ export async function createServiceApp(options: ServiceAppOptions): Promise<Serv
   const refusals = createRefusals({
     clientAddress,
     perMinute: refusedPerMinute,
-    count: store.refusedRequests.add,
+    count: store.refusedRequests.count,
     log,
     now,
   });
@@ -101,8 +102,9 @@ export async function createServiceApp(options: ServiceAppOptions): Promise<Serv
   if (reads !== undefined) routes.push(reads.routes);
   routes.push(...moreRoutes);
   void signingKeys.ready();
+  const observe = observeRequests({ count: store.activity.countAnswer, log, logShare: config.http.accessLogShare });
   const app = createApp({
-    routes: middleware === undefined ? routes : [guard(routes, middleware), ...routes],
+    routes: [guard(routes, middleware === undefined ? [observe] : [observe, middleware]), ...routes],
     readiness: async () => {
       const redisAnswers = redis.ping().then(
         () => true,
@@ -128,10 +130,10 @@ function hasWrites({ api }: Config): boolean {
 }
 
 /** Registers the middleware for the paths of the routes only, because the app can be mounted next to other routes. */
-function guard(routes: readonly Hono[], middleware: MiddlewareHandler): Hono {
+function guard(routes: readonly Hono[], middleware: readonly MiddlewareHandler[]): Hono {
   const paths = new Set(routes.flatMap((route) => route.routes.map(({ path }) => path)));
   const app = new Hono();
-  for (const path of paths) app.use(path, middleware);
+  for (const path of paths) app.use(path, ...middleware);
   return app;
 }
 
@@ -169,7 +171,7 @@ export async function runServer(config: Config, world: World, log: Log, store: S
       endStreams();
       await server.close();
       clearTimeout(timer);
-      await close();
+      close();
     },
   };
 }

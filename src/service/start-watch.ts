@@ -55,7 +55,8 @@ export function startWatch(config: Config, { now }: World, log: Log, store: Stor
   // Independent of each other: one that fails must not prevent the others.
   const checks = {
     ledger,
-    absences: async () => store.queues.enqueueReprocess(await store.absences.takeDue(absencesPerRound)),
+    absences: async () =>
+      store.queues.enqueueReprocess(await store.absences.takeDue(absencesPerRound), "bulk", "absence"),
     // A Redis that was wiped is bound again, to the tenant whose process comes first.
     tenant: () => bindTenant(store.redis, store.keys, config.domain),
     sweeps: () => scheduleSweeps({ ...store, schedule: sweepTicks, now }),

@@ -1,16 +1,50 @@
+import type { ActivityCounts } from "../redis/activity.ts";
+import type { RedisMemory } from "../redis/memory.ts";
 import { type ReadableTimes, readableBoundsMs } from "../redis/readable-times.ts";
 import type { Figures } from "./read-status.ts";
 import type { Metric, Sample } from "./render-metrics.ts";
 
 const webhookStates = ["ok", "missing", "incomplete", "unknown"] as const;
 
+/** Everything that metrics show. */
+export interface MetricsInput {
+  figures: Figures;
+  readable: ReadableTimes;
+  activity: ActivityCounts;
+  memory: RedisMemory;
+}
+
 /** Converts figures to metrics, with times in seconds. Metrics are readable without credentials: no personal data. */
-export function listMetrics(figures: Figures, readable: ReadableTimes): Metric[] {
+export function listMetrics({ figures, readable, activity, memory }: MetricsInput): Metric[] {
   return [
     ...eventMetrics(figures, readable),
+    ...activityMetrics(activity),
     ...workMetrics(figures),
     ...driftMetrics(figures),
     ...floodMetrics(figures),
+    gauge("kindling_redis_memory_used_bytes", "Memory that Redis uses.", [{ value: memory.used }]),
+    gauge(
+      "kindling_redis_memory_limit_bytes",
+      "Memory at which Redis refuses writes.",
+      known(memory.limit || undefined),
+    ),
+  ];
+}
+
+function activityMetrics({ answers, calls, refreshes, misfits }: ActivityCounts): Metric[] {
+  const counted = ({ count: value, ...labels }: { count: number } & Record<string, number | string>) => ({
+    labels: labels as Record<string, string>,
+    value,
+  });
+  return [
+    counter("kindling_http_answers_total", "Answers to HTTP requests, by route and status.", answers.map(counted)),
+    counter("kindling_kinde_calls_total", "Calls to Kinde, by route and status.", calls.map(counted)),
+    counter("kindling_refreshes_total", "Refreshes of users, by cause and outcome.", refreshes.map(counted)),
+    counter(
+      "kindling_misfits_total",
+      "Records committed with a flag's default because the value in Kinde does not fit.",
+      misfits.map(counted),
+    ),
   ];
 }
 

@@ -82,7 +82,7 @@ export async function backfill(options: BackfillOptions): Promise<BackfillResult
         retries,
         onWait: (ms) => onProgress({ type: "waiting", for: "Kinde", ms }),
       });
-      await queues.enqueueReprocess(step.refresh);
+      await queues.enqueueReprocess(step.refresh, "bulk", "sweep");
       state = step.state;
       calls += takeCalls();
       enqueued += step.refresh.length;

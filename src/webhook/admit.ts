@@ -5,6 +5,7 @@ import type { Keys, TicketKeys } from "../redis/keys.ts";
 import { ledgerKeys } from "../redis/ledger.ts";
 import { defineScript, noAnswer } from "../redis/script.ts";
 import type { FanoutSubject, RefreshQueues } from "../refresh/queues.ts";
+import { keepTrace, traceCarrier } from "../trace.ts";
 import type { Route } from "./route-event.ts";
 
 /** A verified event and the work it causes. */
@@ -99,6 +100,9 @@ const rememberEvents = defineScript("remember-events", {
 
 interface PendingEvent {
   event: RoutedEvent;
+  /** The event's trace, for its job: a batch holds events of many requests. */
+  trace: string | undefined;
+  inTrace: ReturnType<typeof keepTrace>;
   resolve: (admission: Admission) => void;
   reject: (error: unknown) => void;
 }
@@ -123,10 +127,8 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
     const batch = pending.splice(0, batchSize);
     schedule();
     try {
-      const admissions = await admitBatch(
-        options,
-        batch.map(({ event }) => event),
-      );
+      const [first] = batch;
+      const admissions = await (first as PendingEvent).inTrace(() => admitBatch(options, batch));
       batch.forEach(({ resolve }, index) => {
         resolve(admissions[index] ?? "duplicate");
       });
@@ -148,13 +150,16 @@ export function createAdmissions(options: AdmissionsOptions): Admissions {
   return {
     admit: (event) =>
       new Promise((resolve, reject) => {
-        pending.push({ event, resolve, reject });
+        pending.push({ event, trace: traceCarrier(), inTrace: keepTrace(), resolve, reject });
         schedule();
       }),
   };
 }
 
-async function admitBatch(options: AdmissionsOptions, events: readonly RoutedEvent[]): Promise<Admission[]> {
+async function admitBatch(
+  options: AdmissionsOptions,
+  batch: readonly Pick<PendingEvent, "event" | "trace">[],
+): Promise<Admission[]> {
   const { redis, keys, queues, replication, burst, onError } = options;
   const seenKey = keys.ledgerPart("seen");
   const answers = await admitEvents(redis, {
@@ -164,20 +169,20 @@ async function admitBatch(options: AdmissionsOptions, events: readonly RoutedEve
     users: ledgerKeys(keys, "users"),
     signInsKey: keys.ledgerPart("sign-ins"),
     fanouts: ledgerKeys(keys, "fanouts"),
-    events,
+    events: batch.map(({ event }) => event),
   });
   let row = 0;
-  const admitted = events.map((event) => {
+  const admitted = batch.map(({ event, trace }) => {
     const ofMembers = answers.slice(row, row + membersOf(event.route).length);
     row += ofMembers.length;
-    return { event, ofMembers, duplicate: ofMembers[0]?.duplicate === true };
+    return { event, trace, ofMembers, duplicate: ofMembers[0]?.duplicate === true };
   });
   const accepted = admitted.filter(({ duplicate }) => !duplicate);
 
-  const refreshes = accepted.flatMap(({ event: { route }, ofMembers }) =>
+  const refreshes = accepted.flatMap(({ event: { route }, trace, ofMembers }) =>
     usersOf(route).map((userId, index) => {
       const atOnce = route.to === "user" && route.deleted;
-      return { userId, owed: true, delayMs: atOnce ? 0 : burstDelay(burst, ofMembers[index]?.outstandingMs) };
+      return { userId, owed: true, delayMs: atOnce ? 0 : burstDelay(burst, ofMembers[index]?.outstandingMs), trace };
     }),
   );
   const subjects = accepted.flatMap(({ event: { route } }): FanoutSubject[] =>

@@ -2,6 +2,7 @@ import { Hono } from "hono";
 import { WebhookError, type WebhookErrorCode } from "../errors.ts";
 import { limitBody, type Refusal, type Refuse } from "../http/body.ts";
 import type { SigningKeys } from "../kinde/signing-keys.ts";
+import { inSpan } from "../trace.ts";
 import type { Admissions } from "./admit.ts";
 import { routeEvent } from "./route-event.ts";
 import { type EventRules, parseEvent, verifyWebhookToken } from "./verify.ts";
@@ -59,5 +60,6 @@ async function receive({ keys, admissions, event: rules, refreshOnSignIn, now }:
   const payload = await verifyWebhookToken(body.trim(), keys);
   const event = parseEvent(payload, rules, now());
   const route = routeEvent(event, { refreshOnSignIn });
-  return admissions.admit({ id: event.id, type: event.type, route });
+  const attributes = { "kindling.event.id": event.id, "kindling.event.type": event.type };
+  return inSpan("admit event", { attributes }, () => admissions.admit({ id: event.id, type: event.type, route }));
 }

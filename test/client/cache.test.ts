@@ -215,6 +215,10 @@ describe("a reader with a cache", () => {
       organization: "org_a",
       cached: true,
     });
+    const { answers, cached } = reader.stats();
+    reader.peek(user);
+    await reader.get(user);
+    expect(reader.stats()).toMatchObject({ answers: { present: answers.present + 2 }, cached: cached + 2 });
     expect(reader.peek(user, { maxAge: -1 })).toBeUndefined();
     expect(reader.peek(user, { atLeast: ticket + 1 })).toBeUndefined();
     expect(reader.peek(testUser(99))).toBeUndefined();

@@ -63,6 +63,14 @@ describe("reading over HTTP", () => {
     expect(await overHttp.get(deleted)).toMatchObject({ status: "deleted", denied: ["suspended"] });
   });
 
+  it("counts its answers", async () => {
+    const reader = createKindling({ definitions, url, token });
+    await reader.get("not an id");
+    await reader.getMany([testUser(903), testUser(904)]);
+    const stats = { answers: { present: 0, missing: 3, deleted: 0, invalid: 0, unavailable: 0 }, cached: 0, denied: 3 };
+    expect(reader.stats()).toEqual(stats);
+  });
+
   it("answers many users, more than one request holds, in the order asked", async () => {
     const present = user({ plan_tier: "enterprise" });
     await overHttp.get(present, { maxAge: 0, wait: 5_000 });

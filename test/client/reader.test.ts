@@ -281,3 +281,39 @@ describe("a Redis user that can only GET flags", () => {
     }
   });
 });
+
+describe("reader.stats", () => {
+  it("counts answers by status, and those with a denied flag", async () => {
+    const strict = defineFlags({
+      suspended: fresh((profile) => profile.isSuspended, { maxAge: 1_000, whenOlder: "deny", value: true }),
+    });
+    const users = [testUser(1), testUser(2), testUser(3)];
+    const counting = createReader({
+      redis: context.redis,
+      definitions: strict,
+      prefix: context.keys.prefix,
+      now,
+      wait: 0,
+    });
+    const before = counting.stats();
+    await counting.get(users[0] ?? "");
+    await counting.getMany(users);
+    expect(counting.stats()).toEqual({
+      answers: { present: 2, missing: 1, deleted: 1, invalid: 0, unavailable: 0 },
+      cached: 0,
+      denied: 4,
+    });
+    expect(before.answers.present).toBe(0);
+    const broken = createReader({
+      redis: { get: async () => "{", mget: () => Promise.reject(new Error("down")) },
+      definitions,
+    });
+    await broken.get(testUser(1));
+    await broken.getMany(users);
+    expect(broken.stats()).toEqual({
+      answers: { present: 0, missing: 0, deleted: 0, invalid: 1, unavailable: 3 },
+      cached: 0,
+      denied: 0,
+    });
+  });
+});

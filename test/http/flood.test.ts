@@ -66,10 +66,11 @@ describe("wrong tokens", () => {
       },
     ]);
     await until(async () => expect(await refused()).toEqual({ "POST /v1/users/{id}/properties:unauthorized": 400 }));
-    const metrics = listMetrics(await readFigures(stack.store, stack.config, Date.now()), {
-      within: [],
-      events: 0,
-      sumMs: 0,
+    const metrics = listMetrics({
+      figures: await readFigures(stack.store, stack.config, Date.now()),
+      readable: { within: [], events: 0, sumMs: 0 },
+      activity: await stack.store.activity.read(),
+      memory: { used: 0, limit: 0 },
     });
     expect(metrics.find(({ name }) => name === "kindling_requests_refused_total")?.samples).toEqual([
       { labels: { route: "POST /v1/users/{id}/properties", code: "unauthorized" }, value: 400 },

@@ -15,7 +15,6 @@ const broken: Refusal = {
 let clock: number;
 let lines: Record<string, unknown>[];
 let counted: Record<string, number>;
-let countFails: boolean;
 let refusals: Refusals;
 let send: (address: string, refusal?: Refusal) => Promise<Response>;
 
@@ -23,13 +22,11 @@ beforeEach(() => {
   clock = 1_000_000;
   lines = [];
   counted = {};
-  countFails = false;
   refusals = createRefusals({
     clientAddress: (context) => context.req.header("address") ?? "unknown",
     perMinute: 5,
-    count: async (counts) => {
-      if (countFails) throw new Error("ECONNREFUSED");
-      for (const [kind, n] of Object.entries(counts)) counted[kind] = (counted[kind] ?? 0) + n;
+    count: (kind) => {
+      counted[kind] = (counted[kind] ?? 0) + 1;
     },
     log: { warn: (fields, message) => lines.push({ ...fields, says: message }) },
     now: () => clock,
@@ -60,21 +57,11 @@ it("logs the first refusal of each kind in a minute, and one line about the othe
   ]);
 });
 
-it("writes what is not logged and counted yet when it closes", async () => {
+it("counts each refusal, and logs what is not logged yet when it closes", async () => {
   for (let n = 0; n < 3; n += 1) await send("192.0.2.1");
-  await refusals.close();
+  refusals.close();
   expect(lines.at(-1)).toMatchObject({ refused: { "POST /x:forged": 2 } });
   expect(counted).toEqual({ "POST /x:forged": 3 });
-});
-
-it("keeps counts that could not be written", async () => {
-  await send("192.0.2.1");
-  countFails = true;
-  await refusals.close();
-  countFails = false;
-  await send("192.0.2.1", broken);
-  await refusals.close();
-  expect(counted).toEqual({ "POST /x:forged": 1, "POST /x:broken": 1 });
 });
 
 it("answers 429 with Retry-After to a source that was refused too often, until the minute is over", async () => {

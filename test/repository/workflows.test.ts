@@ -78,7 +78,7 @@ describe("npm scripts", () => {
 
 describe("dependabot.yml", () => {
   const update = z.strictObject({
-    "package-ecosystem": z.enum(["npm", "github-actions", "docker"]),
+    "package-ecosystem": z.enum(["npm", "github-actions", "docker", "docker-compose"]),
     directory: z.string().startsWith("/"),
     schedule: z.strictObject({ interval: z.enum(["daily", "weekly", "monthly"]) }),
     "open-pull-requests-limit": z.int().positive().optional(),
@@ -107,7 +107,12 @@ describe("dependabot.yml", () => {
 
   it("is valid, and every directory it names has what it updates", () => {
     const { updates } = parsed.parse(parse(read(".github/dependabot.yml")));
-    const manifests = { npm: "package.json", docker: "Dockerfile", "github-actions": ".github/workflows" };
+    const manifests = {
+      npm: "package.json",
+      docker: "Dockerfile",
+      "docker-compose": "docker-compose.yml",
+      "github-actions": ".github/workflows",
+    };
     const paths = updates.map(
       (each) => `.${each.directory.replace(/\/?$/, "/")}${manifests[each["package-ecosystem"]]}`,
     );

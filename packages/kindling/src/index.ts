@@ -18,6 +18,14 @@ export type { Agreement, ExtraPart, Grant, Membership, Profile } from "./profile
 export type { CacheOptions } from "./reader/cache.ts";
 export { createReader } from "./reader/create-reader.ts";
 export type { ReaderRedis, Subscriber } from "./reader/redis.ts";
-export type { Reader, ReaderOptions, ReadManyOptions, ReadOptions, ReadResult, ReadStatus } from "./reader/types.ts";
+export type {
+  Reader,
+  ReaderOptions,
+  ReadManyOptions,
+  ReadOptions,
+  ReadResult,
+  ReadStats,
+  ReadStatus,
+} from "./reader/types.ts";
 export { createWriter } from "./writer/create-writer.ts";
 export type { PropertyValue, SetOptions, SetResult, Writer, WriterOptions } from "./writer/types.ts";

@@ -10,6 +10,7 @@ import {
   currentOrganization,
   type Request,
 } from "../reader/compose-answer.ts";
+import { createReadCounts } from "../reader/count-reads.ts";
 import type { Reader, ReadOptions, ReadResult, ReadStatus } from "../reader/types.ts";
 import { isObject, parseAnswer, type ServiceAnswer } from "./parse-answer.ts";
 import type { HttpReaderOptions } from "./types.ts";
@@ -22,6 +23,7 @@ export function createHttpReader<V extends Record<string, unknown>>(options: Htt
   const { definitions, wait: strictWait = 1_000, now = Date.now } = options;
   const rules = answerRules(definitions, Number.POSITIVE_INFINITY);
   const send = createSend(options);
+  const { count, stats } = createReadCounts();
 
   const without = (status: ReadStatus, request: Request): ReadResult<V> =>
     composeAnswer(definitions, rules, { status }, request, now());
@@ -55,14 +57,14 @@ export function createHttpReader<V extends Record<string, unknown>>(options: Htt
       const claims = given?.sub === userId ? given : undefined;
       const request = { claims, organization: currentOrganization(organization, claims) };
       // Frameworks turn `?id[]=…` into an array: what is not a user id has no record.
-      if (!isUserId(userId)) return without("missing", request);
+      if (!isUserId(userId)) return count(without("missing", request));
       const patience = wait ?? (Number.isFinite(rules.strictest) ? strictWait : undefined);
       const query = new URLSearchParams(organizationIn(request));
       if (maxAge !== undefined && Number.isFinite(maxAge)) query.set("maxAge", toMs(maxAge));
       if (patience !== undefined) query.set("wait", toMs(Math.min(patience, maxWait)));
       const path = `/v1/users/${encodeURIComponent(userId)}/flags?${query}`;
       const begun = performance.now();
-      const answer = compose(await send("GET", path, patience ?? 0), performance.now() - begun, request);
+      const answer = count(compose(await send("GET", path, patience ?? 0), performance.now() - begun, request));
       if (claims !== undefined && contradicts(definitions, answer, claims)) {
         void send("POST", `/v1/users/${encodeURIComponent(userId)}/refresh`, 0);
       }
@@ -84,9 +86,11 @@ export function createHttpReader<V extends Record<string, unknown>>(options: Htt
       return userIds.map((id) => {
         const result = byId.get(id);
         // A copy for each: changing one answer must not change another.
-        return result === undefined ? without("missing", request) : structuredClone(result);
+        return count(result === undefined ? without("missing", request) : structuredClone(result));
       });
     },
+
+    stats,
 
     close() {},
   };

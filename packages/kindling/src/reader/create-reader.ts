@@ -12,6 +12,7 @@ import {
   type Found,
   parseFound,
 } from "./compose-answer.ts";
+import { createReadCounts } from "./count-reads.ts";
 import { nothing, within } from "./redis.ts";
 import { createRequestRefresh } from "./request-refresh.ts";
 import type { Reader, ReaderOptions, ReadOptions, ReadResult } from "./types.ts";
@@ -48,6 +49,7 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
   const rules = answerRules(definitions, softAge);
   const { perOrganization } = rules;
   const commits = createCommits(redis, keys);
+  const { count, stats } = createReadCounts();
   const requestRefresh = createRequestRefresh({ redis, keys, timeoutMs, now });
 
   const cache = options.cache && createCache<Composed<V>>(redis, keys, options.cache);
@@ -138,7 +140,7 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
       cached: true,
     };
     if (perOrganization) result.organization = current ?? null;
-    return result;
+    return count(result);
   };
 
   const lookUp = async (
@@ -158,7 +160,7 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
     const found = isYoung(looked, maxAge, claims)
       ? looked
       : await refreshed(userId, looked, spare, maxAge, wait, claims);
-    const answer = composeAnswer(definitions, rules, found, request, now());
+    const answer = count(composeAnswer(definitions, rules, found, request, now()));
     return found.status === "missing" ? { ...answer, complete: await complete } : answer;
   };
 
@@ -191,12 +193,14 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
       const old = userIds.filter((_, index) => isOld(all[index]));
       void requestRefresh(old, since, "later");
       const request = { claims: undefined, organization: currentOrganization(organization, undefined) };
-      return all.map((found) => composeAnswer(definitions, rules, found, request, now()));
+      return all.map((found) => count(composeAnswer(definitions, rules, found, request, now())));
     },
 
     observe(userId, ticket) {
       cache?.observe(userId, ticket);
     },
+
+    stats,
 
     close() {
       commits?.close();

@@ -56,6 +56,16 @@ export interface ReadResult<V> {
   complete?: boolean;
 }
 
+/** What a reader has answered since it was created. See {@link Reader.stats}. */
+export interface ReadStats {
+  /** Answers by status. Each user of {@link Reader.getMany} counts as one. */
+  answers: Record<ReadStatus, number>;
+  /** Answers from memory: see {@link ReaderOptions.cache}. */
+  cached: number;
+  /** Answers in which at least one flag had the `value` of its {@link fresh} rule. */
+  denied: number;
+}
+
 /**
  * Options for {@link createReader}.
  *
@@ -180,6 +190,16 @@ export interface Reader<V extends Record<string, unknown>> {
    * the option `reader` does it. Matters only with {@link ReaderOptions.cache}.
    */
   observe(userId: string, ticket: number): void;
+  /**
+   * Returns what this reader has answered since it was created: counters for the app's own metrics.
+   *
+   * @example
+   * ```ts
+   * const { answers, denied } = reader.stats();
+   * console.log(answers.present, answers.unavailable, denied);
+   * ```
+   */
+  stats(): ReadStats;
   /** Closes the connections that the reader opened itself, and stops caching. The app's own client stays open. */
   close(): void;
 }

@@ -15,8 +15,14 @@ import { until } from "../support/until.ts";
 const call = { priority: "webhook", signal: new AbortController().signal } as const;
 let stack: Stack;
 
+/** Tests that start workers of their own. */
+const withOwnWorkers = [
+  "continues where it was interrupted",
+  "leaves out users fetched later than the settle time after it began, and no others",
+];
+
 beforeEach(async ({ task }) => {
-  stack = await startStack({ workers: task.name !== "continues where it was interrupted" });
+  stack = await startStack({ workers: !withOwnWorkers.includes(task.name) });
 });
 
 afterEach(() => stack.close());

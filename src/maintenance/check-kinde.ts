@@ -1,7 +1,7 @@
 import { decodeJwt } from "jose";
 import type { Definitions } from "kindling";
 import { KindlingError } from "kindling";
-import type { ExtraPart, ProfilePart } from "kindling/contract";
+import type { extraParts, OrganizationPart, ProfilePart } from "kindling/contract";
 import { connectionProblem } from "../errors.ts";
 import type { AccessTokens } from "../kinde/access-token.ts";
 import { parseJson, readText, withDeadline } from "../kinde/request.ts";
@@ -68,8 +68,8 @@ export interface ScopeOptions {
 }
 
 function neededScopes({ keep, definitions, writes }: ScopeOptions): NeededScope[] {
-  const kept: ReadonlySet<string> = keep;
-  const needs = (part: ExtraPart) => kept.has(part) || definitions?.mayNeed(part) === true;
+  const needs = (part: (typeof extraParts)[number]) => keep.has(part) || definitions?.mayNeed(part) === true;
+  const reads = (part: OrganizationPart) => definitions?.needs.has(part) === true;
   return [
     { scopes: ["read:users", "read:user_properties"], what: "every refresh", required: true },
     { scopes: ["read:organization_user_roles"], what: "roles", required: needs("roles") },
@@ -78,8 +78,9 @@ function neededScopes({ keep, definitions, writes }: ScopeOptions): NeededScope[
     {
       scopes: ["read:organization_properties"],
       what: "properties of organizations",
-      required: needs("organizationProperties"),
+      required: reads("organizationProperties"),
     },
+    { scopes: ["read:organizations"], what: "plans of organizations", required: reads("organizationAgreements") },
     { scopes: ["read:organization_users", "read:roles"], what: "events of organizations and roles", required: true },
     { scopes: ["read:webhooks"], what: "checking the webhook", required: false },
     {

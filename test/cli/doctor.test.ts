@@ -3,6 +3,7 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { Redis } from "ioredis";
 import type { Emulator } from "kinde-emulator";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -261,6 +262,20 @@ describe("kindling doctor names the cause of a broken Kinde:", () => {
       { KINDE_MANAGEMENT_CLIENT_SECRET: "wrong" },
       { name: "Kinde credentials", status: "failed", says: /rejected the client credentials/ },
     ));
+
+  it.each(["read:organization_properties", "read:organizations"])(
+    "a missing scope that only flags of organizations need, %s",
+    async (scope) => {
+      emulator.scopes.set(emulator.scopes.list().filter((granted) => granted !== scope));
+      await kindling(["forget-token"], env);
+      const statusWith = async (changes: Record<string, string>) =>
+        (await diagnose(changes)).problems.filter(({ message }) => message === `${scope} is not granted`);
+      const KINDLING_FLAGS = fileURLToPath(new URL("../end-to-end/organization.flags.ts", import.meta.url));
+      expect(await statusWith({ KINDLING_FLAGS })).toMatchObject([{ status: "failed" }]);
+      // The usual flags have a function, which could read anything but does not.
+      expect(await statusWith({})).toMatchObject([{ status: "warning" }]);
+    },
+  );
 
   it("a missing scope that every refresh needs", async () => {
     emulator.scopes.set(emulator.scopes.list().filter((scope) => scope !== "read:user_properties"));

@@ -8,6 +8,15 @@ export const drawTicket = defineScript("draw-ticket", {
   answer: z.int(),
 });
 
+/** Raises the counter above the ticket of a stored record, unless it has reached it. Returns whether it was raised. */
+export const raiseTicket = defineScript("raise-ticket", {
+  call: ({ ticket, stored }: { ticket: TicketKeys; stored: number }) => ({
+    keys: [ticket.counter, ticket.run],
+    args: [stored],
+  }),
+  answer: booleanAnswer,
+});
+
 /** Input of {@link beginRefresh}. */
 export interface BeginInput {
   ticket: TicketKeys;

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { RedisError } from "../errors.ts";
 import { readRunId } from "./connection.ts";
 import type { Keys } from "./keys.ts";
+import { raiseTicket } from "./ledger-scripts.ts";
 import { booleanAnswer, defineScript } from "./script.ts";
 
 /** A user's record in Redis. A member is `undefined` if it is missing or unreadable. */
@@ -17,7 +18,8 @@ export interface Records {
   /**
    * Writes a user's record. Answers `superseded` if a later ticket has already written it.
    *
-   * @throws {RedisError} `redis_unavailable` if Redis lost the writes after which it handed out the ticket
+   * @throws {RedisError} `redis_unavailable` if Redis lost draws of tickets, this one or that of the stored record: the
+   *   refresh must begin again
    */
   commit(record: FlagsRecord, profile: Profile): Promise<"committed" | "superseded">;
   /**
@@ -87,7 +89,7 @@ export interface RecordsOptions {
 interface CommitInput {
   flagsKey: string;
   profileKey: string;
-  ticketKey: string;
+  counterKey: string;
   record: FlagsRecord;
   /** `undefined` for a tombstone. */
   profile: Profile | undefined;
@@ -102,7 +104,7 @@ interface CommitInput {
 
 const commitRecord = defineScript("commit-record", {
   call: (input: CommitInput) => ({
-    keys: [input.flagsKey, input.profileKey, input.ticketKey, input.changesKey],
+    keys: [input.flagsKey, input.profileKey, input.changesKey, input.counterKey],
     args: [
       input.record.ticket,
       JSON.stringify(input.record),
@@ -114,11 +116,11 @@ const commitRecord = defineScript("commit-record", {
       input.userId,
     ],
   }),
-  answer: z.union([z.literal(1), z.literal(0), z.literal(-1)]),
+  answer: z.int().min(-1),
 });
 
 const replaceFlags = defineScript("replace-flags", {
-  call: (input: Omit<CommitInput, "profileKey" | "ticketKey" | "profile" | "tombstoneTtlMs" | "onlyIfMissing">) => ({
+  call: (input: Omit<CommitInput, "profileKey" | "counterKey" | "profile" | "tombstoneTtlMs" | "onlyIfMissing">) => ({
     keys: [input.flagsKey, input.changesKey],
     args: [input.record.ticket, JSON.stringify(input.record), input.channel, input.changesKept, input.userId],
   }),
@@ -137,7 +139,7 @@ export function createRecords({ redis, keys, tombstoneTtlMs, changesKept = 0 }: 
   ): CommitInput => ({
     flagsKey: keys.flags(userId),
     profileKey: keys.profile(userId),
-    ticketKey: keys.ticket.counter,
+    counterKey: keys.ticket.counter,
     record,
     profile,
     tombstoneTtlMs,
@@ -149,8 +151,9 @@ export function createRecords({ redis, keys, tombstoneTtlMs, changesKept = 0 }: 
   });
   const write = async (userId: string, record: FlagsRecord, profile?: Profile) => {
     const answer = await commitRecord(redis, commitInput(userId, record, profile));
-    if (answer === -1) throw ticketLost();
-    return answer === 1 ? "committed" : "superseded";
+    if (answer === 1) return "committed";
+    if (answer === -1 || (await raiseTicket(redis, { ticket: keys.ticket, stored: answer }))) throw ticketLost();
+    return "superseded";
   };
 
   const readMany = async (userIds: readonly string[]): Promise<StoredRecord[]> => {
@@ -231,7 +234,7 @@ export function createRecords({ redis, keys, tombstoneTtlMs, changesKept = 0 }: 
 }
 
 function ticketLost(): RedisError {
-  return new RedisError("redis_unavailable", "Redis lost its last writes: fetch again with a new ticket.");
+  return new RedisError("redis_unavailable", "Redis lost its last writes: fetch again, with a new ticket.");
 }
 
 /** Parses a stored profile; returns `undefined` if it is not one. */

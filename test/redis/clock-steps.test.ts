@@ -117,8 +117,18 @@ describe("tickets", () => {
     const { ticket } = await ledger.begin(id);
     await commit(ticket, "older");
     await context.redis.set(context.keys.ticket.counter, String(ticket - 10));
+    // The first refresh finds out, and begins again.
+    await expect(commit((await ledger.begin(id)).ticket, "newer")).rejects.toMatchObject({ code: "redis_unavailable" });
+    expect(await tier()).toBe("older");
     expect(await commit((await ledger.begin(id)).ticket, "newer")).toBe("committed");
     expect(await tier()).toBe("newer");
+  });
+
+  it("never get beyond what numbers can hold, whatever a record contains", async () => {
+    await context.redis.set(context.keys.flags(id), JSON.stringify({ flags: {}, status: "present", ticket: 2 ** 52 }));
+    const { ticket } = await ledger.begin(id);
+    expect(await commit(ticket, "newer")).toBe("committed");
+    expect((await ledger.begin(id)).ticket).toBe(ticket + 1);
   });
 });
 

@@ -2,10 +2,12 @@
 -- A stored record that cannot be decoded has no ticket and is overwritten: that repairs it.
 -- A ticket that the counter has not reached comes from a Redis whose last writes are lost: it says nothing about the order.
 --
+-- All keys but the last are in the user's slot, so that records can be spread over a cluster.
+--
 -- KEYS[1]  flags record
 -- KEYS[2]  profile
--- KEYS[3]  ticket counter
--- KEYS[4]  stream of changes, in a slot of its own: Kindling runs on a single primary
+-- KEYS[3]  stream that notes changes: that of all users, or the user's outbox if that one is on another primary
+-- KEYS[4]  ticket counter; omitted if it is on another primary: the caller has compared the ticket with it
 -- ARGV[1]  ticket of the new record
 -- ARGV[2]  flags record (JSON)
 -- ARGV[3]  profile (JSON), or '' for a tombstone
@@ -14,25 +16,29 @@
 -- ARGV[6]  'missing' to keep any stored record, whatever its ticket; otherwise ''
 -- ARGV[7]  how many changes the stream keeps, or '0' to write none
 -- ARGV[8]  user id, for the stream
--- Answer   1 if the record was written, 0 if the stored one was kept, -1 if the ticket is lost
+-- Answer   1 if the record was written, 0 if there is a record already, -1 if the ticket is lost, otherwise the later
+--          ticket of the stored record
 
 -- @include "note-change"
 
-local counter = tonumber(redis.call('GET', KEYS[3]) or nil) or math.huge
-if tonumber(ARGV[1]) > counter then return -1 end
+-- No counter gets there: only a record that is not Kindling's has such a ticket.
+local highest = 2 ^ 52
+
+local counter = KEYS[4] and redis.call('GET', KEYS[4])
+if counter and tonumber(ARGV[1]) > tonumber(counter) then return -1 end
 
 local current = redis.call('GET', KEYS[1])
 local previous
 if current then
   local decoded, record = pcall(cjson.decode, current)
-  if decoded and type(record) == 'table' and type(record.ticket) == 'number' then
+  if decoded and type(record) == 'table' and type(record.ticket) == 'number' and record.ticket < highest then
     if ARGV[6] == 'missing' then return 0 end
-    if record.ticket > tonumber(ARGV[1]) and record.ticket <= counter then return 0 end
+    if record.ticket > tonumber(ARGV[1]) then return record.ticket end
     previous = record
   end
 end
 
-noteChange(KEYS[4], ARGV[7], ARGV[8], ARGV[2], previous, current)
+noteChange(KEYS[3], ARGV[7], ARGV[8], ARGV[2], previous, current)
 if ARGV[3] == '' then
   redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[4])
   redis.call('DEL', KEYS[2])

@@ -2,7 +2,7 @@
 -- The ticket stays: with a new one, a refresh that is fetching meanwhile would be refused.
 --
 -- KEYS[1]  flags record
--- KEYS[2]  stream of changes, in a slot of its own: Kindling runs on a single primary
+-- KEYS[2]  stream that notes changes: that of all users, or the user's outbox if that one is on another primary
 -- ARGV[1]  ticket of the record that the flags were derived from
 -- ARGV[2]  flags record (JSON), with the same ticket
 -- ARGV[3]  channel that announces the commit

@@ -142,6 +142,7 @@ const apiDeps = (tenant: Tenant) => ({
   population: tenant.population,
   actions: tenant.apiActions,
   grants: tenant.grants,
+  issuer: tenant.issuer,
   registry: tenant.registry,
   events: tenant.events,
   faults: tenant.faults,

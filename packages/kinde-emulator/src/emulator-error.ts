@@ -5,6 +5,8 @@ export type Entity =
   | "role"
   | "permission"
   | "member"
+  | "identity"
+  | "invitation"
   | "customer"
   | "webhook"
   | "event"
@@ -17,8 +19,10 @@ export type Entity =
 /** Codes of {@link EmulatorError}. */
 export type EmulatorErrorCode =
   | `unknown_${Entity}`
-  | `${"user" | "organization" | "role" | "permission" | "property" | "feature_flag"}_already_exists`
+  | `${"user" | "identity" | "organization" | "role" | "permission" | "property" | "feature_flag"}_already_exists`
   | "invalid_property"
+  | "invalid_identity"
+  | "invalid_invitation"
   | "invalid_endpoint"
   | "invalid_application"
   | "invalid_feature_flag"

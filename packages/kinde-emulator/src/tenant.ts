@@ -11,6 +11,7 @@ import { createKindeActions } from "./kinde/actions.ts";
 import { userOf, type World } from "./kinde/world.ts";
 import { createSignIn } from "./sign-in/sign-in.ts";
 import { createCatalogue } from "./state/catalogue.ts";
+import { createIdentityIds } from "./state/identity-ids.ts";
 import { createPopulation } from "./state/population.ts";
 import { createUsers } from "./state/users.ts";
 import type { EmulatorOptions, EventSource } from "./types.ts";
@@ -51,6 +52,7 @@ export async function createTenant(options: EmulatorOptions, issuer: () => strin
   const world: World = {
     users: createUsers(population),
     catalogue: createCatalogue(size, seed),
+    identityIds: createIdentityIds(),
     timestamp,
     fire,
   };

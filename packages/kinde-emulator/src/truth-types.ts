@@ -12,6 +12,56 @@ export interface TruthMembership {
   directPermissions: string[];
 }
 
+/** Kinds of {@link Identity}. */
+export type IdentityType = "email" | "username" | "phone" | "social" | "enterprise";
+
+/** One of the ways in which a user can sign in. */
+export interface Identity {
+  id: string;
+  userId: string;
+  type: IdentityType;
+  /** The email address, username, phone number, or the user's name at the connection. */
+  identity: string;
+  /** Connection of a social or enterprise identity, otherwise null. */
+  connectionId: string | null;
+  /** One identity of each type is primary. The account shows the primary email address, username and phone number. */
+  isPrimary: boolean;
+  /** ISO 8601. */
+  createdOn: string;
+}
+
+/** An invitation to an organization. */
+export interface Invitation {
+  id: string;
+  /** Sent to the invited person. It is pending until it is accepted or revoked. */
+  code: string;
+  /** Code of the organization. */
+  organization: string;
+  email: string;
+  firstName: string | null;
+  lastName: string | null;
+  /** Keys of the roles that the user gets. */
+  roles: string[];
+  /** Whether Kinde would have sent an email. The emulator sends none. */
+  isSent: boolean;
+  isRevoked: boolean;
+  /** ISO 8601, or null. */
+  acceptedOn: string | null;
+  /** ISO 8601. */
+  createdOn: string;
+}
+
+/** An invitation to create. */
+export interface InvitationInput {
+  email: string;
+  firstName?: string | null;
+  lastName?: string | null;
+  /** Keys of existing roles. Default: none. */
+  roles?: readonly string[];
+  /** Default `false`. */
+  isSent?: boolean;
+}
+
 /** A billing agreement in effect. */
 export interface TruthAgreement {
   id: string;
@@ -44,7 +94,7 @@ export interface TruthUser {
   /** Values by property key. Unset properties are absent. */
   properties: Record<string, string>;
   organizations: TruthMembership[];
-  identities: { type: string; identity: string }[];
+  identities: { type: IdentityType; identity: string }[];
   /** Null if the user is not a billing customer. */
   billing: { customerId: string; agreements: TruthAgreement[] } | null;
 }

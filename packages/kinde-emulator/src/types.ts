@@ -3,6 +3,10 @@ import type { ActiveFault, Fault } from "./fault-types.ts";
 import type {
   FeatureFlag,
   FeatureFlagValue,
+  Identity,
+  IdentityType,
+  Invitation,
+  InvitationInput,
   Org,
   OrgInput,
   Permission,
@@ -173,7 +177,10 @@ export interface KindeActions {
   readonly userCount: number;
   /** Creates a user. Missing names and email address are generated. Fires `user.created`. */
   createUser(input?: UserInput): TruthUser;
-  /** Creates users without firing events, as Kinde's import does. Users before the first invalid one are kept. */
+  /**
+   * Creates users without firing events, as Kinde's import does. All or none: an invalid user is refused with the
+   * others.
+   */
   importUsers(inputs: readonly UserInput[]): TruthUser[];
   /** Updates a user's account fields. Fires `user.updated`. */
   updateUser(id: string, changes: UserChanges): void;
@@ -195,6 +202,18 @@ export interface KindeActions {
   /** Records a sign-in. Fires `user.authenticated`, or `user.authentication_failed` if `ok` is false (default true). */
   signIn(id: string, options?: { ok?: boolean }): void;
 
+  /** Returns a user's identities. */
+  identities(id: string): Identity[];
+  /**
+   * Adds an identity. `social` and `enterprise` ones name their connection, which can be any text. Fires `user.updated` if
+   * it is the first email address, username or phone number.
+   */
+  addIdentity(id: string, identity: { type: IdentityType; identity: string; connectionId?: string }): Identity;
+  /** Makes an identity the primary one of its type. Fires `user.updated` if the account shows it. */
+  makeIdentityPrimary(identityId: string): void;
+  /** Removes an identity. Fires `user.updated` if the account showed it. */
+  removeIdentity(identityId: string): void;
+
   /** Returns all organizations. */
   organizations(): Org[];
   /** Creates an organization. Fires `organization.created`. */
@@ -211,6 +230,17 @@ export interface KindeActions {
   ): void;
   /** Removes a user from an organization. Fires `user.updated`. */
   removeFromOrganization(id: string, code: string): void;
+  /** Returns the invitations to an organization, accepted and revoked ones included. */
+  invitations(orgCode: string): Invitation[];
+  /** Invites a person to an organization. Sends no email and fires nothing. */
+  invite(orgCode: string, invitation: InvitationInput): Invitation;
+  /** Revokes a pending invitation. Fires nothing. */
+  revokeInvitation(code: string): void;
+  /**
+   * Accepts a pending invitation: the user joins the organization with its roles. Fires `user.updated`. Throws
+   * `invalid_invitation` if the user does not have the invited email address.
+   */
+  acceptInvitation(code: string, id: string): void;
   /** Replaces the user's roles in one organization. Fires `user.updated`. */
   setRoles(id: string, orgCode: string, roleKeys: readonly string[]): void;
   /** Replaces the user's direct permissions in one organization. Fires `user.updated`. */

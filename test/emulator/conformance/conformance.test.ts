@@ -1,7 +1,8 @@
 import type { Emulator } from "kinde-emulator";
-import { describe, expect, inject, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, inject, it } from "vitest";
 import { routesOf } from "../../../packages/kinde-emulator/src/create-emulator.ts";
 import { createTenant } from "../../../packages/kinde-emulator/src/tenant.ts";
+import { startEmulator } from "../../support/emulator.ts";
 import { clientOf, useEmulator } from "../support.ts";
 import digest from "./kinde-api.json" with { type: "json" };
 
@@ -26,14 +27,15 @@ const NOT_EMULATED: Record<string, string[]> = {
   "DELETE /user": ["is_delete_profile"],
   "GET /organizations/{org_code}/users/{user_id}/permissions": ["expand"],
   "GET /search/users": ["api_scopes", "answer.results[].api_scopes"],
-  "GET /users": ["answer.users[].last_organization_sign_ins", "answer.users[].identities[].connection_id"],
+  "GET /users": ["answer.users[].last_organization_sign_ins"],
+  "GET /users/{user_id}/sessions": ["answer.sessions[].connection_id"],
   "PATCH /organization/{org_code}": ["expand"],
   "POST /organization": ["answer.organization.billing_customer_id"],
   "GET /environment/feature_flags": ["answer.next_token"],
 };
 /** Documented as plain strings, but empty for many users, and `next_token` on every last page. */
 const NULL_IN_PRACTICE =
-  /\.(?:next_token|provided_id|preferred_email|email|phone|username|last_name|first_name|picture|description)$/;
+  /\.(?:next_token|provided_id|preferred_email|email|phone|username|last_name|first_name|picture|description|last_login_on)$/;
 /** Lists without members in the sample. */
 const EMPTY = /^answer\.(?:allowed_domains|permissions_removed|users_removed|users_updated)$/;
 
@@ -83,6 +85,9 @@ async function sample({
   const property = kinde.createProperty("nickname");
   kinde.createProperty("seats", { context: "org" });
   kinde.assignOrganizationPlan(org_code, "team");
+  kinde.signIn(user.id);
+  const [identity] = kinde.identities(user.id);
+  const invitation = kinde.invite(org_code, { email: "grace@example.com", roles: ["auditor"] });
   const webhook = webhooks.register({ url: "http://127.0.0.1:1/hook" });
   const [category_id = ""] = tenant.world.catalogue.propertyCategories.keys();
   const customer_id = kinde.user(user.id)?.billing?.customerId ?? "";
@@ -90,6 +95,8 @@ async function sample({
     path: {
       org_code,
       user_id: user.id,
+      identity_id: identity?.id ?? "",
+      invite_code: invitation.code,
       role_id: role.id,
       permission_id: permission?.id ?? "",
       property_id: property.id,
@@ -124,6 +131,8 @@ async function sample({
     } as Record<string, string>,
     bodies: {
       "PATCH /environment/feature_flags/{feature_flag_key}": { value: "false" },
+      "PATCH /identities/{identity_id}": { is_primary: true },
+      "PATCH /organizations/{org_code}/sessions": { authenticated_session_lifetime: 3600 },
       "PATCH /organization/{org_code}": { name: "Renamed", is_suspended: true, is_auto_membership_enabled: true },
       "PATCH /organizations/{org_code}/properties": { properties: { seats: "5" } },
       "PATCH /organizations/{org_code}/users": { users: [{ id: outsider.id }] },
@@ -136,6 +145,8 @@ async function sample({
       "POST /billing/agreements": { customer_id, plan_code: "max" },
       "POST /feature_flags": { name: "New", key: "new", type: "bool", default_value: "true" },
       "POST /organization": { name: "New" },
+      "POST /organization/{org_code}/invites": { email: "mary@example.com", roles: ["auditor"] },
+      "POST /users/{user_id}/identities": { type: "email", value: "ada@example.org" },
       "POST /organizations/{org_code}/users": { users: [{ id: outsider.id }] },
       "POST /organizations/{org_code}/users/{user_id}/permissions": { permission_id: spare.id },
       "POST /organizations/{org_code}/users/{user_id}/roles": { role_id: role.id },
@@ -159,9 +170,32 @@ async function sample({
   };
 }
 
+async function signIn(emulator: Emulator, userId: string) {
+  emulator.signInAs(userId);
+  const [application] = emulator.applications.list();
+  const redirect_uri = "http://localhost/callback";
+  const params = { client_id: application?.clientId ?? "", redirect_uri, response_type: "code" };
+  await fetch(`${emulator.url}/oauth2/auth?${new URLSearchParams(params)}`, { redirect: "manual" });
+}
+
+type Sample = Awaited<ReturnType<typeof sample>>;
+
+/** An emulator with samples, for calls that change nothing. */
+let shared: { emulator: Emulator; values: Sample; call: Awaited<ReturnType<typeof clientOf>> };
+beforeAll(async () => {
+  const emulator = await startEmulator({ users: 3 });
+  shared = { emulator, values: await sample(emulator), call: await clientOf(emulator) };
+});
+afterAll(() => shared.emulator.close());
+
 async function prepared(name: string) {
   const emulator = await start({ users: 3 });
-  const { path: shared, ownPath, query, extra, bodies } = await sample(emulator);
+  const values = await sample(emulator);
+  if (name === "GET /users/{user_id}/sessions") await signIn(emulator, values.path.user_id ?? "");
+  return { emulator, ...callOf(name, values) };
+}
+
+function callOf(name: string, { path: shared, ownPath, query, extra, bodies }: Sample) {
   const params = { ...shared, ...ownPath[name] };
   const [method = "", pattern = ""] = name.split(" ");
   const path = pattern.replaceAll(/\{(\w+)\}/g, (_, param: string) => encodeURIComponent(params[param] ?? ""));
@@ -172,7 +206,7 @@ async function prepared(name: string) {
     const text = keys.map((key) => `${key}=${encodeURIComponent(query[key] ?? "")}`);
     return `${path}?${[...text, ...(extra[name] ? [extra[name]] : [])].join("&")}`;
   };
-  return { emulator, method, pathWith, required, body: bodies[name] };
+  return { method, pathWith, required, body: bodies[name] };
 }
 
 const names = [...routes.keys()];
@@ -230,8 +264,8 @@ describe("the Management API, compared with Kinde's description of it", () => {
     return [...parameters, ...(body?.required ?? []).map((key) => ({ name, where: "body", key }))];
   });
   it.each(required)("$name requires $key in the $where", async ({ name, where, key }) => {
-    const { emulator, method, pathWith, required, body } = await prepared(name);
-    const call = await clientOf(emulator);
+    const { method, pathWith, required, body } = callOf(name, shared.values);
+    const { call } = shared;
     const { [key]: _, ...rest } = body ?? {};
     const answer =
       where === "body"
@@ -242,8 +276,8 @@ describe("the Management API, compared with Kinde's description of it", () => {
 
   const sortable = names.filter((name) => operations[name]?.query?.sort);
   it.each(sortable)("%s accepts the documented values of sort, and no others", async (name) => {
-    const { emulator, method, pathWith, required } = await prepared(name);
-    const call = await clientOf(emulator);
+    const { method, pathWith, required } = callOf(name, shared.values);
+    const { call } = shared;
     const path = pathWith(required);
     for (const sort of operations[name]?.query?.sort?.values ?? [])
       expect((await call(method, `${path}&sort=${sort}`)).status, sort).toBe(200);
@@ -251,8 +285,7 @@ describe("the Management API, compared with Kinde's description of it", () => {
   });
 
   it("answers unknown routes with ROUTE_NOT_FOUND", async () => {
-    const call = await clientOf(await start());
-    expect(await call("GET", "/nothing")).toMatchObject({
+    expect(await shared.call("GET", "/nothing")).toMatchObject({
       status: 404,
       body: { errors: [{ code: "ROUTE_NOT_FOUND" }] },
     });

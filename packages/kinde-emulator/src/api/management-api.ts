@@ -5,6 +5,8 @@ import type { createPipeline, EmulatorContext } from "../http/pipeline.ts";
 import { failure, type Reply } from "../http/reply.ts";
 import { billingRoutes } from "./billing.ts";
 import { featureFlagRoutes } from "./feature-flags.ts";
+import { identityRoutes } from "./identities.ts";
+import { invitationRoutes } from "./invitations.ts";
 import { organizationPropertyRoutes } from "./organization-properties.ts";
 import { organizationUserGrantRoutes } from "./organization-user-grants.ts";
 import { organizationUserRoutes } from "./organization-users.ts";
@@ -15,6 +17,7 @@ import { propertyCategoryRoutes } from "./property-categories.ts";
 import { roleRoutes } from "./roles.ts";
 import { type ApiDeps, type Route, toCall } from "./route.ts";
 import { searchRoutes } from "./search.ts";
+import { sessionRoutes } from "./sessions.ts";
 import { userListRoutes } from "./user-lists.ts";
 import { userRoutes } from "./users.ts";
 import { webhookRoutes } from "./webhooks.ts";
@@ -25,11 +28,14 @@ const BASE = "/api/v1";
 export const managementRoutes = (deps: ApiDeps): Route[] => [
   ...userRoutes(deps),
   ...userListRoutes(deps),
+  ...identityRoutes(deps),
+  ...sessionRoutes(deps),
   ...searchRoutes(deps),
   ...propertyRoutes(deps),
   ...propertyCategoryRoutes(deps),
   ...featureFlagRoutes(deps),
   ...organizationRoutes(deps),
+  ...invitationRoutes(deps),
   ...organizationPropertyRoutes(deps),
   ...organizationUserRoutes(deps),
   ...organizationUserGrantRoutes(deps),

@@ -2,7 +2,7 @@ import { BadRequest } from "../http/reply.ts";
 import type { UserState } from "../state/user-state.ts";
 import type { ApiCall } from "./route.ts";
 
-const DEFAULT_PAGE = 10;
+export const DEFAULT_PAGE = 10;
 const MAX_PAGE = 500;
 const TOKEN_MARK = "after:";
 /** Users examined before yielding to the event loop: a long search must not block the server. */
@@ -80,13 +80,17 @@ export function pageOf<T>(call: ApiCall, list: readonly T[], idOf: (item: T) => 
   return { items, next_token: last !== undefined && start + size < list.length ? tokenAfter(idOf(last)) : null };
 }
 
-/** Returns a page of an in-memory list by `starting_after` or `ending_before`, which name the item beside the page. */
+/**
+ * Returns a page of an in-memory list by `starting_after` or `ending_before`, which name the item beside the page.
+ *
+ * @param size default: `page_size`
+ */
 export function cursorPageOf<T>(
   call: ApiCall,
   list: readonly T[],
   idOf: (item: T) => string,
+  size: number = pageSizeOf(call),
 ): { items: T[]; has_more: boolean } {
-  const size = pageSizeOf(call);
   const [after, before] = [cursorOf(call, "starting_after"), cursorOf(call, "ending_before")];
   if (after !== undefined && before !== undefined)
     throw new BadRequest("starting_after and ending_before are mutually exclusive.");

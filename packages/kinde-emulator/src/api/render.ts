@@ -26,7 +26,7 @@ export function expandOf(call: ApiCall): Expand {
 /** Fields common to all representations of a user. Mutable, because a search renders up to a million of these. */
 interface AccountShape {
   organizations?: string[];
-  identities?: UserState["identities"];
+  identities?: readonly { type: string; identity: string }[];
   billing?: { customer_id: string };
   properties?: UserState["properties"];
   [field: string]: unknown;
@@ -47,7 +47,7 @@ function account(user: UserState): AccountShape {
 
 function expanded(catalogue: Catalogue, shape: AccountShape, user: UserState, expand: Expand): AccountShape {
   if (expand.organizations) shape.organizations = organizationCodes(catalogue, user);
-  if (expand.identities) shape.identities = user.identities;
+  if (expand.identities) shape.identities = identitiesOf(user);
   if (expand.billing && user.billing) shape.billing = { customer_id: user.billing.customerId };
   return shape;
 }
@@ -62,6 +62,8 @@ export const oneUser = (catalogue: Catalogue, user: UserState, expand: Expand) =
   ...expanded(catalogue, account(user), user, expand),
 });
 
+const identitiesOf = ({ identities }: UserState) => identities.map(({ type, identity }) => ({ type, identity }));
+
 /** An item of `GET /users`. */
 export const listedUser = (catalogue: Catalogue, user: UserState, expand: Expand) => ({
   id: user.id,
@@ -70,6 +72,12 @@ export const listedUser = (catalogue: Catalogue, user: UserState, expand: Expand
   phone: user.phone,
   username: user.username,
   ...expanded(catalogue, account(user), user, expand),
+  ...(expand.identities && {
+    identities: user.identities.map(({ type, identity, connectionId = null }) => ({
+      ...{ type, identity },
+      connection_id: connectionId,
+    })),
+  }),
 });
 
 /** An item of `GET /search/users`, which has no phone and no billing. */
@@ -89,7 +97,7 @@ export function foundUser(catalogue: Catalogue, user: UserState, expand: Expand)
     created_on: user.createdOn,
   };
   if (expand.organizations) shape.organizations = organizationCodes(catalogue, user);
-  if (expand.identities) shape.identities = user.identities;
+  if (expand.identities) shape.identities = identitiesOf(user);
   if (expand.properties) shape.properties = definedProperties(catalogue, user);
   return shape;
 }

@@ -18,6 +18,7 @@ export interface ApiDeps {
   /** Actions whose events have the source `api`. */
   actions: KindeActions;
   grants: Grants;
+  issuer: () => string;
   registry: Registry;
   events: Events;
   faults: Faults;

@@ -1,4 +1,5 @@
 import { BoundedMap } from "../state/bounded-map.ts";
+import type { SessionPolicy } from "../state/catalogue.ts";
 import { newId } from "../state/random.ts";
 import type { IssuedToken, ProfileClaims } from "./user-tokens.ts";
 
@@ -10,9 +11,38 @@ const KEPT = 10_000;
 /** A browser's session at the emulator. It signs the user in to further applications without a page. */
 export interface Session {
   readonly id: string;
+  /** Shown by the Management API, unlike `id`, which is the browser's secret. */
+  readonly publicId: string;
   readonly userId: string;
+  /** Organization of the latest sign-in. */
+  orgCode: string | undefined;
+  /** Application that started the session. */
+  readonly clientId: string;
   /** Seconds since the epoch. */
   readonly authTime: number;
+  /** Seconds since the epoch. */
+  readonly expires: number;
+  /** Whether it outlives the browser. */
+  readonly isPersistent: boolean;
+  /** Time of the latest sign-in, in seconds since the epoch. */
+  updated: number;
+  readonly first: Visitor;
+  last: Visitor;
+}
+
+/** A browser, as its request shows it. */
+export interface Visitor {
+  readonly address: string;
+  readonly userAgent: string;
+}
+
+/** A session to start. */
+export interface NewSession {
+  userId: string;
+  orgCode: string | undefined;
+  clientId: string;
+  visitor: Visitor;
+  policy: SessionPolicy;
 }
 
 /** What a user granted an application by signing in. */
@@ -41,8 +71,12 @@ export interface Grant {
 
 /** Sessions, authorization codes, refresh tokens and revoked access tokens. Each kind keeps its last 10,000. */
 export interface Grants {
-  startSession(userId: string): Session;
+  startSession(session: NewSession): Session;
   session(id: string | undefined): Session | undefined;
+  /** Returns the sessions of a user that have not ended. */
+  sessionsOf(userId: string): Session[];
+  /** Notes a sign-in by an existing session. */
+  resumeSession(session: Session, latest: Pick<NewSession, "orgCode" | "visitor">): void;
   /** Ends a session, the grants made under it and their tokens. */
   endSession(id: string): void;
   issueCode(authorization: Authorization): string;
@@ -72,14 +106,28 @@ export function createGrants(now: () => number): Grants {
   };
 
   return {
-    startSession: (userId) => {
-      const session = { id: newId.session(), userId, authTime: seconds() };
+    startSession: ({ userId, orgCode, clientId, visitor, policy }) => {
+      const at = seconds();
+      const lifetime = policy.usesLifetime ? (policy.lifetimeSeconds ?? SESSION_SECONDS) : SESSION_SECONDS;
+      const session: Session = {
+        ...{ id: newId.session(), publicId: newId.sessionId(), userId, orgCode, clientId },
+        ...{ authTime: at, updated: at, expires: at + lifetime },
+        isPersistent: !policy.usesPersistence || (policy.isPersistent ?? true),
+        ...{ first: visitor, last: visitor },
+      };
       sessions.set(session.id, session);
       return session;
     },
     session: (id) => {
       const session = id === undefined ? undefined : sessions.get(id);
-      return session && session.authTime + SESSION_SECONDS > seconds() ? session : undefined;
+      return session && session.expires > seconds() ? session : undefined;
+    },
+    sessionsOf: (userId) =>
+      [...sessions.values()].filter((session) => session.userId === userId && session.expires > seconds()),
+    resumeSession: (session, { orgCode, visitor }) => {
+      session.orgCode = orgCode;
+      session.last = visitor;
+      session.updated = seconds();
     },
     endSession: (id) => {
       sessions.delete(id);

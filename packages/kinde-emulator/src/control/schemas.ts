@@ -38,6 +38,20 @@ export const orgChangesSchema = z.strictObject({
 
 export const orgSchema = orgChangesSchema.extend({ code: text });
 
+export const identitySchema = z.strictObject({
+  type: z.enum(["email", "username", "phone", "social", "enterprise"]),
+  identity: z.string(),
+  connectionId: text,
+});
+
+export const invitationSchema = z.strictObject({
+  email: z.string(),
+  firstName: nullable,
+  lastName: nullable,
+  roles: keys,
+  isSent: bool,
+});
+
 const urls = z.union([z.array(z.string()), z.literal("loopback")]).exactOptional();
 
 export const applicationSchema = z.strictObject({

@@ -1,6 +1,8 @@
 import type { EventSource, KindeActions } from "../types.ts";
 import { createBillingActions } from "./billing.ts";
 import { createFeatureFlagActions } from "./feature-flags.ts";
+import { createIdentityActions } from "./identities.ts";
+import { createInvitationActions } from "./invitations.ts";
 import { createMembershipActions } from "./memberships.ts";
 import { createOrganizationDetailActions } from "./organization-details.ts";
 import { createOrganizationActions } from "./organizations.ts";
@@ -14,6 +16,7 @@ import type { World } from "./world.ts";
 /** Creates all actions. `source` is the origin their events name. */
 export function createKindeActions(world: World, source: EventSource, emit: KindeActions["emit"]): KindeActions {
   const permissions = createPermissionActions(world, source);
+  const memberships = createMembershipActions(world, source);
   return {
     user: (id) => {
       const user = world.users.get(id);
@@ -24,10 +27,12 @@ export function createKindeActions(world: World, source: EventSource, emit: Kind
       return world.users.count;
     },
     ...createUserActions(world, source),
+    ...createIdentityActions(world, source),
     ...createPropertyActions(world),
     ...createOrganizationActions(world, source),
     ...createOrganizationDetailActions(world, source),
-    ...createMembershipActions(world, source),
+    ...memberships,
+    ...createInvitationActions(world, memberships.addToOrganization),
     ...permissions,
     ...createRoleActions(world, source, permissions.createPermission),
     ...createBillingActions(world, source),

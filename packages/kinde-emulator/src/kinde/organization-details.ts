@@ -1,5 +1,5 @@
 import { EmulatorError } from "../emulator-error.ts";
-import type { OrganizationDetails } from "../state/catalogue.ts";
+import type { OrganizationDetails, SessionPolicy } from "../state/catalogue.ts";
 import { newId } from "../state/random.ts";
 import type { EventSource, KindeActions } from "../types.ts";
 import { organizationOf, type World } from "./world.ts";
@@ -11,7 +11,14 @@ type OrganizationDetailActions = Pick<
 
 /** Returns the details of an organization. Deleting the organization hides them. */
 export function detailsOf({ catalogue }: World, code: string): OrganizationDetails {
-  return catalogue.organizationDetails.get(code) ?? { properties: {}, agreements: [] };
+  return catalogue.organizationDetails.get(code) ?? { properties: {}, agreements: [], sessionPolicy: {} };
+}
+
+/** Sets how long sign-ins to an organization last. Omitted members stay. */
+export function setSessionPolicy(world: World, code: string, changes: SessionPolicy): void {
+  const details = detailsOf(world, organizationOf(world, code).code);
+  const sessionPolicy = { ...details.sessionPolicy, ...changes };
+  world.catalogue.organizationDetails.set(code, { ...details, sessionPolicy });
 }
 
 /** Properties and plans of organizations. A changed property fires no event, as in Kinde. */

@@ -48,7 +48,7 @@ export function toTruth(catalogue: Catalogue, user: UserState): TruthUser {
   return {
     ...account,
     properties: { ...definedProperties(catalogue, user) },
-    identities: user.identities.map((identity) => ({ ...identity })),
+    identities: user.identities.map(({ type, identity }) => ({ type, identity })),
     organizations: membershipsOf(catalogue, user).map((membership) => toMembership(catalogue, membership)),
     billing: billing && { customerId: billing.customerId, agreements: agreementsInEffect(user).map(toAgreement) },
   };

@@ -5,6 +5,7 @@ import { mix, newId } from "../state/random.ts";
 import type { UserState } from "../state/user-state.ts";
 import type { UserInput } from "../truth-types.ts";
 import type { EventSource, KindeActions } from "../types.ts";
+import { withAccountIdentities } from "./identities.ts";
 import { defaultRoles, membershipFor } from "./memberships.ts";
 import { userPayload } from "./payloads.ts";
 import { withProperties } from "./properties.ts";
@@ -21,10 +22,10 @@ type UserActions = Pick<
  * those who sign up, are imported or made by the API join the default one, with the default roles.
  */
 export function createUserActions(world: World, source: EventSource): UserActions {
-  const add = (input: UserInput, joinsDefault: boolean): UserState => {
+  const prepare = (input: UserInput, joinsDefault: boolean): UserState => {
     const user = newUser(world, joinsDefault && input.organizations === undefined ? inDefault(input) : input);
-    rejectDuplicate(world, user);
-    world.users.put(user);
+    if (world.users.get(user.id)) rejectDuplicate(user.id);
+    rejectTakenIdentity(world, user);
     return user;
   };
   const inDefault = (input: UserInput): UserInput => {
@@ -32,18 +33,25 @@ export function createUserActions(world: World, source: EventSource): UserAction
     return code === undefined ? input : { ...input, organizations: [{ code, roles: defaultRoles(world) }] };
   };
   const change = (id: string, changes: Partial<UserState>) => {
-    const user = withIdentities({ ...userOf(world, id), ...changes });
+    const user = withAccountIdentities({ ...userOf(world, id), ...changes });
+    rejectTakenIdentity(world, user);
     world.users.put(user);
     world.fire("user.updated", userPayload(world.catalogue, user), source);
   };
 
   return {
     createUser: (input = {}) => {
-      const user = add(input, source !== "admin");
+      const user = prepare(input, source !== "admin");
+      world.users.put(user);
       world.fire("user.created", userPayload(world.catalogue, user), source);
       return toTruth(world.catalogue, user);
     },
-    importUsers: (inputs) => inputs.map((input) => toTruth(world.catalogue, add(input, true))),
+    importUsers: (inputs) => {
+      const users = inputs.map((input) => prepare(input, true));
+      rejectRepeated(users);
+      for (const user of users) world.users.put(user);
+      return users.map((user) => toTruth(world.catalogue, user));
+    },
     updateUser: (id, changes) => change(id, changes),
     suspendUser: (id, isSuspended = true) => change(id, { isSuspended }),
     deleteUser: (id, { silent = false } = {}) => {
@@ -68,7 +76,7 @@ function newUser(world: World, input: UserInput): UserState {
   const draw = mix(Number.parseInt(id.slice(3, 10), 16) || id.length);
   const firstName = input.firstName === undefined ? FIRST_NAMES[draw % FIRST_NAMES.length] : input.firstName;
   const lastName = input.lastName === undefined ? LAST_NAMES[(draw >>> 8) % LAST_NAMES.length] : input.lastName;
-  return withIdentities({
+  return withAccountIdentities({
     id,
     providedId: input.providedId ?? null,
     email: input.email === undefined ? `${firstName}.${id.slice(3, 13)}@new.example`.toLowerCase() : input.email,
@@ -93,25 +101,26 @@ function newUser(world: World, input: UserInput): UserState {
   });
 }
 
-/** Derives the email, username and phone identities from the account and keeps all others. */
-function withIdentities(user: UserState): UserState {
-  const own = [
-    ["email", user.email],
-    ["username", user.username],
-    ["phone", user.phone],
-  ] as const;
-  const kept = user.identities.filter(({ type }) => !own.some(([name]) => name === type));
-  const named = own.flatMap(([type, identity]) => (identity === null ? [] : [{ type, identity }]));
-  return { ...user, identities: [...named, ...kept] };
+/** @throws EmulatorError `user_already_exists` if another user has an identity of `user` */
+function rejectTakenIdentity(world: World, user: UserState): void {
+  for (const { identity } of user.identities) {
+    const owner = world.users.findByIdentity(identity);
+    if (owner && owner.id !== user.id) rejectDuplicate(owner.id);
+  }
 }
 
-function rejectDuplicate(world: World, user: UserState): void {
-  const existing =
-    world.users.get(user.id) ??
-    user.identities.map(({ identity }) => world.users.findByIdentity(identity)).find(Boolean);
-  if (existing)
-    throw new EmulatorError(
-      "user_already_exists",
-      `User ${existing.id} already has this id, email, phone or username.`,
-    );
+/** @throws EmulatorError `user_already_exists` if two of the users have the same id or identity */
+function rejectRepeated(users: readonly UserState[]): void {
+  const seen = new Map<string, UserState>();
+  for (const user of users) {
+    for (const name of [user.id, ...user.identities.map(({ identity }) => identity)]) {
+      const other = seen.get(name);
+      if (other && other !== user) rejectDuplicate(other.id);
+      seen.set(name, user);
+    }
+  }
+}
+
+function rejectDuplicate(id: string): never {
+  throw new EmulatorError("user_already_exists", `User ${id} already has this id, email, phone or username.`);
 }

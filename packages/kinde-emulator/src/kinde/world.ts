@@ -1,6 +1,7 @@
 import { EmulatorError, type Entity } from "../emulator-error.ts";
 import type { RoleState } from "../state/catalogue.ts";
 import { type Catalogue, find } from "../state/catalogue.ts";
+import type { IdentityIds } from "../state/identity-ids.ts";
 import type { UserState } from "../state/user-state.ts";
 import type { Users } from "../state/users.ts";
 import type { Org, Permission } from "../truth-types.ts";
@@ -10,6 +11,7 @@ import type { EventSource } from "../types.ts";
 export interface World {
   readonly users: Users;
   readonly catalogue: Catalogue;
+  readonly identityIds: IdentityIds;
   /** Returns the current time as ISO 8601. */
   timestamp(): string;
   /** Fires an event and returns its id. */

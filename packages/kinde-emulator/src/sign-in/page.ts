@@ -79,22 +79,29 @@ export function createPage({
   values?: { email?: string; firstName?: string; lastName?: string };
   problem?: string | undefined;
 }): Reply {
-  const { email = request.loginHint?.includes("@") ? request.loginHint : "", firstName = "", lastName = "" } = values;
+  const { invitation } = request;
+  const {
+    email = request.loginHint?.includes("@") ? request.loginHint : "",
+    firstName = invitation?.firstName ?? "",
+    lastName = invitation?.lastName ?? "",
+  } = values;
   return pageReply(
     `Create a user for ${request.application.name}`,
     problem === undefined ? 200 : 400,
     html`
       <p class="badge">Kinde emulator</p>
       <h1>Sign up to ${request.application.name}</h1>
-      <p>Creates a user and signs in. Empty fields are filled with generated values.</p>
+      <p>${invitation ? "Accepts the invitation. " : ""}Creates a user and signs in. Empty fields are filled with generated values.</p>
       ${alertOf(problem)}
       <form method="post" action="/oauth2/auth?${params.toString()}">
         <input type="hidden" name="create" value="1">
         <label for="email">Email</label>
-        <input id="email" name="email" type="email" value="${email}" maxlength="254" autocomplete="off" autofocus>
+        <input id="email" name="email" type="email" value="${email}" maxlength="254" autocomplete="off"
+          ${invitation ? "readonly" : "autofocus"}>
         <div class="pair">
           <div><label for="first">First name</label>
-            <input id="first" name="first_name" value="${firstName}" maxlength="100" autocomplete="off"></div>
+            <input id="first" name="first_name" value="${firstName}" maxlength="100" autocomplete="off"
+              ${invitation ? "autofocus" : ""}></div>
           <div><label for="last">Last name</label>
             <input id="last" name="last_name" value="${lastName}" maxlength="100" autocomplete="off"></div>
         </div>

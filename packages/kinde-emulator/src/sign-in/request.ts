@@ -1,5 +1,8 @@
 import { type Applications, allowsUrl } from "../auth/applications.ts";
 import { USER_SCOPES } from "../auth/user-tokens.ts";
+import { isPending } from "../kinde/invitations.ts";
+import type { World } from "../kinde/world.ts";
+import type { InvitationState } from "../state/catalogue.ts";
 import type { Application } from "../types.ts";
 
 /** A checked request to `/oauth2/auth`. */
@@ -18,6 +21,8 @@ export interface SignInRequest {
   orgCode: string | undefined;
   /** Create an organization with this name, which can be empty, after the sign-in. */
   newOrganization: string | undefined;
+  /** A pending invitation to `orgCode`, which the sign-in accepts. */
+  invitation: InvitationState | undefined;
 }
 
 export type ParsedRequest =
@@ -28,7 +33,7 @@ export type ParsedRequest =
 
 const MAX_PARAMETER = 2000;
 
-export function parseRequest(params: URLSearchParams, applications: Applications): ParsedRequest {
+export function parseRequest(params: URLSearchParams, applications: Applications, world: World): ParsedRequest {
   const refuse = (refusal: string): ParsedRequest => ({ ok: false, refusal });
   if ([...params].some(([, value]) => value.length > MAX_PARAMETER))
     return refuse(`A parameter is longer than ${MAX_PARAMETER} characters.`);
@@ -49,6 +54,12 @@ export function parseRequest(params: URLSearchParams, applications: Applications
           ? "It accepts any URL on localhost or another loopback address."
           : `It allows: ${application.callbackUrls.join(", ")}.`),
     );
+
+  const invitationCode = one("invitation_code");
+  const invitation = invitationCode === undefined ? undefined : world.catalogue.invitations.get(invitationCode);
+  if (invitationCode !== undefined && !(invitation && isPending(invitation)))
+    return refuse("This invitation is unknown, revoked or already accepted.");
+  const isInvitedUser = invitation && world.users.findByIdentity(invitation.email) !== undefined;
 
   const state = one("state");
   const fail = (error: string, description: string): ParsedRequest => ({
@@ -90,10 +101,13 @@ export function parseRequest(params: URLSearchParams, applications: Applications
       audience,
       codeChallenge,
       prompt,
-      signUp: prompt === "create" || one("start_page") === "registration" || one("start_page") === "register",
-      loginHint: one("login_hint"),
-      orgCode: one("org_code"),
+      signUp: invitation
+        ? !isInvitedUser
+        : prompt === "create" || one("start_page") === "registration" || one("start_page") === "register",
+      loginHint: invitation?.email ?? one("login_hint"),
+      orgCode: invitation?.organization ?? one("org_code"),
       newOrganization: one("is_create_org") === "true" ? (params.get("org_name") ?? "") : undefined,
+      invitation,
     },
   };
 }

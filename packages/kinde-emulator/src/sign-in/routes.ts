@@ -2,10 +2,11 @@ import type { HttpBindings } from "@hono/node-server";
 import type { Hono } from "hono";
 import { getCookie } from "hono/cookie";
 import { type Applications, allowsUrl } from "../auth/applications.ts";
-import type { Grants, Session } from "../auth/grants.ts";
+import type { Grants, Session, Visitor } from "../auth/grants.ts";
 import { isForeign } from "../http/browser-guard.ts";
 import type { createPipeline, EmulatorContext } from "../http/pipeline.ts";
 import type { Reply } from "../http/reply.ts";
+import { isPending } from "../kinde/invitations.ts";
 import type { World } from "../kinde/world.ts";
 import type { UserState } from "../state/user-state.ts";
 import { findUsers } from "./find-users.ts";
@@ -26,7 +27,7 @@ export interface SignInRouteDeps {
   issuer: () => string;
 }
 
-/** Mounts the sign-in page, signing out and the page that stands for the self-serve portal. */
+/** Mounts the sign-in page, signing out, and the pages that invitations and the self-serve portal lead to. */
 export function mountSignIn(
   app: Hono<{ Bindings: HttpBindings }>,
   pipeline: ReturnType<typeof createPipeline>,
@@ -43,12 +44,18 @@ export function mountSignIn(
     body: "",
     headers: { location, "cache-control": "no-store", ...headers },
   });
-  const setCookie = (value: string, seconds: number) => ({
-    "set-cookie": `${cookieName()}=${value}; Path=/; HttpOnly; SameSite=Lax; Max-Age=${seconds}`,
+  /** Without a lifetime, the cookie ends with the browser. */
+  const setCookie = (value: string, seconds?: number) => ({
+    "set-cookie": `${cookieName()}=${value}; Path=/; HttpOnly; SameSite=Lax${seconds === undefined ? "" : `; Max-Age=${seconds}`}`,
+  });
+  const visitorOf = (context: EmulatorContext): Visitor => ({
+    address: context.env.incoming.socket.remoteAddress ?? "",
+    userAgent: (context.req.header("user-agent") ?? "").slice(0, 500),
   });
   const signedIn = ({ location, session }: { location: string; session: Session }) => {
     recent = [session.userId, ...recent.filter((id) => id !== session.userId)].slice(0, RECENT);
-    return redirect(location, setCookie(session.id, 15 * 86_400));
+    const lifetime = session.expires - session.authTime;
+    return redirect(location, setCookie(session.id, session.isPersistent ? lifetime : undefined));
   };
 
   const choose = async (request: SignInRequest, params: URLSearchParams, query: string, problem?: string) => {
@@ -81,7 +88,7 @@ export function mountSignIn(
       view: params.get(PAGE_PARAMETERS.view) ?? undefined,
     };
     for (const name of Object.values(PAGE_PARAMETERS)) params.delete(name);
-    const parsed = parseRequest(params, applications);
+    const parsed = parseRequest(params, applications, world);
     if (parsed.ok) return handle(parsed.request, params, page as { query?: string; view?: string });
     if ("redirect" in parsed) return redirect(parsed.redirect);
     return messagePage("This sign-in cannot continue", parsed.refusal, 400);
@@ -93,13 +100,13 @@ export function mountSignIn(
       const session = sessionOf(context);
       const scripted = world.users.get(scriptedUser() ?? "");
       if (scripted && !isPage) {
-        const result = signIn.signIn(request, scripted.id, "script");
+        const result = signIn.signIn(request, scripted.id, "script", visitorOf(context));
         if (result.ok) return signedIn(result);
         if (request.prompt === "none") return redirect(errorRedirect(request, "access_denied", result.problem));
         return choose(request, params, "", result.problem);
       }
       if (session && !isPage && resumes(request, world.users.get(session.userId))) {
-        const result = signIn.resume(request, session);
+        const result = signIn.resume(request, session, visitorOf(context));
         if (result.ok) return signedIn(result);
         if (request.prompt === "none") return redirect(errorRedirect(request, "access_denied", result.problem));
         return choose(request, params, "", result.problem);
@@ -121,12 +128,14 @@ export function mountSignIn(
         const values = { email: text("email"), firstName: text("first_name"), lastName: text("last_name") };
         const problem = invalid(values);
         const result: SignInResult =
-          problem === undefined ? signIn.signUp(request, signUpOf(values), organization) : { ok: false, problem };
+          problem === undefined
+            ? signIn.signUp(request, signUpOf(values), visitorOf(context), organization)
+            : { ok: false, problem };
         return result.ok ? signedIn(result) : createPage({ request, params, values, problem: result.problem });
       }
       const user = world.users.get(form.get("user") ?? "");
       if (!user) return choose(request, params, "", "This user no longer exists.");
-      const result = signIn.signIn(request, user.id, "page", organization);
+      const result = signIn.signIn(request, user.id, "page", visitorOf(context), organization);
       return result.ok ? signedIn(result) : choose(request, params, "", result.problem);
     });
 
@@ -156,6 +165,19 @@ export function mountSignIn(
     return messagePage("Self-serve portal", text, 200, isAllowed ? { url: back, label: "Back to the app" } : undefined);
   };
 
+  const invite = (context: EmulatorContext): Reply => {
+    const code = context.req.query("code") ?? "";
+    const invitation = world.catalogue.invitations.get(code);
+    const organization = world.catalogue.organizations.get(invitation?.organization ?? "");
+    if (!invitation || !organization || !isPending(invitation))
+      return messagePage("This invitation is not valid", "It is unknown, revoked or already accepted.", 404);
+    const text =
+      `${invitation.email} is invited to ${organization.name}. Kinde opens your app now. Open it yourself, and let it pass ` +
+      `invitation_code=${code} to the sign-in, or add that to its address if its SDK reads it there.`;
+    return messagePage("You are invited", text, 200);
+  };
+
+  app.get("/team_invitation", pipeline({ method: "GET", route: "/team_invitation", handle: invite }));
   app.get("/oauth2/auth", pipeline({ method: "GET", route: "/oauth2/auth", handle: open }));
   app.post("/oauth2/auth", pipeline({ method: "POST", route: "/oauth2/auth", handle: submit }));
   app.get("/logout", pipeline({ method: "GET", route: "/logout", handle: signOut }));

@@ -1,7 +1,9 @@
-import type { Authorization, Grants, Session } from "../auth/grants.ts";
+import type { Authorization, Grants, Session, Visitor } from "../auth/grants.ts";
 import type { UserTokens } from "../auth/user-tokens.ts";
 import { EmulatorError } from "../emulator-error.ts";
+import { isInvited } from "../kinde/invitations.ts";
 import { defaultRoles } from "../kinde/memberships.ts";
+import { detailsOf } from "../kinde/organization-details.ts";
 import { membershipsOf } from "../kinde/truth.ts";
 import { userOf, type World } from "../kinde/world.ts";
 import type { UserInput } from "../truth-types.ts";
@@ -29,7 +31,7 @@ export function createSignIn({ world, actions, grants, userTokens, onEvent }: Si
     request: SignInRequest,
     userId: string,
     how: "page" | "script" | "session",
-    open: () => Session,
+    open: (orgCode: string | undefined) => Session,
     organizationName?: string,
   ): SignInResult => {
     const user = userOf(world, userId);
@@ -41,7 +43,7 @@ export function createSignIn({ world, actions, grants, userTokens, onEvent }: Si
     if (user.isSuspended) return refuse("This user is suspended and cannot sign in.");
     const target = organizationFor(request, userId, organizationName);
     if ("problem" in target) return refuse(target.problem);
-    const session = open();
+    const session = open(target.code);
     if (how !== "session") actions.signIn(userId);
     onEvent({ type: "sign_in", how, ok: true });
     const authorization: Authorization = {
@@ -63,7 +65,7 @@ export function createSignIn({ world, actions, grants, userTokens, onEvent }: Si
 
   /** Joins or creates the requested organization. Without a request, the user's first active one is used. */
   const organizationFor = (
-    { orgCode, newOrganization }: SignInRequest,
+    { orgCode, newOrganization, invitation }: SignInRequest,
     userId: string,
     name = newOrganization ?? "",
   ): { code: string | undefined } | { problem: string } => {
@@ -82,7 +84,11 @@ export function createSignIn({ world, actions, grants, userTokens, onEvent }: Si
     const organization = organizations.get(orgCode);
     if (!organization) return { problem: `The organization ${orgCode} does not exist.` };
     if (organization.isSuspended) return { problem: `The organization ${organization.name} is suspended.` };
-    if (!memberships.some(({ code }) => code === orgCode)) {
+    if (invitation) {
+      if (!isInvited(invitation, userOf(world, userId).identities))
+        return { problem: `The invitation is for ${invitation.email}.` };
+      actions.acceptInvitation(invitation.code, userId);
+    } else if (!memberships.some(({ code }) => code === orgCode)) {
       if (!organization.isAllowRegistrations)
         return { problem: `This user is not a member of ${organization.name}, which does not allow registrations.` };
       actions.addToOrganization(userId, orgCode, { roles: defaultRoles(world) });
@@ -90,25 +96,43 @@ export function createSignIn({ world, actions, grants, userTokens, onEvent }: Si
     return { code: orgCode };
   };
 
+  const opening =
+    ({ application }: SignInRequest, userId: string, visitor: Visitor) =>
+    (orgCode: string | undefined) =>
+      grants.startSession({
+        ...{ userId, orgCode, clientId: application.clientId, visitor },
+        policy: orgCode === undefined ? {} : detailsOf(world, orgCode).sessionPolicy,
+      });
+
   return {
     /** Signs in a user chosen on the page or by a script, in a new session. */
-    signIn: (request: SignInRequest, userId: string, how: "page" | "script", organizationName?: string): SignInResult =>
-      complete(request, userId, how, () => grants.startSession(userId), organizationName),
+    signIn: (
+      request: SignInRequest,
+      userId: string,
+      how: "page" | "script",
+      visitor: Visitor,
+      organizationName?: string,
+    ): SignInResult => complete(request, userId, how, opening(request, userId, visitor), organizationName),
     /** Signs in the user of an existing session. Fires no event, unless the user is refused. */
-    resume: (request: SignInRequest, session: Session): SignInResult =>
-      complete(request, session.userId, "session", () => session),
+    resume: (request: SignInRequest, session: Session, visitor: Visitor): SignInResult =>
+      complete(request, session.userId, "session", (orgCode) => {
+        grants.resumeSession(session, { orgCode, visitor });
+        return session;
+      }),
     /** Creates a user, who is then signed in. */
-    signUp: (request: SignInRequest, details: SignUp, organizationName?: string): SignInResult => {
+    signUp: (request: SignInRequest, details: SignUp, visitor: Visitor, organizationName?: string): SignInResult => {
+      const { invitation } = request;
       const organization =
         request.orgCode === undefined ? undefined : world.catalogue.organizations.get(request.orgCode);
-      if (organization && (organization.isSuspended || !organization.isAllowRegistrations))
+      if (organization && (organization.isSuspended || !(organization.isAllowRegistrations || invitation)))
         return { ok: false, problem: `The organization ${organization.name} does not allow registrations.` };
       try {
         const user = actions.createUser({
           ...details,
+          ...(invitation && { email: invitation.email }),
           ...(organization && { organizations: [{ code: organization.code, roles: defaultRoles(world) }] }),
         });
-        return complete(request, user.id, "page", () => grants.startSession(user.id), organizationName);
+        return complete(request, user.id, "page", opening(request, user.id, visitor), organizationName);
       } catch (error) {
         if (error instanceof EmulatorError) return { ok: false, problem: error.message };
         throw error;

@@ -1,6 +1,7 @@
 import type {
   FeatureFlag,
   FeatureFlagValue,
+  Invitation,
   Org,
   Permission,
   PropertyCategory,
@@ -14,10 +15,27 @@ export interface RoleState extends Omit<Role, "permissions"> {
   permissionIds: string[];
 }
 
-/** An organization's own property values and billing agreements. */
+/** An invitation as stored. It references roles by id. */
+export interface InvitationState extends Omit<Invitation, "roles"> {
+  roleIds: string[];
+}
+
+/** How long sign-ins to an organization last, where it differs from the environment. */
+export interface SessionPolicy {
+  /** Whether `isPersistent` applies. */
+  usesPersistence?: boolean;
+  /** Whether sessions outlive the browser. */
+  isPersistent?: boolean;
+  /** Whether `lifetimeSeconds` applies. */
+  usesLifetime?: boolean;
+  lifetimeSeconds?: number;
+}
+
+/** An organization's own property values, billing agreements and session policy. */
 export interface OrganizationDetails {
   properties: Record<string, string>;
   agreements: { id: string; planCode: string }[];
+  sessionPolicy: SessionPolicy;
 }
 
 /** A feature flag with its values for the environment and for organizations. */
@@ -27,7 +45,7 @@ export interface FeatureFlagState extends FeatureFlag {
   readonly organizationValues: ReadonlyMap<string, FeatureFlagValue>;
 }
 
-/** The tenant's organizations, roles, permissions, property definitions and feature flags. */
+/** The tenant's organizations, invitations, roles, permissions, property definitions and feature flags. */
 export interface Catalogue {
   /** By code. */
   organizations: Map<string, Org>;
@@ -43,6 +61,8 @@ export interface Catalogue {
   featureFlags: Map<string, FeatureFlagState>;
   /** By id. */
   propertyCategories: Map<string, PropertyCategory>;
+  /** By code. */
+  invitations: Map<string, InvitationState>;
 }
 
 /** Creates the seeded catalogue. A tenant without users has property definitions only. */
@@ -56,6 +76,7 @@ export function createCatalogue(users: number, seed: number): Catalogue {
     organizationDetails: new Map(),
     featureFlags: new Map(),
     propertyCategories: new Map([[GENERAL.id, GENERAL]]),
+    invitations: new Map(),
   };
 }
 

@@ -1,7 +1,7 @@
 import { seedOrganizations, seedPermissions, seedRoles } from "./catalogue.ts";
 import { mix } from "./random.ts";
 import { createUserIds, customerIdOf, type UserIds } from "./user-ids.ts";
-import type { Membership, UserState } from "./user-state.ts";
+import type { IdentityState, Membership, UserState } from "./user-state.ts";
 
 /** Seeded users. Each is computed from the seed and its index on demand, so none is stored. */
 export interface Population extends UserIds {
@@ -113,8 +113,8 @@ function propertiesOf(tier: string, draw: number): Record<string, string> {
   return { onboarded: onboarded < 8 ? "true" : "false", plan_tier: tier, compliance_region: region };
 }
 
-function identitiesOf(email: string, username: string | null, phone: string | null) {
-  const identities = [{ type: "email", identity: email }];
+function identitiesOf(email: string, username: string | null, phone: string | null): IdentityState[] {
+  const identities: IdentityState[] = [{ type: "email", identity: email }];
   if (username !== null) identities.push({ type: "username", identity: username });
   if (phone !== null) identities.push({ type: "phone", identity: phone });
   return identities;

@@ -1,4 +1,4 @@
-import type { FeatureFlagValue } from "../truth-types.ts";
+import type { FeatureFlagValue, IdentityType } from "../truth-types.ts";
 
 /**
  * A user as stored. Immutable: the history keeps references to older states for the lagging search.
@@ -23,8 +23,18 @@ export interface UserState {
   /** Values of feature flags set for this user alone, by key. */
   readonly featureFlags: Readonly<Record<string, FeatureFlagValue>>;
   readonly memberships: readonly Membership[];
-  readonly identities: readonly { readonly type: string; readonly identity: string }[];
+  /** The first of each type is the primary one. */
+  readonly identities: readonly IdentityState[];
   readonly billing: { readonly customerId: string; readonly agreements: readonly Agreement[] } | null;
+}
+
+export interface IdentityState {
+  readonly type: IdentityType;
+  readonly identity: string;
+  /** Connection of a social or enterprise identity. */
+  readonly connectionId?: string;
+  /** Absent if the identity is as old as the user. */
+  readonly createdOn?: string;
 }
 
 export interface Membership {

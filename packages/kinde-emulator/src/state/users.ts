@@ -1,7 +1,7 @@
 import { createHistory } from "./history.ts";
 import type { Population } from "./population.ts";
 import { createSortedIds } from "./sorted-ids.ts";
-import type { UserState } from "./user-state.ts";
+import type { IdentityState, UserState } from "./user-state.ts";
 
 /** Options for iterating over users in id order. */
 export interface Walk {
@@ -22,6 +22,7 @@ export interface Users {
   remove(id: string): void;
   walk(walk?: Walk): Generator<UserState>;
   ids(): Generator<string>;
+  /** Finds a user by email address, username or phone number. Names at a connection are not unique. */
   findByIdentity(identity: string): UserState | undefined;
 }
 
@@ -73,7 +74,7 @@ export function createUsers(population: Population): Users {
       const before = get(user.id);
       if (!before) count += 1;
       replace(user.id, before, user);
-      for (const { identity } of user.identities) byIdentity.set(identity, user.id);
+      for (const { type, identity } of user.identities) if (isUnique(type)) byIdentity.set(identity, user.id);
     },
     remove: (id) => {
       const before = get(id);
@@ -87,12 +88,14 @@ export function createUsers(population: Population): Users {
       const index = population.indexOfIdentity(identity);
       for (const id of [byIdentity.get(identity), index === undefined ? undefined : population.idAt(index)]) {
         const user = id === undefined ? undefined : get(id);
-        if (user?.identities.some((one) => one.identity === identity)) return user;
+        if (user?.identities.some((one) => one.identity === identity && isUnique(one.type))) return user;
       }
       return undefined;
     },
   };
 }
+
+const isUnique = (type: IdentityState["type"]) => type !== "social" && type !== "enterprise";
 
 type Entry = { id: string; index: number };
 

@@ -55,6 +55,9 @@ declare module "redis" {
 }
 `;
 
+// The files of the repository and its dependencies, parsed and bound once for all programs.
+let checkedBefore: ts.Program | undefined;
+
 /**
  * Type-checks examples as modules in the root folder, so that `./kindling.flags.js` is the flags file there. A block
  * marked `continue` is checked together with the block before it. Every block keeps its line numbers.
@@ -89,10 +92,15 @@ function typeCheck(examples: readonly Block[]): string[] {
       ? getSourceFile(path, target, ...rest)
       : ts.createSourceFile(path, source.text, target, true);
   };
-  const program = ts.createProgram([...sources.keys()], settings, host);
-  return ts.getPreEmitDiagnostics(program).flatMap(({ file, start = 0, messageText }) => {
+  const program = ts.createProgram([...sources.keys()], settings, host, checkedBefore);
+  checkedBefore = program;
+  // Only the examples: what is wrong in the repository itself is for `tsc` to say.
+  const diagnostics = [...sources.keys()].flatMap((path) => {
+    const file = program.getSourceFile(path);
+    return [...program.getSyntacticDiagnostics(file), ...program.getSemanticDiagnostics(file)];
+  });
+  return diagnostics.flatMap(({ file, start = 0, messageText }) => {
     const source = file && sources.get(file.fileName);
-    // What is wrong in the repository itself is for `tsc` to say.
     if (file === undefined || source === undefined) return [];
     const { line } = file.getLineAndCharacterOfPosition(start);
     return [`${source.file}:${line + 1} ${ts.flattenDiagnosticMessageText(messageText, "\n")}`];

@@ -1,19 +1,21 @@
-import * as crypto from "node:crypto";
+import crypto from "node:crypto";
+import { syncBuiltinESMExports } from "node:module";
 import { Hono } from "hono";
-import { beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createTokenFinder, requireToken } from "../../src/http/require-token.ts";
-
-vi.mock("node:crypto", async (original) => {
-  const actual = await original<typeof crypto>();
-  return { ...actual, timingSafeEqual: vi.fn(actual.timingSafeEqual) };
-});
 
 const secret = "0123456789abcdef0123456789abcdef";
 const readOnly = { name: "reader", scopes: new Set(["read"] as const), value: "fedcba9876543210fedcba9876543210" };
 const full = { name: "full", scopes: new Set(["read", "write"] as const), value: secret };
 
 beforeEach(() => {
-  vi.mocked(crypto.timingSafeEqual).mockClear();
+  vi.spyOn(crypto, "timingSafeEqual");
+  syncBuiltinESMExports();
+});
+
+afterEach(() => {
+  vi.restoreAllMocks();
+  syncBuiltinESMExports();
 });
 
 describe("a token", () => {

@@ -20,7 +20,7 @@ it("a fan-out puts its users into Redis page by page, as there is room, and lose
   stack = await startStack({ env });
   const { emulator, store } = stack;
   const { code } = emulator.kinde.createOrganization();
-  const members = emulator.kinde.importUsers(Array.from({ length: 1_200 }, () => ({ organizations: [code] })));
+  const members = emulator.kinde.importUsers(Array.from({ length: 800 }, () => ({ organizations: [code] })));
   stack.subscribe();
   const hold = emulator.faults.set({ kind: "hang", path: "/api/v1/user" });
   emulator.kinde.updateOrganization(code, { name: "Renamed" });

@@ -225,6 +225,7 @@ const fields = z.object({
   KINDLING_ABSENCE_SPAN: duration("10m", { min: 0 }),
   KINDLING_ABSENCE_LIMIT: count(20, { min: 0 }),
   KINDLING_SWEEP_INTERVAL: duration("15m", { min: 0 }),
+  KINDLING_SWEEP_SHARE: share(0.1),
   KINDLING_SWEEP_PAGE_SIZE: count(500, { max: 500 }),
   KINDLING_SWEEP_PACE: duration("0ms", { min: 0 }),
   KINDLING_SWEEP_BACKLOG: count(5_000),
@@ -426,8 +427,10 @@ function serviceConfig(env: z.output<typeof storeSchema>) {
       limit: env.KINDLING_ABSENCE_LIMIT,
     },
     sweep: {
-      /** 0: no scheduled sweeps. */
+      /** Longest time between the starts of two sweeps; 0: no scheduled sweeps. */
       intervalMs: env.KINDLING_SWEEP_INTERVAL,
+      /** Share of the call budget that sweeps use. */
+      share: env.KINDLING_SWEEP_SHARE,
       pageSize: env.KINDLING_SWEEP_PAGE_SIZE,
       /** Least time between two pages. */
       paceMs: env.KINDLING_SWEEP_PACE,

@@ -22,6 +22,7 @@ import { createRecords, type Records } from "./redis/records.ts";
 import { bindTenant } from "./redis/tenant.ts";
 import { createRefreshQueues, type RefreshQueues } from "./refresh/queues.ts";
 import { type Completeness, createCompleteness } from "./sweep/completeness.ts";
+import { createIndexLag, type IndexLag } from "./sweep/index-lag.ts";
 import { createListedUsers, type ListedUsers } from "./sweep/listed-users.ts";
 import { createSweepQueue, type SweepQueue } from "./sweep/queue.ts";
 import { createSeenUsers, type SeenUsers } from "./sweep/seen-users.ts";
@@ -85,6 +86,7 @@ export interface Store {
   sweeps: SweepLog;
   seen: SeenUsers;
   listed: ListedUsers;
+  indexLag: IndexLag;
   audits: AuditLog;
   pulse: PulseStore;
   completeness: Completeness;
@@ -147,6 +149,7 @@ export async function openStore(config: StoreConfig, { now }: World, log: Log): 
     sweeps: createSweepLog({ redis, keys }),
     seen: createSeenUsers({ redis, keys, ttlMs: Math.max(filterTtlMs, 3 * config.sweep.intervalMs) }),
     listed: createListedUsers({ redis, keys }),
+    indexLag: createIndexLag({ redis, keys, assumedMs: config.sweep.indexLagMs }),
     audits: createAuditLog({ redis, keys }),
     pulse: createPulse({ redis, keys, now }),
     completeness: createCompleteness({ redis, keys }),

@@ -1,10 +1,14 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { DelayedError, type Job } from "bullmq";
 import type { CallOptions } from "../src/kinde/management-api.ts";
+import type { FleetSetting } from "../src/redis/fleet-setting.ts";
 import type { RefreshQueues } from "../src/refresh/queues.ts";
 import type { Completeness } from "../src/sweep/completeness.ts";
+import type { IndexLag } from "../src/sweep/index-lag.ts";
 import type { ListedUsers } from "../src/sweep/listed-users.ts";
+import { type SweepPace, slotMs } from "../src/sweep/pace.ts";
 import type { SweepJob, SweepQueue } from "../src/sweep/queue.ts";
+import { scheduleNext } from "../src/sweep/schedule.ts";
 import type { SeenUsers } from "../src/sweep/seen-users.ts";
 import { storedSweep } from "../src/sweep/stored-sweep.ts";
 import type { SweepStep } from "../src/sweep/sweep.ts";
@@ -20,6 +24,11 @@ export interface SweepWorkerOptions {
   seen: Pick<SeenUsers, "begin" | "forget">;
   listed: Pick<ListedUsers, "forget">;
   completeness: Completeness;
+  indexLag: IndexLag;
+  pace: FleetSetting<SweepPace>;
+  /** Calls to Kinde that the fleet can make in a minute. */
+  perMinute: number;
+  pageSize: number;
   sweepStep: (state: SweepState, call: CallOptions) => Promise<SweepStep>;
   /** Minimum pause between two pages, in milliseconds. */
   paceMs: number;
@@ -39,7 +48,7 @@ export function createSweepWorker(options: SweepWorkerOptions, deps: WorkerDeps)
     concurrency: 2,
     member: () => "sweep",
     async process(job) {
-      if (job.name === "tick") await queues.enqueueSweep();
+      if (job.name === "tick") await queues.enqueueSweep({ paced: true });
       else await sweep(options, deps, job);
     },
   });
@@ -47,7 +56,9 @@ export function createSweepWorker(options: SweepWorkerOptions, deps: WorkerDeps)
 
 async function sweep(options: SweepWorkerOptions, deps: WorkerDeps, job: Job<SweepJob>): Promise<void> {
   const { now, log, signal, closing } = deps;
-  const { queues, sweepStep, paceMs, backlog } = options;
+  const { queues, sweepStep, paceMs, backlog, sweeps, completeness, pace } = options;
+  const { paced = false } = job.data;
+  const slot = paced ? await plannedSlot(options) : 0;
   let state = storedSweep.parse(job.data.state);
   if (state === undefined) {
     if (job.data.state !== undefined)
@@ -59,13 +70,17 @@ async function sweep(options: SweepWorkerOptions, deps: WorkerDeps, job: Job<Swe
       await job.moveToDelayed(now() + backlogPauseMs, job.token);
       throw new DelayedError();
     }
+    const planned = state.startedAt + state.calls * slot;
+    if (slot > 0) state = { ...state, lateMs: Math.max(state.lateMs, now() - planned) };
     const step = await sweepStep(state, { priority: "bulk", signal });
     await queues.enqueueReprocess(step.refresh, "bulk", "sweep");
     state = step.state;
     // Throws if the job is gone: a Redis that was wiped has lost the records of earlier pages too.
-    await job.updateData({ state: storedSweep.versioned(state), forgiven: job.attemptsMade });
+    await job.updateData({ state: storedSweep.versioned(state), forgiven: job.attemptsMade, paced });
     if (step.done) break;
-    await delay(paceMs, undefined, { signal: closing }).catch(() => undefined);
+    // Ahead of the plan by a page at most: the clock of the process that began the sweep can be ahead.
+    const earlyMs = state.phase === "listing" ? Math.min(slot, state.startedAt + state.calls * slot - now()) : 0;
+    await delay(Math.max(paceMs, earlyMs), undefined, { signal: closing }).catch(() => undefined);
     await handBackIfClosing(deps, job);
   }
   await noteSweep(options, state, now());
@@ -79,16 +94,23 @@ async function sweep(options: SweepWorkerOptions, deps: WorkerDeps, job: Job<Swe
   if (state.lost > 0 && !state.verified)
     log.warn({ lost: state.lost }, "records were lost: the store is incomplete until a sweep has counted everybody");
   log.info({ ...state, ms: now() - state.startedAt }, "sweep completed");
+  await scheduleNext({ queues, sweeps, pace, now }, (await completeness.since()) !== undefined);
 }
 
-async function begin({ sweeps, seen, completeness }: SweepWorkerOptions, now: number): Promise<SweepState> {
-  const [number, previous, completeSince, counted] = await Promise.all([
+async function plannedSlot({ sweeps, pace, perMinute, pageSize }: SweepWorkerOptions): Promise<number> {
+  const [setting, last] = await Promise.all([pace.read(), sweeps.last()]);
+  return slotMs({ ...setting, perMinute, calls: Math.ceil((last?.users ?? 0) / pageSize) + 1 });
+}
+
+async function begin({ sweeps, seen, completeness, indexLag }: SweepWorkerOptions, now: number): Promise<SweepState> {
+  const [number, previous, completeSince, counted, lagMs] = await Promise.all([
     sweeps.nextNumber(),
     sweeps.last(),
     completeness.since(),
     completeness.counted(),
+    indexLag.expected(),
   ]);
-  const state = beginSweep({ number, previous, now, fill: !counted, completeSince });
+  const state = beginSweep({ number, previous, now, fill: !counted, completeSince, lagMs });
   await seen.begin(state.mark, state.previous);
   return state;
 }

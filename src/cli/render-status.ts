@@ -76,7 +76,7 @@ const records: Section = ({ records: { present, deleted, exact }, absences }, pa
   ]);
 };
 
-const sweep: Section = ({ sweep: { completeSince, last, current, next } }, paint, now) => {
+const sweep: Section = ({ sweep: { completeSince, last, current, next, bound } }, paint, now) => {
   const found = ({ users, different, fields, derived, missing, unlisted }: SweepState) =>
     [plural(users, "user"), `${countWords(different)} different${fieldWords(fields)}`, `${countWords(missing)} missing`]
       .concat(derived > 0 ? [`${countWords(derived)} derived again`] : [])
@@ -87,6 +87,10 @@ const sweep: Section = ({ sweep: { completeSince, last, current, next } }, paint
       ? paint.notice("not complete yet")
       : paint.good(`everybody, since ${durationWords(now - completeSince)}`);
   const rows = [["store holds", complete]];
+  if (bound !== null) {
+    const later = paint.dim(`(${durationWords(bound.lagMs)} more for a user refreshed just before)`);
+    rows.push(["a change in Kinde", `shows within ${durationWords(wholeSeconds(bound.withinMs))} ${later}`]);
+  }
   if (current !== null) rows.push(["in progress", `${found(current)} so far`]);
   if (last === null) rows.push(["last", "none yet"]);
   else {
@@ -96,6 +100,10 @@ const sweep: Section = ({ sweep: { completeSince, last, current, next } }, paint
   if (next !== null) rows.push(["next", next > now ? `in ${durationWords(next - now)}` : "now"]);
   return titled(paint, "Sweep", rows);
 };
+
+function wholeSeconds(ms: number): number {
+  return Math.ceil(ms / 1_000) * 1_000;
+}
 
 const fieldsShown = 3;
 

@@ -1,6 +1,7 @@
 import type { Queue } from "bullmq";
 import type { Redis } from "ioredis";
 import { z } from "zod";
+import { createFleetSetting } from "./fleet-setting.ts";
 import type { Keys } from "./keys.ts";
 import { storedShape } from "./stored.ts";
 
@@ -31,26 +32,16 @@ const storedInterval = storedShape(1, z.object({ intervalMs: z.int().nonnegative
  * own into force, the schedule would start again, with a tick at once, at every check.
  */
 export function createTickSchedule({ redis, keys, queue, intervalMs, onOther }: TickScheduleOptions): TickSchedule {
-  const key = keys.ledgerPart(`interval:${queue.name}`);
-  const own = storedInterval.serialize({ intervalMs });
-  let announced = false;
-  let told = intervalMs;
-
-  const fleetInterval = async (): Promise<number> => {
-    if (!announced) await redis.set(key, own);
-    announced = true;
-    const stored = storedInterval.parse(await redis.get(key));
-    if (stored !== undefined) return stored.intervalMs;
-    // A wiped Redis: the first to notice decides.
-    await redis.set(key, own, "NX");
-    return storedInterval.parse(await redis.get(key))?.intervalMs ?? intervalMs;
-  };
-
+  const setting = createFleetSetting({
+    redis,
+    key: keys.ledgerPart(`interval:${queue.name}`),
+    shape: storedInterval,
+    own: { intervalMs },
+    onOther: (fleet) => onOther(fleet.intervalMs),
+  });
   return {
     async keep() {
-      const fleetMs = await fleetInterval();
-      if (fleetMs !== told && fleetMs !== intervalMs) onOther(fleetMs);
-      told = fleetMs;
+      const { intervalMs: fleetMs } = await setting.read();
       if (fleetMs === 0) {
         await queue.removeJobScheduler("tick");
       } else if ((await queue.getJobScheduler("tick"))?.every !== fleetMs) {

@@ -9,6 +9,7 @@ import { createRefreshRequests } from "../redis/refresh-requests.ts";
 import { createAcknowledgeUsers } from "../refresh/acknowledge-users.ts";
 import { drainRefreshRequests } from "../refresh/drain-refresh-requests.ts";
 import type { Store } from "../store.ts";
+import { createSweepPace } from "../sweep/pace.ts";
 import type { Running, World } from "../world.ts";
 import { createFlows, type Flows } from "./create-flows.ts";
 import { startWatch } from "./start-watch.ts";
@@ -27,7 +28,16 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
   const onError = (error: unknown) => log.warn(errorFields(error), "Redis error");
   // BullMQ's workers need a connection whose commands wait while Redis is down.
   const connection = connectRedis({ url: config.redisUrl, onError });
-  const { queues, keys, ledger, fanoutLedger, records, sweeps, seen, listed, completeness, audits } = store;
+  const { queues, keys, ledger, fanoutLedger, records, sweeps, seen, listed, indexLag, completeness, audits } = store;
+  const pace = createSweepPace({
+    ...store,
+    own: { intervalMs: config.sweep.intervalMs, share: config.sweep.share },
+    onOther: (fleet) =>
+      log.warn(
+        { settings: "KINDLING_SWEEP_INTERVAL, KINDLING_SWEEP_SHARE", ...fleet },
+        "another worker started later with another pace of sweeps: it applies to all",
+      ),
+  });
   const workers = startWorkers({
     connection,
     prefix: keys.queues,
@@ -42,6 +52,10 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
     sweeps,
     seen,
     listed,
+    indexLag,
+    pace,
+    perMinute: config.calls.perMinute,
+    pageSize: config.sweep.pageSize,
     completeness,
     audits,
     acknowledge: createAcknowledgeUsers({ redis: store.redis, keys, queues }),
@@ -57,7 +71,7 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
     settleMs: config.writeSettleMs,
   });
   void warnOfLoss(config, log, store);
-  const watch = startWatch(config, world, log, store);
+  const watch = startWatch({ config, world, log, store, pace });
   const blocking = connectRedis({ url: config.redisUrl, onError });
   const { redis, droppedRefreshRequests: dropped } = store;
   const requests = createRefreshRequests({ redis, blocking, keys, dropped, onError });

@@ -1,9 +1,11 @@
 import type { Config } from "../config.ts";
 import { errorFields, type Log } from "../log.ts";
+import type { FleetSetting } from "../redis/fleet-setting.ts";
 import { bindTenant } from "../redis/tenant.ts";
 import { createTickSchedule } from "../redis/tick-schedule.ts";
 import { watchLedger } from "../refresh/watch-ledger.ts";
 import type { Store } from "../store.ts";
+import type { SweepPace } from "../sweep/pace.ts";
 import { scheduleSweeps } from "../sweep/schedule.ts";
 import type { Running, World } from "../world.ts";
 
@@ -12,8 +14,17 @@ const mostSkewMs = 5_000;
 /** Absent users looked at again in one round. */
 const absencesPerRound = 500;
 
+/** Dependencies of {@link startWatch}. */
+export interface WatchOptions {
+  config: Config;
+  world: World;
+  log: Log;
+  store: Store;
+  pace: FleetSetting<SweepPace>;
+}
+
 /** Starts the periodic checks: of the ledgers, absent users, the schedules, and the time since the last event. */
-export function startWatch(config: Config, { now }: World, log: Log, store: Store): Running {
+export function startWatch({ config, world: { now }, log, store, pace }: WatchOptions): Running {
   const { watchIntervalMs: intervalMs, failedRetryMs } = config;
   const ledger = async () => {
     const { redis, keys, queues, ledger: users, fanoutLedger } = store;
@@ -42,16 +53,16 @@ export function startWatch(config: Config, { now }: World, log: Log, store: Stor
     if (differ && !clocksDiffer) log.warn({ aheadMs }, "this machine's clock differs from Redis': synchronize both");
     clocksDiffer = differ;
   };
-  const ticks = (queue: Store["queues"]["sweep" | "audit"], setting: string, intervalMs: number) => {
-    const onOther = (fleetMs: number) =>
+  const auditTicks = createTickSchedule({
+    ...store,
+    queue: store.queues.audit,
+    intervalMs: config.audit.intervalMs,
+    onOther: (fleetMs) =>
       log.warn(
-        { setting, intervalMs, fleetMs },
+        { setting: "KINDLING_AUDIT_INTERVAL", intervalMs: config.audit.intervalMs, fleetMs },
         "another worker started later with another interval: it applies to all",
-      );
-    return createTickSchedule({ ...store, queue, intervalMs, onOther });
-  };
-  const sweepTicks = ticks(store.queues.sweep, "KINDLING_SWEEP_INTERVAL", config.sweep.intervalMs);
-  const auditTicks = ticks(store.queues.audit, "KINDLING_AUDIT_INTERVAL", config.audit.intervalMs);
+      ),
+  });
   // Independent of each other: one that fails must not prevent the others.
   const checks = {
     ledger,
@@ -59,7 +70,7 @@ export function startWatch(config: Config, { now }: World, log: Log, store: Stor
       store.queues.enqueueReprocess(await store.absences.takeDue(absencesPerRound), "bulk", "absence"),
     // A Redis that was wiped is bound again, to the tenant whose process comes first.
     tenant: () => bindTenant(store.redis, store.keys, config.domain),
-    sweeps: () => scheduleSweeps({ ...store, schedule: sweepTicks, now }),
+    sweeps: () => scheduleSweeps({ ...store, pace, now }),
     audits: () => auditTicks.keep(),
     pulse,
     clocks,

@@ -123,13 +123,26 @@ function workMetrics({ ledger, queues, calls, records, absences }: Figures): Met
   ];
 }
 
-function driftMetrics({ sweep: { completeSince, last: sweep }, freshness: { audit, audits } }: Figures): Metric[] {
+function driftMetrics({
+  sweep: { completeSince, last: sweep, bound },
+  freshness: { audit, audits },
+}: Figures): Metric[] {
   const drift = Object.entries(audits.drift).map(([cause, value]) => ({ labels: { cause }, value }));
   return [
     gauge("kindling_store_complete", "1 once the store has a record of every user, 0 before.", [
       { value: completeSince === null ? 0 : 1 },
     ]),
     gauge("kindling_sweep_finished_timestamp_seconds", "When the last sweep finished.", seconds(sweep?.finishedAt)),
+    gauge(
+      "kindling_sweep_bound_seconds",
+      "Time within which a change in Kinde shows without any webhook, as the last sweep measured it.",
+      seconds(bound?.withinMs),
+    ),
+    gauge(
+      "kindling_index_lag_seconds",
+      "Lag of Kinde's search that sweeps allow for: learned, or assumed.",
+      seconds(bound?.lagMs),
+    ),
     gauge("kindling_sweep_users", "Users compared by the last sweep.", known(sweep?.users)),
     gauge("kindling_sweep_different", "Users whose record differed in the last sweep.", known(sweep?.different)),
     gauge("kindling_sweep_missing", "Users without a record in the last sweep.", known(sweep?.missing)),

@@ -3,7 +3,9 @@ import { type Durability, readDurability } from "../redis/durability.ts";
 import type { Failure } from "../redis/ledger.ts";
 import { listFailures } from "../refresh/failures.ts";
 import type { Queues, Store } from "../store.ts";
+import { createSweepPace, type SweepBound, sweepBound } from "../sweep/pace.ts";
 import { currentSweep, failedSweep } from "../sweep/queue.ts";
+import { nextStart } from "../sweep/schedule.ts";
 import type { FinishedSweep } from "../sweep/sweep-log.ts";
 import type { SweepState } from "../sweep/sweep-state.ts";
 import { countRecords, type RecordCount } from "./count-records.ts";
@@ -54,8 +56,10 @@ export interface SweepStatus {
   current: SweepState | null;
   /** The last failure; `null` if a sweep has succeeded since. */
   failed: { failedAt: number; reason: string } | null;
-  /** Start of the next sweep; `null` without a schedule. */
+  /** Start of the next sweep; `null` without a schedule and while one runs. */
   next: number | null;
+  /** How soon a change in Kinde shows without any webhook; `null` before the first sweep and without a schedule. */
+  bound: SweepBound | null;
 }
 
 /** Jobs of a queue. `delayed` jobs wait for a retry or the end of a burst. */
@@ -67,7 +71,7 @@ export interface QueueStatus {
   paused: boolean;
 }
 
-type StatusSettings = Pick<Config, "prefix" | "calls" | "redisReplicas">;
+type StatusSettings = Pick<Config, "prefix" | "calls" | "redisReplicas" | "sweep">;
 
 const failuresShown = 5;
 
@@ -80,7 +84,7 @@ export async function readStatus(store: Store, config: StatusSettings, now: numb
 /** Reads the figures of a deployment in a few round trips. */
 export async function readFigures(
   store: Store,
-  { prefix, calls, redisReplicas }: StatusSettings,
+  { prefix, calls, redisReplicas, sweep: sweepSettings }: StatusSettings,
   now: number,
 ): Promise<Figures> {
   const { queues, ledger: users, fanoutLedger: fanouts, budget, redis, keys } = store;
@@ -112,7 +116,7 @@ export async function readFigures(
     countRecords(redis, keys),
     store.absences.summary(),
     redis.hgetall(keys.ledgerPart("counts")),
-    readSweep(store),
+    readSweep(store, sweepSettings, now),
     readFreshness(store, now),
     store.refusedRequests.read(),
     store.droppedRefreshRequests.read(),
@@ -135,14 +139,19 @@ export async function readFigures(
   };
 }
 
-async function readSweep({ completeness, sweeps, queues }: Store): Promise<SweepStatus> {
-  const [since, last, current, failed, schedule] = await Promise.all([
+async function readSweep(store: Store, settings: Config["sweep"], now: number): Promise<SweepStatus> {
+  const { completeness, sweeps, queues, indexLag } = store;
+  const { intervalMs, share } = settings;
+  const pace = createSweepPace({ ...store, own: { intervalMs, share }, onOther: () => {} });
+  const [since, last, current, failed, setting, lagMs] = await Promise.all([
     completeness.since(),
     sweeps.last(),
     currentSweep(queues),
     failedSweep(queues),
-    queues.sweep.getJobScheduler("tick"),
+    pace.peek(),
+    indexLag.expected(),
   ]);
+  const history = { last, failedAt: failed?.failedAt ?? 0, complete: since !== undefined, now };
   return {
     completeSince: since ?? null,
     last: last ?? null,
@@ -151,7 +160,8 @@ async function readSweep({ completeness, sweeps, queues }: Store): Promise<Sweep
       failed !== undefined && failed.failedAt > (last?.finishedAt ?? 0)
         ? { failedAt: failed.failedAt, reason: failed.reason }
         : null,
-    next: schedule?.next ?? null,
+    next: current !== undefined || setting.intervalMs === 0 ? null : nextStart(setting, history),
+    bound: sweepBound(last, setting, lagMs) ?? null,
   };
 }
 

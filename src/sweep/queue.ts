@@ -8,13 +8,17 @@ import type { SweepState } from "./sweep-state.ts";
 export interface SweepJob extends LongJob {
   /** Progress, stored as {@link storedSweep}; absent before the first page. Any release can have written it. */
   state?: unknown;
+  /** Set for a scheduled sweep, which spreads its calls over the interval. Others run as fast as the budget allows. */
+  paced?: boolean;
 }
 
 /** The queue of sweeps. */
 export interface SweepQueue {
   sweep: Queue<SweepJob>;
   /** Enqueues a sweep unless one is waiting or running: the fleet runs one at a time. */
-  enqueueSweep(): Promise<void>;
+  enqueueSweep(options?: Pick<SweepJob, "paced">): Promise<void>;
+  /** Schedules the next sweep. A tick that waits is moved. */
+  enqueueTick(delayMs: number): Promise<void>;
 }
 
 /** Opens the queue of sweeps. */
@@ -22,9 +26,13 @@ export function createSweepQueue(options: QueueOptions): SweepQueue {
   const sweep = openQueue<SweepJob>("sweep", options);
   return {
     sweep,
-    async enqueueSweep() {
+    async enqueueSweep(data = {}) {
       // BullMQ counts ids from 1, and again after a wipe: a worker that still runs a lost job would update its successor.
-      await sweep.add("sweep", {}, { jobId: randomUUID(), deduplication: { id: "sweep" } });
+      await sweep.add("sweep", data, { jobId: randomUUID(), deduplication: { id: "sweep" } });
+    },
+    async enqueueTick(delayMs) {
+      const deduplication = { id: "tick", reschedule: true };
+      await sweep.add("tick", {}, { jobId: randomUUID(), delay: delayMs, deduplication });
     },
   };
 }

@@ -1,16 +1,16 @@
-import type { TickSchedule } from "../redis/tick-schedule.ts";
+import type { FleetSetting } from "../redis/fleet-setting.ts";
 import type { RefreshQueues } from "../refresh/queues.ts";
 import type { Completeness } from "./completeness.ts";
-import type { SweepQueue } from "./queue.ts";
-import type { SweepLog } from "./sweep-log.ts";
+import { leastIntervalMs, restMs, type SweepPace } from "./pace.ts";
+import { failedSweep, type SweepQueue } from "./queue.ts";
+import type { FinishedSweep, SweepLog } from "./sweep-log.ts";
 
 /** Dependencies of {@link scheduleSweeps}. */
 export interface ScheduleSweepsOptions {
   queues: Pick<RefreshQueues, "bulk"> & SweepQueue;
   sweeps: Pick<SweepLog, "last">;
   completeness: Pick<Completeness, "recheck">;
-  /** Ticks of the sweep queue. */
-  schedule: TickSchedule;
+  pace: FleetSetting<SweepPace>;
   now: () => number;
 }
 
@@ -18,16 +18,51 @@ export interface ScheduleSweepsOptions {
 const pauseFactor = 10;
 
 /**
- * Schedules sweeps for the fleet. If the store is incomplete (new or wiped, or served by another Redis process than the
- * one it was found complete on), starts one at once, and another when the refreshes requested by the first have finished.
- * Idempotent and cheap: call it repeatedly, because a wiped Redis has lost the schedule too.
+ * Schedules the next sweep of the fleet. If the store is incomplete (new or wiped, or served by another Redis process than
+ * the one it was found complete on), starts one at once, and another when the refreshes requested by the first have
+ * finished. Idempotent and cheap: call it repeatedly, because a wiped Redis has lost the schedule too.
  */
 export async function scheduleSweeps(options: ScheduleSweepsOptions): Promise<void> {
-  const { queues, completeness, schedule } = options;
-  const intervalMs = await schedule.keep();
+  const { queues, completeness, pace } = options;
+  const { intervalMs } = await pace.read();
+  // Releases before the share scheduled sweeps this way.
+  await queues.sweep.removeJobScheduler("tick");
   const since = await completeness.recheck();
-  if (intervalMs === 0 || since !== undefined) return;
-  if (await isDue(options)) await queues.enqueueSweep();
+  if (intervalMs === 0) return;
+  if (since === undefined && (await isDue(options))) return queues.enqueueSweep();
+  // The running sweep schedules the next one when it ends.
+  if ((await queues.sweep.getDeduplicationJobId("sweep")) === null) await scheduleNext(options, since !== undefined);
+}
+
+/** Schedules the sweep after the last one. */
+export async function scheduleNext(
+  { queues, sweeps, pace, now }: Omit<ScheduleSweepsOptions, "completeness">,
+  complete: boolean,
+): Promise<void> {
+  const [setting, last, failed] = await Promise.all([pace.read(), sweeps.last(), failedSweep(queues)]);
+  if (setting.intervalMs === 0) return;
+  const startAt = nextStart(setting, { last, failedAt: failed?.failedAt ?? 0, complete, now: now() });
+  await queues.enqueueTick(Math.max(restMs, startAt - now()));
+}
+
+/** What the start of the next sweep depends on. Times in milliseconds since the epoch. */
+interface History {
+  last: FinishedSweep | undefined;
+  /** When the last sweep that gave up did so; 0 if none did. */
+  failedAt: number;
+  /** Whether the store is complete. */
+  complete: boolean;
+  now: number;
+}
+
+/** Returns when the next scheduled sweep starts. */
+export function nextStart(setting: SweepPace, { last, failedAt, complete, now }: History): number {
+  // A sweep that gave up would give up again: an operator has to act first.
+  if (failedAt > (last?.finishedAt ?? 0)) return failedAt + setting.intervalMs;
+  if (last === undefined) return now;
+  // A clock that stepped back must not postpone the next one.
+  const startedAt = Math.min(last.startedAt, now);
+  return startedAt + (complete ? leastIntervalMs(setting) : setting.intervalMs);
 }
 
 // Delayed jobs count too: sweeping again would pull forward the retry of every user who is still missing.

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { trailSchema } from "../kinde/paging.ts";
 import { storedShape } from "../redis/stored.ts";
+import { lagSampleSchema, nothingObserved } from "./index-lag.ts";
 import type { SweepMark } from "./seen-users.ts";
 import type { SweepState } from "./sweep-state.ts";
 
@@ -36,6 +37,10 @@ export const sweepStateSchema = z.object({
   vanished: count.default(0),
   heldBack: count.default(0),
   unlisted: count,
+  calls: count.default(0),
+  lateMs: z.number().nonnegative().default(0),
+  lagMs: z.number().nonnegative().nullable().default(null),
+  lag: lagSampleSchema.default(nothingObserved),
 }) satisfies z.ZodType<SweepState>;
 
 /** Adds the counts that releases before version 1 did not keep. */

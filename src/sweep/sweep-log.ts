@@ -3,6 +3,7 @@ import { z } from "zod";
 import type { Keys } from "../redis/keys.ts";
 import { storedShape } from "../redis/stored.ts";
 import type { Completeness } from "./completeness.ts";
+import type { IndexLag } from "./index-lag.ts";
 import type { ListedUsers } from "./listed-users.ts";
 import type { SeenUsers } from "./seen-users.ts";
 import { migrateSweep, sweepStateSchema, sweepVersion } from "./stored-sweep.ts";
@@ -54,6 +55,7 @@ export interface NoteSweepOptions {
   seen: Pick<SeenUsers, "forget">;
   listed: Pick<ListedUsers, "forget">;
   completeness: Pick<Completeness, "mark" | "clear">;
+  indexLag: Pick<IndexLag, "observe">;
 }
 
 /**
@@ -61,7 +63,8 @@ export interface NoteSweepOptions {
  * mark if it found that records were lost.
  */
 export async function noteSweep(options: NoteSweepOptions, state: SweepState, now: number): Promise<void> {
-  const { sweeps, seen, completeness } = options;
+  const { sweeps, seen, completeness, indexLag } = options;
+  await indexLag.observe(state.lag, now);
   if (state.verified) await markComplete(options, state, now);
   else if (state.lost > 0) await completeness.clear();
   // A sweep and a backfill can overlap: the one that ends later is kept, and the other's filter is deleted.

@@ -1,4 +1,5 @@
 import type { Trail } from "../kinde/paging.ts";
+import { type LagSample, nothingObserved } from "./index-lag.ts";
 import { bitsFor, type SweepMark } from "./seen-users.ts";
 
 /** Progress of a sweep: enough to resume after a crash, a deployment or a pause. */
@@ -49,6 +50,14 @@ export interface SweepState {
   /** The same number if it is too high to act on; 0 otherwise. */
   heldBack: number;
   unlisted: number;
+  /** Calls that the listing took. */
+  calls: number;
+  /** How much later than planned a page of a scheduled sweep came, at most. Milliseconds. */
+  lateMs: number;
+  /** The lag of the search that the sweep allows for, in milliseconds; `null`: the assumed one. */
+  lagMs: number | null;
+  /** What the listing shows of that lag. */
+  lag: LagSample;
 }
 
 /** Options for {@link beginSweep}. */
@@ -58,10 +67,12 @@ export interface BeginSweepOptions {
   now: number;
   fill: boolean;
   completeSince?: number | undefined;
+  /** Default: the assumed lag. */
+  lagMs?: number | undefined;
 }
 
 /** Returns the initial state of a sweep. */
-export function beginSweep({ number, previous, now, fill, completeSince }: BeginSweepOptions): SweepState {
+export function beginSweep({ number, previous, now, fill, completeSince, lagMs }: BeginSweepOptions): SweepState {
   return {
     mark: { number, bits: bitsFor(previous?.users ?? 0) },
     previous: previous?.mark ?? null,
@@ -86,5 +97,9 @@ export function beginSweep({ number, previous, now, fill, completeSince }: Begin
     vanished: 0,
     heldBack: 0,
     unlisted: 0,
+    calls: 0,
+    lateMs: 0,
+    lagMs: lagMs ?? null,
+    lag: nothingObserved,
   };
 }

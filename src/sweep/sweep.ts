@@ -3,10 +3,11 @@ import { follow } from "../kinde/paging.ts";
 import { type SearchedUser, searchUsers } from "../kinde/search-users.ts";
 import type { Absences } from "../redis/absences.ts";
 import type { Ledger } from "../redis/ledger.ts";
-import type { Records } from "../redis/records.ts";
+import type { Records, StoredRecord } from "../redis/records.ts";
 import { countHeldStep, countUnheld } from "./count-held.ts";
 import type { FillPage } from "./fill-page.ts";
 import { countUnlistedStep, findUnlistedStep } from "./find-unlisted.ts";
+import { addSamples, sampleLag } from "./index-lag.ts";
 import { type Judgement, type JudgeOptions, judgeUser } from "./judge-user.ts";
 import type { ListedUsers } from "./listed-users.ts";
 import type { SeenUsers } from "./seen-users.ts";
@@ -57,7 +58,8 @@ export async function sweepStep(options: SweepOptions, state: SweepState, call: 
   }
 }
 
-async function listingStep(options: SweepOptions, state: SweepState, call: CallOptions): Promise<SweepStep> {
+async function listingStep(options: SweepOptions, before: SweepState, call: CallOptions): Promise<SweepStep> {
+  const state = { ...before, calls: before.calls + 1 };
   const { api, records, seen, listed, pageSize, fillPage } = options;
   const stamp = state.fill ? await fillPage.stamp() : undefined;
   const { users, unreadable, next } = await searchUsers(api, { after: state.cursor, pageSize }, call);
@@ -70,10 +72,11 @@ async function listingStep(options: SweepOptions, state: SweepState, call: CallO
     seen.add(state.mark, ids),
     state.fill ? listed.remember(state.mark, state.cursor, { ids, next }) : undefined,
   ]);
+  const judgeOptions = { ...options, indexLagMs: state.lagMs ?? options.indexLagMs };
   const judged = ids.map((id, index) => ({
     id,
     user: users[index],
-    ...judgeUser(options, id, users[index], stored[index] ?? { flags: undefined, profile: undefined }),
+    ...judgeUser(judgeOptions, id, users[index], stored[index] ?? { flags: undefined, profile: undefined }),
   }));
   const idsOf = (wanted: Judgement["verdict"]) => judged.flatMap(({ id, verdict }) => (verdict === wanted ? [id] : []));
   const missing = judged.filter(({ verdict }) => verdict === "missing");
@@ -97,6 +100,7 @@ async function listingStep(options: SweepOptions, state: SweepState, call: CallO
     filled: state.filled + missing.length - unfilled.length,
     gaveUp: state.gaveUp + (await countUnheld(options, unfilled)),
     doubted: state.doubted + idsOf("doubted").length,
+    lag: observeLag(options, state.lag, users, stored),
   };
   const refresh = [...different, ...idsOf("aged"), ...unfilled];
   if (next !== null) return { refresh, state: paged, done: false };
@@ -107,6 +111,19 @@ async function listingStep(options: SweepOptions, state: SweepState, call: CallO
 // No two sweeps can agree on who is not listed if this is the first.
 function afterHolding(state: SweepState): SweepStep {
   return { refresh: [], state: { ...state, phase: "counting", cursor: "0" }, done: state.previous === null };
+}
+
+function observeLag(
+  { now, indexLagMs }: SweepOptions,
+  before: SweepState["lag"],
+  users: readonly SearchedUser[],
+  stored: readonly StoredRecord[],
+): SweepState["lag"] {
+  const instant = { now: now(), assumedMs: indexLagMs };
+  return users.reduce((sum, user, index) => {
+    const profile = stored[index]?.profile;
+    return profile === undefined ? sum : addSamples(sum, sampleLag(profile, user, instant));
+  }, before);
 }
 
 /** Returns whether a missing user must have had a record, because the store was complete after the user was created. */

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { loadDefinitions } from "../../src/load-definitions.ts";
-import { createTickSchedule } from "../../src/redis/tick-schedule.ts";
 import { createFlows } from "../../src/service/create-flows.ts";
+import { createSweepPace } from "../../src/sweep/pace.ts";
 import { scheduleSweeps } from "../../src/sweep/schedule.ts";
 import { envOf, kindling, pressCtrlC } from "../cli/command-line.ts";
 import { expected, held } from "../schedule/comparison.ts";
@@ -42,8 +42,8 @@ const imported = (count: number) =>
     .map(({ id }) => id);
 
 const since = () => stack.store.completeness.since();
-const ticks = (intervalMs: number) =>
-  createTickSchedule({ ...stack.store, queue: stack.store.queues.sweep, intervalMs, onOther: () => {} });
+const paceOf = (intervalMs: number) =>
+  createSweepPace({ ...stack.store, own: { intervalMs, share: 0.1 }, onOther: () => {} });
 const flagsOf = async (id: string) => (await stack.record(id))?.flags;
 
 /** Records and profiles, without the members that differ between refreshes. */
@@ -327,7 +327,7 @@ describe("the completeness mark", () => {
     await dropKeys(config);
     expect(await store.completeness.since()).toBeUndefined();
     emulator.stats.reset();
-    await scheduleSweeps({ ...store, schedule: ticks(3_600_000), now: Date.now });
+    await scheduleSweeps({ ...store, pace: paceOf(3_600_000), now: Date.now });
     await until(async () => expect(await store.completeness.since()).toBeDefined());
     for (const { id } of users) expect(await statusOf(id)).toBe("present");
     expect(calls("GET /api/v1/user")).toBe(0);
@@ -339,7 +339,7 @@ describe("a wiped store", () => {
   it("refills automatically and reports when it is complete", async () => {
     const { emulator, store, config } = await start({ emulator: { users: 30 } });
     imported(30);
-    const look = () => scheduleSweeps({ ...store, schedule: ticks(3_600_000), now: Date.now });
+    const look = () => scheduleSweeps({ ...store, pace: paceOf(3_600_000), now: Date.now });
     const filled = () =>
       until(async () => {
         await look();
@@ -360,7 +360,7 @@ describe("a wiped store", () => {
   it("stays empty if sweeps are disabled", async () => {
     const { store } = await start();
     imported(3);
-    await scheduleSweeps({ ...store, schedule: ticks(0), now: Date.now });
+    await scheduleSweeps({ ...store, pace: paceOf(0), now: Date.now });
     expect(await store.queues.sweep.getJobCountByTypes("waiting", "active")).toBe(0);
     expect(await since()).toBeUndefined();
   });

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { loadDefinitions } from "../../src/load-definitions.ts";
-import { createTickSchedule } from "../../src/redis/tick-schedule.ts";
 import { createFlows } from "../../src/service/create-flows.ts";
+import { createSweepPace } from "../../src/sweep/pace.ts";
 import { scheduleSweeps } from "../../src/sweep/schedule.ts";
 import { runSweep } from "../support/run-sweep.ts";
 import { dropKeys, type Stack, startStack } from "../support/stack.ts";
@@ -101,13 +101,8 @@ describe("the completeness mark", () => {
     await start(false);
     await sweepWith(() => {});
     const { store } = stack;
-    const schedule = createTickSchedule({
-      ...store,
-      queue: store.queues.sweep,
-      intervalMs: 3_600_000,
-      onOther: () => {},
-    });
-    const check = () => scheduleSweeps({ ...store, schedule, now: () => Date.now() + 3_600_000 });
+    const pace = createSweepPace({ ...store, own: { intervalMs: 3_600_000, share: 0.1 }, onOther: () => {} });
+    const check = () => scheduleSweeps({ ...store, pace, now: () => Date.now() + 3_600_000 });
     await check();
     expect(await since()).toBeDefined();
     const mark = JSON.parse((await store.redis.get(store.keys.complete)) ?? "{}");

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { createLog, type Log } from "../../src/log.ts";
-import { createTickSchedule } from "../../src/redis/tick-schedule.ts";
+import { readStatus } from "../../src/status/read-status.ts";
+import { createSweepPace } from "../../src/sweep/pace.ts";
 import { scheduleSweeps } from "../../src/sweep/schedule.ts";
 import { beginSweep } from "../../src/sweep/sweep-state.ts";
 import { runSweep } from "../support/run-sweep.ts";
@@ -32,8 +33,8 @@ function withInvalidEntries(count: number): typeof fetch {
 
 const searches = () => stack.emulator.stats.calls["GET /api/v1/search/users"] ?? 0;
 const fetches = () => stack.emulator.stats.calls["GET /api/v1/user"] ?? 0;
-const ticks = (intervalMs: number) =>
-  createTickSchedule({ ...stack.store, queue: stack.store.queues.sweep, intervalMs, onOther: () => {} });
+const paceOf = (intervalMs: number) =>
+  createSweepPace({ ...stack.store, own: { intervalMs, share: 0.1 }, onOther: () => {} });
 const flagsOf = async (id: string) => (await stack.record(id))?.flags;
 
 describe("a sweep without webhooks", () => {
@@ -261,10 +262,30 @@ describe("a sweep without webhooks", () => {
     const { emulator, store, config } = await start({ emulator: { users: 25 } });
     await sweep();
     await dropKeys(config);
-    await scheduleSweeps({ ...store, schedule: ticks(3_600_000), now: Date.now });
+    await scheduleSweeps({ ...store, pace: paceOf(3_600_000), now: Date.now });
     await until(async () => {
       for (const id of emulator.kinde.userIds()) expect((await stack.record(id))?.status).toBe("present");
     });
-    expect((await store.queues.sweep.getJobScheduler("tick"))?.every).toBe(3_600_000);
   });
+
+  it("find an edit on their own, at the pace of the interval and the budget", async () => {
+    const env = { KINDLING_SWEEP_INTERVAL: "2s", KINDLING_SWEEP_SHARE: "0", KINDLING_SWEEP_PAGE_SIZE: "10" };
+    const { emulator, store, config } = await start({ env, emulator: { users: 35 } });
+    await until(async () => expect(await store.completeness.since()).toBeDefined());
+    const [id = ""] = emulator.kinde.userIds();
+    emulator.kinde.setProperties(id, { plan_tier: "enterprise" });
+    const edited = performance.now();
+    await until(async () => expect(await flagsOf(id)).toMatchObject({ tier: "enterprise" }), 10_000);
+    const took = performance.now() - edited;
+    const last = await until(async () => {
+      const finished = await store.sweeps.last();
+      expect(finished?.fill).toBe(false);
+      return finished;
+    });
+    // Five calls, spread over the interval.
+    expect((last?.finishedAt ?? 0) - (last?.startedAt ?? 0)).toBeGreaterThan(1_000);
+    const { bound } = (await readStatus(store, config, Date.now())).sweep;
+    expect(took).toBeLessThan(bound?.withinMs ?? 0);
+    expect(bound?.withinMs).toBeLessThan(10_000);
+  }, 30_000);
 });

@@ -6,6 +6,7 @@ import { connectRedis } from "../../src/redis/connection.ts";
 import type { FanoutPlace } from "../../src/refresh/fan-out.ts";
 import type { FanoutSubject } from "../../src/refresh/queues.ts";
 import { createFlows } from "../../src/service/create-flows.ts";
+import { createSweepPace } from "../../src/sweep/pace.ts";
 import { createAdmissions } from "../../src/webhook/admit.ts";
 import { type StartWorkersOptions, startWorkers } from "../../workers/start-workers.ts";
 import { testUser } from "../support/signer.ts";
@@ -126,6 +127,9 @@ describe("a fan-out", () => {
       drawSample: async () => [],
       auditUser: () => Promise.reject(new Error("Unexpected audit.")),
       checkWebhook: () => Promise.reject(new Error("Unexpected webhook check.")),
+      pace: createSweepPace({ ...store, own: { intervalMs: 0, share: 0.1 }, onOther: () => {} }),
+      perMinute: 1_000,
+      pageSize: 500,
       paceMs: 0,
       backlog: 1,
       settleMs: 0,

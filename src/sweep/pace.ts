@@ -1,0 +1,82 @@
+import type { Redis } from "ioredis";
+import { z } from "zod";
+import { createFleetSetting, type FleetSetting } from "../redis/fleet-setting.ts";
+import type { Keys } from "../redis/keys.ts";
+import { storedShape } from "../redis/stored.ts";
+import type { FinishedSweep } from "./sweep-log.ts";
+
+/** How often the fleet sweeps. */
+export interface SweepPace {
+  /** Longest time from the start of one sweep to the start of the next, in milliseconds; 0: no scheduled sweeps. */
+  intervalMs: number;
+  /** Share of the call budget that scheduled sweeps use, from 0 to 1. */
+  share: number;
+}
+
+/** Shortest time from the start of one sweep to the start of the next, unless the longest is shorter. Milliseconds. */
+export const shortestIntervalMs = 30_000;
+/** Pause between two sweeps. The next one must not start before the last one's job has ended. */
+export const restMs = 1_000;
+
+// Releases before the share swept every `intervalMs`.
+const storedPace = storedShape<SweepPace>(
+  1,
+  z.object({ intervalMs: z.int().nonnegative(), share: z.number().min(0).max(1).default(0.1) }),
+);
+
+/** Opens the fleet's pace. */
+export function createSweepPace(options: {
+  redis: Redis;
+  keys: Pick<Keys, "ledgerPart">;
+  own: SweepPace;
+  onOther: (fleet: SweepPace) => void;
+}): FleetSetting<SweepPace> {
+  const { redis, keys, own, onOther } = options;
+  return createFleetSetting({ redis, key: keys.ledgerPart("interval:sweep"), shape: storedPace, own, onOther });
+}
+
+/** What the pace of a walk depends on. */
+export interface SlotOptions extends SweepPace {
+  /** Calls to Kinde that the fleet can make. */
+  perMinute: number;
+  /** Calls that the walk will probably make. */
+  calls: number;
+}
+
+/**
+ * Returns the time between two calls of a scheduled sweep, in milliseconds: as long as the share of the budget asks for,
+ * but short enough to end within the longest interval. Even spacing also keeps each user's turn at the same place in every
+ * sweep, so that a user is compared once an interval, not up to twice its length apart.
+ */
+export function slotMs({ intervalMs, share, perMinute, calls }: SlotOptions): number {
+  return Math.min(60_000 / (share * perMinute), intervalMs / Math.max(1, calls));
+}
+
+/** Returns the shortest time between the starts of two sweeps. */
+export function leastIntervalMs({ intervalMs }: SweepPace): number {
+  return Math.min(shortestIntervalMs, intervalMs);
+}
+
+/** How old a record can be before a change in Kinde shows, as the last sweep measured it. Milliseconds. */
+export interface SweepBound {
+  /** Time from the start of one sweep to the start of the next. */
+  everyMs: number;
+  /** How much later than planned a page came. */
+  lateMs: number;
+  /** Time for fetching the users that differ. */
+  fetchMs: number;
+  /** How long a record counts as newer than the search: for users refreshed this recently, the change shows a sweep later. */
+  lagMs: number;
+  /** The sum, without the lag. */
+  withinMs: number;
+}
+
+/** Allowance for refreshing the users that a page shows to differ: two calls and their wait. */
+const fetchMs = 3_000;
+
+/** Returns the bound that the last sweep shows; `undefined` before the first one and without scheduled sweeps. */
+export function sweepBound(last: FinishedSweep | undefined, pace: SweepPace, lagMs: number): SweepBound | undefined {
+  if (last === undefined || pace.intervalMs === 0) return undefined;
+  const everyMs = Math.max(leastIntervalMs(pace), last.finishedAt - last.startedAt + restMs);
+  return { everyMs, lateMs: last.lateMs, fetchMs, lagMs, withinMs: everyMs + last.lateMs + fetchMs };
+}

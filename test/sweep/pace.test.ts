@@ -1,0 +1,113 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { addSamples, createIndexLag, nothingObserved, sampleLag } from "../../src/sweep/index-lag.ts";
+import { createSweepPace, slotMs, sweepBound } from "../../src/sweep/pace.ts";
+import { nextStart } from "../../src/sweep/schedule.ts";
+import { beginSweep } from "../../src/sweep/sweep-state.ts";
+import { useRedis } from "../support/redis.ts";
+
+const context = useRedis();
+
+beforeEach(async () => {
+  const left = await context.redis.keys(`*${context.keys.prefix}*`);
+  if (left.length > 0) await context.redis.del(left);
+});
+
+const byDefault = { intervalMs: 900_000, share: 0.1, perMinute: 1_200 };
+const callsFor = (users: number) => Math.ceil(users / 500) + 1;
+
+/** The last sweep of a tenant whose pages take this long, as the default pace runs it. */
+function sweepOf(users: number, pageMs: number) {
+  const calls = callsFor(users);
+  const slot = Math.max(pageMs, slotMs({ ...byDefault, calls }));
+  const state = beginSweep({ number: 1, previous: undefined, now: 0, fill: false });
+  return { ...state, users, calls, lateMs: 0, finishedAt: Math.round(calls * slot) };
+}
+
+describe("the pace of sweeps", () => {
+  it.each([
+    [1_000, 0.35, 35_000],
+    [50_000, 0.1, 60_000],
+    [100_000, 0.1, 110_000],
+    // Longer than the interval allows: more of the budget instead.
+    [1_000_000, 0.12, 920_000],
+  ])("compares %i users at %d of the budget at most, within %i ms", (users, share, withinMs) => {
+    const last = sweepOf(users, 50);
+    const bound = sweepBound(last, byDefault, 5_000);
+    expect(bound?.withinMs).toBeLessThanOrEqual(withinMs);
+    const perMinute = (last.calls * 60_000) / (bound?.everyMs ?? 1);
+    expect(perMinute / byDefault.perMinute).toBeLessThanOrEqual(share);
+  });
+
+  it("states the duration of the last sweep if Kinde is slower than the plan", () => {
+    const bound = sweepBound({ ...sweepOf(50_000, 900), lateMs: 4_000 }, byDefault, 0);
+    expect(bound?.withinMs).toBe(101 * 900 + 1_000 + 4_000 + 3_000);
+  });
+
+  it("starts the next sweep half a minute after the last one began, at the latest when it has ended", () => {
+    const last = sweepOf(1_000, 50);
+    const next = (now: number, complete = true, failedAt = 0) =>
+      nextStart(byDefault, { last, failedAt, complete, now });
+    expect(next(5_000)).toBe(30_000);
+    expect(next(5_000, false)).toBe(900_000);
+    expect(next(60_000, true, 50_000)).toBe(950_000);
+    expect(nextStart({ ...byDefault, intervalMs: 10_000 }, { last, failedAt: 0, complete: true, now: 1 })).toBe(10_000);
+    // The clock stepped back.
+    expect(next(-90_000)).toBe(-60_000);
+  });
+
+  it("is that of the process that started last, and commands only look at it", async () => {
+    const others: object[] = [];
+    const open = (intervalMs: number, share: number) =>
+      createSweepPace({ ...context, own: { intervalMs, share }, onOther: (fleet) => others.push(fleet) });
+    const command = open(1, 1);
+    expect(await command.peek()).toEqual({ intervalMs: 1, share: 1 });
+    const first = open(600_000, 0.1);
+    expect(await first.read()).toEqual({ intervalMs: 600_000, share: 0.1 });
+    await open(900_000, 0.2).read();
+    expect(await first.read()).toEqual({ intervalMs: 900_000, share: 0.2 });
+    expect(await command.peek()).toEqual({ intervalMs: 900_000, share: 0.2 });
+    expect(await first.read()).toEqual({ intervalMs: 900_000, share: 0.2 });
+    expect(others).toEqual([{ intervalMs: 900_000, share: 0.2 }]);
+  });
+});
+
+describe("the lag of the search", () => {
+  const at = (ms: number) => ({ lastSignedIn: new Date(ms).toISOString() });
+  const instant = { now: 1_000_000, assumedMs: 120_000 };
+  const lag = () => createIndexLag({ ...context, assumedMs: instant.assumedMs });
+
+  it("is sampled from sign-ins that are young enough", () => {
+    expect(sampleLag(at(960_000), at(960_000), instant)).toEqual({ fresh: 1, behindMs: 0 });
+    expect(sampleLag(at(960_000), at(900_000), instant)).toEqual({ fresh: 1, behindMs: 40_000 });
+    expect(sampleLag(at(900_000), at(960_000), instant)).toEqual({ fresh: 1, behindMs: 0 });
+    for (const old of [at(800_000), { lastSignedIn: null }, { lastSignedIn: "yesterday" }])
+      expect(sampleLag(old, { lastSignedIn: null }, instant)).toEqual(nothingObserved);
+  });
+
+  it("is the assumed one until enough was observed, and never more than that", async () => {
+    const learned = lag();
+    expect(await learned.expected()).toBe(120_000);
+    await learned.observe({ fresh: 9, behindMs: 0 }, 0);
+    expect(await learned.expected()).toBe(120_000);
+    await learned.observe({ fresh: 1, behindMs: 3_000 }, 0);
+    expect(await learned.expected()).toBe(11_000);
+    await learned.observe({ fresh: 1, behindMs: 119_000 }, 0);
+    expect(await learned.expected()).toBe(120_000);
+  });
+
+  it("forgets what was observed more than an hour before, but not without newer observations", async () => {
+    const learned = lag();
+    const hour = 3_600_001;
+    await learned.observe({ fresh: 20, behindMs: 50_000 }, 0);
+    await learned.observe(nothingObserved, 10 * hour);
+    expect(await learned.expected()).toBe(105_000);
+    await learned.observe({ fresh: 20, behindMs: 1_000 }, hour);
+    expect(await learned.expected()).toBe(105_000);
+    await learned.observe({ fresh: 20, behindMs: 1_000 }, 2 * hour);
+    expect(await learned.expected()).toBe(7_000);
+  });
+
+  it("adds up over pages", () => {
+    expect(addSamples({ fresh: 2, behindMs: 5 }, { fresh: 3, behindMs: 4 })).toEqual({ fresh: 5, behindMs: 5 });
+  });
+});

@@ -13,6 +13,7 @@ export type {
   ForRequest,
   RequestReader,
   RequestResult,
+  SignedInResult,
   Token,
   Verification,
   Verify,

@@ -7,8 +7,8 @@
 import { forbidden, redirect, unauthorized } from "next/navigation";
 import { cache } from "react";
 import { KindlingError } from "../errors.ts";
-import { findRefusal, type GuardOptions, type Requirement } from "../request/guard.ts";
-import type { RequestReader, RequestResult, Token } from "../request/types.ts";
+import { findRefusal, type GuardOptions, type Requirement, signedIn } from "../request/guard.ts";
+import type { RequestReader, RequestResult, SignedInResult, Token } from "../request/types.ts";
 
 export type { GuardOptions, Requirement } from "../request/guard.ts";
 
@@ -71,10 +71,10 @@ export async function requireFlag<V extends Record<string, unknown>>(
   read: ReadFlags<V>,
   requirement: Requirement<V>,
   options?: GuardOptions,
-): Promise<RequestResult<V>> {
+): Promise<SignedInResult<V>> {
   const result = await read();
   const refusal = findRefusal(result, requirement, options);
-  if (refusal === undefined) return result;
+  if (refusal === undefined) return signedIn(result);
   if (refusal.status === 303) redirect(refusal.location);
   if (refusal.status === 401) unauthorized();
   if (refusal.status === 403) forbidden();
@@ -101,13 +101,13 @@ export async function requireFlag<V extends Record<string, unknown>>(
 export function withFlag<V extends Record<string, unknown>, Rest extends unknown[]>(
   read: ReadFlags<V>,
   requirement: Requirement<V>,
-  handler: (request: Request, result: RequestResult<V>, ...rest: Rest) => Response | Promise<Response>,
+  handler: (request: Request, result: SignedInResult<V>, ...rest: Rest) => Response | Promise<Response>,
   options?: GuardOptions,
 ): (request: Request, ...rest: Rest) => Promise<Response> {
   return async (request, ...rest) => {
     const result = await read();
     const refusal = findRefusal(result, requirement, options);
-    if (refusal === undefined) return handler(request, result, ...rest);
+    if (refusal === undefined) return handler(request, signedIn(result), ...rest);
     const { status, message, location } = refusal;
     // Relative, as HTTP allows: behind a proxy, request.url names the wrong host.
     return new Response(message, { status, headers: location === undefined ? {} : { location } });

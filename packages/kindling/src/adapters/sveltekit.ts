@@ -5,8 +5,8 @@
  */
 import type { Definitions } from "../definitions/define-flags.ts";
 import { perRequest } from "../request/create-request-reader.ts";
-import { findRefusal, type GuardOptions, type Requirement } from "../request/guard.ts";
-import type { ForRequest, RequestReader, RequestResult, Token } from "../request/types.ts";
+import { findRefusal, type GuardOptions, type Requirement, signedIn } from "../request/guard.ts";
+import type { ForRequest, RequestReader, SignedInResult, Token } from "../request/types.ts";
 
 export type { GuardOptions, Requirement } from "../request/guard.ts";
 export type { ForRequest } from "../request/types.ts";
@@ -74,7 +74,7 @@ export type RequireFlag = <V extends Record<string, unknown>>(
   read: ForRequest<Definitions<V>>,
   requirement: Requirement<V>,
   options?: GuardOptions,
-) => Promise<RequestResult<V>>;
+) => Promise<SignedInResult<V>>;
 
 /**
  * Creates a guard that refuses callers in SvelteKit's own way.
@@ -98,7 +98,7 @@ export function kindlingGuard({ error, redirect }: KitThrows): RequireFlag {
   return async (read, requirement, options) => {
     const result = await read();
     const refusal = findRefusal(result, requirement, options);
-    if (refusal === undefined) return result;
+    if (refusal === undefined) return signedIn(result);
     const { status, message, location } = refusal;
     return status === 303 ? redirect(status, location) : error(status, message);
   };

@@ -1,4 +1,4 @@
-import type { RequestResult } from "./types.ts";
+import type { RequestResult, SignedInResult } from "./types.ts";
 
 /** Names of the flags whose values are booleans. */
 export type BooleanFlag<V> = { [Name in keyof V]-?: V[Name] extends boolean ? Name : never }[keyof V] & string;
@@ -49,6 +49,12 @@ export function findRefusal<V>(
   if (userId === null || status === "deleted") return refuse(401, "Unauthorized", signIn);
   if (typeof requirement === "function" ? requirement(flags) : flags[requirement] === true) return undefined;
   return status === "unavailable" ? unavailable : refuse(403, "Forbidden", redirect);
+}
+
+/** Narrows the result of a caller without a refusal: only signed-in users have none. */
+export function signedIn<V>(result: RequestResult<V>): SignedInResult<V> {
+  if (result.userId === null) throw new TypeError("An anonymous caller must have a refusal.");
+  return result;
 }
 
 const unavailable: Refusal = { status: 503, message: "Service Unavailable" };

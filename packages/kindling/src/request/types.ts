@@ -41,20 +41,25 @@ export type Caller =
     };
 
 /**
+ * The flags of a signed-in caller, as guards return them.
+ *
+ * @typeParam V Flag values by name
+ */
+export type SignedInResult<V> = ReadResult<V> & { readonly userId: string; readonly reason: null };
+
+/**
  * The caller's flags. An anonymous caller has the defaults, except that flags with a deny rule have its `value`.
  *
  * @typeParam V Flag values by name
  */
-export type RequestResult<V> = ReadResult<V> &
-  (
-    | { readonly userId: string; readonly reason: null }
-    | {
-        readonly userId: null;
-        readonly reason: AnonymousReason;
-        /** What is wrong, in words for an operator. Contains no token and no personal data. */
-        readonly detail: string;
-      }
-  );
+export type RequestResult<V> =
+  | SignedInResult<V>
+  | (ReadResult<V> & {
+      readonly userId: null;
+      readonly reason: AnonymousReason;
+      /** What is wrong, in words for an operator. Contains no token and no personal data. */
+      readonly detail: string;
+    });
 
 /**
  * Reads the flags of the caller. The first call reads, later calls return the same promise. Never rejects.

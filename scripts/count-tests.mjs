@@ -1,3 +1,9 @@
+/** Returns the names of the tests that a run left out, as vitest's JSON reporter wrote them. */
+export function skippedTests(report) {
+  const tests = (report?.testResults ?? []).flatMap(({ assertionResults }) => assertionResults);
+  return tests.filter(({ status }) => ["skipped", "pending", "todo"].includes(status)).map(({ fullName }) => fullName);
+}
+
 /**
  * Returns the closing line of a test run: `N passed, N failed`, and `, N skipped` if any were.
  *

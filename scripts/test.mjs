@@ -5,7 +5,7 @@ import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { checkNode } from "./check-node.mjs";
-import { countTests } from "./count-tests.mjs";
+import { countTests, skippedTests } from "./count-tests.mjs";
 import { ensureInstall } from "./ensure-install.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -34,10 +34,16 @@ async function runAll(report, vitestArgs) {
     const started = performance.now();
     const code = await run(tool, [...args, ...unsaid]);
     console.log(`${code === 0 ? "✓" : "✗"} ${title} ${((performance.now() - started) / 1000).toFixed(1)} s`);
-    if (tool === "vitest") console.log(countTests(readReport(report), code));
+    if (tool === "vitest") conclude(readReport(report), code, vitestArgs);
     if (code !== 0) return code;
   }
   return 0;
+}
+
+function conclude(report, code, vitestArgs) {
+  // With -t, whatever does not match is skipped on purpose.
+  if (vitestArgs.length === 0) for (const name of skippedTests(report)) console.log(`skipped: ${name}`);
+  console.log(countTests(report, code));
 }
 
 function run(tool, args) {

@@ -1,4 +1,5 @@
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { RedisError } from "../errors.ts";
 import {
@@ -28,9 +29,9 @@ export async function startEmbeddedRedis(options: EmbeddedRedisOptions = {}): Pr
 async function redisBinary(say: (line: string) => void): Promise<string> {
   const found = findRedisServer();
   if (found !== undefined) return found;
-  if (process.getuid?.() === 0 && existsSync("/usr/bin/apt-get")) {
+  if (canInstallFromApt()) {
     say("Redis is not installed: installing redis-server with apt-get …");
-    installFromApt();
+    await installFromApt("redis-server");
     const installed = findRedisServer();
     if (installed !== undefined) return installed;
   }
@@ -38,15 +39,25 @@ async function redisBinary(say: (line: string) => void): Promise<string> {
   return buildWithMemoryServer();
 }
 
-function installFromApt(): void {
-  const run = (...args: string[]) =>
-    spawnSync("apt-get", ["-qq", ...args], {
+/** Returns whether this process can install packages of Debian or Ubuntu. */
+export function canInstallFromApt(): boolean {
+  return process.getuid?.() === 0 && existsSync("/usr/bin/apt-get");
+}
+
+/** Installs packages, and waits for another process that is installing some. Failures show in what is missing then. */
+export async function installFromApt(...packages: string[]): Promise<void> {
+  const run = async (...args: string[]) => {
+    const child = spawn("apt-get", ["-qq", "-o", "DPkg::Lock::Timeout=300", ...args], {
       stdio: ["ignore", "ignore", "inherit"],
       env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
     });
-  if (run("install", "-y", "--no-install-recommends", "redis-server").status === 0) return;
-  run("update");
-  run("install", "-y", "--no-install-recommends", "redis-server");
+    const [code] = await once(child, "exit");
+    return code === 0;
+  };
+  const install = () => run("install", "-y", "--no-install-recommends", ...packages);
+  if (await install()) return;
+  await run("update");
+  await install();
 }
 
 async function buildWithMemoryServer(): Promise<string> {

@@ -1,20 +1,13 @@
 import { createServer } from "node:http";
-import { type Browser, chromium, type Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { findChromium } from "../support/chromium.ts";
+import type { Page } from "playwright-core";
+import { expect, it } from "vitest";
+import { describeInChromium } from "../support/chromium.ts";
 import { useCleanup, useEmulator } from "./support.ts";
 
 const start = useEmulator();
 const cleanup = useCleanup();
-const executablePath = findChromium();
 
-describe.skipIf(executablePath === undefined)("the sign-in page in Chromium", { timeout: 60_000 }, () => {
-  let browser: Browser;
-  beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: executablePath ?? "", args: ["--no-sandbox"] });
-  }, 60_000);
-  afterAll(() => browser?.close());
-
+describeInChromium("the sign-in page", (browser) => {
   /** Opens the page for an app that shows the callback's parameters. */
   async function open(options: { users?: number; params?: Record<string, string>; dark?: boolean } = {}) {
     const emulator = await start({ users: options.users ?? 40 });
@@ -25,7 +18,7 @@ describe.skipIf(executablePath === undefined)("the sign-in page in Chromium", { 
     await new Promise<void>((resolve) => app.listen(0, "localhost", resolve));
     const address = app.address();
     const redirect_uri = `http://localhost:${typeof address === "object" && address ? address.port : 0}/callback`;
-    const context = await browser.newContext({ colorScheme: options.dark ? "dark" : "light" });
+    const context = await browser().newContext({ colorScheme: options.dark ? "dark" : "light" });
     cleanup(async () => {
       await context.close();
       app.closeAllConnections();

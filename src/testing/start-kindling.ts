@@ -40,7 +40,7 @@ export interface TestKindling<V extends Record<string, unknown>> {
   readonly url: string;
   /**
    * Settings for your app, to pass to its process: `REDIS_URL`, `KINDLING_PREFIX`, `KINDLING_URL`, `KINDLING_API_TOKEN`,
-   * `KINDE_DOMAIN` and `KINDE_ISSUER_URL`.
+   * `KINDE_DOMAIN`, and for Kinde's SDK `KINDE_ISSUER_URL`, `KINDE_CLIENT_ID` and `KINDE_CLIENT_SECRET`.
    */
   readonly env: Readonly<Record<string, string>>;
   /**
@@ -110,6 +110,7 @@ export async function startKindling<V extends Record<string, unknown>>(
     closers.push(async () => reader.close());
     const synced = createSynced(emulator, service, redis, createKeys(prefix));
     const users = inputs.map((input) => createUser(emulator, input));
+    const [application] = emulator.applications.list();
     await synced();
     return {
       emulator,
@@ -124,6 +125,8 @@ export async function startKindling<V extends Record<string, unknown>>(
         KINDLING_API_TOKEN: token,
         KINDE_DOMAIN: emulator.url,
         KINDE_ISSUER_URL: emulator.url,
+        KINDE_CLIENT_ID: application?.clientId ?? "",
+        KINDE_CLIENT_SECRET: application?.clientSecret ?? "",
       },
       synced,
       close,

@@ -4,8 +4,8 @@ import { cp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
+import { installClient } from "../../examples/install-client.ts";
 import type { App } from "./contract.ts";
-import { installClient } from "./install-client.ts";
 
 /** A development server of a framework, running a copy of one of this folder's apps. */
 export interface DevServer extends App {
@@ -29,7 +29,7 @@ const root = fileURLToPath(new URL("../../", import.meta.url));
 
 /** Starts a development server in a process group of its own and waits until it prints its address. */
 export async function startDevServer({ app, command: [module, ...args], env }: DevServerOptions): Promise<DevServer> {
-  await installClient();
+  await installClient(here);
   // Beside the original, so that relative imports still lead to the files they name.
   const cwd = join(here, `.running-${app}-${randomBytes(4).toString("hex")}`);
   await cp(join(here, app), cwd, { recursive: true });

@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Command } from "commander";
 import { runEmulator } from "kinde-emulator/cli";
@@ -8,7 +9,9 @@ import { createProgram } from "../../src/cli/create-program.ts";
 import type { Terminal } from "../../src/cli/terminal.ts";
 import { type Block, blocks, pages, root } from "./markdown.ts";
 
-const checked = blocks.filter(({ marker }) => marker !== "unchecked");
+/** Copies of the examples' files, whose types are checked there. */
+const copies = blocks.filter(({ marker }) => marker.startsWith("from "));
+const checked = blocks.filter((block) => block.marker !== "unchecked" && !copies.includes(block));
 const inLanguage = (...languages: string[]) => checked.filter(({ language }) => languages.includes(language));
 const placeOf = ({ file, line }: Block) => `${file}:${line + 1}`;
 
@@ -132,7 +135,15 @@ describe("TypeScript examples", () => {
   }, 60_000);
 
   it("are hardly ever exempt", () => {
-    expect(blocks.filter(({ marker }) => !["", "continue"].includes(marker)).map(placeOf)).toEqual([]);
+    expect(blocks.filter(({ marker }) => !/^(continue|from examples\/\S+)?$/.test(marker)).map(placeOf)).toEqual([]);
+  });
+
+  it("that name a file are lines of that file", () => {
+    const drifted = copies.filter(({ marker, code }) => {
+      const source = readFileSync(join(root, marker.slice("from ".length)), "utf8");
+      return !`\n${source}`.includes(`\n${code}\n`);
+    });
+    expect(drifted.map(placeOf)).toEqual([]);
   });
 });
 

@@ -11,7 +11,7 @@ export interface Block {
   /** Index of its first line of code in the file. */
   line: number;
   language: string;
-  /** What follows the language: `continue`, `unchecked` or nothing. */
+  /** What follows the language: `continue`, `from <file>`, `unchecked` or nothing. */
   marker: string;
   code: string;
 }
@@ -23,6 +23,9 @@ const names = [
     .filter((name) => name.endsWith(".md") && !name.startsWith(".vitepress"))
     .map((name) => `docs/${name}`),
   ...["kindling", "kinde-emulator"].map((name) => `packages/${name}/README.md`),
+  ...readdirSync(join(root, "examples"), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith("README.md") && !name.includes("node_modules"))
+    .map((name) => `examples/${name}`),
 ];
 
 /** Every page of the documentation, by its path relative to the root. */

@@ -1,6 +1,6 @@
 import { Redis } from "ioredis";
-import { createReader } from "kindling";
-import { createRequestReader, createVerifier, oncePerProcess } from "kindling/request";
+import { createKindling } from "kindling";
+import { createVerifier, oncePerProcess } from "kindling/request";
 import definitions from "./definitions.ts";
 
 /** What an app reads from its environment. */
@@ -28,8 +28,11 @@ export async function openKindling(env: AppEnv) {
   // Rejects if Redis is down; the client goes on trying.
   await redis.connect().catch(() => undefined);
   const kindling = oncePerProcess(`kindling ${env.KINDLING_PREFIX} ${definitions.schema}`, () =>
-    createRequestReader({
-      reader: createReader({ redis, definitions, prefix: env.KINDLING_PREFIX, wait: 100 }),
+    createKindling({
+      definitions,
+      redis,
+      prefix: env.KINDLING_PREFIX,
+      wait: 100,
       verify: createVerifier({ issuer: env.KINDE_ISSUER_URL, clientIds: [env.KINDE_CLIENT_ID], cooldownMs: 0 }),
     }),
   );

@@ -1,8 +1,12 @@
 import { once } from "node:events";
 import { createServer, type RequestListener, type Server } from "node:http";
+import { inspect } from "node:util";
 import { Redis } from "ioredis";
 import { createKindling, type KindlingError, type Reader } from "kindling";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { kindlingHono } from "kindling/hono";
+import { createVerifier } from "kindling/request";
+import { acceptUserIds } from "kindling/testing";
+import { afterAll, afterEach, beforeAll, describe, expect, expectTypeOf, it } from "vitest";
 import definitions from "../read/kindling.flags.ts";
 import { testRedisUrl } from "../support/redis-url.ts";
 import { testUser } from "../support/signer.ts";
@@ -11,6 +15,7 @@ import { until } from "../support/until.ts";
 import { clientId, userToken } from "../support/user-tokens.ts";
 
 const token = "reading.0123456789abcdef0123456789";
+const writeToken = "writing.0123456789abcdef0123456789";
 let stack: Stack;
 let url: string;
 let redis: Redis;
@@ -20,7 +25,7 @@ let overHttp: Reader<typeof definitions.defaults>;
 beforeAll(async () => {
   stack = await startStack({
     env: {
-      KINDLING_API_TOKENS: `reader:read:${token}`,
+      KINDLING_API_TOKENS: `reader:read:${token},app:read+write:${writeToken}`,
       KINDLING_CLIENT_IDS: clientId,
       KINDLING_FLAGS: new URL("../read/kindling.flags.ts", import.meta.url).pathname,
     },
@@ -126,6 +131,76 @@ describe("reading over HTTP", () => {
     expect(errors).toEqual([]);
     expect(await kindling.get(testUser(905))).toMatchObject({ status: "unavailable", denied: ["suspended"] });
     expect(errors.map(({ code }) => code)).toEqual(["service_unauthorized"]);
+  });
+});
+
+describe("createKindling", () => {
+  const verify = createVerifier({ issuer: "https://acme.kinde.com", clientIds: ["app"] });
+
+  it("writes, reads its own write from memory and serves requests through one client", async () => {
+    const id = user({ plan_tier: "free" });
+    await overHttp.get(id, { maxAge: 0, wait: 5_000 });
+    const kindling = createKindling({
+      definitions,
+      redis,
+      prefix: stack.config.prefix,
+      cache: {},
+      url,
+      token: async () => writeToken,
+      verify: acceptUserIds,
+    });
+    await until(async () => expect((await kindling.get(id)).cached).toBe(true));
+    expect((await kindling.setProperties(id, { plan_tier: "pro" })).flags.tier).toBe("pro");
+    expect((await kindling.get(id)).flags.tier).toBe("pro");
+    expect(await kindling.read({ token: id })).toMatchObject({ userId: id, reason: null, flags: { tier: "pro" } });
+    kindling.close();
+  });
+
+  it("gives a write the time of a writer, not that of a read", async () => {
+    const id = user();
+    const kindling = createKindling({ definitions, url, token: writeToken, timeoutMs: 1 });
+    expect((await kindling.setProperties(id, { plan_tier: "pro" })).flags.tier).toBe("pro");
+  });
+
+  it("refuses a write without the scope, and with a function for the token that throws, naming no secret", async () => {
+    const reading = createKindling({ definitions, url, token });
+    await expect(reading.setProperties(user(), { a: 1 })).rejects.toMatchObject({
+      code: "service_unauthorized",
+      message: expect.stringContaining("write"),
+    });
+    const failing = createKindling({ definitions, url, token: () => Promise.reject(new TypeError("secret")) });
+    const error = await failing.setProperties(user(), { a: 1 }).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: "service_unauthorized", message: expect.stringContaining("threw TypeError") });
+    expect(inspect(error)).not.toContain("secret");
+  });
+
+  it("has, by its type, the methods that its options make possible", () => {
+    const reads = createKindling({ definitions, redis });
+    const verifies = createKindling({ definitions, redis, verify });
+    const writes = createKindling({ definitions, url, token });
+    const all = createKindling({ definitions, redis, verify, url, token });
+    kindlingHono({ kindling: verifies });
+    kindlingHono({ kindling: all });
+    type Tier = "free" | "pro" | "enterprise";
+    expectTypeOf<Awaited<ReturnType<typeof all.get>>["flags"]["tier"]>().toEqualTypeOf<Tier>();
+    expectTypeOf<Awaited<ReturnType<typeof all.read>>["flags"]["tier"]>().toEqualTypeOf<Tier>();
+    expectTypeOf<Awaited<ReturnType<typeof writes.setProperties>>["flags"]["tier"]>().toEqualTypeOf<Tier>();
+    expect([reads, verifies, writes, all].map((kindling) => ["read" in kindling, "setProperties" in kindling])).toEqual(
+      [
+        [false, false],
+        [true, false],
+        [false, true],
+        [true, true],
+      ],
+    );
+    // @ts-expect-error nothing verifies tokens
+    expect(() => kindlingHono({ kindling: reads })).not.toThrow();
+    // @ts-expect-error no server is known
+    expect(verifies.setProperties).toBeUndefined();
+    // @ts-expect-error a misspelt option
+    createKindling({ definitions, redis, cahce: {} }).close();
+    // @ts-expect-error a server without a token
+    createKindling({ definitions, redis, url }).close();
   });
 });
 

@@ -1,8 +1,7 @@
 import { Hono } from "hono";
 import { defineFlags, fresh, property, type Reader } from "kindling";
 import { kindlingHono } from "kindling/hono";
-import { createRequestReader } from "kindling/request";
-import { acceptUserIds, createTestReader } from "kindling/testing";
+import { createTestReader } from "kindling/testing";
 import { describe, expect, expectTypeOf, it } from "vitest";
 
 const definitions = defineFlags({
@@ -63,7 +62,7 @@ describe("createTestReader", () => {
 
   it("serves the adapters, with user ids for tokens", async () => {
     const reader = create();
-    const flags = kindlingHono({ kindling: createRequestReader({ reader, verify: acceptUserIds }) });
+    const flags = kindlingHono({ kindling: reader });
     const app = new Hono().use(flags).get("/", flags.require("onboarded"), (c) => c.text("welcome"));
     const status = async (token: string) =>
       (await app.request("/", { headers: { authorization: `Bearer ${token}` } })).status;

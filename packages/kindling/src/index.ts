@@ -1,4 +1,4 @@
-export { createKindling, type KindlingOptions } from "./create-kindling.ts";
+export { createKindling, type Kindling, type KindlingOptions } from "./create-kindling.ts";
 export type { UserClaims } from "./definitions/claims.ts";
 export { fresh } from "./definitions/computed.ts";
 export {

@@ -29,7 +29,7 @@ export type ExpressMiddleware<Req> = (request: Req, response: ExpressResponse, n
  * @typeParam Req Express' `Request`
  */
 export interface KindlingExpressOptions<V extends Record<string, unknown>, Req extends ExpressRequest> {
-  /** What `createRequestReader` returned. */
+  /** What `createKindling` returned, created with `verify`. */
   kindling: RequestReader<V>;
   /** Returns the caller's access token. Default: the one of `Authorization: Bearer`. */
   token?: (request: Req) => Token | Promise<Token>;

@@ -32,7 +32,7 @@ export interface FastifyInstanceLike<Req> {
  * @typeParam Req Fastify's `FastifyRequest`
  */
 export interface KindlingFastifyOptions<V extends Record<string, unknown>, Req extends FastifyRequestLike> {
-  /** What `createRequestReader` returned. */
+  /** What `createKindling` returned, created with `verify`. */
   kindling: RequestReader<V>;
   /** Returns the caller's access token. Default: the one of `Authorization: Bearer`. */
   token?: (request: Req) => Token | Promise<Token>;

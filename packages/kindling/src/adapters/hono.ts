@@ -21,7 +21,7 @@ export interface KindlingEnv<V extends Record<string, unknown>> {
 
 /** Options for {@link kindlingHono}. */
 export interface KindlingHonoOptions<V extends Record<string, unknown>> {
-  /** What `createRequestReader` returned. */
+  /** What `createKindling` returned, created with `verify`. */
   kindling: RequestReader<V>;
   /** Returns the caller's access token. Default: the one of `Authorization: Bearer`. */
   token?: (context: Parameters<MiddlewareHandler>[0]) => Token | Promise<Token>;

@@ -14,7 +14,7 @@ export type { GuardOptions, Requirement } from "../request/guard.ts";
 
 /** Options for {@link kindlingNext}. */
 export interface KindlingNextOptions<V extends Record<string, unknown>> {
-  /** What `createRequestReader` returned. */
+  /** What `createKindling` returned, created with `verify`. */
   kindling: RequestReader<V>;
   /** Returns the caller's access token. Called at the first read; a throw means that the caller is not signed in. */
   token: () => Token | Promise<Token>;

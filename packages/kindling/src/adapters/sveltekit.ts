@@ -23,7 +23,7 @@ export interface KitEvent {
  * @typeParam Event SvelteKit's `RequestEvent`
  */
 export interface KindlingHandleOptions<V extends Record<string, unknown>, Event extends KitEvent> {
-  /** What `createRequestReader` returned. */
+  /** What `createKindling` returned, created with `verify`. */
   kindling: RequestReader<V>;
   /** Returns the caller's access token. Called at the first read; a throw means that the caller is not signed in. */
   token: (event: Event) => Token | Promise<Token>;

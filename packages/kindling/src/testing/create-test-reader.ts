@@ -5,7 +5,8 @@ import { createReader } from "../reader/create-reader.ts";
 import type { ReaderRedis } from "../reader/redis.ts";
 import type { Reader } from "../reader/types.ts";
 import type { FlagsRecord } from "../record.ts";
-import type { Verify } from "../request/types.ts";
+import { createRequestReader } from "../request/create-request-reader.ts";
+import type { RequestReader, Verify } from "../request/types.ts";
 
 /**
  * Options for {@link createTestReader}.
@@ -20,11 +21,12 @@ export interface TestReaderOptions<V extends Record<string, unknown>> {
 }
 
 /**
- * A reader whose users a test sets. It is the real reader over a map, so it answers as in production.
+ * A reader whose users a test sets. It is the real reader over a map, so it answers as in production. In its method `read`,
+ * and so in the framework adapters, a user id is the token of that user.
  *
  * @typeParam V Flag values by name
  */
-export interface TestReader<V extends Record<string, unknown>> extends Reader<V> {
+export interface TestReader<V extends Record<string, unknown>> extends Reader<V>, RequestReader<V> {
   /**
    * Sets flags of a user. The flags left out keep their values, at first the defaults.
    *
@@ -40,7 +42,8 @@ export interface TestReader<V extends Record<string, unknown>> extends Reader<V>
 }
 
 /**
- * Creates a reader that needs no Redis. Use it wherever your app takes a reader, the framework adapters included.
+ * Creates a reader that needs no Redis. Use it wherever your app reads with what `createKindling` returned, the framework
+ * adapters included.
  *
  * @param users Flags by user id. The flags left out have their defaults
  *
@@ -73,8 +76,10 @@ export function createTestReader<V extends Record<string, unknown>>(
   };
   const redis: ReaderRedis = { get: find, mget: (wanted) => Promise.all(wanted.map(find)) };
 
+  const real = createReader({ redis, definitions, now });
   const reader: TestReader<V> = {
-    ...createReader({ redis, definitions, now }),
+    ...real,
+    read: createRequestReader({ reader: real, verify: acceptUserIds }).read,
     set(userId, flags, { age = 0 } = {}) {
       const key = keys.flags(userId);
       const held = records.get(key);
@@ -96,17 +101,16 @@ export function createTestReader<V extends Record<string, unknown>>(
 }
 
 /**
- * Takes user ids for tokens, instead of verifying: **for tests only**.
+ * Takes user ids for tokens, instead of verifying: **for tests only**. For a `createKindling` whose Redis or service is the
+ * test's; {@link createTestReader} does it already.
  *
  * @example
  * ```ts
- * import { createRequestReader, perRequest } from "kindling/request";
- * import { acceptUserIds, createTestReader } from "kindling/testing";
- * import definitions from "./kindling.flags.js";
+ * import { createKindling } from "kindling";
+ * import { acceptUserIds } from "kindling/testing";
  *
- * const reader = createTestReader({ kp_a: { onboarded: true } }, { definitions });
- * const kindling = createRequestReader({ reader, verify: acceptUserIds });
- * const { flags } = await perRequest(kindling, { token: "kp_a" })();
+ * const kindling = createKindling({ definitions, redis, verify: acceptUserIds });
+ * const { flags } = await kindling.read({ token: "kp_a" });
  * ```
  */
 export const acceptUserIds: Verify = async (token) =>

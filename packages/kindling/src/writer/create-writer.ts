@@ -33,7 +33,7 @@ export function createWriter<V extends Record<string, unknown>>(options: WriterO
       checkProperties(properties);
       signal?.throwIfAborted();
       const host = hostOf(base);
-      const headers = headersWith(token);
+      const headers = headersWith(await currentToken(token));
       const timeout = AbortSignal.timeout(timeoutMs);
       let status: number;
       let body: unknown;
@@ -92,6 +92,16 @@ function isPropertyValue(value: unknown): value is PropertyValue {
   return value === null || typeof value === "string" || typeof value === "boolean" || Number.isFinite(value);
 }
 
+async function currentToken(token: WriterOptions<Record<string, unknown>>["token"]): Promise<string> {
+  try {
+    return typeof token === "string" ? token : await token();
+  } catch (error) {
+    // Without the error itself, which can quote a credential.
+    const cause = error instanceof Error ? error.name : typeof error;
+    throw new KindlingError("service_unauthorized", `The function that returns the writer's \`token\` threw ${cause}.`);
+  }
+}
+
 // Built outside the request and without a cause: the platform's error quotes the header, and with it the token.
 function headersWith(token: string): Headers {
   try {
@@ -99,7 +109,7 @@ function headersWith(token: string): Headers {
   } catch {
     throw new KindlingError(
       "service_unauthorized",
-      "The writer's `token` contains characters that an HTTP header cannot carry: check KINDLING_API_TOKEN.",
+      "The `token` contains characters that an HTTP header cannot carry: check KINDLING_API_TOKEN.",
     );
   }
 }
@@ -109,7 +119,7 @@ function hostOf(base: string): string {
   if (url === undefined || !/^https?:$/.test(url.protocol) || url.username !== "" || url.password !== "") {
     throw new KindlingError(
       "service_unavailable",
-      "The writer's `url` must be an http or https URL without credentials, such as https://kindling.internal:3000.",
+      "The `url` must be an http or https URL without credentials, such as https://kindling.internal:3000.",
     );
   }
   return url.host;
@@ -144,6 +154,9 @@ function errorOf(status: number, body: unknown, host: string): KindlingError {
       "service_unauthorized",
       `Kindling at ${host} refused the token: check KINDLING_API_TOKEN.`,
     );
+  }
+  if (status === 403) {
+    return new KindlingError("service_unauthorized", message || `Kindling at ${host} refused the token's scope.`);
   }
   if (status === 404) {
     return new KindlingError(

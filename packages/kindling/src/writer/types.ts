@@ -64,8 +64,8 @@ export interface Writer<V> {
 export interface WriterOptions<V extends Record<string, unknown>> {
   /** URL of Kindling's server, for example `https://kindling.internal:3000`. A path prefix is kept. */
   url: string;
-  /** The server's `KINDLING_API_TOKEN`. A secret: use the writer on servers only. */
-  token: string;
+  /** A token of the service with the scope `write`, or a function that returns one. A secret: use it on servers only. */
+  token: string | (() => string | Promise<string>);
   /** What {@link defineFlags} returned: the default export of the flags file. */
   definitions: Definitions<V>;
   /** A reader of this process that caches: it never answers with a value from before a write. */

@@ -22,14 +22,14 @@ declare const otherUserId: string;
 declare const token: string;
 declare const claims: import("kindling").UserClaims;
 declare const definitions: typeof import("./kindling.flags.js").default;
-declare const reader: import("kindling").Reader<import("kindling").InferFlags<typeof definitions>>;
+declare const kindling: import("kindling").Kindling<import("kindling").InferFlags<typeof definitions>>;
 declare const emulator: import("kinde-emulator").Emulator;
 declare const expect: typeof import("vitest").expect;
 declare function redirect(path: string): never;
 declare module "$lib/server/kindling" {
   type Values = import("kindling").InferFlags<typeof definitions>;
   export const redis: import("ioredis").Redis;
-  export const kindling: import("kindling/request").RequestReader<Values>;
+  export const kindling: import("kindling").Kindling<Values, import("kindling/request").Verify, string>;
   export const requireFlag: import("kindling/sveltekit").RequireFlag;
 }
 declare module "@/lib/kindling" {
@@ -122,7 +122,7 @@ describe("TypeScript examples", () => {
       return { file, line, language: "ts", marker, code };
     };
     const problems = typeCheck([
-      block("typo.md", 7, "const { flags } = await reader.get(userId);\nconsole.log(flags.teir);"),
+      block("typo.md", 7, "const { flags } = await kindling.get(userId);\nconsole.log(flags.teir);"),
       block("continued.md", 1, "const seats = 1;"),
       block("continued.md", 20, "console.log(seats);", "continue"),
       block("separate.md", 1, "const seats = 1;"),

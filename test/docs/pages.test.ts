@@ -31,3 +31,25 @@ it.each([...pages.keys()])("links to files and headings that exist: %s", (page) 
     });
   expect(dead).toEqual([]);
 });
+
+/** Words in a row that two passages of a page can share by chance. */
+const chance = 12;
+
+/** Paragraphs, bullets and rows of tables, without code. */
+const passagesOf = (text: string) =>
+  withoutCode(text)
+    .split(/\n\s*\n|\n(?=\s*[-|\d])/)
+    .map((passage) => passage.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? []);
+
+it.each([...pages.keys()])("says nothing twice: %s", (page) => {
+  const seen = new Map<string, number>();
+  const repeated = new Set<string>();
+  for (const [index, words] of passagesOf(pages.get(page) ?? "").entries()) {
+    for (let at = 0; at + chance <= words.length; at += 1) {
+      const row = words.slice(at, at + chance).join(" ");
+      if ((seen.get(row) ?? index) !== index) repeated.add(words.slice(0, chance).join(" "));
+      seen.set(row, index);
+    }
+  }
+  expect([...repeated]).toEqual([]);
+});

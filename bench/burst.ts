@@ -3,6 +3,7 @@ import { Redis } from "ioredis";
 import { createEmulator, type Emulator } from "kinde-emulator";
 import type { Config } from "../src/config.ts";
 import { startEmbeddedRedis } from "../src/demo/embedded-redis.ts";
+import { createFetch } from "../src/fetch.ts";
 import { createLog } from "../src/log.ts";
 import { createKeys } from "../src/redis/keys.ts";
 import { runServer } from "../src/service/run-server.ts";
@@ -46,7 +47,7 @@ export const burst: Benchmark = {
 };
 
 async function serveAll(config: Config, emulator: Emulator) {
-  const world = { fetch, now: Date.now };
+  const world = { fetch: createFetch(), now: Date.now };
   const log = createLog(config.logLevel);
   const store = await openStore(config, world, log);
   const server = await runServer(config, world, log, store);

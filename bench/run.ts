@@ -8,6 +8,7 @@ import { httpRead } from "./http-read.ts";
 import { ingest } from "./ingest.ts";
 import { memory } from "./memory.ts";
 import { read } from "./read.ts";
+import { refresh } from "./refresh.ts";
 import { streams } from "./streams.ts";
 import { type Benchmark, isMet, type Outcome } from "./support/benchmark.ts";
 import { render } from "./support/report.ts";
@@ -20,6 +21,7 @@ const benchmarks: Readonly<Record<string, Benchmark>> = {
   cache,
   streams,
   burst,
+  refresh,
   memory,
   sweep,
 };

@@ -1,6 +1,8 @@
+import type { Fetch } from "./fetch.ts";
+
 /** Clock and fetch, injectable for tests. */
 export interface World {
-  fetch: typeof fetch;
+  fetch: Fetch;
   /** Milliseconds since the epoch. */
   now: () => number;
 }

@@ -1,3 +1,4 @@
+import { createFetch } from "../../src/fetch.ts";
 import { createLog } from "../../src/log.ts";
 import { runServer } from "../../src/service/run-server.ts";
 import { openStore } from "../../src/store.ts";
@@ -11,7 +12,7 @@ const config = benchConfig({
   env: JSON.parse(process.env.BENCH_SETTINGS ?? "{}"),
 });
 const log = createLog(config.logLevel);
-const world = { fetch, now: Date.now };
+const world = { fetch: createFetch(), now: Date.now };
 const store = await openStore(config, world, log);
 const server = await runServer(config, world, log, store);
 serveParent(server.port, () => store.close());

@@ -1,3 +1,4 @@
+import { createFetch } from "../../src/fetch.ts";
 import { loadDefinitions } from "../../src/load-definitions.ts";
 import { createLog } from "../../src/log.ts";
 import { createFlows } from "../../src/service/create-flows.ts";
@@ -22,7 +23,7 @@ const config = benchConfig({
     KINDLING_INDEX_LAG: "0s",
   },
 });
-const world = { fetch, now: Date.now };
+const world = { fetch: createFetch(), now: Date.now };
 const store = await openStore(config, world, createLog(config.logLevel));
 const counted = countCalls(openKinde(config, world, store));
 const { sweepStep } = createFlows({

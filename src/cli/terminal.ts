@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { parseEnv } from "node:util";
 import { KindlingError } from "kindling";
+import { createFetch } from "../fetch.ts";
 import type { World } from "../world.ts";
 import type { ExitCode } from "./exit-codes.ts";
 
@@ -70,7 +71,7 @@ export function createProcessTerminal(process: NodeJS.Process): Terminal {
     stdin: process.stdin,
     stdout: process.stdout,
     stderr: process.stderr,
-    world: { fetch, now: Date.now },
+    world: { fetch: createFetch(), now: Date.now },
     stopSignal() {
       stopping ??= listen();
       return stopping.signal;

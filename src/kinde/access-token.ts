@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
 import { connectionProblem, KindeError, ThrottledError } from "../errors.ts";
+import type { Fetch, FetchAnswer } from "../fetch.ts";
 import { type OnAnswer, parseJson, parseRateLimitReset, readText, withDeadline } from "./request.ts";
 
 /** An access token for the Management API; times in milliseconds since the epoch. */
@@ -44,7 +45,7 @@ export interface AccessTokens {
 /** Dependencies of {@link createAccessTokens}. */
 export interface AccessTokensOptions {
   store: AccessTokenStore;
-  fetch: typeof fetch;
+  fetch: Fetch;
   now: () => number;
   origin: string;
   clientId: string;
@@ -167,18 +168,19 @@ const answerSchema = z.object({
 async function requestToken(options: AccessTokensOptions, signal: AbortSignal): Promise<AccessToken> {
   const { fetch, now, origin, clientId, clientSecret, audience, timeoutMs, onAnswer } = options;
   const issuedAt = now();
-  let response: Response;
+  let response: FetchAnswer;
   let text: string;
   try {
     [response, text] = await withDeadline(signal, timeoutMs, async (deadline) => {
       const answer = await fetch(`${origin}/oauth2/token`, {
         method: "POST",
+        headers: { "content-type": "application/x-www-form-urlencoded" },
         body: new URLSearchParams({
           grant_type: "client_credentials",
           client_id: clientId,
           client_secret: clientSecret,
           audience,
-        }),
+        }).toString(),
         redirect: "error",
         signal: deadline,
       });

@@ -55,6 +55,7 @@ async function listChunk(api: ManagementApi, userIds: readonly string[], options
       route: "GET /api/v1/users",
       scope: "read:users",
       answer: listingSchema,
+      long: true,
     },
     options,
   );

@@ -50,7 +50,7 @@ const pageSchema = z.object({ users, organization_users: users, next_token: quer
 function listing(api: ManagementApi, { path, route, scope }: { path: string; route: string; scope: string }): Listing {
   return async (cursor, options) => {
     const query = `?page_size=${pageSize}${cursor === null ? "" : `&next_token=${encodeURIComponent(cursor)}`}`;
-    const page = await api.get({ path: path + query, route, scope, answer: pageSchema }, options);
+    const page = await api.get({ path: path + query, route, scope, answer: pageSchema, long: true }, options);
     if (page.next_token && page.next_token === cursor) {
       throw new KindeError("kinde_unavailable", `${route} returned the same page twice.`);
     }

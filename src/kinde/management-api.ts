@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
 import { connectionProblem, KindeError, ThrottledError } from "../errors.ts";
+import type { Fetch } from "../fetch.ts";
 import { inSpan } from "../trace.ts";
 import type { AccessTokens } from "./access-token.ts";
 import type { CallBudget, Priority } from "./call-budget.ts";
@@ -16,6 +17,8 @@ export interface Call<T> {
   scope: string;
   /** Schema of the answer. */
   answer: z.ZodType<T>;
+  /** Whether the answer is a long list: asks for it compressed, which costs more than it saves for one user. */
+  long?: boolean;
 }
 
 /** A call that changes something. */
@@ -53,7 +56,7 @@ export interface ManagementApi {
 /** Dependencies of {@link createManagementApi}. */
 export interface ManagementApiOptions {
   origin: string;
-  fetch: typeof fetch;
+  fetch: Fetch;
   accessTokens: AccessTokens;
   budget: Pick<CallBudget, "run" | "pause" | "limit">;
   /** Time limit for one call including its body, in milliseconds. */
@@ -183,6 +186,7 @@ async function exchange(
         headers: {
           authorization: `Bearer ${token}`,
           accept: "application/json",
+          ...(call.long ? { "accept-encoding": "gzip" } : {}),
           ...("method" in call ? { "content-type": "application/json" } : {}),
         },
         redirect: "error",

@@ -1,3 +1,5 @@
+import type { FetchAnswer } from "../fetch.ts";
+
 /**
  * Runs a task with a signal that aborts together with the given one, or with a `TimeoutError` after `timeoutMs`.
  *
@@ -38,7 +40,7 @@ export class BodyTooLarge extends Error {
  *
  * @throws {BodyTooLarge} as soon as the body exceeds `maxBytes`; the rest is not received
  */
-export async function readText(response: Response, maxBytes: number): Promise<string> {
+export async function readText(response: FetchAnswer, maxBytes: number): Promise<string> {
   if (Number(response.headers.get("content-length") ?? 0) > maxBytes) {
     await response.body?.cancel();
     throw new BodyTooLarge(maxBytes);

@@ -76,6 +76,7 @@ export async function searchUsers(
       route: "GET /api/v1/search/users",
       scope: "read:users",
       answer: pageSchema,
+      long: true,
     },
     options,
   );

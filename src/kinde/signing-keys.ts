@@ -1,5 +1,6 @@
 import { createLocalJWKSet, errors, importJWK, type JWK, type JWTVerifyGetKey } from "jose";
 import { WebhookError } from "../errors.ts";
+import type { Fetch } from "../fetch.ts";
 import { parseJson, readText } from "./request.ts";
 
 /** The tenant's public keys, cached in memory. */
@@ -20,7 +21,7 @@ export interface SigningKeys {
 export interface SigningKeysOptions {
   /** `<origin>/.well-known/jwks`. A token cannot name another. */
   url: string;
-  fetch: typeof fetch;
+  fetch: Fetch;
   /** Milliseconds since the epoch. */
   now: () => number;
   /** Keys older than this are refetched in the background and keep serving until then. Milliseconds. */

@@ -3,6 +3,7 @@ import type { Definitions } from "kindling";
 import { KindlingError } from "kindling";
 import type { extraParts, OrganizationPart, ProfilePart } from "kindling/contract";
 import { connectionProblem } from "../errors.ts";
+import type { Fetch } from "../fetch.ts";
 import type { AccessTokens } from "../kinde/access-token.ts";
 import { parseJson, readText, withDeadline } from "../kinde/request.ts";
 import type { WebhookCheck } from "../webhook/check-registration.ts";
@@ -12,7 +13,7 @@ import { clockCheck } from "./check-redis.ts";
 
 /** Options for {@link checkKindeDomain}. */
 export interface CheckDomainOptions {
-  fetch: typeof fetch;
+  fetch: Fetch;
   now: () => number;
   domain: string;
   timeoutMs: number;

@@ -1,6 +1,7 @@
 import { createHmac } from "node:crypto";
 import type { FlagsRecord } from "kindling/contract";
 import { PushError } from "../errors.ts";
+import type { Fetch } from "../fetch.ts";
 import type { Change } from "./change.ts";
 
 /** Where changes are sent. */
@@ -12,7 +13,7 @@ export interface PushEndpoint {
 
 /** Options for {@link createDeliver}. */
 export interface DeliverOptions extends PushEndpoint {
-  fetch: typeof fetch;
+  fetch: Fetch;
   /** Milliseconds since the epoch. */
   now: () => number;
   timeoutMs: number;

@@ -16,13 +16,6 @@ export interface CallBudgetOptions {
   leaseMs: number;
 }
 
-/** How long a call waits for its turn. */
-interface Patience {
-  signal: AbortSignal | undefined;
-  /** As `performance.now()`. */
-  deadline: number;
-}
-
 interface BudgetInput {
   stateKey: string;
   leasesKey: string;
@@ -30,14 +23,30 @@ interface BudgetInput {
   atOnce: number;
 }
 
-const takeCall = defineScript("take-call", {
-  call: (input: BudgetInput & { markerKey: string; priority: Priority; lease: string; leaseMs: number }) => ({
-    keys: [input.stateKey, input.leasesKey, input.markerKey],
-    args: [input.perMinute, input.atOnce, input.priority, input.lease, input.leaseMs],
+interface TakeInput extends BudgetInput {
+  limitedKey: string;
+  priority: Priority;
+  leaseMs: number;
+  calls: readonly { markerKey: string; lease: string }[];
+  /** Leases of calls that have ended. */
+  ended: readonly string[];
+}
+
+const takeCalls = defineScript("take-calls", {
+  call: (input: TakeInput) => ({
+    keys: [input.stateKey, input.leasesKey, input.limitedKey, ...input.calls.map(({ markerKey }) => markerKey)],
+    args: [
+      input.perMinute,
+      input.atOnce,
+      input.priority,
+      input.leaseMs,
+      ...input.calls.map(({ lease }) => lease),
+      ...input.ended,
+    ],
   }),
   answer: z
-    .tuple([booleanAnswer, z.number(), booleanAnswer])
-    .transform(([granted, waitMs, limited]) => ({ granted, waitMs, limited })),
+    .tuple([z.number(), booleanAnswer], z.int().min(-1))
+    .transform(([waitMs, forEnd, ...calls]) => ({ waitMs, forEnd, calls })),
 });
 
 const readCallBudget = defineScript("read-call-budget", {
@@ -69,7 +78,13 @@ const pauseCalls = defineScript("pause-calls", {
   answer: noAnswer,
 });
 
-/** Creates a call budget that all processes with the same keys and limits share through Redis. */
+/** Calls taken, and leases removed, in one round trip at most. */
+const batchSize = 100;
+
+/**
+ * Creates a call budget that all processes with the same keys and limits share through Redis. The calls that a process
+ * wants to make at the same moment share a round trip, and so do those that end.
+ */
 export function createCallBudget(options: CallBudgetOptions): CallBudget {
   const { redis, keys, perMinute, atOnce, leaseMs } = options;
   const stateKey = keys.callBudget;
@@ -77,77 +92,45 @@ export function createCallBudget(options: CallBudgetOptions): CallBudget {
   const limitedKey = `${keys.callBudget}:limited`;
   const markerKey = (subject: string) => `${limitedKey}:${subject}`;
   const budget: BudgetInput = { stateKey, leasesKey, perMinute, atOnce };
-  // For each priority, one caller per process asks Redis at a time. The others queue in memory.
-  const queues: Record<Priority, Promise<void>> = {
-    webhook: Promise.resolve(),
-    request: Promise.resolve(),
-    bulk: Promise.resolve(),
-  };
-  const sleepers = new Set<() => void>();
   const defaultPatienceMs = Math.max(2_000, 8 * (60_000 / perMinute));
+  const owner = randomUUID();
+  let calls = 0;
+  const ended: string[] = [];
+  let releasing = false;
 
-  const take = async (priority: Priority, subject: string, lease: string, { deadline, signal }: Patience) => {
-    for (;;) {
-      signal?.throwIfAborted();
-      const input = { ...budget, markerKey: markerKey(subject), priority, lease, leaseMs };
-      const { granted, waitMs, limited } = await takeCall(redis, input);
-      if (granted) return;
-      // Not waited for here, where other callers wait behind this one.
-      if (limited) throw new ThrottledError(waitMs, { scope: "one" });
-      if (performance.now() + waitMs > deadline) throw new ThrottledError(waitMs);
-      await sleep(waitMs, signal, (wake) => sleepers.add(wake));
-    }
+  const takeEnded = () => ended.splice(0, batchSize);
+  // Not awaited: a lease that is not removed expires.
+  const release = () => {
+    releasing = false;
+    while (ended.length > 0) redis.zrem(leasesKey, ...takeEnded()).catch(() => undefined);
   };
-
-  // Resolves on time-out, abort or wake-up: the caller checks which. Removes its own listener because
-  // `AbortSignal.any` leaks a little memory per call on a long-lived signal.
-  const sleep = (ms: number, signal: AbortSignal | undefined, onStart: (wake: () => void) => void) =>
-    new Promise<void>((resolve) => {
-      const wake = () => {
-        clearTimeout(timer);
-        sleepers.delete(wake);
-        signal?.removeEventListener("abort", wake);
-        resolve();
-      };
-      const timer = setTimeout(wake, ms);
-      signal?.addEventListener("abort", wake);
-      onStart(wake);
-      // A signal that is already aborted fires no event.
-      if (signal?.aborted) wake();
-    });
-
-  // Callers that time out or abort leave the queue, then ask Redis once: it either grants the call or says when to
-  // retry. So a caller's patience bounds its wait, however patient the callers ahead are.
-  const waitTurn = async (priority: Priority, { deadline, signal }: Patience, task: () => Promise<void>) => {
-    const ahead = queues[priority];
-    let leave = () => {};
-    const left = new Promise<void>((resolve) => {
-      leave = resolve;
-    });
-    queues[priority] = ahead.then(() => left);
-    try {
-      await sleep(deadline - performance.now(), signal, (wake) => void ahead.then(wake));
-      await task();
-    } finally {
-      leave();
-    }
+  const lineOf = (priority: Priority) =>
+    createLine(async (callers) => {
+      const wanted = callers.map(({ subject, lease }) => ({ markerKey: markerKey(subject), lease }));
+      return takeCalls(redis, { ...budget, limitedKey, priority, leaseMs, calls: wanted, ended: takeEnded() });
+    }, end);
+  const lines: Record<Priority, Line> = {
+    webhook: lineOf("webhook"),
+    request: lineOf("request"),
+    bulk: lineOf("bulk"),
   };
+  function end(lease: string): void {
+    ended.push(lease);
+    // Of several lines that wait for this, the first to ask takes the lease along.
+    for (const line of Object.values(lines)) line.noteEnd();
+    if (releasing) return;
+    releasing = true;
+    process.nextTick(release);
+  }
 
   return {
     async run(priority, call, { subject = "", signal, patienceMs = defaultPatienceMs } = {}) {
-      const lease = randomUUID();
-      const patience = { signal, deadline: performance.now() + patienceMs };
-      await waitTurn(priority, patience, () => take(priority, subject, lease, patience));
+      const lease = `${owner}:${++calls}`;
+      await lines[priority].wait({ subject, lease, signal, deadline: performance.now() + patienceMs });
       try {
         return await call();
       } finally {
-        // Not awaited: a lease that is not removed expires.
-        redis.zrem(leasesKey, lease).then(
-          () => {
-            for (const wake of sleepers) wake();
-          },
-          () => undefined,
-        );
+        end(lease);
       }
     },
 
@@ -161,5 +144,120 @@ export function createCallBudget(options: CallBudgetOptions): CallBudget {
     },
 
     state: () => readCallBudget(redis, { ...budget, limitedKey }),
+  };
+}
+
+/** A call that waits for its turn. */
+interface Caller {
+  subject: string;
+  lease: string;
+  signal: AbortSignal | undefined;
+  /** As `performance.now()`. */
+  deadline: number;
+}
+
+/** The callers of one priority in this process, in their order. */
+interface Line {
+  /**
+   * Resolves when the call is granted.
+   *
+   * @throws {ThrottledError} as {@link CallBudget.run}
+   */
+  wait(caller: Caller): Promise<void>;
+  /** Notes that a call of this process has ended: the line asks again if it waits for that. */
+  noteEnd(): void;
+}
+
+/** Creates a line. `ask` asks Redis; `end` returns the lease of a call that was granted too late. */
+function createLine(
+  ask: (callers: readonly Caller[]) => Promise<{ waitMs: number; forEnd: boolean; calls: readonly number[] }>,
+  end: (lease: string) => void,
+): Line {
+  type Waiting = Caller & { resolve: () => void; reject: (error: unknown) => void; leave?: () => void };
+  let waiting: Waiting[] = [];
+  let serving = false;
+  let sleep: { until: number; forEnd: boolean; wake: () => void } | undefined;
+
+  const settle = (caller: Waiting, error?: unknown) => {
+    if (caller.leave !== undefined) caller.signal?.removeEventListener("abort", caller.leave);
+    if (error === undefined) caller.resolve();
+    else caller.reject(error);
+  };
+  // Only once a caller has to wait: most are granted a call by the first answer.
+  const listen = (caller: Waiting) => {
+    if (caller.leave !== undefined) return;
+    caller.leave = () => {
+      waiting = waiting.filter((other) => other !== caller);
+      settle(caller, caller.signal?.reason);
+      if (waiting.length === 0) sleep?.wake();
+    };
+    caller.signal?.addEventListener("abort", caller.leave);
+  };
+  const keepPatient = (waitMs: number) => {
+    const at = performance.now() + waitMs;
+    const impatient = waiting.filter(({ deadline }) => deadline < at);
+    waiting = waiting.filter(({ deadline }) => deadline >= at);
+    for (const caller of impatient) settle(caller, new ThrottledError(waitMs));
+    for (const caller of waiting) listen(caller);
+  };
+  const pause = (ms: number, forEnd: boolean) =>
+    new Promise<void>((resolve) => {
+      const wake = () => {
+        clearTimeout(timer);
+        sleep = undefined;
+        resolve();
+      };
+      const timer = setTimeout(wake, ms);
+      sleep = { until: performance.now() + ms, forEnd, wake };
+    });
+
+  const askFor = async (callers: readonly Waiting[]) => {
+    const { waitMs, forEnd, calls } = await ask(callers);
+    const left: Waiting[] = [];
+    callers.forEach((caller, index) => {
+      const answer = calls[index] ?? -1;
+      if (caller.signal?.aborted) {
+        if (answer === 0) end(caller.lease);
+        settle(caller, caller.signal.reason);
+      } else if (answer === 0) settle(caller);
+      // Not waited for here, where other callers wait behind this one.
+      else if (answer > 0) settle(caller, new ThrottledError(answer, { scope: "one" }));
+      else left.push(caller);
+    });
+    if (left.length === 0) return;
+    waiting = [...left, ...waiting];
+    keepPatient(waitMs);
+    if (waiting.length > 0) await pause(waitMs, forEnd);
+  };
+  const serve = async () => {
+    while (waiting.length > 0) {
+      const callers = waiting.splice(0, batchSize);
+      try {
+        await askFor(callers);
+      } catch (error) {
+        for (const caller of callers) settle(caller, error);
+      }
+    }
+    serving = false;
+  };
+
+  return {
+    wait: (caller) =>
+      new Promise((resolve, reject) => {
+        if (caller.signal?.aborted) return reject(caller.signal.reason);
+        const added: Waiting = { ...caller, resolve, reject };
+        waiting.push(added);
+        if (sleep !== undefined) {
+          listen(added);
+          if (caller.deadline < sleep.until) sleep.wake();
+        }
+        if (serving) return;
+        serving = true;
+        // Once everything that this turn of the event loop starts is in line.
+        process.nextTick(serve);
+      }),
+    noteEnd() {
+      if (sleep?.forEnd) sleep.wake();
+    },
   };
 }

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import type { Writable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
 import { Redis, type RedisOptions } from "ioredis";
 import { RedisError } from "../errors.ts";
@@ -33,8 +34,28 @@ export function connectRedis({ url, timeoutMs, autoPipelining = false, onError }
     retryStrategy: (attempt) => Math.min(50 * attempt, 1000),
   });
   redis.on("error", onError);
+  redis.on("connect", () => writeTogether(redis.stream));
   reconnectWhenSilent(redis, timeoutMs ?? defaultSilenceMs);
   return redis;
+}
+
+// A system call costs more than most commands, so all of one turn of the event loop share one. ioredis's automatic pipelining
+// does more than that: it holds further commands back until all answers to the earlier ones are there.
+function writeTogether(socket: Writable): void {
+  const write = socket.write.bind(socket);
+  let corked = false;
+  const uncork = () => {
+    corked = false;
+    socket.uncork();
+  };
+  socket.write = (...args: unknown[]) => {
+    if (!corked) {
+      corked = true;
+      socket.cork();
+      setImmediate(uncork);
+    }
+    return Reflect.apply(write, socket, args);
+  };
 }
 
 /** Longer than BullMQ's blocking commands take. */

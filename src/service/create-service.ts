@@ -2,6 +2,7 @@ import { setMaxListeners } from "node:events";
 import type { Hono } from "hono";
 import { type Definitions, KindlingError } from "kindling";
 import { loadConfig } from "../config.ts";
+import { createFetch, type Fetch } from "../fetch.ts";
 import { trackRequests } from "../http/track-requests.ts";
 import { createLog, type Log } from "../log.ts";
 import { openStore } from "../store.ts";
@@ -18,8 +19,8 @@ export interface ServiceOptions {
   env?: Readonly<Record<string, string | undefined>>;
   /** Default: JSON lines on standard output at `KINDLING_LOG_LEVEL`. */
   log?: Log;
-  /** Default: the global `fetch`. */
-  fetch?: typeof fetch;
+  /** Sends requests to Kinde; the global `fetch` is one. Default: a pool of connections. */
+  fetch?: Fetch;
   /** Returns milliseconds since the epoch. Default: `Date.now`. */
   now?: () => number;
 }
@@ -67,7 +68,7 @@ export interface Service {
  * ```
  */
 export async function createService(options: ServiceOptions): Promise<Service> {
-  const { definitions, env, fetch = globalThis.fetch, now = Date.now } = options;
+  const { definitions, env, fetch = createFetch(), now = Date.now } = options;
   const config = loadConfig(env);
   const log = options.log ?? createLog(config.logLevel);
   const world = { fetch, now };

@@ -2,6 +2,7 @@ import { type Definitions, KindlingError, type Reader, type Writer } from "kindl
 import { acceptValues, announceWrites, isUserId } from "kindling/contract";
 import { loadConfig } from "../config.ts";
 import { RedisError } from "../errors.ts";
+import { createFetch, type Fetch } from "../fetch.ts";
 import { createLog } from "../log.ts";
 import { parsePropertyValues } from "../refresh/property-values.ts";
 import { openStore } from "../store.ts";
@@ -15,8 +16,8 @@ export interface InProcessWriterOptions<V extends Record<string, unknown>> {
   env?: Readonly<Record<string, string | undefined>>;
   /** A reader of this process that caches: it never answers with a value from before a write. */
   reader?: Pick<Reader<V>, "observe">;
-  /** Default: the global `fetch`. */
-  fetch?: typeof fetch;
+  /** Sends requests to Kinde; the global `fetch` is one. Default: a pool of connections. */
+  fetch?: Fetch;
 }
 
 /** A {@link Writer} that holds a connection to Redis. */
@@ -91,7 +92,7 @@ type Opened = Awaited<ReturnType<typeof openWriter>>;
 async function openWriter({
   definitions,
   env,
-  fetch = globalThis.fetch,
+  fetch = createFetch(),
 }: Omit<InProcessWriterOptions<Record<string, unknown>>, "reader">) {
   const config = loadConfig(env);
   const world = { fetch, now: Date.now };

@@ -6,6 +6,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { runKindling } from "../../src/cli/run-kindling.ts";
 import { Interrupted, type Terminal } from "../../src/cli/terminal.ts";
 import type { Config } from "../../src/config.ts";
+import { createFetch } from "../../src/fetch.ts";
 import { until } from "../support/until.ts";
 
 /** Result of a command line. */
@@ -63,7 +64,7 @@ export async function kindling(
     stdout: stdout.stream,
     stderr: stderr.stream,
     stdin: Readable.from(options.input === undefined ? [] : [options.input]),
-    world: { fetch, now: options.now ?? Date.now },
+    world: { fetch: createFetch(), now: options.now ?? Date.now },
     stopSignal: () => interrupt.signal,
   };
   const code = await runKindling(args, terminal);

@@ -3,6 +3,7 @@ import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
 import { extraParts } from "kindling/contract";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { createFetch } from "../../src/fetch.ts";
 import { createAccessTokens, createMemoryTokenStore } from "../../src/kinde/access-token.ts";
 import { fetchUser } from "../../src/kinde/fetch-user.ts";
 import { listEveryone, listMembers } from "../../src/kinde/list-users.ts";
@@ -12,6 +13,7 @@ import { createSigningKeys } from "../../src/kinde/signing-keys.ts";
 import { createWebhooks } from "../../src/kinde/webhooks.ts";
 import { testUser } from "../support/signer.ts";
 
+const fetch = createFetch();
 const call = { priority: "webhook", signal: new AbortController().signal } as const;
 const id = testUser(1);
 

@@ -3,6 +3,7 @@ import { extraParts } from "kindling/contract";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { z } from "zod";
 import { ThrottledError } from "../../src/errors.ts";
+import { createFetch } from "../../src/fetch.ts";
 import { type AccessTokenStore, createAccessTokens, createMemoryTokenStore } from "../../src/kinde/access-token.ts";
 import { fetchUser } from "../../src/kinde/fetch-user.ts";
 import { createManagementApi, type ManagementApi } from "../../src/kinde/management-api.ts";
@@ -71,6 +72,7 @@ const users = {
   scope: "read:users",
   answer: z.object({ code: z.string() }),
 };
+const fetch = createFetch();
 const call = { priority: "webhook", signal } as const;
 
 describe("the access token", () => {

@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { Redis } from "ioredis";
 import type { Emulator, EmulatorOptions } from "kinde-emulator";
 import { type Config, loadConfig } from "../../src/config.ts";
+import { createFetch } from "../../src/fetch.ts";
 import { createLog, type Log } from "../../src/log.ts";
 import { runServer } from "../../src/service/run-server.ts";
 import { runWorkers } from "../../src/service/run-workers.ts";
@@ -68,7 +69,7 @@ export function testConfig(emulator: Emulator, env: Record<string, string> = {},
 export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const emulator = await startEmulator({ retryTimeScale: 0.01, ...options.emulator });
   const config = testConfig(emulator, options.env, options.redisUrl);
-  const world: World = { fetch, now: Date.now, ...options.world };
+  const world: World = { fetch: createFetch(), now: Date.now, ...options.world };
   const log = options.log ?? createLog(config.logLevel);
   const store = await openStore(config, world, log);
   const server = await runServer(config, world, log, store);

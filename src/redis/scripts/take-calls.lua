@@ -1,0 +1,76 @@
+-- Takes calls from the budget in the order of their callers, and says how long those must wait that get none.
+-- Bulk work and requests of readers must leave a quarter of the rate and of the concurrency unused, so that refreshes
+-- triggered by webhooks never wait behind them. Requests have a bucket of their own in addition, which fills with half
+-- of what the whole budget gains, so that bulk work proceeds whatever readers ask for.
+--
+-- KEYS[1]    hash: state of the token bucket and the end of a pause
+-- KEYS[2]    sorted set: lease of a running call -> its expiry
+-- KEYS[3]    sorted set: limited subject -> end of its limit in milliseconds
+-- KEYS[4..]  per call: marker of a limit on its subject
+-- ARGV[1]    calls per minute
+-- ARGV[2]    calls at once
+-- ARGV[3]    priority: 'webhook', 'request' or 'bulk'
+-- ARGV[4]    lifetime of a lease in milliseconds
+-- ARGV[5..]  per call: id of its new lease; then leases of calls that have ended
+-- Answer     { milliseconds to wait for the calls that are not granted, 1 if they wait for another call to end else 0,
+--            per call: 0 if granted, -1 if not, otherwise for how many milliseconds its subject is limited }
+
+-- @include "call-budget"
+
+local atOnce, calls = tonumber(ARGV[2]), #KEYS - 3
+if #ARGV > 4 + calls then redis.call('ZREM', KEYS[2], unpack(ARGV, 5 + calls)) end
+local budget = readBudget(KEYS[1], KEYS[2], tonumber(ARGV[1]), atOnce)
+local answer = { 0, 0 }
+if budget.pausedMs > 0 then
+  answer[1] = math.ceil(budget.pausedMs)
+  for call = 1, calls do answer[2 + call] = -1 end
+  return answer
+end
+
+-- The gain since the last call, not a clock of its own: it needs no care when clocks step.
+local stored = redis.call('HMGET', KEYS[1], 'level', 'requestLevel')
+local level = budget.level
+local gained = math.max(0, level - tonumber(stored[1] or budget.capacity))
+local requestLevel = math.min(budget.capacity / 2, tonumber(stored[2] or budget.capacity / 2) + gained / 2)
+if level >= budget.capacity then requestLevel = budget.capacity / 2 end
+
+local needed, places = 1, atOnce
+if ARGV[3] ~= 'webhook' then
+  needed = math.min(budget.capacity, 1 + budget.capacity / 4)
+  places = math.max(1, math.floor(atOnce * 3 / 4))
+end
+
+local anyLimited = redis.call('EXISTS', KEYS[3]) == 1
+local leases, expiry, refused = {}, budget.now + tonumber(ARGV[4]), false
+for call = 1, calls do
+  local limitedMs = anyLimited and redis.call('PTTL', KEYS[3 + call]) or 0
+  if limitedMs > 0 then
+    answer[2 + call] = limitedMs
+  elseif refused then
+    answer[2 + call] = -1
+  elseif ARGV[3] == 'request' and requestLevel < 1 then
+    answer[1], answer[2 + call], refused = math.ceil((1 - requestLevel) / (budget.rate / 2)), -1, true
+  elseif level < needed then
+    answer[1], answer[2 + call], refused = math.ceil((needed - level) / budget.rate), -1, true
+  elseif budget.inUse >= places then
+    -- When a call ends is unknown. A process asks again when one of its own ends; 25 ms is how often it checks for others.
+    answer[1], answer[2], answer[2 + call], refused = 25, 1, -1, true
+  else
+    answer[2 + call] = 0
+    level, budget.inUse = level - 1, budget.inUse + 1
+    if ARGV[3] == 'request' then requestLevel = requestLevel - 1 end
+    leases[#leases + 1] = expiry
+    leases[#leases + 1] = ARGV[4 + call]
+  end
+end
+if #leases == 0 then return answer end
+
+redis.call(
+  'HSET', KEYS[1],
+  'level', tostring(level),
+  'requestLevel', tostring(requestLevel),
+  'at', string.format('%.3f', budget.now)
+)
+redis.call('HINCRBY', KEYS[1], 'calls', #leases / 2)
+redis.call('ZADD', KEYS[2], unpack(leases))
+return answer

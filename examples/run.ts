@@ -99,7 +99,7 @@ function parse(args: string[]) {
     }
     return { name, port, exit: values.exit === true, isHelp: values.help === true };
   } catch (error) {
-    if (error instanceof TypeError) throw problem(error.message);
+    if (error instanceof TypeError) throw problem(`${error.message.split(". ")[0]}.`);
     throw error;
   }
 }

@@ -132,7 +132,8 @@ export async function startKindling<V extends Record<string, unknown>>(
       close,
     };
   } catch (error) {
-    await close();
+    // The first error says why; closing can fail for the same reason.
+    await close().catch(() => undefined);
     throw error;
   }
 }

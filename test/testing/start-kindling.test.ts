@@ -73,6 +73,14 @@ describe("startKindling", () => {
     });
   });
 
+  it("says that the given Redis cannot be reached", async () => {
+    const redisUrl = "redis://127.0.0.1:1";
+    await expect(startKindling({ definitions, redisUrl, emulator: signingKey() })).rejects.toMatchObject({
+      code: "redis_unavailable",
+      message: expect.stringContaining("127.0.0.1:1 cannot be reached"),
+    });
+  });
+
   it("leaves nothing running when it cannot start", async () => {
     const probe = await startEmulator();
     const { url } = probe;

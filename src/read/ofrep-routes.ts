@@ -7,6 +7,7 @@ import { organizationCode } from "../kinde/ids.ts";
 import { sendTagged } from "./answer.ts";
 import type { Authenticate, Caller, ReadEnv } from "./authenticate.ts";
 import { type FlagsReader, notTheirs, readOptions } from "./flags-routes.ts";
+import type { StreamKeys } from "./stream-keys.ts";
 
 /** Dependencies of {@link ofrepRoutes}. */
 export interface OfrepRoutesOptions {
@@ -14,8 +15,8 @@ export interface OfrepRoutesOptions {
   authenticate: Authenticate;
   refuse: Refuse;
   maxBodyBytes: number;
-  /** Returns the path and query of the user's stream; absent if there are no streams. */
-  streamPath: ((userId: string) => string) | undefined;
+  /** Returns the path and query of a stream; absent if there are no streams. */
+  streamPath: StreamKeys["pathOf"] | undefined;
 }
 
 /** Names of the routes for counters and the log. */
@@ -69,8 +70,9 @@ export function ofrepRoutes(options: OfrepRoutesOptions): Hono {
     .post("/ofrep/v1/evaluate/flags", ...guards(routes.all), (context) =>
       evaluate(context, routes.all, (result, userId) => {
         const flags = Object.keys(result.flags).map((key) => evaluation(key, result));
+        const subject = { userId, organization: result.organization ?? undefined };
         const eventStreams =
-          streamPath === undefined ? [] : [{ type: "sse", endpoint: { requestUri: streamPath(userId) } }];
+          streamPath === undefined ? [] : [{ type: "sse", endpoint: { requestUri: streamPath(subject) } }];
         return sendTagged(context, result, { flags, metadata: metadataOf(result), eventStreams });
       }),
     )

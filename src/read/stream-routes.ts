@@ -1,8 +1,9 @@
 import { type Context, Hono, type MiddlewareHandler } from "hono";
-import { isUserId } from "kindling/contract";
+import { isUserId, organizationOf } from "kindling/contract";
 import type { Refuse } from "../http/body.ts";
+import { organizationCode } from "../kinde/ids.ts";
 import type { Authenticate, ReadEnv } from "./authenticate.ts";
-import type { StreamKeys } from "./stream-keys.ts";
+import type { StreamKeys, StreamSubject } from "./stream-keys.ts";
 import type { Streams } from "./streams.ts";
 
 /** Dependencies of {@link streamRoutes}. */
@@ -18,7 +19,7 @@ const route = "GET /v1/flags/stream";
 
 /**
  * Creates the route `GET /v1/flags/stream`, which sends the flags of one user whenever they change, as server-sent events.
- * It takes the key of an OFREP answer, a user's token, or a service token and `?user=`.
+ * It takes the key of an OFREP answer, a user's token, or a service token and `?user=`, with `&organization=` if needed.
  */
 export function streamRoutes({ streams, streamKeys, authenticate, refuse }: StreamRoutesOptions): Hono {
   const byToken = authenticate(route);
@@ -28,15 +29,14 @@ export function streamRoutes({ streams, streamKeys, authenticate, refuse }: Stre
   const app = new Hono<ReadEnv>().get("/v1/flags/stream", authenticateUnlessKey, (context) => {
     const subject = subjectOf(context);
     if (subject instanceof Response) return subject;
-    const { userId, expiresAt } = subject;
-    const refusal = streams.refusal(userId);
+    const refusal = streams.refusal(subject.userId);
     if (refusal !== undefined) {
       const message = "Too many streams are open (KINDLING_MAX_STREAMS, and 20 per user): try again later.";
       const status = refusal === "too_many_streams" ? 503 : 429;
       return refuse(context, { route, status, code: refusal, message, retryAfter: 10, blame: false });
     }
     const lastEventId = context.req.header("last-event-id");
-    return context.body(streams.open({ userId, expiresAt, lastEventId }), 200, {
+    return context.body(streams.open({ ...subject, lastEventId }), 200, {
       "Content-Type": "text/event-stream",
       "Cache-Control": "no-store",
       // nginx would hold events back.
@@ -45,16 +45,24 @@ export function streamRoutes({ streams, streamKeys, authenticate, refuse }: Stre
   });
   return new Hono().route("/", app);
 
-  function subjectOf(context: Context<ReadEnv>): { userId: string; expiresAt: number } | Response {
-    const { key, user } = context.req.query();
+  function subjectOf(context: Context<ReadEnv>): (StreamSubject & { expiresAt: number }) | Response {
+    const { key, user, organization } = context.req.query();
+    const malformed = (message: string) =>
+      refuse(context, { route, status: 400, code: "request_malformed", message, blame: false });
     if (key !== undefined) {
       const message = "The key of the stream is invalid or has expired: evaluate again.";
       return streamKeys.open(key) ?? refuse(context, { route, status: 401, code: "unauthorized", message });
     }
     const caller = context.get("caller");
-    if (caller.kind === "user") return caller;
-    if (isUserId(user)) return { userId: user, expiresAt: Number.POSITIVE_INFINITY };
-    const message = "Name the user: ?user=kp_….";
-    return refuse(context, { route, status: 400, code: "request_malformed", message, blame: false });
+    if (caller.kind === "user") {
+      if (organization !== undefined) return malformed("organization is that of a user's token: leave it out.");
+      const { userId, claims, expiresAt } = caller;
+      return { userId, organization: organizationOf({ ...claims, sub: userId }), expiresAt };
+    }
+    if (!isUserId(user)) return malformed("Name the user: ?user=kp_….");
+    if (organization !== undefined && !organizationCode.safeParse(organization).success) {
+      return malformed("organization must be a code, org_….");
+    }
+    return { userId: user, organization, expiresAt: Number.POSITIVE_INFINITY };
   }
 }

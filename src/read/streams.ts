@@ -2,10 +2,10 @@ import type { Redis } from "ioredis";
 import type { ReadResult } from "kindling";
 import { etagOf } from "./answer.ts";
 import type { FlagsReader } from "./flags-routes.ts";
+import type { StreamSubject } from "./stream-keys.ts";
 
 /** Options of {@link Streams.open}. */
-export interface StreamOptions {
-  userId: string;
+export interface StreamOptions extends StreamSubject {
   /** `Last-Event-ID`: what the client has seen already. */
   lastEventId: string | undefined;
   /** When the stream must end, in milliseconds since the epoch. */
@@ -38,8 +38,7 @@ export interface StreamsOptions {
   onError: (error: unknown) => void;
 }
 
-interface Stream {
-  userId: string;
+interface Stream extends StreamSubject {
   expiresAt: number;
   controller: ReadableStreamDefaultController<Uint8Array>;
   /** Tag of the values that the client has, or `undefined`. */
@@ -115,7 +114,7 @@ export function createStreams(options: StreamsOptions): Streams {
     write(stream, `id: ${ticket}-${tag}\ndata: ${data}\n\n`);
   };
 
-  /** Reads the user once and sends the values to those of the user's streams that lack them. */
+  /** Reads the user once for each organization and sends the values to those of the user's streams that lack them. */
   const update = async (userId: string): Promise<void> => {
     if (reading.has(userId)) {
       reading.set(userId, true);
@@ -126,11 +125,14 @@ export function createStreams(options: StreamsOptions): Streams {
         reading.set(userId, false);
         // The ticket first: at worst the values are newer than their id says.
         const ticket = await ticketOf(userId);
-        // Without waiting for a refresh: its commit causes the next event.
-        const result = await reader.get(userId, { wait: 0 });
-        // Without Redis nothing is known to have changed.
-        if (result.status === "unavailable") missed.add(userId);
-        else for (const stream of byUser.get(userId) ?? []) send(stream, ticket, result);
+        const streams = () => [...(byUser.get(userId) ?? [])];
+        for (const organization of new Set(streams().map((stream) => stream.organization))) {
+          // Without waiting for a refresh: its commit causes the next event.
+          const result = await reader.get(userId, { organization, wait: 0 });
+          // Without Redis nothing is known to have changed.
+          if (result.status === "unavailable") missed.add(userId);
+          else for (const stream of streams()) if (stream.organization === organization) send(stream, ticket, result);
+        }
       } while (reading.get(userId));
     } catch (error) {
       missed.add(userId);
@@ -180,13 +182,13 @@ export function createStreams(options: StreamsOptions): Streams {
       if (closed || size >= maxStreams) return "too_many_streams";
       return (byUser.get(userId)?.size ?? 0) >= maxStreamsOfUser ? "too_many_streams_of_user" : undefined;
     },
-    open({ userId, lastEventId = "", expiresAt }) {
+    open({ userId, organization, lastEventId = "", expiresAt }) {
       const [, tag] = /^\d{1,16}-([\w+/=]{1,64})$/.exec(lastEventId) ?? [];
       let stream: Stream | undefined;
       // Not Hono's `streamSSE`: it puts two further streams in between, for each connection.
       return new ReadableStream<Uint8Array>({
         start(controller) {
-          stream = { userId, expiresAt, controller, tag, behind: false, stalled: false };
+          stream = { userId, organization, expiresAt, controller, tag, behind: false, stalled: false };
           byUser.set(userId, (byUser.get(userId) ?? new Set()).add(stream));
           size += 1;
           // Tells the client and every proxy that the stream is open, and how soon to come back.

@@ -163,6 +163,7 @@ const operations: Readonly<Record<string, Readonly<Record<string, Operation>>>> 
       security: [bearer, { streamKey: [] }],
       parameters: [
         { name: "user", in: "query", description: "User id; with a service token.", schema: userId.schema },
+        organization,
         { name: "Last-Event-ID", in: "header", schema: { type: "string" } },
       ],
       answers: { 200: ["An endless text/event-stream."], ...malformed, ...refusals, ...keysAway },

@@ -103,12 +103,22 @@ describeInChromium("the SvelteKit example", (browser) => {
     expect(problems).toEqual([]);
   });
 
-  it("refuses another region's page, and in the hook the admin page without the permission", async () => {
-    const { page, open, document } = await signIn("kp_bob");
+  it("refuses another region's page, and in the hook the admin page until the permission arrives", async () => {
+    const { page, open, shown, settled, document } = await signIn("kp_bob");
     expect(document).toMatchObject({ heading: "Invoices", links: ["Invoices"] });
     expect(await open("/vat")).toEqual({ path: "/vat", status: 403, heading: "This page is not open to you." });
     await screenshot(page, "refused");
     expect(await open("/admin")).toEqual({ path: "/admin", status: 403, heading: "Forbidden" });
+
+    await settled(() => open("/invoices"));
+    example.kindling.emulator.kinde.setRoles("kp_bob", "org_northwind", ["owner"]);
+    await page.getByRole("link", { name: "Admin" }).click();
+    await page.getByRole("heading", { name: "Admin" }).waitFor();
+    expect((await shown()).map(({ links }) => links)).toEqual([
+      ["Invoices"],
+      ["Invoices", "Admin"],
+      ["Invoices", "Admin"],
+    ]);
   });
 
   it("serves a user without an organization until the user is suspended, in the open page too", async () => {

@@ -3,6 +3,7 @@ import { createKindling, type Reader } from "kindling";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import definitions from "../end-to-end/organization.flags.ts";
 import { type Stack, startStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
 import { clientId, userToken } from "../support/user-tokens.ts";
 
 const service = "reading.0123456789abcdef0123456789";
@@ -31,13 +32,32 @@ beforeAll(async () => {
 
 afterAll(() => stack.close());
 
+interface Answer {
+  users?: Record<string, unknown>;
+  eventStreams?: { endpoint: { requestUri: string } }[];
+}
+
 async function ask(path: string, { token = service, body }: { token?: string; body?: unknown } = {}) {
   const response = await fetch(url + path, {
     method: body === undefined ? "GET" : "POST",
     headers: { authorization: `Bearer ${token}`, "content-type": "application/json" },
     ...(body !== undefined && { body: JSON.stringify(body) }),
   });
-  return { status: response.status, answer: (await response.json()) as { users?: Record<string, unknown> } };
+  return { status: response.status, answer: (await response.json()) as Answer };
+}
+
+/** Opens a stream and collects the flags that it sends. */
+async function follow(path: string, token?: string) {
+  const leave = new AbortController();
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const response = await fetch(url + path, { headers, signal: leave.signal });
+  let text = "";
+  const read = async () => {
+    for await (const piece of response.body ?? []) text += Buffer.from(piece as Uint8Array).toString();
+  };
+  read().catch(() => undefined);
+  const sent = () => [...text.matchAll(/^data: (.+)\n\n/gm)].map(([, data = ""]) => JSON.parse(data).flags.admin);
+  return { status: response.status, sent, leave: () => leave.abort() };
 }
 
 describe("flags of the current organization over HTTP", () => {
@@ -71,6 +91,7 @@ describe("flags of the current organization over HTTP", () => {
     const query = new URLSearchParams({ organization });
     expect(await ask(`/v1/users/${id}/flags?${query}`)).toMatchObject({ status: 400 });
     expect(await ask("/v1/flags", { body: { ids: [id], organization } })).toMatchObject({ status: 400 });
+    expect(await ask(`/v1/flags/stream?user=${id}&${query}`)).toMatchObject({ status: 400 });
   });
 
   it("are read by the client as over Redis", async () => {
@@ -108,5 +129,25 @@ describe("flags of the current organization over HTTP", () => {
       });
       expect(await stubborn.get(id, { organization: org })).toMatchObject({ flags: { admin: false, tier: "pro" } });
     }
+  });
+
+  it("are streamed for the organization of the token or its key, or the one that a service names", async () => {
+    const token = await userToken(stack.emulator, id, { org_code: org });
+    const { answer } = await ask("/ofrep/v1/evaluate/flags", { token, body: {} });
+    const streams = await Promise.all([
+      follow("/v1/flags/stream", token),
+      follow(String(answer.eventStreams?.[0]?.endpoint.requestUri)),
+      follow(`/v1/flags/stream?user=${id}&organization=${org}`, service),
+      follow(`/v1/flags/stream?user=${id}&organization=${other}`, service),
+      follow(`/v1/flags/stream?user=${id}`, service),
+    ]);
+    const sent = () => streams.map((stream) => stream.sent());
+    await until(() => expect(sent()).toEqual([[true], [true], [true], [false], [false]]));
+    stack.emulator.kinde.setPermissions(id, org, []);
+    await reader.get(id, { maxAge: 0, wait: 9_000 });
+    await until(() => expect(sent()).toEqual([[true, false], [true, false], [true, false], [false], [false]]));
+    for (const { leave } of streams) leave();
+    const named = await ask(`/v1/flags/stream?organization=${org}`, { token });
+    expect(named).toMatchObject({ status: 400, answer: { error: { code: "request_malformed" } } });
   });
 });

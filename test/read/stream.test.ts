@@ -363,17 +363,18 @@ class FetchEventSource extends EventTarget {
 
 describe("the key of a stream", () => {
   const secret = new Uint8Array(32).fill(7);
-  const keyAt = (time: number, used = secret) =>
-    String(
-      new URL(createStreamKeys({ secret: used, now: () => time }).pathOf("kp_1"), "http://x").searchParams.get("key"),
-    );
+  const subject = { userId: "kp_1", organization: "org_1" };
+  const keyAt = (time: number, used = secret) => {
+    const path = createStreamKeys({ secret: used, now: () => time }).pathOf(subject);
+    return String(new URL(path, "http://x").searchParams.get("key"));
+  };
   const hour = 3_600_000;
 
   it("is the same for an hour and valid for one to two", () => {
     expect(keyAt(hour)).toBe(keyAt(2 * hour - 1));
     expect(keyAt(hour)).not.toBe(keyAt(2 * hour));
     const openAt = (time: number) => createStreamKeys({ secret, now: () => time }).open(keyAt(hour));
-    expect(openAt(3 * hour - 1)).toEqual({ userId: "kp_1", expiresAt: 3 * hour });
+    expect(openAt(3 * hour - 1)).toEqual({ ...subject, expiresAt: 3 * hour });
     expect(openAt(3 * hour)).toBeUndefined();
   });
 

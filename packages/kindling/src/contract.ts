@@ -5,6 +5,7 @@
  * @module
  */
 export { acceptValues } from "./definitions/accept-values.ts";
+export { organizationOf } from "./definitions/claims.ts";
 export { isPartMissing, PartMissing, withholdParts } from "./definitions/computed.ts";
 export type { Misfit } from "./definitions/define-flags.ts";
 export type { FlagDefinition } from "./definitions/definition.ts";

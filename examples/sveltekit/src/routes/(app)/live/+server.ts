@@ -4,8 +4,9 @@ import type { RequestHandler } from "./$types";
 
 /** Passes on the stream of the signed-in user's flags: the browser needs neither a token nor Kindling's address. */
 export const GET: RequestHandler = async ({ locals, request }) => {
-  const { userId } = await requireFlag(locals.kindling, ({ suspended }) => !suspended);
-  const stream = await fetch(`${service.url}/v1/flags/stream?user=${userId}`, {
+  const { userId, organization } = await requireFlag(locals.kindling, ({ suspended }) => !suspended);
+  const query = new URLSearchParams({ user: userId, ...(organization && { organization }) });
+  const stream = await fetch(`${service.url}/v1/flags/stream?${query}`, {
     headers: { authorization: `Bearer ${service.token}` },
     signal: request.signal,
   }).catch(() => error(503, "Kindling does not answer."));

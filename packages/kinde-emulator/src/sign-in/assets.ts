@@ -34,6 +34,8 @@ input {
   width: 100%; font: inherit; color: inherit; background: transparent; border: 1px solid var(--soft); border-radius: .6rem;
   padding: .6rem .75rem;
 }
+input:read-only { background: var(--hover); border-color: var(--line); }
+::placeholder { color: var(--soft); opacity: 1; }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 0 .75rem; }
 ul { list-style: none; margin: 0; padding: 0; }
 li + li { margin-top: .15rem; }

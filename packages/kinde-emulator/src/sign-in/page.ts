@@ -91,7 +91,8 @@ export function createPage({
     html`
       <p class="badge">Kinde emulator</p>
       <h1>Sign up to ${request.application.name}</h1>
-      <p>${invitation ? "Accepts the invitation. " : ""}Creates a user and signs in. Empty fields are filled with generated values.</p>
+      <p>${invitation ? "You are invited. Your account has the address of the invitation." : "Creates a user and signs in."}
+        Empty fields are filled with generated values.</p>
       ${alertOf(problem)}
       <form method="post" action="/oauth2/auth?${params.toString()}">
         <input type="hidden" name="create" value="1">

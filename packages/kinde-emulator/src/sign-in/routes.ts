@@ -172,9 +172,9 @@ export function mountSignIn(
     if (!invitation || !organization || !isPending(invitation))
       return messagePage("This invitation is not valid", "It is unknown, revoked or already accepted.", 404);
     const text =
-      `${invitation.email} is invited to ${organization.name}. Kinde opens your app now. Open it yourself, and let it pass ` +
-      `invitation_code=${code} to the sign-in, or add that to its address if its SDK reads it there.`;
-    return messagePage("You are invited", text, 200);
+      `This invitation is for ${invitation.email}. Kinde opens your app now; here you open it yourself. ` +
+      `Add ?invitation_code=${code} to its address, or to that of its sign-in route.`;
+    return messagePage(`You are invited to ${organization.name}`, text, 200);
   };
 
   app.get("/team_invitation", pipeline({ method: "GET", route: "/team_invitation", handle: invite }));

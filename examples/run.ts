@@ -59,7 +59,6 @@ async function run({ env, stdout, stopSignal }: Terminal, args: string[]): Promi
       port: port ?? (await freePort(5173)),
       emulator: {
         port: await freePort(4000),
-        application: { name: "Tally" },
         onEvent: (entry) => entry.type === "event" && entry.event === "user.created" && onSignUp(),
       },
       onOutput: (text) => stdout.write(text),

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -23,12 +24,15 @@ export interface RunningExample {
 
 /** Options for {@link startExample}. */
 export interface ExampleOptions {
-  /** Folder of the example, beside this file. */
   name: string;
+  /** Default: the one of that name beside this file. */
+  folder?: string;
   redisUrl: string;
   /** Port of the app. Default: any free one. */
   port?: number;
   emulator?: EmulatorOptions;
+  /** Further settings of the app. */
+  env?: Readonly<Record<string, string>>;
   /** Receives the app's output once it runs. */
   onOutput?: (text: string) => void;
   /** Stops waiting for the app; its reason is thrown. */
@@ -50,28 +54,28 @@ export class ExampleError extends KindlingError<"example_failed"> {
 }
 
 /**
- * Starts an example: its folder has a `kindling.flags.ts`, and a script `dev` that serves it on the port in `PORT`. Three
+ * Starts an example: its folder has a `kindling.flags.ts`, and a `package.json` whose `description` is the app's name and
+ * whose script `dev` serves it on the port in `PORT`. Three
  * people can sign in: Ada, an admin, Bob, a member of her team, and Carol, who belongs to no organization.
  *
  * @throws {ExampleError} if the example cannot be started
  */
 export async function startExample(options: ExampleOptions): Promise<RunningExample> {
-  const { name, redisUrl, emulator = {}, port = await freePort() } = options;
-  const folder = join(here, name);
+  const { name, folder = join(here, name), redisUrl, emulator = {}, env = {}, port = await freePort() } = options;
   const definitions = await loadDefinitions(join(folder, "kindling.flags.ts"));
   await installClient(here);
   const url = `http://localhost:${port}`;
   const kindling = await startKindling({
     definitions,
     redisUrl,
-    emulator,
+    emulator: { application: { name: await readTitle(folder) }, ...emulator },
     // Sweeps find what was edited by hand in Kinde: every 15 minutes by default.
     env: { KINDLING_SWEEP_INTERVAL: "1s", KINDLING_INDEX_LAG: "0ms" },
   });
   try {
     populate(kindling);
     await kindling.synced();
-    const app = await startApp(folder, port, { ...kindling.env, ...kindeSettings(url) }, options);
+    const app = await startApp(folder, port, { ...kindling.env, ...kindeSettings(url), ...env }, options);
     const close = async () => {
       await app.close();
       await kindling.close();
@@ -81,6 +85,11 @@ export async function startExample(options: ExampleOptions): Promise<RunningExam
     await kindling.close();
     throw error;
   }
+}
+
+async function readTitle(folder: string): Promise<string> {
+  const { description }: { description: string } = JSON.parse(await readFile(join(folder, "package.json"), "utf8"));
+  return description;
 }
 
 function populate({ emulator: { kinde } }: TestKindling<Record<string, unknown>>): void {

@@ -12,7 +12,7 @@ import { startWire, type Wire } from "../support/wire.ts";
 import type { AppEnv } from "./app-kindling.ts";
 import definitions from "./definitions.ts";
 
-/** An app under test. It serves `/flags`, `/admin`, `/active` and `/onboarding`. */
+/** An app under test. Below its URL, it serves `/flags`, `/admin`, `/active` and `/onboarding`. */
 export interface App {
   url: string;
   close(): Promise<void>;
@@ -36,6 +36,8 @@ export interface ContractOptions {
   startTimeoutMs?: number;
   /** Edits the module that opens Redis, and resolves once the framework has evaluated it again. */
   edit?: () => Promise<unknown>;
+  /** Defines further tests, which run before the app is stopped. */
+  further?: () => void;
 }
 
 /** Extracts the JSON that `/flags` shows, which Next renders as a page. */
@@ -48,7 +50,7 @@ function parseFlags({ text }: Answer) {
 export function describeAdapter(
   name: string,
   start: StartApp,
-  { redirects, startTimeoutMs = 20_000, edit }: ContractOptions,
+  { redirects, startTimeoutMs = 20_000, edit, further }: ContractOptions,
 ): void {
   describe(name, () => {
     const keys = createPublicKeys(uniquePrefix());
@@ -259,6 +261,8 @@ export function describeAdapter(
         expect(await connections()).toBe(before);
       },
     );
+
+    further?.();
 
     it("leaves no connection behind when it stops", async () => {
       expect(await connections()).toBeGreaterThan(0);

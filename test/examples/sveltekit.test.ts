@@ -30,8 +30,7 @@ describeInChromium("the SvelteKit example", (browser) => {
   let example: RunningExample;
   let visitors: Visitor[] = [];
   beforeAll(async () => {
-    const emulator = { application: { name: "Tally" } };
-    example = await startExample({ name: "sveltekit", redisUrl: testRedisUrl(), emulator });
+    example = await startExample({ name: "sveltekit", redisUrl: testRedisUrl() });
   }, 60_000);
   afterAll(() => example?.close(), 30_000);
   afterEach(async () => {

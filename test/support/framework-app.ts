@@ -18,7 +18,6 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 /** Command of each framework's development server. */
 const COMMANDS = {
   sveltekit: ["node_modules/vite/bin/vite.js", "dev", "--host", "localhost"],
-  next: ["node_modules/next/dist/bin/next", "dev", "--hostname", "localhost"],
 } as const;
 
 /** Settings of Kinde's SDKs for an app that signs in at the emulator. */

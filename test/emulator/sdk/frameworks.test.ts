@@ -14,7 +14,6 @@ it.each([
     me: "/me",
     env: { KINDE_AUTH_WITH_PKCE: "true" },
   },
-  { framework: "next", sdk: "@kinde-oss/kinde-auth-nextjs", me: "/api/me", env: {} },
 ] as const)("$sdk signs in, refreshes and signs out", { timeout: 90_000 }, async ({ framework, me, env }) => {
   const emulator = await start();
   const user = emulator.kinde.createUser({ email: "ada@example.com", firstName: "Ada" });

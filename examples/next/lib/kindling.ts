@@ -1,0 +1,29 @@
+import { Redis } from "ioredis";
+import { createKindling } from "kindling";
+import { createVerifier, oncePerProcess } from "kindling/request";
+import definitions from "../kindling.flags";
+
+const { env } = process;
+
+const redis = oncePerProcess("redis", () => {
+  const client = new Redis(env.REDIS_URL ?? "redis://127.0.0.1:6379", {
+    lazyConnect: true,
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 1,
+    connectTimeout: 2_000,
+  });
+  client.on("error", (error) => console.error("Redis:", error.message));
+  return client;
+});
+await redis.connect().catch(() => undefined);
+
+export const kindling = oncePerProcess(`kindling ${definitions.schema}`, () =>
+  createKindling({
+    definitions,
+    redis,
+    prefix: env.KINDLING_PREFIX ?? "kindling",
+    url: env.KINDLING_URL ?? "http://127.0.0.1:3000",
+    token: env.KINDLING_API_TOKEN ?? "",
+    verify: createVerifier({ issuer: env.KINDE_ISSUER_URL ?? "", clientIds: [env.KINDE_CLIENT_ID ?? ""] }),
+  }),
+);

@@ -1,4 +1,0 @@
-import { withFlag } from "kindling/next";
-import { readFlags } from "../../lib/flags.ts";
-
-export const GET = withFlag(readFlags, "admin", (_request, { userId }) => new Response(`admin ${userId}`));

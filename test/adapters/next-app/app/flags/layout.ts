@@ -1,7 +1,0 @@
-import { createElement, type ReactNode } from "react";
-import { readFlags } from "../../lib/flags.ts";
-
-export default async function Layout({ children }: { children: ReactNode }) {
-  const { flags } = await readFlags();
-  return createElement("main", { title: flags.tier }, children);
-}

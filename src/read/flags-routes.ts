@@ -79,7 +79,9 @@ export function flagsRoutes({ reader, authenticate, refuse, maxBodyBytes, now }:
       limitBody(maxBodyBytes, { route: routes.many, refuse }),
       async (context) => {
         if (context.get("caller").kind === "user") return refuse(context, notTheirs(routes.many));
-        const request = manySchema.safeParse(await context.req.json().catch(() => undefined));
+        const body: unknown = await context.req.json().catch(() => undefined);
+        if (body === undefined) return malformed(context, routes.many, "The body is not JSON, or is compressed.");
+        const request = manySchema.safeParse(body);
         if (!request.success) return malformed(context, routes.many, describe(request.error));
         const { ids, organization } = request.data;
         const results = await reader.getMany(ids, { organization });

@@ -65,7 +65,9 @@ export function setPropertiesRoute(options: SetPropertiesRouteOptions): Hono<{ V
   return new Hono<{ Variables: CallerVariables }>().post("/v1/users/:id/properties", ...guards, async (context) => {
     const id = userId.safeParse(context.req.param("id"));
     if (!id.success) return malformed(context, "The path must contain a user id: kp_ followed by letters and digits.");
-    const request = requestSchema.safeParse(await context.req.json().catch(() => undefined));
+    const body: unknown = await context.req.json().catch(() => undefined);
+    if (body === undefined) return malformed(context, "The body is not JSON, or is compressed.");
+    const request = requestSchema.safeParse(body);
     if (!request.success) return malformed(context, describe(request.error));
     const { properties, refreshClaims = false } = request.data;
     try {

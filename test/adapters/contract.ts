@@ -84,8 +84,9 @@ export function describeAdapter(
     };
     const sign = (userId: string, changes?: Record<string, unknown>) =>
       emulator.deliveries.sign(claims(userId, changes));
-    const store = (userId: string, flags: object, { status = "present", age = 0 } = {}) => {
-      const record = { flags, status, fetchedAt: Date.now() - age, ticket: 1, schema: definitions.schema };
+    const store = (userId: string, flags: object, { status = "present", age = 0, organizations = {} } = {}) => {
+      const fetchedAt = Date.now() - age;
+      const record = { flags, status, fetchedAt, ticket: 1, schema: definitions.schema, organizations };
       return redis.set(keys.flags(userId), JSON.stringify(record));
     };
 
@@ -148,6 +149,7 @@ export function describeAdapter(
         source: "defaults",
         flags: defaults,
         denied: ["suspended"],
+        organization: null,
       });
       expect(read).toEqual([]);
     });
@@ -187,12 +189,14 @@ export function describeAdapter(
       expect(await get("/admin", token)).toMatchObject({ status: 401 });
     });
 
-    it("denies by an old record of a flag with a deny rule", async () => {
+    it("refuses a suspended user, and denies by an old record of a flag with a deny rule", async () => {
       const user = testUser(4);
       const flags = { onboarded: true, tier: "pro", admin: false, suspended: false };
       const token = await sign(user);
       await store(user, flags);
       expect(await get("/active", token)).toMatchObject({ status: 200, text: expect.stringContaining("active") });
+      await store(user, { ...flags, suspended: true });
+      expect(await get("/active", token)).toMatchObject({ status: 403 });
       await store(user, flags, { age: 120_000 });
       expect(await flagsOf(token)).toMatchObject({ status: "present", flags: { ...flags, suspended: true } });
       expect(await get("/active", token)).toMatchObject({ status: 403 });
@@ -209,6 +213,25 @@ export function describeAdapter(
         flags: { onboarded: true, tier: "pro", admin: true, suspended: true },
       });
       expect(await get("/admin", token)).toMatchObject({ status: 200, text: expect.stringContaining(user) });
+    });
+
+    it("reads for the organization that the verified token names, whatever its form, with one GET", async () => {
+      const user = testUser(8);
+      const organizations = { "*": { teamAdmin: false }, org_a: { teamAdmin: true } };
+      await store(user, { onboarded: true, tier: "pro", admin: false, suspended: false }, { organizations });
+      const asked = async (org_code: unknown) => {
+        const token = await sign(user, { org_code });
+        read = [];
+        const { flags, organization } = await flagsOf(token);
+        expect(read).toEqual([keys.flags(user)]);
+        return { teamAdmin: flags.teamAdmin, organization };
+      };
+      expect(await asked("org_a")).toEqual({ teamAdmin: true, organization: "org_a" });
+      expect(await asked("org_b")).toEqual({ teamAdmin: false, organization: "org_b" });
+      expect(await asked(undefined)).toEqual({ teamAdmin: false, organization: null });
+      for (const code of ["__proto__", "*", "org_a\n", "", ["org_a"], { org_a: true }, 1]) {
+        expect((await asked(code)).teamAdmin).toBe(false);
+      }
     });
 
     it("guards by status and by redirect", async () => {

@@ -5,5 +5,6 @@ export default defineFlags({
   onboarded: property.boolean("onboarded", { default: false }),
   tier: property.oneOf("plan_tier", ["free", "pro"], { default: "free" }),
   admin: permission("admin:access"),
+  teamAdmin: permission("team:admin", { in: "current" }),
   suspended: fresh((profile) => profile.isSuspended, { maxAge: 60_000, whenOlder: "deny", value: true }),
 });

@@ -1,3 +1,4 @@
+import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { testUser } from "../support/signer.ts";
 import { type Stack, startStack } from "../support/stack.ts";
@@ -158,6 +159,13 @@ describe("POST /v1/flags", () => {
     ["an unknown member", { ids: ["kp_1"], maxAge: 5 }],
   ])("rejects %s", async (_what, body) => {
     expect(await many(body)).toMatchObject({ status: 400, code: "request_malformed" });
+  });
+
+  it.each([
+    ["no JSON", "{", {}],
+    ["a compressed body", gzipSync('{"ids":["kp_1"]}').toString("latin1"), { "content-encoding": "gzip" }],
+  ])("says that %s is none", async (_what, body, headers) => {
+    expect((await many(body, { headers })).answer.error.message).toMatch(/not JSON/);
   });
 
   it("rejects a body that is too large", async () => {

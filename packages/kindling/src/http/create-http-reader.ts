@@ -193,6 +193,8 @@ function createSend(options: HttpReaderOptions<Record<string, unknown>>): Send {
           "service_unauthorized",
           `the service refused the token with status ${status}: check the token and its scope.`,
         );
+      } else if (status === 404) {
+        fail("service_unavailable", "the service has no such route: set its KINDLING_API_TOKENS, and check the URL.");
       } else if (status === 429) fail("too_many_requests", "more requests than the service accepts: try again later.");
       else fail("service_unavailable", `the service answered with status ${status}.`);
     } catch (cause) {

@@ -9,8 +9,8 @@ import {
   type ResolutionDetails,
   StandardResolutionReasons,
 } from "@openfeature/server-sdk";
+import { answerWithoutUser } from "../reader/compose-answer.ts";
 import type { Reader, ReadResult } from "../reader/types.ts";
-import { anonymousAnswer } from "../request/anonymous-answer.ts";
 
 /**
  * Options for {@link createOpenFeatureProvider}.
@@ -18,7 +18,7 @@ import { anonymousAnswer } from "../request/anonymous-answer.ts";
  * @typeParam V Flag values by name
  */
 export interface OpenFeatureProviderOptions<V extends Record<string, unknown>> {
-  /** What `createReader` returned. Your app closes it. */
+  /** What `createKindling` returned. Your app closes it. */
   reader: Reader<V>;
   /** Age in milliseconds beyond which a value's reason is `STALE`, and a refresh is requested. Default: any age. */
   maxAge?: number;
@@ -47,7 +47,7 @@ export function createOpenFeatureProvider<V extends Record<string, unknown>>(
 ): Provider {
   const { reader, maxAge = Number.POSITIVE_INFINITY, probeMs = 1_000 } = options;
   const { definitions } = reader;
-  const nobody = anonymousAnswer(definitions);
+  const nobody = answerWithoutUser(definitions);
   const events = new OpenFeatureEventEmitter();
   let probe: ReturnType<typeof setInterval> | undefined;
   let closed = false;

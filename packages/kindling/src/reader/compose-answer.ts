@@ -73,6 +73,15 @@ export function composeAnswer<V extends Record<string, unknown>>(
   return { flags: values, ...shared, source: claims === undefined ? "defaults" : "claims", denied };
 }
 
+/** Answers for a caller nobody knows: defaults, except that flags with a deny rule have its `value`. */
+export function answerWithoutUser<V extends Record<string, unknown>>(
+  definitions: Definitions<V>,
+  status: ReadStatus = "missing",
+): ReadResult<V> {
+  const rules = answerRules(definitions, Number.POSITIVE_INFINITY);
+  return composeAnswer(definitions, rules, { status }, { claims: undefined, organization: undefined }, 0);
+}
+
 /** Returns whether the claims are newer than the record and disagree with it about a flag they determine. */
 export function contradicts<V extends Record<string, unknown>>(
   definitions: Definitions<V>,

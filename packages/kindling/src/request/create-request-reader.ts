@@ -1,6 +1,6 @@
 import type { Definitions } from "../definitions/define-flags.ts";
+import { answerWithoutUser } from "../reader/compose-answer.ts";
 import type { Reader, ReadOptions } from "../reader/types.ts";
-import { anonymousAnswer } from "./anonymous-answer.ts";
 import type { AnonymousReason, Caller, ForRequest, RequestReader, RequestResult, Token, Verify } from "./types.ts";
 
 /**
@@ -40,7 +40,7 @@ export function createRequestReader<V extends Record<string, unknown>>({
   const share = createShare<RequestResult<V>>();
 
   const anonymous = (reason: AnonymousReason, detail: string): RequestResult<V> => ({
-    ...anonymousAnswer(reader.definitions),
+    ...answerWithoutUser(reader.definitions),
     userId: null,
     reason,
     detail,
@@ -48,9 +48,7 @@ export function createRequestReader<V extends Record<string, unknown>>({
 
   const readUser = async (userId: string, options: CallerOptions): Promise<RequestResult<V>> => {
     // A reader of the app's own making can reject.
-    const answer = await reader
-      .get(userId, options)
-      .catch(() => ({ ...anonymousAnswer(reader.definitions), status: "unavailable" as const }));
+    const answer = await reader.get(userId, options).catch(() => answerWithoutUser(reader.definitions, "unavailable"));
     return { ...answer, userId, reason: null };
   };
 

@@ -27,6 +27,7 @@ import { createListedUsers, type ListedUsers } from "./sweep/listed-users.ts";
 import { createSweepQueue, type SweepQueue } from "./sweep/queue.ts";
 import { createSeenUsers, type SeenUsers } from "./sweep/seen-users.ts";
 import { createSweepLog, type SweepLog } from "./sweep/sweep-log.ts";
+import { createWalkLog, type WalkLog } from "./sweep/walk-log.ts";
 import { createPulse, type PulseStore } from "./webhook/silence.ts";
 import type { World } from "./world.ts";
 
@@ -87,6 +88,7 @@ export interface Store {
   seen: SeenUsers;
   listed: ListedUsers;
   indexLag: IndexLag;
+  walkLog: WalkLog;
   audits: AuditLog;
   pulse: PulseStore;
   completeness: Completeness;
@@ -150,6 +152,7 @@ export async function openStore(config: StoreConfig, { now }: World, log: Log): 
     seen: createSeenUsers({ redis, keys, ttlMs: Math.max(filterTtlMs, 3 * config.sweep.intervalMs) }),
     listed: createListedUsers({ redis, keys }),
     indexLag: createIndexLag({ redis, keys, assumedMs: config.sweep.indexLagMs }),
+    walkLog: createWalkLog({ redis, keys }),
     audits: createAuditLog({ redis, keys }),
     pulse: createPulse({ redis, keys, now }),
     completeness: createCompleteness({ redis, keys }),

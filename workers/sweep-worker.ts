@@ -1,12 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { DelayedError, type Job } from "bullmq";
 import type { CallOptions } from "../src/kinde/management-api.ts";
-import type { FleetSetting } from "../src/redis/fleet-setting.ts";
 import type { RefreshQueues } from "../src/refresh/queues.ts";
 import type { Completeness } from "../src/sweep/completeness.ts";
 import type { IndexLag } from "../src/sweep/index-lag.ts";
 import type { ListedUsers } from "../src/sweep/listed-users.ts";
-import { type SweepPace, slotMs } from "../src/sweep/pace.ts";
+import { slotMs } from "../src/sweep/pace.ts";
 import type { SweepJob, SweepQueue } from "../src/sweep/queue.ts";
 import { scheduleNext } from "../src/sweep/schedule.ts";
 import type { SeenUsers } from "../src/sweep/seen-users.ts";
@@ -16,19 +15,19 @@ import type { SweepLog } from "../src/sweep/sweep-log.ts";
 import { noteSweep } from "../src/sweep/sweep-log.ts";
 import { beginSweep, type SweepState } from "../src/sweep/sweep-state.ts";
 import { createWorker, handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
+import { runWalks, type WalkJobOptions } from "./walk-job.ts";
 
 /** Dependencies of {@link createSweepWorker}. */
-export interface SweepWorkerOptions {
+export interface SweepWorkerOptions extends WalkJobOptions {
   queues: Pick<RefreshQueues, "bulk" | "enqueueReprocess"> & SweepQueue;
   sweeps: SweepLog;
   seen: Pick<SeenUsers, "begin" | "forget">;
   listed: Pick<ListedUsers, "forget">;
   completeness: Completeness;
   indexLag: IndexLag;
-  pace: FleetSetting<SweepPace>;
-  /** Calls to Kinde that the fleet can make in a minute. */
-  perMinute: number;
   pageSize: number;
+  /** Returns whose parts that the search does not show are refreshed by age, because no walk compares them. */
+  readAged: () => Promise<SweepState["aged"]>;
   sweepStep: (state: SweepState, call: CallOptions) => Promise<SweepStep>;
   /** Minimum pause between two pages, in milliseconds. */
   paceMs: number;
@@ -44,11 +43,12 @@ export function createSweepWorker(options: SweepWorkerOptions, deps: WorkerDeps)
   const { queues } = options;
   return createWorker<SweepJob>(deps, {
     queue: queues.sweep,
-    // One slot for the running sweep, one for ticks.
-    concurrency: 2,
+    // One slot for the running sweep, one for the walks, one for ticks.
+    concurrency: 3,
     member: () => "sweep",
     async process(job) {
-      if (job.name === "tick") await queues.enqueueSweep({ paced: true });
+      if (job.name === "tick") await Promise.all([queues.enqueueSweep({ paced: true }), queues.enqueueWalks()]);
+      else if (job.name === "walks") await runWalks(options, deps, job);
       else await sweep(options, deps, job);
     },
   });
@@ -102,15 +102,17 @@ async function plannedSlot({ sweeps, pace, perMinute, pageSize }: SweepWorkerOpt
   return slotMs({ ...setting, perMinute, calls: Math.ceil((last?.users ?? 0) / pageSize) + 1 });
 }
 
-async function begin({ sweeps, seen, completeness, indexLag }: SweepWorkerOptions, now: number): Promise<SweepState> {
-  const [number, previous, completeSince, counted, lagMs] = await Promise.all([
+async function begin(options: SweepWorkerOptions, now: number): Promise<SweepState> {
+  const { sweeps, seen, completeness, indexLag, readAged } = options;
+  const [number, previous, completeSince, counted, lagMs, aged] = await Promise.all([
     sweeps.nextNumber(),
     sweeps.last(),
     completeness.since(),
     completeness.counted(),
     indexLag.expected(),
+    readAged(),
   ]);
-  const state = beginSweep({ number, previous, now, fill: !counted, completeSince, lagMs });
+  const state = beginSweep({ number, previous, now, fill: !counted, completeSince, lagMs, aged });
   await seen.begin(state.mark, state.previous);
   return state;
 }

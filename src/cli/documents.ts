@@ -39,6 +39,22 @@ const sweep = z.object({
   unlisted: count,
 });
 
+/** The last walks over roles, permissions or plans. */
+const walk = z.object({
+  withinMs: ms.nullable(),
+  last: z
+    .object({
+      startedAt: instant,
+      finishedAt: instant,
+      calls: count,
+      compared: count,
+      different: count,
+      disputed: count,
+    })
+    .nullable(),
+  failed: z.object({ at: instant, reason: text }).nullable(),
+});
+
 const queue = z.object({ waiting: count, active: count, delayed: count, paused: z.boolean() });
 const ledger = z.object({ size: count, oldestAgeMs: ms, failed: count });
 const readable = z.object({
@@ -86,6 +102,8 @@ const status: Document = {
       current: sweep.nullable(),
       failed: z.object({ failedAt: instant, reason: text }).nullable(),
       next: instant.nullable(),
+      bound: z.object({ everyMs: ms, lateMs: ms, fetchMs: ms, lagMs: ms, withinMs: ms }).nullable(),
+      walks: z.record(text, walk),
     }),
     events: z.record(text, z.union([count, z.record(text, count)])),
     freshness: z.looseObject({

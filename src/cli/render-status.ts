@@ -76,7 +76,7 @@ const records: Section = ({ records: { present, deleted, exact }, absences }, pa
   ]);
 };
 
-const sweep: Section = ({ sweep: { completeSince, last, current, next, bound } }, paint, now) => {
+const sweep: Section = ({ sweep: { completeSince, last, current, next, bound, walks } }, paint, now) => {
   const found = ({ users, different, fields, derived, missing, unlisted }: SweepState) =>
     [plural(users, "user"), `${countWords(different)} different${fieldWords(fields)}`, `${countWords(missing)} missing`]
       .concat(derived > 0 ? [`${countWords(derived)} derived again`] : [])
@@ -91,6 +91,8 @@ const sweep: Section = ({ sweep: { completeSince, last, current, next, bound } }
     const later = paint.dim(`(${durationWords(bound.lagMs)} more for a user refreshed just before)`);
     rows.push(["a change in Kinde", `shows within ${durationWords(wholeSeconds(bound.withinMs))} ${later}`]);
   }
+  for (const [kind, { withinMs }] of Object.entries(walks))
+    if (withinMs !== null) rows.push([`a change of ${kind}`, `shows within ${durationWords(wholeSeconds(withinMs))}`]);
   if (current !== null) rows.push(["in progress", `${found(current)} so far`]);
   if (last === null) rows.push(["last", "none yet"]);
   else {

@@ -282,6 +282,15 @@ async function getAgreements(
   return [...agreements.values()];
 }
 
+/** Fetches the agreements in effect of one billing customer: one call, or more for a customer with very many. */
+export function fetchAgreements(
+  api: ManagementApi,
+  customerId: string,
+  options: Omit<FetchUserOptions, "parts">,
+): Promise<Agreement[]> {
+  return getAgreements(api, customerId, { ...options, parts: new Set(["billing"]) });
+}
+
 const agreementsRoute = "GET /api/v1/billing/agreements";
 
 async function getAgreementsPage(api: ManagementApi, query: string, options: CallOptions) {

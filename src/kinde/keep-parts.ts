@@ -46,6 +46,12 @@ export function heldParts(profile: Profile): ReadonlySet<ProfilePart> {
   return new Set(profileParts.filter((part) => (bits & bitOf(part)) !== 0));
 }
 
+/** Returns the profile as one that holds these parts too. */
+export function withHeldParts(profile: Profile, parts: readonly ProfilePart[]): KeptProfile {
+  const held = new Set([...heldParts(profile), ...parts]);
+  return { ...profile, parts: [...held].reduce((bits, part) => bits | bitOf(part), 0) };
+}
+
 function bitOf(part: ProfilePart): number {
   return 1 << profileParts.indexOf(part);
 }

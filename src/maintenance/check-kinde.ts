@@ -74,6 +74,11 @@ function neededScopes({ keep, definitions, writes }: ScopeOptions): NeededScope[
   return [
     { scopes: ["read:users", "read:user_properties"], what: "every refresh", required: true },
     { scopes: ["read:organization_user_roles"], what: "roles", required: needs("roles") },
+    {
+      scopes: ["read:roles", "read:role_permissions", "read:permissions", "read:organizations"],
+      what: "comparing roles and permissions in bulk",
+      required: false,
+    },
     { scopes: ["read:organization_user_permissions"], what: "permissions", required: needs("permissions") },
     { scopes: ["read:billing_agreements"], what: "plans", required: needs("billing") },
     {

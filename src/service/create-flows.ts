@@ -13,9 +13,14 @@ import { createOrganizations } from "../refresh/organizations.ts";
 import { createRefreshUser, type RefreshUser } from "../refresh/refresh-user.ts";
 import { createSetProperties, type SetProperties } from "../refresh/set-properties.ts";
 import type { Store } from "../store.ts";
+import { createDisputes } from "../sweep/disputes.ts";
 import { createFillPage } from "../sweep/fill-page.ts";
+import { createGrantIndex } from "../sweep/grant-index.ts";
+import { createKnownRoles } from "../sweep/known-roles.ts";
 import { type SweepStep, sweepStep } from "../sweep/sweep.ts";
 import type { SweepState } from "../sweep/sweep-state.ts";
+import { agedBy } from "../sweep/walk-log.ts";
+import { createWalks, type Walks } from "../sweep/walks.ts";
 import { checkWebhook, type WebhookCheck } from "../webhook/check-registration.ts";
 import { neededEventTypes } from "../webhook/route-event.ts";
 import type { World } from "../world.ts";
@@ -28,6 +33,9 @@ export interface Flows {
   setProperties: SetProperties;
   fanOut: FanOut;
   sweepStep(state: SweepState, call: CallOptions): Promise<SweepStep>;
+  walks: Walks;
+  /** Returns whose roles, permissions and plans no walk has compared lately. */
+  readAged(): Promise<SweepState["aged"]>;
   auditUser(userId: string, call: CallOptions): Promise<AuditVerdict>;
   /** Ids of as many users with a record as an audit compares, drawn at random. */
   drawSample(): Promise<string[]>;
@@ -100,6 +108,24 @@ export function createFlows(options: FlowsOptions): Flows {
     definitions,
     extrasMaxAgeMs: needsExtras ? extrasMaxAgeMs : undefined,
   };
+  const walks = createWalks({
+    api: kinde,
+    index: createGrantIndex({ redis, keys }),
+    log: store.walkLog,
+    sweeps: store.sweeps,
+    ledger,
+    records,
+    definitions,
+    keep,
+    disputes: {
+      roles: createDisputes({ redis, keys, kind: "roles", ttlMs: extrasMaxAgeMs, now }),
+      permissions: createDisputes({ redis, keys, kind: "permissions", ttlMs: extrasMaxAgeMs, now }),
+    },
+    knownRoles: createKnownRoles({ redis, keys }),
+    onRoleChange: (id) => acknowledgeFanout(`role:${id}`),
+    settleMs: config.writeSettleMs,
+    now,
+  });
   const webhookOptions = {
     webhooks: createWebhooks(kinde),
     url: config.webhookUrl,
@@ -128,6 +154,8 @@ export function createFlows(options: FlowsOptions): Flows {
       activeUsers: queues.activeUsers,
     }),
     sweepStep: (state, call) => sweepStep(sweepOptions, state, call),
+    walks,
+    readAged: async () => agedBy(await store.walkLog.read(), walks.needed, (await ledger.clock()) - extrasMaxAgeMs / 2),
     auditUser: (userId, call) => auditUser({ api: kinde, records, ledger, definitions, keep, signIns }, userId, call),
     drawSample: () => sampleUsers(redis, keys, config.audit.sample),
     checkWebhook: (call) => checkWebhook(webhookOptions, call),

@@ -62,6 +62,8 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
     refreshUser: flows.refreshUser,
     fanOut: flows.fanOut,
     sweepStep: flows.sweepStep,
+    walks: flows.walks,
+    readAged: flows.readAged,
     auditUser: flows.auditUser,
     drawSample: flows.drawSample,
     checkWebhook: flows.checkWebhook,

@@ -1,4 +1,5 @@
 import type { FinishedSweep } from "../sweep/sweep-log.ts";
+import type { WalkHistory, WalkKind } from "../sweep/walk-log.ts";
 import { countWords, durationWords, percentWords, plural } from "../words.ts";
 import type { Freshness } from "./read-freshness.ts";
 
@@ -9,6 +10,8 @@ export interface Warning {
     | "webhook_missing"
     | "webhook_incomplete"
     | "sweep_failed"
+    | "walk_failed"
+    | "listing_disputed"
     | "listing_short"
     | "drift"
     | "absences_suspended";
@@ -18,9 +21,16 @@ export interface Warning {
 /** Figures that warnings are derived from. */
 export interface FindWarningsOptions extends Pick<Freshness, "silence" | "webhook" | "audit"> {
   /** Why the last sweep failed, `null` if it succeeded; and the last one that completed. */
-  sweep: { failed: { reason: string } | null; last: Pick<FinishedSweep, "heldBack" | "recorded"> | null };
+  sweep: {
+    failed: { reason: string } | null;
+    last: Pick<FinishedSweep, "heldBack" | "recorded"> | null;
+    walks: Partial<Record<WalkKind, WalkHistory>>;
+  };
   absences: { suspendedSince: number | null };
 }
+
+/** Disputed users that are no reason to worry. */
+const fewDisputes = 20;
 
 /** Returns the warnings, each with the next step. */
 export function findWarnings({ silence, webhook, audit, sweep, absences }: FindWarningsOptions): Warning[] {
@@ -54,6 +64,15 @@ export function findWarnings({ silence, webhook, audit, sweep, absences }: FindW
     const { heldBack, recorded } = sweep.last;
     const message = `Kinde's search did not list ${countWords(heldBack)} of ${plural(recorded, "recorded user")} twice in a row. Too many to be deletions: nothing was done. If they are, run kindling verify --all --repair`;
     warnings.push({ code: "listing_short", message });
+  }
+  for (const [kind, { last, failed }] of Object.entries(sweep.walks)) {
+    if (failed !== null) {
+      const message = `Changed ${kind} without an event are found by age only, not by comparison: ${failed.reason}`;
+      warnings.push({ code: "walk_failed", message });
+    } else if (last !== null && last.disputed > Math.max(fewDisputes, last.compared / 100)) {
+      const message = `Kinde's listings of ${kind} and its answers about ${countWords(last.disputed)} of ${plural(last.compared, "user")} disagree. The answers count. Please report this.`;
+      warnings.push({ code: "listing_disputed", message });
+    }
   }
   if (audit !== null && audit.drifted > 0) {
     const message = `Drift: ${countWords(audit.drifted)} of ${plural(audit.checked, "record")} in the last audit differed from Kinde (${percentWords(audit.rate)}). Check more records: kindling verify`;

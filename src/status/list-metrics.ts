@@ -124,9 +124,12 @@ function workMetrics({ ledger, queues, calls, records, absences }: Figures): Met
 }
 
 function driftMetrics({
-  sweep: { completeSince, last: sweep, bound },
+  sweep: { completeSince, last: sweep, bound, walks },
   freshness: { audit, audits },
 }: Figures): Metric[] {
+  const walkBounds = Object.entries(walks).flatMap(([part, { withinMs }]) =>
+    withinMs === null ? [] : [{ labels: { part }, value: withinMs / 1000 }],
+  );
   const drift = Object.entries(audits.drift).map(([cause, value]) => ({ labels: { cause }, value }));
   return [
     gauge("kindling_store_complete", "1 once the store has a record of every user, 0 before.", [
@@ -137,6 +140,11 @@ function driftMetrics({
       "kindling_sweep_bound_seconds",
       "Time within which a change in Kinde shows without any webhook, as the last sweep measured it.",
       seconds(bound?.withinMs),
+    ),
+    gauge(
+      "kindling_walk_bound_seconds",
+      "Time within which a change of roles, permissions or plans shows without any webhook.",
+      walkBounds,
     ),
     gauge(
       "kindling_index_lag_seconds",

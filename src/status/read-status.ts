@@ -3,11 +3,12 @@ import { type Durability, readDurability } from "../redis/durability.ts";
 import type { Failure } from "../redis/ledger.ts";
 import { listFailures } from "../refresh/failures.ts";
 import type { Queues, Store } from "../store.ts";
-import { createSweepPace, type SweepBound, sweepBound } from "../sweep/pace.ts";
+import { createSweepPace, type SweepBound, sweepBound, walkBoundMs } from "../sweep/pace.ts";
 import { currentSweep, failedSweep } from "../sweep/queue.ts";
 import { nextStart } from "../sweep/schedule.ts";
 import type { FinishedSweep } from "../sweep/sweep-log.ts";
 import type { SweepState } from "../sweep/sweep-state.ts";
+import { type WalkHistory, type WalkKind, walkKinds } from "../sweep/walk-log.ts";
 import { countRecords, type RecordCount } from "./count-records.ts";
 import { findWarnings, type Warning } from "./find-warnings.ts";
 import { type Freshness, readFreshness } from "./read-freshness.ts";
@@ -60,6 +61,13 @@ export interface SweepStatus {
   next: number | null;
   /** How soon a change in Kinde shows without any webhook; `null` before the first sweep and without a schedule. */
   bound: SweepBound | null;
+  /** The same for roles, permissions and plans, as far as they are compared. */
+  walks: Partial<Record<WalkKind, WalkStatus>>;
+}
+
+/** The last walk of a kind, and how soon a change shows; `null` if the last walk gave up. */
+export interface WalkStatus extends WalkHistory {
+  withinMs: number | null;
 }
 
 /** Jobs of a queue. `delayed` jobs wait for a retry or the end of a burst. */
@@ -143,13 +151,14 @@ async function readSweep(store: Store, settings: Config["sweep"], now: number): 
   const { completeness, sweeps, queues, indexLag } = store;
   const { intervalMs, share } = settings;
   const pace = createSweepPace({ ...store, own: { intervalMs, share }, onOther: () => {} });
-  const [since, last, current, failed, setting, lagMs] = await Promise.all([
+  const [since, last, current, failed, setting, lagMs, walks] = await Promise.all([
     completeness.since(),
     sweeps.last(),
     currentSweep(queues),
     failedSweep(queues),
     pace.peek(),
     indexLag.expected(),
+    store.walkLog.read(),
   ]);
   const history = { last, failedAt: failed?.failedAt ?? 0, complete: since !== undefined, now };
   return {
@@ -162,7 +171,18 @@ async function readSweep(store: Store, settings: Config["sweep"], now: number): 
         : null,
     next: current !== undefined || setting.intervalMs === 0 ? null : nextStart(setting, history),
     bound: sweepBound(last, setting, lagMs) ?? null,
+    walks: readWalks(walks, setting.intervalMs > 0),
   };
+}
+
+function readWalks(histories: Partial<Record<WalkKind, WalkHistory>>, scheduled: boolean): SweepStatus["walks"] {
+  const known = walkKinds.flatMap((kind) => {
+    const history = histories[kind];
+    if (history === undefined) return [];
+    const { last, failed } = history;
+    return [[kind, { ...history, withinMs: scheduled && last && !failed ? walkBoundMs(last) : null }] as const];
+  });
+  return Object.fromEntries(known);
 }
 
 async function readQueue(queue: Queues["refresh" | "requests" | "bulk" | "confirm" | "fanout"]): Promise<QueueStatus> {

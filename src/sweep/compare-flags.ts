@@ -61,6 +61,25 @@ export function compareFlags(
     : { verdict: "same" };
 }
 
+/**
+ * Returns the first flag whose value in the record differs from the one that the profile gives; `undefined` if none does.
+ * Flags that read a part that the profile does not hold are left out.
+ */
+export function findFlagDifference(
+  definitions: Definitions,
+  record: FlagsRecord,
+  profile: Profile,
+): string | undefined {
+  const view = withholdUnkept(profile);
+  const known = deriveKnown(definitions, view);
+  const changed = Object.keys(known).find((name) => differs(record, name, known));
+  if (changed !== undefined) return changed;
+  const byOrganization = deriveByOrganization(definitions, view);
+  const same =
+    byOrganization === undefined || isDeepStrictEqual(byOrganization, { organizations: record.organizations });
+  return same ? undefined : "organizations";
+}
+
 /** Values by flag, as JSON text. Texts compare flags that JSON cannot hold, such as `undefined`. */
 type Known = Readonly<Record<string, string | undefined>>;
 

@@ -5,6 +5,7 @@ import type { SearchedUser } from "../kinde/search-users.ts";
 import type { StoredRecord } from "../redis/records.ts";
 import { compareFlags, type DerivedValues } from "./compare-flags.ts";
 import { type CompareOptions, findDifference } from "./find-difference.ts";
+import type { SweepState } from "./sweep-state.ts";
 
 /** What a sweep does about a listed user. */
 export type Judgement =
@@ -24,6 +25,8 @@ export interface JudgeOptions extends CompareOptions {
    * of it and all of it. `undefined` if no flag or kept part needs them.
    */
   extrasMaxAgeMs: number | undefined;
+  /** Whose they are. */
+  aged: SweepState["aged"];
 }
 
 /** Judges one listed user. `searched` is `undefined` if the page's entry is unreadable. */
@@ -41,8 +44,9 @@ export function judgeUser(
   if (searched === undefined) return differs("unreadable");
   const field = findDifference({ flags: record, profile }, searched, options);
   if (field !== undefined || profile === undefined) return differs(field ?? "profile missing");
-  const hasExtras = searched.organizations.length > 0 || profile.billing.customerId !== null;
-  const { extrasMaxAgeMs } = options;
+  const { extrasMaxAgeMs, aged } = options;
+  const hasExtras =
+    (aged.members && searched.organizations.length > 0) || (aged.customers && profile.billing.customerId !== null);
   if (hasExtras && extrasMaxAgeMs !== undefined && age > extrasMaxAgeMs * shareOf(userId)) return { verdict: "aged" };
   const flags = compareFlags(options.definitions, record, profile, searched);
   if (flags.verdict === "different") return differs(flags.field);

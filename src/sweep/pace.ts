@@ -4,6 +4,7 @@ import { createFleetSetting, type FleetSetting } from "../redis/fleet-setting.ts
 import type { Keys } from "../redis/keys.ts";
 import { storedShape } from "../redis/stored.ts";
 import type { FinishedSweep } from "./sweep-log.ts";
+import type { FinishedWalk } from "./walk-log.ts";
 
 /** How often the fleet sweeps. */
 export interface SweepPace {
@@ -69,6 +70,18 @@ export interface SweepBound {
   lagMs: number;
   /** The sum, without the lag. */
   withinMs: number;
+}
+
+/** Shortest time between the starts of two walks of a kind, in milliseconds. */
+export const shortestWalkMs = 60_000;
+
+/**
+ * Returns how soon a change that a walk compares shows, in milliseconds: it can come just after the listing that would have
+ * shown it, and is acted on after the next one. Walks begin with sweeps, or follow each other.
+ */
+export function walkBoundMs({ startedAt, finishedAt }: Pick<FinishedWalk, "startedAt" | "finishedAt">): number {
+  const durationMs = finishedAt - startedAt;
+  return Math.max(shortestWalkMs + shortestIntervalMs, durationMs) + durationMs + fetchMs;
 }
 
 /** Allowance for refreshing the users that a page shows to differ: two calls and their wait. */

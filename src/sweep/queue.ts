@@ -4,9 +4,12 @@ import { type LongJob, openQueue, type QueueOptions } from "../redis/queue.ts";
 import { storedSweep } from "./stored-sweep.ts";
 import type { SweepState } from "./sweep-state.ts";
 
-/** Data of a job in the sweep queue. A `tick` enqueues the next sweep; a `sweep` is one reconciliation pass. */
+/**
+ * Data of a job in the sweep queue. A `tick` enqueues the next sweep and the walks; a `sweep` is one pass over the search;
+ * `walks` compare what the search does not show.
+ */
 export interface SweepJob extends LongJob {
-  /** Progress, stored as {@link storedSweep}; absent before the first page. Any release can have written it. */
+  /** Progress, stored as {@link storedSweep} or as {@link storedWalks}; absent before the first page. Any release can have written it. */
   state?: unknown;
   /** Set for a scheduled sweep, which spreads its calls over the interval. Others run as fast as the budget allows. */
   paced?: boolean;
@@ -17,6 +20,8 @@ export interface SweepQueue {
   sweep: Queue<SweepJob>;
   /** Enqueues a sweep unless one is waiting or running: the fleet runs one at a time. */
   enqueueSweep(options?: Pick<SweepJob, "paced">): Promise<void>;
+  /** Enqueues the walks that are due, unless some are waiting or running. */
+  enqueueWalks(): Promise<void>;
   /** Schedules the next sweep. A tick that waits is moved. */
   enqueueTick(delayMs: number): Promise<void>;
 }
@@ -29,6 +34,9 @@ export function createSweepQueue(options: QueueOptions): SweepQueue {
     async enqueueSweep(data = {}) {
       // BullMQ counts ids from 1, and again after a wipe: a worker that still runs a lost job would update its successor.
       await sweep.add("sweep", data, { jobId: randomUUID(), deduplication: { id: "sweep" } });
+    },
+    async enqueueWalks() {
+      await sweep.add("walks", {}, { jobId: randomUUID(), deduplication: { id: "walks" } });
     },
     async enqueueTick(delayMs) {
       const deduplication = { id: "tick", reschedule: true };

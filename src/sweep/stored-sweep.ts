@@ -3,7 +3,7 @@ import { trailSchema } from "../kinde/paging.ts";
 import { storedShape } from "../redis/stored.ts";
 import { lagSampleSchema, nothingObserved } from "./index-lag.ts";
 import type { SweepMark } from "./seen-users.ts";
-import type { SweepState } from "./sweep-state.ts";
+import { everybody, type SweepState } from "./sweep-state.ts";
 
 /** Version of {@link sweepStateSchema}, shared by every shape that contains it. */
 export const sweepVersion = 1;
@@ -40,6 +40,7 @@ export const sweepStateSchema = z.object({
   calls: count.default(0),
   lateMs: z.number().nonnegative().default(0),
   lagMs: z.number().nonnegative().nullable().default(null),
+  aged: z.object({ members: z.boolean(), customers: z.boolean() }).default(everybody),
   lag: lagSampleSchema.default(nothingObserved),
 }) satisfies z.ZodType<SweepState>;
 

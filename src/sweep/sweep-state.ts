@@ -56,9 +56,14 @@ export interface SweepState {
   lateMs: number;
   /** The lag of the search that the sweep allows for, in milliseconds; `null`: the assumed one. */
   lagMs: number | null;
+  /** Whose parts that the search does not show are refreshed by age, because no walk has compared them lately. */
+  aged: { members: boolean; customers: boolean };
   /** What the listing shows of that lag. */
   lag: LagSample;
 }
+
+/** The value of {@link SweepState.aged} without walks. */
+export const everybody: SweepState["aged"] = { members: true, customers: true };
 
 /** Options for {@link beginSweep}. */
 export interface BeginSweepOptions {
@@ -67,12 +72,14 @@ export interface BeginSweepOptions {
   now: number;
   fill: boolean;
   completeSince?: number | undefined;
+  /** Default: everybody. */
+  aged?: SweepState["aged"];
   /** Default: the assumed lag. */
   lagMs?: number | undefined;
 }
 
 /** Returns the initial state of a sweep. */
-export function beginSweep({ number, previous, now, fill, completeSince, lagMs }: BeginSweepOptions): SweepState {
+export function beginSweep({ number, previous, now, fill, completeSince, lagMs, aged }: BeginSweepOptions): SweepState {
   return {
     mark: { number, bits: bitsFor(previous?.users ?? 0) },
     previous: previous?.mark ?? null,
@@ -100,6 +107,7 @@ export function beginSweep({ number, previous, now, fill, completeSince, lagMs }
     calls: 0,
     lateMs: 0,
     lagMs: lagMs ?? null,
+    aged: aged ?? everybody,
     lag: nothingObserved,
   };
 }

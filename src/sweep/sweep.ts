@@ -21,7 +21,7 @@ export interface SweepStep {
 }
 
 /** Dependencies of {@link sweepStep}. */
-export interface SweepOptions extends JudgeOptions {
+export interface SweepOptions extends Omit<JudgeOptions, "aged"> {
   api: ManagementApi;
   records: Pick<Records, "readMany" | "replaceFlags" | "tickets" | "scanIds">;
   fillPage: FillPage;
@@ -72,7 +72,7 @@ async function listingStep(options: SweepOptions, before: SweepState, call: Call
     seen.add(state.mark, ids),
     state.fill ? listed.remember(state.mark, state.cursor, { ids, next }) : undefined,
   ]);
-  const judgeOptions = { ...options, indexLagMs: state.lagMs ?? options.indexLagMs };
+  const judgeOptions = { ...options, indexLagMs: state.lagMs ?? options.indexLagMs, aged: state.aged };
   const judged = ids.map((id, index) => ({
     id,
     user: users[index],

@@ -128,6 +128,8 @@ describe("a fan-out", () => {
       auditUser: () => Promise.reject(new Error("Unexpected audit.")),
       checkWebhook: () => Promise.reject(new Error("Unexpected webhook check.")),
       pace: createSweepPace({ ...store, own: { intervalMs: 0, share: 0.1 }, onOther: () => {} }),
+      walks: { needed: [], beginDue: async (state) => state, step: async () => undefined },
+      readAged: async () => ({ members: false, customers: false }),
       perMinute: 1_000,
       pageSize: 500,
       paceMs: 0,

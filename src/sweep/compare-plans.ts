@@ -1,0 +1,48 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Definitions } from "kindling";
+import type { Agreement } from "kindling/contract";
+import { fetchAgreements } from "../kinde/fetch-user.ts";
+import { heldParts, withHeldParts } from "../kinde/keep-parts.ts";
+import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
+import type { Records } from "../redis/records.ts";
+import { findFlagDifference } from "./compare-flags.ts";
+
+/** Dependencies of {@link comparePlansStep}. */
+export interface ComparePlansOptions {
+  api: ManagementApi;
+  records: Pick<Records, "scanIds" | "readMany">;
+  definitions: Definitions;
+  now: () => number;
+}
+
+/** Small, because each billing customer of a page takes a call. */
+const scanCount = 50;
+
+/** Compares the plans of the billing customers on one page of records. Kinde lists agreements by customer only. */
+export async function comparePlansStep(
+  { api, records, definitions, now }: ComparePlansOptions,
+  cursor: string,
+  call: CallOptions,
+): Promise<{ refresh: string[]; compared: number; cursor: string }> {
+  const page = await records.scanIds(cursor, scanCount);
+  const stored = await records.readMany(page.userIds);
+  const refresh: string[] = [];
+  let compared = 0;
+  for (const { flags, profile } of stored) {
+    const customerId = profile?.billing.customerId;
+    if (flags?.status !== "present" || !profile || !customerId) continue;
+    compared += 1;
+    const agreements = await fetchAgreements(api, customerId, { ...call, now });
+    const kept = heldParts(profile).has("billing");
+    const view = withHeldParts({ ...profile, billing: { customerId, agreements } }, ["billing"]);
+    const different = kept
+      ? !isDeepStrictEqual(textsOf(profile.billing.agreements), textsOf(agreements))
+      : findFlagDifference(definitions, flags, view) !== undefined;
+    if (different) refresh.push(profile.id);
+  }
+  return { refresh, compared, cursor: page.cursor };
+}
+
+function textsOf(agreements: readonly Agreement[]): string[] {
+  return agreements.map(({ id, planCode }) => `${id}\n${planCode}`).sort();
+}

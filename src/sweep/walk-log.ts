@@ -1,0 +1,83 @@
+import type { Redis } from "ioredis";
+import { z } from "zod";
+import type { Keys } from "../redis/keys.ts";
+import { storedShape } from "../redis/stored.ts";
+
+/** What the search does not show, and is compared by walks of its own. */
+export const walkKinds = ["roles", "permissions", "plans"] as const;
+/** One of {@link walkKinds}. */
+export type WalkKind = (typeof walkKinds)[number];
+
+/** A completed walk. Times in milliseconds since the epoch. */
+export interface FinishedWalk {
+  startedAt: number;
+  finishedAt: number;
+  calls: number;
+  /** Records that were compared. */
+  compared: number;
+  different: number;
+  /** Records that differ from a listing although a fetch confirmed them. */
+  disputed: number;
+}
+
+/** The last walks of one kind. */
+export interface WalkHistory {
+  last: FinishedWalk | null;
+  /** The last one that gave up; `null` if one has been completed since. */
+  failed: { at: number; reason: string } | null;
+}
+
+/** The history of walks in Redis. */
+export interface WalkLog {
+  read(): Promise<Partial<Record<WalkKind, WalkHistory>>>;
+  finish(kind: WalkKind, walk: FinishedWalk): Promise<void>;
+  fail(kind: WalkKind, failed: { at: number; reason: string }): Promise<void>;
+}
+
+const count = z.int().nonnegative();
+const stored = storedShape<WalkHistory>(
+  1,
+  z.object({
+    last: z
+      .object({
+        startedAt: z.number(),
+        finishedAt: z.number(),
+        calls: count,
+        compared: count,
+        different: count,
+        disputed: count,
+      })
+      .nullable(),
+    failed: z.object({ at: z.number(), reason: z.string() }).nullable(),
+  }),
+);
+
+/** Returns whose parts must be refreshed by age: those that no walk has compared since then. */
+export function agedBy(
+  histories: Partial<Record<WalkKind, WalkHistory>>,
+  needed: readonly WalkKind[],
+  since: number,
+): { members: boolean; customers: boolean } {
+  const isAged = (kind: WalkKind) => needed.includes(kind) && (histories[kind]?.last?.finishedAt ?? 0) < since;
+  return { members: isAged("roles") || isAged("permissions"), customers: isAged("plans") };
+}
+
+/** Creates the log. */
+export function createWalkLog({ redis, keys }: { redis: Redis; keys: Pick<Keys, "ledgerPart"> }): WalkLog {
+  const key = keys.ledgerPart("sweep:walks");
+  const write = (kind: WalkKind, history: WalkHistory) => redis.hset(key, kind, stored.serialize(history));
+  return {
+    async read() {
+      const texts = await redis.hgetall(key);
+      const histories = walkKinds.map((kind) => [kind, stored.parse(texts[kind] ?? null)] as const);
+      return Object.fromEntries(histories.filter(([, history]) => history !== undefined));
+    },
+    async finish(kind, walk) {
+      await write(kind, { last: walk, failed: null });
+    },
+    async fail(kind, failed) {
+      const before = stored.parse(await redis.hget(key, kind));
+      await write(kind, { last: before?.last ?? null, failed });
+    },
+  };
+}

@@ -1,0 +1,196 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Definitions } from "kindling";
+import type { ProfilePart } from "kindling/contract";
+import { z } from "zod";
+import { KindeError } from "../errors.ts";
+import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
+import type { Ledger } from "../redis/ledger.ts";
+import { storedShape } from "../redis/stored.ts";
+import { countCalls } from "./backfill.ts";
+import { type CompareGrantsOptions, compareGrantsStep } from "./compare-grants.ts";
+import { type ComparePlansOptions, comparePlansStep } from "./compare-plans.ts";
+import type { Disputes } from "./disputes.ts";
+import { beginGathering, type GatherState, GrantsLost, gatherSchema, gatherStep } from "./gather-grants.ts";
+import type { GrantIndex } from "./grant-index.ts";
+import type { KnownRoles } from "./known-roles.ts";
+import { shortestWalkMs } from "./pace.ts";
+import type { SweepLog } from "./sweep-log.ts";
+import { type FinishedWalk, type WalkHistory, type WalkKind, type WalkLog, walkKinds } from "./walk-log.ts";
+
+/** Progress of one walk. */
+export interface Walk extends Omit<FinishedWalk, "finishedAt"> {
+  /** Absent in walks over plans, which read no listing. */
+  gathered?: GatherState;
+  /** Where the comparison of records continues. */
+  cursor: string;
+}
+
+/** Progress of the walks that are under way, and whose turn it is. */
+export interface WalksState {
+  walks: Partial<Record<WalkKind, Walk>>;
+  turn: number;
+}
+
+const count = z.int().nonnegative();
+const walkSchema = z.object({
+  startedAt: z.number(),
+  calls: count,
+  compared: count,
+  different: count,
+  disputed: count,
+  gathered: gatherSchema.exactOptional(),
+  cursor: z.string(),
+});
+/** The state as its job keeps it. */
+export const storedWalks = storedShape<WalksState>(
+  1,
+  z.object({
+    walks: z.object({
+      roles: walkSchema.exactOptional(),
+      permissions: walkSchema.exactOptional(),
+      plans: walkSchema.exactOptional(),
+    }),
+    turn: count,
+  }),
+);
+
+/** Dependencies of {@link createWalks}. */
+export interface WalksOptions
+  extends Omit<CompareGrantsOptions, "index" | "disputes">,
+    Omit<ComparePlansOptions, "api" | "records" | "definitions"> {
+  api: ManagementApi;
+  index: GrantIndex;
+  log: WalkLog;
+  sweeps: Pick<SweepLog, "last" | "nextNumber">;
+  ledger: Pick<Ledger, "clock">;
+  disputes: Readonly<Record<"roles" | "permissions", Disputes>>;
+  /** Parts of the profile that records keep. */
+  keep: ReadonlySet<ProfilePart>;
+  /** Remembers the roles of the last walk. */
+  knownRoles: KnownRoles;
+  /** Called for a role whose permissions changed, before the change is remembered. */
+  onRoleChange: (roleId: string) => Promise<void>;
+}
+
+/** Comparisons of what the search does not show: each in pages, so that any process can continue them. */
+export interface Walks {
+  /** The kinds that flags or records need. */
+  needed: readonly WalkKind[];
+  /** Begins the walks that are due. */
+  beginDue(state: WalksState): Promise<WalksState>;
+  /** Takes the next step of the walk whose turn it is; `undefined` if none is under way. */
+  step(state: WalksState, call: CallOptions): Promise<WalksStep | undefined>;
+}
+
+/** Result of one step. */
+export interface WalksStep {
+  refresh: string[];
+  state: WalksState;
+  calls: number;
+  /** Set when the walk is over. */
+  finished?: { kind: WalkKind } & FinishedWalk;
+  failed?: { kind: WalkKind; reason: string };
+}
+
+/** Pause after a walk that Kinde rejected: an operator has to act first. Milliseconds. */
+const failedPauseMs = 900_000;
+
+/** Returns the walks that flags or records need. */
+export function neededWalks(definitions: Pick<Definitions, "mayNeed">, keep: ReadonlySet<ProfilePart>): WalkKind[] {
+  const needs = (part: "roles" | "permissions" | "billing") => keep.has(part) || definitions.mayNeed(part);
+  return walkKinds.filter((kind) => {
+    if (kind === "plans") return needs("billing");
+    return kind === "permissions" ? needs("permissions") : needs("roles") || needs("permissions");
+  });
+}
+
+/** Creates the walks. */
+export function createWalks(options: WalksOptions): Walks {
+  const { log, sweeps, ledger, index, knownRoles, onRoleChange } = options;
+  const needed = neededWalks(options.definitions, options.keep);
+
+  const begin = async (kind: WalkKind): Promise<Walk> => {
+    const [number, last, startedAt] = await Promise.all([sweeps.nextNumber(), sweeps.last(), ledger.clock()]);
+    const walk = { startedAt, calls: 0, compared: 0, different: 0, disputed: 0, cursor: "0" };
+    if (kind === "plans") return walk;
+    const parts = kind === "roles" ? (["roles"] as const) : (["roles", "permissions"] as const);
+    return { ...walk, gathered: beginGathering(number, last?.users ?? 0, parts) };
+  };
+  const reportRoles = async ({ mark }: GatherState) => {
+    const [before, catalogue] = await Promise.all([knownRoles.read(), index.catalogue(mark)]);
+    if (catalogue === undefined) throw new GrantsLost();
+    for (const role of catalogue.roles) {
+      const known = before?.find(({ id }) => id === role.id);
+      if (known !== undefined && !isDeepStrictEqual(known, role)) await onRoleChange(role.id);
+    }
+    await knownRoles.write(catalogue.roles);
+  };
+  const advance = async (kind: WalkKind, walk: Walk, call: CallOptions) => {
+    const { api, take } = countCalls(options.api);
+    if (kind === "plans") {
+      const { refresh, compared, cursor } = await comparePlansStep({ ...options, api }, walk.cursor, call);
+      return { refresh, walk: add(walk, { refresh, compared, cursor }), calls: take(), over: cursor === "0" };
+    }
+    if (walk.gathered === undefined) throw new GrantsLost();
+    if (walk.gathered.phase !== "gathered") {
+      const gathered = await gatherStep({ api, index }, kind, walk.gathered, call);
+      if (kind === "roles" && walk.gathered.phase === "catalogue") await reportRoles(gathered);
+      return { refresh: [], walk: { ...walk, gathered }, calls: take(), over: false };
+    }
+    const compareOptions = { ...options, disputes: options.disputes[kind] };
+    const step = await compareGrantsStep(compareOptions, { ...walk, gathered: walk.gathered });
+    const over = step.cursor === "0";
+    if (over) await index.forget(kind, walk.gathered.mark);
+    return { refresh: step.refresh, walk: add(walk, step), calls: 0, over };
+  };
+
+  return {
+    needed,
+    async beginDue(state) {
+      const [histories, now] = await Promise.all([log.read(), ledger.clock()]);
+      const due = needed.filter((kind) => state.walks[kind] === undefined && isDue(histories[kind], now));
+      const begun = await Promise.all(due.map(async (kind) => [kind, await begin(kind)] as const));
+      return { ...state, walks: { ...state.walks, ...Object.fromEntries(begun) } };
+    },
+    async step(state, call) {
+      const under = walkKinds.filter((kind) => state.walks[kind] !== undefined);
+      const kind = under[state.turn % Math.max(1, under.length)];
+      const walk = kind && state.walks[kind];
+      if (kind === undefined || walk === undefined) return undefined;
+      const put = (next: Walk | undefined): WalksState => {
+        const { [kind]: _before, ...others } = state.walks;
+        return { turn: (state.turn + 1) % walkKinds.length, walks: { ...others, ...(next && { [kind]: next }) } };
+      };
+      try {
+        const { refresh, walk: next, calls, over } = await advance(kind, walk, call);
+        const counted = { ...next, calls: next.calls + calls };
+        if (!over) return { refresh, state: put(counted), calls };
+        const { gathered: _gathered, cursor: _cursor, ...figures } = counted;
+        const finished = { ...figures, finishedAt: await ledger.clock() };
+        await log.finish(kind, finished);
+        return { refresh, state: put(undefined), calls, finished: { kind, ...finished } };
+      } catch (error) {
+        if (error instanceof GrantsLost) return { refresh: [], state: put(await begin(kind)), calls: 0 };
+        if (!(error instanceof KindeError) || error.code === "kinde_unavailable") throw error;
+        // The others go on: one missing scope is not everybody's.
+        await log.fail(kind, { at: await ledger.clock(), reason: error.message });
+        return { refresh: [], state: put(undefined), calls: 1, failed: { kind, reason: error.message } };
+      }
+    },
+  };
+}
+
+function add(walk: Walk, step: { refresh: string[]; compared: number; disputed?: number; cursor: string }): Walk {
+  return {
+    ...walk,
+    cursor: step.cursor,
+    compared: walk.compared + step.compared,
+    different: walk.different + step.refresh.length,
+    disputed: walk.disputed + (step.disputed ?? 0),
+  };
+}
+
+function isDue(history: WalkHistory | undefined, now: number): boolean {
+  if (history?.failed) return Math.abs(now - history.failed.at) >= failedPauseMs;
+  return history?.last == null || Math.abs(now - history.last.startedAt) >= shortestWalkMs;
+}

@@ -1,0 +1,174 @@
+import { afterEach, describe, expect, it } from "vitest";
+import type { WalkKind } from "../../src/sweep/walk-log.ts";
+import { runSweep } from "../support/run-sweep.ts";
+import { type Stack, type StackOptions, startStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
+
+let stack: Stack;
+
+afterEach(() => stack.close());
+
+/** Starts a deployment that gets no webhooks, with a complete store. */
+async function start(options: StackOptions = {}) {
+  const env = { KINDLING_INDEX_LAG: "0s", KINDLING_WRITE_SETTLE: "1ms", ...options.env };
+  stack = await startStack({ ...options, env });
+  return stack;
+}
+
+/** Fills the store. */
+async function fill() {
+  while ((await stack.store.completeness.since()) === undefined) await runSweep(stack);
+}
+
+/** Runs all walks and waits for the refreshes they requested. */
+async function walk(kinds: readonly WalkKind[] = ["roles", "permissions", "plans"]) {
+  const { walkLog, queues, redis, keys } = stack.store;
+  // Otherwise they are not due within a minute.
+  await redis.del(keys.ledgerPart("sweep:walks"));
+  await queues.enqueueWalks();
+  return until(async () => {
+    const histories = await walkLog.read();
+    for (const kind of kinds) expect(histories[kind]?.last ?? histories[kind]?.failed).toBeTruthy();
+    expect(await queues.sweep.getJobCountByTypes("waiting", "active", "delayed")).toBe(0);
+    expect(await queues.fanout.getJobCountByTypes("waiting", "active", "delayed")).toBe(0);
+    expect(await queues.bulk.getJobCountByTypes("waiting", "active", "delayed")).toBe(0);
+    return histories;
+  }, 20_000);
+}
+
+const calls = (route: string) => stack.emulator.stats.calls[route] ?? 0;
+const fetches = () => calls("GET /api/v1/user");
+
+/** What Redis holds of a user's memberships, as keys. */
+async function held(id: string) {
+  const profile = (await stack.store.records.read(id)).profile;
+  return (profile?.organizations ?? []).map(({ code, roles, permissions }) => ({
+    code,
+    roles: roles.map(({ key }) => key).sort(),
+    permissions: permissions.map(({ key }) => key).sort(),
+  }));
+}
+
+const truth = (id: string) =>
+  (stack.emulator.kinde.user(id)?.organizations ?? []).map(({ code, roles, permissions }) => ({
+    code,
+    roles: [...roles].sort(),
+    permissions: [...permissions].sort(),
+  }));
+
+async function expectAllTrue() {
+  for (const id of stack.emulator.kinde.userIds()) expect(await held(id)).toEqual(truth(id));
+}
+
+/** Members of the first organization, by whether they have a role. */
+function membersOf() {
+  const { kinde } = stack.emulator;
+  const code = kinde.organizations()[0]?.code ?? "";
+  const ids = [...kinde.userIds()].filter((id) => truth(id).some((membership) => membership.code === code));
+  return { code, ids };
+}
+
+describe("walks over what the search does not show", () => {
+  it("find nothing to fetch in a store that is true, with calls by role and by organization and permission", async () => {
+    const { emulator } = await start({ emulator: { users: 120 } });
+    await fill();
+    await expectAllTrue();
+    emulator.stats.reset();
+    const histories = await walk();
+    const nothing = { different: 0, disputed: 0 };
+    expect(histories).toMatchObject({
+      roles: { last: nothing },
+      permissions: { last: nothing },
+      plans: { last: nothing },
+    });
+    expect(histories.roles?.last?.compared).toBe(120);
+    expect(fetches()).toBe(0);
+    // Both walks list the roles: one call, and two for each of three.
+    expect(histories.roles?.last?.calls).toBe(7);
+    expect(calls("GET /api/v1/organizations/{org_code}/users")).toBe(emulator.kinde.organizations().length * 5);
+    expect(histories.plans?.last?.calls).toBe(calls("GET /api/v1/billing/agreements"));
+    expect(await stack.store.redis.keys(`*${stack.config.prefix}*sweep:grants:1*`)).toEqual([]);
+  }, 60_000);
+
+  it("find granted and revoked roles and direct permissions, and fetch those users only", async () => {
+    const { emulator } = await start({ emulator: { users: 120 } });
+    await fill();
+    const { code, ids } = membersOf();
+    const [granted = "", revoked = "", direct = "", undirected = ""] = ids;
+    emulator.kinde.setPermissions(undirected, code, ["reports:export"]);
+    await runSweep(stack);
+    await walk();
+    await expectAllTrue();
+    emulator.kinde.setRoles(granted, code, ["admin"]);
+    emulator.kinde.setRoles(revoked, code, []);
+    emulator.kinde.setPermissions(direct, code, ["billing:manage"]);
+    emulator.kinde.setPermissions(undirected, code, []);
+    emulator.stats.reset();
+    const { roles, permissions } = await walk();
+    await expectAllTrue();
+    expect((roles?.last?.different ?? 0) + (permissions?.last?.different ?? 0)).toBeGreaterThanOrEqual(4);
+    // The walks run side by side, so both can find the same user.
+    expect(fetches()).toBeGreaterThanOrEqual(4);
+    expect(fetches()).toBeLessThanOrEqual(6);
+  }, 60_000);
+
+  it("find a role whose permissions changed, and refresh its holders", async () => {
+    const { emulator } = await start({ emulator: { users: 60 } });
+    await fill();
+    await walk();
+    emulator.kinde.updateRole("member", { permissions: [] });
+    await walk(["roles"]);
+    await expectAllTrue();
+  }, 60_000);
+
+  it("find plans that changed, with a call for each customer", async () => {
+    const { emulator } = await start({ emulator: { users: 60 } });
+    await fill();
+    const customers = [...emulator.kinde.userIds()].filter((id) => emulator.kinde.user(id)?.billing);
+    const [id = ""] = customers;
+    emulator.kinde.assignPlan(id, "gold");
+    emulator.stats.reset();
+    const { plans } = await walk();
+    expect(plans?.last).toMatchObject({ compared: customers.length, different: 1 });
+    const profile = (await stack.store.records.read(id)).profile;
+    expect(profile?.billing.agreements.map(({ planCode }) => planCode)).toEqual(["gold"]);
+    expect(fetches()).toBe(1);
+  }, 60_000);
+
+  it("fetch a user once if Kinde's listings and its answers about the user disagree", async () => {
+    const lying: typeof fetch = async (input, init) => {
+      const answer = await fetch(input, init);
+      if (!/\/roles\/[^/]+\/users/.test(String(input))) return answer;
+      const { users, ...rest } = (await answer.json()) as { users: object[] };
+      return Response.json({ ...rest, users: users.slice(1) });
+    };
+    const { emulator } = await start({ emulator: { users: 40 }, world: { fetch: lying } });
+    await fill();
+    const first = await walk();
+    expect(first.roles?.last?.different).toBeGreaterThan(0);
+    // The walks run side by side: each has to find the difference once.
+    await walk();
+    emulator.stats.reset();
+    const last = await walk();
+    expect(last).toMatchObject({
+      roles: { last: { different: 0, disputed: 3 } },
+      permissions: { last: { different: 0 } },
+    });
+    expect(fetches()).toBe(0);
+    await expectAllTrue();
+  }, 60_000);
+
+  it("give up alone if a scope is missing, and leave the part to the age", async () => {
+    const { emulator, store } = await start({ emulator: { users: 40 } });
+    await fill();
+    emulator.faults.set({ kind: "error", status: 403, path: "/api/v1/permissions" });
+    const histories = await walk();
+    expect(histories.permissions).toMatchObject({
+      last: null,
+      failed: { reason: expect.stringContaining("read:permissions") },
+    });
+    expect(histories.roles?.failed).toBeNull();
+    await store.queues.enqueueSweep();
+    await until(async () => expect((await store.sweeps.last())?.aged).toEqual({ members: true, customers: false }));
+  }, 60_000);
+});

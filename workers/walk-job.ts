@@ -1,0 +1,55 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { DelayedError, type Job } from "bullmq";
+import type { FleetSetting } from "../src/redis/fleet-setting.ts";
+import type { RefreshQueues } from "../src/refresh/queues.ts";
+import type { Completeness } from "../src/sweep/completeness.ts";
+import type { SweepPace } from "../src/sweep/pace.ts";
+import type { SweepJob } from "../src/sweep/queue.ts";
+import { storedWalks, type Walks } from "../src/sweep/walks.ts";
+import { handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
+
+/** Dependencies of {@link runWalks}. */
+export interface WalkJobOptions {
+  queues: Pick<RefreshQueues, "bulk" | "enqueueReprocess">;
+  walks: Walks;
+  completeness: Pick<Completeness, "since">;
+  pace: FleetSetting<SweepPace>;
+  /** Calls to Kinde that the fleet can make in a minute. */
+  perMinute: number;
+  /** Walks pause while more jobs than this wait in the bulk queue. */
+  backlog: number;
+}
+
+const backlogPauseMs = 5_000;
+
+/**
+ * Runs the walks that are due, one step of each in turn, until none is left. All together they take the share of the call
+ * budget that the sweep takes too.
+ */
+export async function runWalks(options: WalkJobOptions, deps: WorkerDeps, job: Job<SweepJob>): Promise<void> {
+  const { queues, walks, completeness, pace, perMinute, backlog } = options;
+  const { now, log, signal, closing } = deps;
+  // While the store is filled, users without a record are the more urgent ones.
+  if ((await completeness.since()) === undefined) return;
+  const { share } = await pace.read();
+  if (share === 0) return;
+  const slot = 60_000 / (share * perMinute);
+  let state = storedWalks.parse(job.data.state) ?? { walks: {}, turn: 0 };
+  for (;;) {
+    if ((await queues.bulk.getWaitingCount()) > backlog) {
+      await job.moveToDelayed(now() + backlogPauseMs, job.token);
+      throw new DelayedError();
+    }
+    const began = now();
+    const step = await walks.step(await walks.beginDue(state), { priority: "bulk", signal });
+    if (step === undefined) return;
+    await queues.enqueueReprocess(step.refresh, "bulk", "sweep");
+    ({ state } = step);
+    await job.updateData({ state: storedWalks.versioned(state), forgiven: job.attemptsMade });
+    if (step.finished) log.info({ ...step.finished }, "walk completed");
+    if (step.failed) log.warn({ ...step.failed }, "walk given up: what it compares is refreshed by age only");
+    const restMs = Math.max(0, Math.min(step.calls * slot, began + step.calls * slot - now()));
+    await delay(restMs, undefined, { signal: closing }).catch(() => undefined);
+    await handBackIfClosing(deps, job);
+  }
+}

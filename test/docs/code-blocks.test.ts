@@ -32,21 +32,12 @@ declare module "$lib/server/kindling" {
   type Values = import("kindling").InferFlags<typeof definitions>;
   export const redis: import("ioredis").Redis;
   export const kindling: import("kindling").Kindling<Values, import("kindling/request").Verify, string>;
-  export const requireFlag: import("kindling/sveltekit").RequireFlag;
 }
 declare module "@/lib/kindling" {
   export { kindling } from "$lib/server/kindling";
 }
 declare module "@/lib/flags" {
   export const readFlags: import("kindling/next").ReadFlags<import("kindling").InferFlags<typeof definitions>>;
-}
-// The package's own types lack the extensions that Node's resolution needs; SvelteKit's does not.
-declare module "@kinde-oss/kinde-auth-sveltekit" {
-  type Session = import("@kinde-oss/kinde-typescript-sdk").SessionManager;
-  type Event = import("@sveltejs/kit").RequestEvent;
-  export type EventHandler = Event & { request: Event["request"] & Session };
-  export function sessionHooks(input: { event: EventHandler }): Promise<void>;
-  export const kindeAuthClient: { getToken(session: Session): Promise<string> };
 }
 declare module "redis" {
   interface Client {

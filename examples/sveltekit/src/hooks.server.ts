@@ -4,7 +4,7 @@ import { kindlingHandle } from "kindling/sveltekit";
 import { kinde, token } from "$lib/server/kinde";
 import { kindling, requireFlag } from "$lib/server/kindling";
 
-/** Who may enter which part of the app. Routes that need less than their neighbours are outside their group. */
+/** Decides who enters which part of the app. */
 const guard: Handle = async ({ event, resolve }) => {
   const { locals, route } = event;
   const within = (group: string) => route.id?.startsWith(group);

@@ -1,12 +1,12 @@
 import { error, redirect } from "@sveltejs/kit";
 import { Redis } from "ioredis";
-import { createReader, createWriter } from "kindling";
-import { createRequestReader, createVerifier, oncePerProcess } from "kindling/request";
+import { createKindling } from "kindling";
+import { createVerifier, oncePerProcess } from "kindling/request";
 import { kindlingGuard } from "kindling/sveltekit";
 import { env } from "$env/dynamic/private";
 import definitions from "../../../kindling.flags.js";
 
-const redis = oncePerProcess("redis", () => {
+export const redis = oncePerProcess("redis", () => {
   const client = new Redis(env.REDIS_URL ?? "redis://127.0.0.1:6379", {
     lazyConnect: true,
     enableOfflineQueue: false,
@@ -18,15 +18,17 @@ const redis = oncePerProcess("redis", () => {
 });
 await redis.connect().catch(() => undefined);
 
+/** Kindling's server: it takes writes, and has a stream for each user. */
+export const service = { url: env.KINDLING_URL ?? "http://127.0.0.1:3000", token: env.KINDLING_API_TOKEN ?? "" };
+
 export const kindling = oncePerProcess(`kindling ${definitions.schema}`, () =>
-  createRequestReader({
-    reader: createReader({ redis, definitions, prefix: env.KINDLING_PREFIX ?? "kindling" }),
+  createKindling({
+    definitions,
+    redis,
+    prefix: env.KINDLING_PREFIX ?? "kindling",
+    ...service,
     verify: createVerifier({ issuer: env.KINDE_ISSUER_URL ?? "", clientIds: [env.KINDE_CLIENT_ID ?? ""] }),
   }),
 );
 
 export const requireFlag = kindlingGuard({ error, redirect });
-
-export const service = { url: env.KINDLING_URL ?? "http://127.0.0.1:3000", token: env.KINDLING_API_TOKEN ?? "" };
-
-export const writer = createWriter({ ...service, definitions });

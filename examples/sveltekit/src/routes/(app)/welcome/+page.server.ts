@@ -1,5 +1,5 @@
 import { fail, redirect } from "@sveltejs/kit";
-import { requireFlag, writer } from "$lib/server/kindling";
+import { kindling, requireFlag } from "$lib/server/kindling";
 import type { Actions, PageServerLoad } from "./$types";
 
 export const load: PageServerLoad = async ({ locals }) => {
@@ -12,7 +12,7 @@ export const actions: Actions = {
     const { userId } = await requireFlag(locals.kindling, ({ suspended }) => !suspended);
     const region = (await request.formData()).get("region");
     if (region !== "eu" && region !== "us") return fail(400, { problem: "Choose where your studio is." });
-    await writer.setProperties(userId, { onboarded: true, compliance_region: region });
+    await kindling.setProperties(userId, { onboarded: true, compliance_region: region });
     redirect(303, "/invoices");
   },
 };

@@ -1,18 +1,10 @@
 import type { AddressInfo } from "node:net";
 import express from "express";
-import { type ForRequest, kindlingExpress } from "kindling/express";
+import { kindlingExpress } from "kindling/express";
 import { openKindling } from "./app-kindling.ts";
 import { describeAdapter } from "./contract.ts";
-import type definitions from "./definitions.ts";
 
-declare global {
-  namespace Express {
-    interface Request {
-      kindling: ForRequest<typeof definitions>;
-    }
-  }
-}
-
+// A program has one type of `req.kindling`: `examples/express` declares it, as an app does.
 describeAdapter(
   "Express",
   async (env) => {

@@ -20,7 +20,7 @@ export interface BackfillOptions extends Omit<NoteSweepOptions, "sweeps" | "seen
   queues: Pick<RefreshQueues, "bulk" | "enqueueReprocess">;
   sweeps: SweepLog;
   seen: Pick<SeenUsers, "begin" | "forget">;
-  completeness: Pick<Completeness, "since" | "mark" | "clear">;
+  completeness: Pick<Completeness, "since" | "mark" | "clear" | "counted" | "recheck">;
   sweepStep: (state: SweepState, call: CallOptions) => Promise<SweepStep>;
   /** Returns the number of calls to Kinde since it was last called. */
   takeCalls: () => number;

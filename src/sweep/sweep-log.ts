@@ -54,7 +54,7 @@ export interface NoteSweepOptions {
   sweeps: Pick<SweepLog, "last" | "finish">;
   seen: Pick<SeenUsers, "forget">;
   listed: Pick<ListedUsers, "forget">;
-  completeness: Pick<Completeness, "mark" | "clear">;
+  completeness: Pick<Completeness, "mark" | "clear" | "counted" | "recheck">;
   indexLag: Pick<IndexLag, "observe">;
 }
 
@@ -75,6 +75,11 @@ export async function noteSweep(options: NoteSweepOptions, state: SweepState, no
 }
 
 async function markComplete({ completeness, listed }: NoteSweepOptions, state: SweepState, now: number) {
+  // Noted before, by a process that died or by another sweep since: there is nothing to earn.
+  if ((await completeness.recheck()) !== undefined && (await completeness.counted())) {
+    await listed.forget(state.mark);
+    return;
+  }
   await completeness.mark(now);
   // Deletes what the sweep listed. If it is gone already, Redis was wiped after the count, and with it the records.
   if (!(await listed.forget(state.mark))) await completeness.clear();

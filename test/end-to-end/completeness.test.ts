@@ -3,6 +3,7 @@ import { loadDefinitions } from "../../src/load-definitions.ts";
 import { createFlows } from "../../src/service/create-flows.ts";
 import { createSweepPace } from "../../src/sweep/pace.ts";
 import { scheduleSweeps } from "../../src/sweep/schedule.ts";
+import { noteSweep } from "../../src/sweep/sweep-log.ts";
 import { runSweep } from "../support/run-sweep.ts";
 import { dropKeys, type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
@@ -47,6 +48,14 @@ describe("the completeness mark", () => {
     expect(await since()).toBeDefined();
     // What the fill listed is deleted.
     expect(await stack.store.redis.keys(`*${stack.config.prefix}*sweep:listed*`)).toEqual([]);
+  });
+
+  it("stays when a process that died notes the same sweep again", async () => {
+    await start();
+    const { finishedAt, ...state } = await sweepWith(() => {});
+    const marked = await since();
+    await noteSweep(stack.store, state, finishedAt + 1);
+    expect(await since()).toBe(marked);
   });
 
   it.each([

@@ -1,6 +1,7 @@
 import { Redis } from "ioredis";
 import { createReader, type Definitions, type Reader } from "kindling";
 import { type Config, loadConfig } from "../../../src/config.ts";
+import type { Fetch } from "../../../src/fetch.ts";
 import { createLog } from "../../../src/log.ts";
 import { createFlows, type Flows } from "../../../src/service/create-flows.ts";
 import { startServiceWorkers } from "../../../src/service/run-workers.ts";
@@ -47,7 +48,7 @@ export interface ProcessSettings {
 export interface StartProcessOptions {
   timeline: Timeline;
   network: Network;
-  fetch: typeof fetch;
+  fetch: Fetch;
   settings: ProcessSettings;
   /** Called when an instance cannot start. */
   onRefused?: (error: unknown) => void;

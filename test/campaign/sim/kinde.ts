@@ -14,6 +14,7 @@ import {
 import { createKindeActions } from "../../../packages/kinde-emulator/src/kinde/actions.ts";
 import type { World } from "../../../packages/kinde-emulator/src/kinde/world.ts";
 import { type Catalogue, createCatalogue } from "../../../packages/kinde-emulator/src/state/catalogue.ts";
+import { createIdentityIds } from "../../../packages/kinde-emulator/src/state/identity-ids.ts";
 import { createPopulation } from "../../../packages/kinde-emulator/src/state/population.ts";
 import type { UserState } from "../../../packages/kinde-emulator/src/state/user-state.ts";
 import { createUsers } from "../../../packages/kinde-emulator/src/state/users.ts";
@@ -24,6 +25,7 @@ import {
   type EventPayload,
 } from "../../../packages/kinde-emulator/src/webhooks/events.ts";
 import { createRegistry } from "../../../packages/kinde-emulator/src/webhooks/registry.ts";
+import type { Fetch, FetchAnswer } from "../../../src/fetch.ts";
 import type { Random } from "./random.ts";
 import type { Actor, Timeline } from "./timeline.ts";
 
@@ -60,7 +62,7 @@ export interface KindeFault {
 
 /** The emulated Kinde without its server: its state and its routes, reached over a simulated network. */
 export interface SimulatedKinde {
-  fetch: typeof fetch;
+  fetch: Fetch;
   readonly actions: KindeActions;
   /** Changes state: what it fires is passed to `onEvent`. */
   change<T>(make: (actions: KindeActions) => T): T;
@@ -172,16 +174,16 @@ export function createSimulatedKinde(options: SimulatedKindeOptions): SimulatedK
     return own.chance(0.25) ? 1000 * own.below(600) : travel(actor);
   };
 
-  const fetchSimulated = (input: string | URL | Request, init: RequestInit = {}): Promise<Response> => {
+  const fetchSimulated: Fetch = (address, request) => {
     const { actor } = timeline;
     if (actor === undefined) throw new Error("Only a process can call Kinde.");
-    const url = new URL(String(input instanceof Request ? input.url : input));
-    const method = init.method ?? "GET";
+    const url = new URL(address);
+    const method = request?.method ?? "GET";
     const user = url.searchParams.get("id") ?? /\/users\/(kp_\w+)/.exec(url.pathname)?.[1];
     const call: KindeCall = { method, path: url.pathname, user, actor };
     onCall(call);
     return new Promise((resolve, reject) => {
-      const { signal } = init;
+      const signal = request?.signal;
       let over = false;
       const end = (settle: () => void) => {
         if (over) return;
@@ -195,7 +197,7 @@ export function createSimulatedKinde(options: SimulatedKindeOptions): SimulatedK
       signal?.addEventListener("abort", abort);
       if (signal?.aborted) return abort();
       timeline.outside(travel(actor), async () => {
-        const found = await answer(call, url, bodyOf(init));
+        const found = await answer(call, url, bodyOf(url.pathname, request?.body));
         if (found === undefined) return;
         if (found === "reset") {
           const cause = Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" });
@@ -251,7 +253,7 @@ function createTenant(
   fire: World["fire"],
 ): SimulatedTenant {
   const population = createPopulation(0, 1);
-  const world: World = { users: createUsers(population), catalogue, timestamp, fire };
+  const world: World = { users: createUsers(population), catalogue, identityIds: createIdentityIds(), timestamp, fire };
   for (const user of users) world.users.put(user);
   const faults = createFaults(() => undefined);
   const emit: KindeActions["emit"] = (type, data, { source = "admin" } = {}) => fire(type, data, source);
@@ -260,6 +262,7 @@ function createTenant(
     population,
     actions: createKindeActions(world, "api", emit),
     grants: createGrants(Date.now),
+    issuer: () => "https://simulated.kinde.com",
     registry: createRegistry(timestamp, () => undefined),
     events: createEvents(timestamp),
     faults,
@@ -326,13 +329,21 @@ async function handle(
   return failure(404, "ROUTE_NOT_FOUND", "There is no such route.");
 }
 
-function bodyOf({ body }: RequestInit): unknown {
-  return typeof body === "string" ? JSON.parse(body) : undefined;
+function bodyOf(path: string, body: string | undefined): unknown {
+  return body !== undefined && path.startsWith("/api/") ? JSON.parse(body) : undefined;
 }
 
-// Its body is read without streams, which would take turns of the real event loop.
-function respond({ status, body, headers }: Reply): Response {
+function respond({ status, body, headers }: Reply): FetchAnswer {
   const chunks = [Buffer.from(body)];
-  const response = new Response(null, { status, headers });
-  return Object.defineProperty(response, "body", { value: Object.assign(chunks, { cancel: async () => undefined }) });
+  return {
+    status,
+    ok: status >= 200 && status < 300,
+    headers: { get: (name) => headers[name] ?? null },
+    body: {
+      cancel: async () => undefined,
+      async *[Symbol.asyncIterator]() {
+        yield* chunks;
+      },
+    },
+  };
 }

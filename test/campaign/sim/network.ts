@@ -59,8 +59,19 @@ export class FakeSocket extends EventEmitter {
   unref() {
     return this;
   }
+  #corked: Buffer[] | undefined;
+  cork() {
+    this.#corked ??= [];
+  }
+  uncork() {
+    const written = this.#corked ?? [];
+    this.#corked = undefined;
+    if (written.length > 0 && this.writable) this.onWrite(Buffer.concat(written));
+  }
   write(data: string | Buffer): boolean {
-    if (this.writable) this.onWrite(typeof data === "string" ? Buffer.from(data) : data);
+    const bytes = typeof data === "string" ? Buffer.from(data) : data;
+    if (this.#corked !== undefined) this.#corked.push(bytes);
+    else if (this.writable) this.onWrite(bytes);
     return true;
   }
   end() {

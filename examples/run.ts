@@ -128,7 +128,7 @@ function invitation({ url, kindling: { emulator, url: service } }: RunningExampl
 ${addresses}
 
 Open the app and sign up, or sign in as Ada (an admin), Bob (a member of her team) or Carol (no team).
-Then change something in Kinde, and watch the open page:
+Then change something in Kinde. The page of the SvelteKit example changes at once, the others when you reload them:
 
 ${actions}
 

@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Emulator } from "kinde-emulator";
 
-export interface FrameworkApp {
+/** A running SvelteKit app that signs people in with Kinde's SDK. */
+export interface SvelteKitApp {
   /** Such as `http://localhost:41234`. The emulator listens on 127.0.0.1, so that they share no cookies. */
   url: string;
   /** Everything the server printed, for failure messages. */
@@ -14,14 +15,10 @@ export interface FrameworkApp {
 }
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-
-/** Command of each framework's development server. */
-const COMMANDS = {
-  sveltekit: ["node_modules/vite/bin/vite.js", "dev", "--host", "localhost"],
-} as const;
+const vite = join(root, "node_modules/vite/bin/vite.js");
 
 /** Settings of Kinde's SDKs for an app that signs in at the emulator. */
-export function kindeSettings(emulator: Emulator, site: string): Record<string, string> {
+function kindeSettings(emulator: Emulator, site: string): Record<string, string> {
   const [application] = emulator.applications.list();
   return {
     KINDE_ISSUER_URL: emulator.url,
@@ -34,21 +31,16 @@ export function kindeSettings(emulator: Emulator, site: string): Record<string, 
   };
 }
 
-/** Starts a copy of an app in `test/support/apps` on a free port, with the settings of Kinde's SDKs. */
-export async function startFrameworkApp(
-  framework: keyof typeof COMMANDS,
-  emulator: Emulator,
-  env: Record<string, string> = {},
-): Promise<FrameworkApp> {
-  // Below the checkout, because Turbopack follows no link out of its root to node_modules.
+/** Starts a copy of the app in `sveltekit-app` on a free port, with the settings of Kinde's SDK. */
+export async function startSvelteKitApp(emulator: Emulator, env: Record<string, string> = {}): Promise<SvelteKitApp> {
+  // Below the checkout, so that it finds node_modules.
   const folders = join(root, ".apps");
   await mkdir(folders, { recursive: true });
-  const folder = await mkdtemp(join(folders, `${framework}-`));
-  await cp(join(root, "test/support/apps", framework), folder, { recursive: true });
+  const folder = await mkdtemp(join(folders, "sveltekit-"));
+  await cp(join(root, "test/support/sveltekit-app"), folder, { recursive: true });
   const port = await freePort();
   const url = `http://localhost:${port}`;
-  const [program, ...args] = COMMANDS[framework];
-  const child = spawn(process.execPath, [join(root, program), ...args, "--port", String(port)], {
+  const child = spawn(process.execPath, [vite, "dev", "--host", "localhost", "--port", String(port)], {
     cwd: folder,
     // A group of its own: development servers start further processes.
     detached: true,
@@ -84,7 +76,7 @@ function environment(): Record<string, string | undefined> {
   const kept = Object.entries(process.env).filter(
     ([name]) => !/^(?:NODE_ENV|VITEST|KINDE|NODE_OPTIONS|TEST$|DEV$|PROD$|MODE$|SSR$|BASE_URL$)/.test(name),
   );
-  return { ...Object.fromEntries(kept), NEXT_TELEMETRY_DISABLED: "1" };
+  return Object.fromEntries(kept);
 }
 
 async function answering(url: string, ended: Promise<void>, output: () => string): Promise<void> {

@@ -1,4 +1,5 @@
 import { createServer } from "node:http";
+import axe, { type AxeResults } from "axe-core";
 import type { Page } from "playwright-core";
 import { expect, it } from "vitest";
 import { describeInChromium } from "../support/chromium.ts";
@@ -112,6 +113,19 @@ describeInChromium("the sign-in page", (browser) => {
     await page.getByLabel("Name of the new organization").press("Enter");
     expect(page.url()).toContain(emulator.url);
     expect(emulator.kinde.organizations()).toHaveLength(before);
+  });
+
+  it.each([
+    { view: "choosing a user in the dark", dark: true, params: {} },
+    { view: "creating a user", dark: false, params: { prompt: "create" } },
+  ])("gives axe no reason to complain: $view", async ({ dark, params }) => {
+    const { emulator, page } = await open({ users: 3, dark, params });
+    emulator.kinde.suspendUser([...emulator.kinde.userIds()][0] ?? "");
+    await page.reload();
+    await page.evaluate(axe.source);
+    const { violations, passes } = await page.evaluate<AxeResults>("axe.run()");
+    expect(violations.map(({ id, nodes }) => ({ id, html: nodes.map(({ html }) => html) }))).toEqual([]);
+    expect(passes.length).toBeGreaterThan(10);
   });
 
   it("has a name for every control, in the order of the Tab key, and follows the dark color scheme", async () => {

@@ -3,6 +3,7 @@ import { type ProfilePart, profileParts } from "kindling/contract";
 import { z } from "zod";
 import { type Environment, readEnvironment } from "./environment.ts";
 import { ConfigurationError } from "./errors.ts";
+import { parseRedisUrl, RedisUrlError } from "./redis-url.ts";
 
 const units = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
@@ -71,17 +72,14 @@ function parseUrl(text: string): URL | null {
   }
 }
 
-const redisUrl = z
-  .string()
-  .default("redis://127.0.0.1:6379")
-  .refine(
-    (text) => ["redis:", "rediss:"].includes(parseUrl(text)?.protocol ?? ""),
-    "must be a redis:// or rediss:// URL",
-  )
-  .refine(
-    (text) => /^(\/\d{0,5})?$/.test(parseUrl(text)?.pathname ?? ""),
-    "must end in the number of a database, such as /0",
-  );
+const redisUrl = z.string().superRefine((text, context) => {
+  try {
+    parseRedisUrl(text);
+  } catch (error) {
+    if (!(error instanceof RedisUrlError)) throw error;
+    context.addIssue({ code: "custom", message: error.message });
+  }
+});
 
 const parts = z
   .string()
@@ -183,7 +181,8 @@ const fields = z.object({
   KINDE_MANAGEMENT_CLIENT_SECRET: z.string("is missing: the secret of your machine-to-machine application").min(1),
   KINDE_AUDIENCE: z.url("must be a URL").optional(),
   KINDE_ISSUER_URL: z.url({ protocol: /^https?$/, message: "must be a URL" }).optional(),
-  REDIS_URL: redisUrl,
+  REDIS_URL: redisUrl.default("redis://127.0.0.1:6379"),
+  KINDLING_INTERNAL_REDIS_URL: redisUrl.optional(),
   HOST: z.string().min(1).default("0.0.0.0"),
   PORT: count(3000, { min: 0, max: 65_535 }),
   KINDLING_PREFIX: z
@@ -292,6 +291,7 @@ export const settingNames: readonly string[] = Object.keys(fields.shape);
 export const secretNames = [
   "KINDE_MANAGEMENT_CLIENT_SECRET",
   "REDIS_URL",
+  "KINDLING_INTERNAL_REDIS_URL",
   "KINDLING_API_TOKEN",
   "KINDLING_API_TOKENS",
   "KINDLING_PUSH_SECRETS",
@@ -376,7 +376,10 @@ function kindeConfig(env: z.output<typeof schema>) {
 
 function serviceConfig(env: z.output<typeof storeSchema>) {
   return {
+    /** Redis of the records and of whatever else app servers use. */
     redisUrl: env.REDIS_URL,
+    /** Redis of the ledger, the queues and all else. */
+    internalRedisUrl: env.KINDLING_INTERNAL_REDIS_URL ?? env.REDIS_URL,
     host: env.HOST,
     port: env.PORT,
     prefix: env.KINDLING_PREFIX,

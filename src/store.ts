@@ -1,4 +1,3 @@
-import type { Redis } from "ioredis";
 import { KindlingError } from "kindling";
 import { type AuditLog, type AuditQueue, createAuditLog, createAuditQueue } from "./audit/audit-log.ts";
 import type { StoreConfig } from "./config.ts";
@@ -12,6 +11,7 @@ import { type Absences, createAbsences } from "./redis/absences.ts";
 import { createRedisTokenStore, forgetTokens } from "./redis/access-token-store.ts";
 import { type Activity, createActivity } from "./redis/activity.ts";
 import { createCallBudget } from "./redis/call-budget.ts";
+import { areApart, type RedisClient } from "./redis/client.ts";
 import { checkRedis, connectRedis } from "./redis/connection.ts";
 import { type BufferedCounters, bufferCounters, type Counters, createCounters } from "./redis/counters.ts";
 import { createReplication, type Replication } from "./redis/durability.ts";
@@ -19,7 +19,9 @@ import { createKeys, type Keys } from "./redis/keys.ts";
 import { createLedger, type Ledger } from "./redis/ledger.ts";
 import type { QueueOptions } from "./redis/queue.ts";
 import { createRecords, type Records } from "./redis/records.ts";
+import { createRecentlySettled, type RecentlySettled, settledKey } from "./redis/settled.ts";
 import { bindTenant } from "./redis/tenant.ts";
+import { hostsOf, parseRedisUrl } from "./redis-url.ts";
 import { createRefreshQueues, type RefreshQueues } from "./refresh/queues.ts";
 import { type Completeness, createCompleteness } from "./sweep/completeness.ts";
 import { createIndexLag, type IndexLag } from "./sweep/index-lag.ts";
@@ -71,13 +73,18 @@ export function createQueues(options: QueueOptions, endpoints: readonly PushEndp
   };
 }
 
-/** Everything that is stored in Redis, over one connection. The access token can be kept in memory instead. */
+/** Everything that is stored in Redis. The access token can be kept in memory instead. */
 export interface Store {
-  redis: Redis;
+  /** Where everything is that app servers do not use: ledger, queues and the like. */
+  redis: RedisClient;
+  /** Where the records are, and whatever else app servers use. The same connection, unless settings say otherwise. */
+  publicRedis: RedisClient;
   keys: Keys;
   records: Records;
   ledger: Ledger;
   fanoutLedger: Ledger;
+  /** `undefined` if the records are beside the ledger. */
+  settled: RecentlySettled | undefined;
   absences: Absences;
   queues: Queues;
   budget: CallBudget;
@@ -101,6 +108,19 @@ export interface Store {
   close(): Promise<void>;
 }
 
+/** A Redis that the settings name. */
+export interface RedisPlace {
+  url: string;
+  setting: string;
+}
+
+/** Returns the Redis of the records and that of all else: one, unless settings say otherwise. */
+export function placesOf({ redisUrl, internalRedisUrl }: StoreConfig): RedisPlace[] {
+  const places = [{ url: redisUrl, setting: "REDIS_URL" }];
+  if (internalRedisUrl !== redisUrl) places.push({ url: internalRedisUrl, setting: "KINDLING_INTERNAL_REDIS_URL" });
+  return places;
+}
+
 /** Lifetime of a sweep's filter: at least a week and a day, for sweeps that a weekly cron job starts. */
 const filterTtlMs = 8 * 86_400_000;
 
@@ -112,41 +132,61 @@ const filterTtlMs = 8 * 86_400_000;
  */
 export async function openStore(config: StoreConfig, { now }: World, log: Log): Promise<Store> {
   const onError = (error: unknown) => log.warn(errorFields(error), "Redis error");
-  const redis = connectRedis({ url: config.redisUrl, timeoutMs: config.redisTimeoutMs, onError });
+  const timeoutMs = config.redisTimeoutMs;
+  const places = placesOf(config);
+  const opened = places.map(({ url }) => connectRedis({ url, timeoutMs, onError }));
+  const [publicRedis, redis] = [opened[0], opened.at(-1)] as [RedisClient, RedisClient];
   const keys = createKeys(config.prefix);
+  const disconnect = () => {
+    for (const each of opened) each.disconnect();
+  };
   let queues: Queues;
   try {
-    await checkRedis(redis, config.redisTimeoutMs);
-    // A command without Kinde's settings works on whatever tenant the prefix belongs to.
-    if (config.domain !== undefined) await bindTenant(redis, keys, config.domain);
+    await Promise.all(
+      opened.map(async (each, index) => {
+        await checkRedis(each, { ...(places[index] as RedisPlace), timeoutMs });
+        // A command without Kinde's settings works on whatever tenant the prefix belongs to.
+        if (config.domain !== undefined) await bindTenant(each, keys, config.domain);
+      }),
+    );
     queues = createQueues({ redis, keys, onError }, config.push.endpoints);
     await queues.ready();
   } catch (error) {
-    redis.disconnect();
+    disconnect();
     if (error instanceof KindlingError) throw error;
-    const { host } = new URL(config.redisUrl);
-    throw new RedisError("redis_unavailable", `Redis at ${host} stopped answering during startup: try again.`, {
+    const hosts = places.map(({ url }) => hostsOf(parseRedisUrl(url))).join(" or ");
+    throw new RedisError("redis_unavailable", `Redis at ${hosts} stopped answering during startup: try again.`, {
       cause: error,
     });
   }
   const onUncounted = (error: unknown) => log.warn(errorFields(error), "counters not written");
   const refusedRequests = bufferCounters(createCounters(redis, keys.refusedRequests), onUncounted);
   const activity = createActivity(redis, keys.activity, onUncounted);
+  const apart = areApart(publicRedis, redis);
   const replication = createReplication({
-    url: config.redisUrl,
+    recordsUrl: config.redisUrl,
+    ledgerUrl: config.internalRedisUrl,
     keys,
     replicas: config.redisReplicas,
-    timeoutMs: config.redisTimeoutMs,
+    timeoutMs,
     onError,
   });
   return {
     redis,
+    publicRedis,
     keys,
     replication,
-    records: createRecords({ redis, keys, tombstoneTtlMs: config.tombstoneTtlMs, changesKept: config.changesKept }),
-    ledger: createLedger(redis, keys, "users", now, config.writeSettleMs),
+    records: createRecords({
+      redis: publicRedis,
+      internal: redis,
+      keys,
+      tombstoneTtlMs: config.tombstoneTtlMs,
+      changesKept: config.changesKept,
+    }),
+    ledger: createLedger(redis, keys, "users", now, config.writeSettleMs, apart ? settledKey(keys) : undefined),
+    settled: apart ? createRecentlySettled({ redis: publicRedis, internal: redis, keys }) : undefined,
     fanoutLedger: createLedger(redis, keys, "fanouts", now),
-    absences: createAbsences({ redis, keys, now, gapMs: config.absence.gapMs }),
+    absences: createAbsences({ redis, publicRedis, keys, now, gapMs: config.absence.gapMs }),
     queues,
     sweeps: createSweepLog({ redis, keys }),
     seen: createSeenUsers({ redis, keys, ttlMs: Math.max(filterTtlMs, 3 * config.sweep.intervalMs) }),
@@ -155,10 +195,10 @@ export async function openStore(config: StoreConfig, { now }: World, log: Log): 
     walkLog: createWalkLog({ redis, keys }),
     audits: createAuditLog({ redis, keys }),
     pulse: createPulse({ redis, keys, now }),
-    completeness: createCompleteness({ redis, keys }),
+    completeness: createCompleteness({ redis: publicRedis, internal: redis, keys }),
     refusedRequests,
     activity,
-    droppedRefreshRequests: createCounters(redis, keys.droppedRefreshRequests),
+    droppedRefreshRequests: createCounters(publicRedis, keys.droppedRefreshRequests),
     budget: createCallBudget({ redis, keys, ...config.calls, leaseMs: config.kindeTimeoutMs + 5_000 }),
     accessToken:
       config.tokenStore === "memory" || config.clientId === undefined
@@ -168,7 +208,7 @@ export async function openStore(config: StoreConfig, { now }: World, log: Log): 
     async close() {
       await Promise.all([queues.close(), refusedRequests.close(), activity.close()]);
       replication.close();
-      redis.disconnect();
+      disconnect();
     },
   };
 }

@@ -1,6 +1,6 @@
 import { DelayedError, type Job, type Queue, Worker } from "bullmq";
-import type { Redis } from "ioredis";
 import { errorFields, type Log } from "../src/log.ts";
+import type { RedisClient } from "../src/redis/client.ts";
 import type { Ledger } from "../src/redis/ledger.ts";
 import { type LongJob, queueTelemetry } from "../src/redis/queue.ts";
 import { jobError, RetryError } from "./job-errors.ts";
@@ -8,7 +8,7 @@ import { jobError, RetryError } from "./job-errors.ts";
 /** Dependencies that all workers of a process share. */
 export interface WorkerDeps {
   /** A connection whose commands wait while Redis is down. BullMQ duplicates it for blocking commands. */
-  connection: Redis;
+  connection: RedisClient;
   prefix: string;
   /** Attempts before a job fails for good, and the bounds of the backoff between them. */
   retry: { attempts: number; baseMs: number; maxMs: number };

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Queue } from "bullmq";
-import type { Redis } from "ioredis";
 import { z } from "zod";
+import type { RedisClient } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
 import { type LongJob, openQueue, type QueueOptions } from "../redis/queue.ts";
 import { storedShape } from "../redis/stored.ts";
@@ -81,7 +81,7 @@ const noTotals: AuditTotals = {
 };
 
 /** Creates the audit log. */
-export function createAuditLog({ redis, keys }: { redis: Redis; keys: Keys }): AuditLog {
+export function createAuditLog({ redis, keys }: { redis: RedisClient; keys: Keys }): AuditLog {
   const lastKey = keys.ledgerPart("audit:last");
   const totalsKey = keys.ledgerPart("audit:totals");
   const webhookKey = keys.ledgerPart("audit:webhook");

@@ -1,11 +1,11 @@
 import { setMaxListeners } from "node:events";
-import type { Redis } from "ioredis";
 import { estimateTotal } from "../kinde/ids.ts";
 import { type ListingPage, listEveryone } from "../kinde/list-users.ts";
 import type { ManagementApi } from "../kinde/management-api.ts";
 import { follow, type Trail } from "../kinde/paging.ts";
 import { type Patience, patiently } from "../kinde/patiently.ts";
 import type { ReportProgress } from "../progress.ts";
+import type { RedisClient } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
 import type { Records } from "../redis/records.ts";
 import { sampleUsers } from "../redis/sample-users.ts";
@@ -19,7 +19,7 @@ export interface Verified extends Omit<AuditState, "rest" | "startedAt"> {
 
 /** Options for {@link verifyUsers}. */
 export interface VerifyOptions {
-  store: { redis: Redis; keys: Keys; records: Pick<Records, "scanIds"> };
+  store: { publicRedis: RedisClient; keys: Keys; records: Pick<Records, "scanIds"> };
   api: ManagementApi;
   audit: (userId: string) => Promise<AuditVerdict>;
   /** A random sample of this many records, or all: every Kinde user and every record. */
@@ -104,7 +104,7 @@ type ListUsers = (
 
 const sample: ListUsers = async function* ({ store, api, scope, signal }, patience, expect) {
   const size = scope === "all" ? 0 : scope.sample;
-  let ids = await sampleUsers(store.redis, store.keys, size);
+  let ids = await sampleUsers(store.publicRedis, store.keys, size);
   if (ids.length === 0) {
     // An empty store is correct only if Kinde has no users either.
     const listing = listEveryone(api);

@@ -73,6 +73,7 @@ async function shutDown(config: Config, log: Log, running: readonly Running[], s
   ]);
   bound.abort();
   store.redis.disconnect();
+  store.publicRedis.disconnect();
   return finished;
 }
 

@@ -3,7 +3,8 @@ import { KindlingError } from "kindling";
 import { type Config, isSetting, loadConfig, loadStoreConfig, type StoreConfig } from "../config.ts";
 import { errorCode, RedisError } from "../errors.ts";
 import { createLog } from "../log.ts";
-import { openStore, type Store } from "../store.ts";
+import { hostsOf, parseRedisUrl } from "../redis-url.ts";
+import { openStore, placesOf, type Store } from "../store.ts";
 import type { Terminal } from "./terminal.ts";
 
 /**
@@ -50,22 +51,25 @@ async function runOnStore<C extends StoreConfig, T>(
     ]);
     giveUp.abort();
     store.redis.disconnect();
+    store.publicRedis.disconnect();
   }
 }
 
-function asRedisError(error: unknown, { redis }: Store, { redisUrl }: StoreConfig): RedisError | undefined {
+function asRedisError(error: unknown, { redis, publicRedis }: Store, config: StoreConfig): RedisError | undefined {
   if (!(error instanceof Error) || error instanceof KindlingError) return undefined;
-  const { host } = new URL(redisUrl);
+  const places = placesOf(config);
+  const host = places.map(({ url }) => hostsOf(parseRedisUrl(url))).join(" or ");
   // Redis starts its error messages with the reason: READONLY, NOPERM, OOM, …
   if (error.name === "ReplyError") {
     return new RedisError("redis_unavailable", `Redis at ${host} rejects a command: ${error.message}`, {
       cause: error,
     });
   }
-  if (redis.status === "ready" && errorCode(error) !== "redis_unavailable") return undefined;
+  const isReady = redis.status === "ready" && publicRedis.status === "ready";
+  if (isReady && errorCode(error) !== "redis_unavailable") return undefined;
   return new RedisError(
     "redis_unavailable",
-    `The connection to Redis at ${host} is lost: check that Redis is running, or correct REDIS_URL.`,
+    `The connection to Redis at ${host} is lost: check that Redis is running, or correct ${places.map(({ setting }) => setting).join(" and ")}.`,
     { cause: error },
   );
 }

@@ -1,13 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import { Redis } from "ioredis";
 import { createEmulator, type Emulator } from "kinde-emulator";
 import { createReader } from "kindling";
 import type { Terminal } from "../cli/terminal.ts";
 import { loadConfig } from "../config.ts";
 import { createWriter } from "../index.ts";
 import { createLog } from "../log.ts";
-import { connectRedis } from "../redis/connection.ts";
+import { scanKeys } from "../redis/client.ts";
+import { connectRedis, waitUntilReady } from "../redis/connection.ts";
 import { createKeys } from "../redis/keys.ts";
 import { runServer } from "../service/run-server.ts";
 import { runWorkers } from "../service/run-workers.ts";
@@ -53,7 +53,7 @@ export async function openStage({ env, world, stopSignal }: Terminal, narrator: 
     closers.push(server.close);
     const serverUrl = `http://127.0.0.1:${server.port}`;
     kinde.webhooks.register({ url: `${serverUrl}/webhooks/kinde` });
-    const redis = connectRedis({ url: demoRedis.url, timeoutMs: 2_000, onError: () => undefined });
+    const redis = connectRedis({ url: demoRedis.url, timeoutMs, onError: () => undefined });
     closers.push(async () => redis.disconnect());
     const writer = createWriter({ definitions, env: settings, fetch: world.fetch });
     closers.push(writer.close);
@@ -105,13 +105,18 @@ async function openDemoRedis(given: string | undefined, say: (line: string) => v
   return { url, prefix: "kindling", cli: `redis-cli -u ${url}`, close };
 }
 
+const timeoutMs = 2_000;
+
 async function removeKeys(url: string, prefix: string): Promise<void> {
-  const redis = new Redis(url, { maxRetriesPerRequest: 1 });
-  redis.on("error", () => undefined);
+  const redis = connectRedis({ url, timeoutMs, onError: () => undefined });
   try {
-    for await (const keys of redis.scanStream({ match: `*${prefix}*`, count: 1000 })) {
-      if (keys.length > 0) await redis.unlink(keys);
-    }
+    await waitUntilReady(redis, { url, timeoutMs });
+    let cursor = "0";
+    do {
+      const [next, keys] = await scanKeys(redis, cursor, { match: `*${prefix}*`, count: 1_000 });
+      await Promise.all(keys.map((key) => redis.unlink(key)));
+      cursor = next;
+    } while (cursor !== "0");
   } finally {
     redis.disconnect();
   }

@@ -1,6 +1,6 @@
-import type { Redis } from "ioredis";
 import type { Emulator, UserInput } from "kinde-emulator";
 import type { Reader, Writer } from "kindling";
+import type { RedisClient } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
 import type { Ledger } from "../redis/ledger.ts";
 import type { Queues } from "../store.ts";
@@ -12,7 +12,7 @@ import type { Narrator } from "./narrator.ts";
 export interface Stage {
   kinde: Emulator;
   /** The app server's client, reader and writer. */
-  redis: Redis;
+  redis: RedisClient;
   reader: Reader<DemoFlags>;
   writer: Writer<DemoFlags>;
   keys: Keys;

@@ -1,11 +1,11 @@
 import type { MiddlewareHandler } from "hono";
-import type { Redis } from "ioredis";
+import type { Cluster, Redis } from "ioredis";
 import { RateLimiterRedis, RateLimiterRes } from "rate-limiter-flexible";
 import type { Refuse } from "./body.ts";
 
 /** Options for {@link limitRate}. */
 export interface LimitRateOptions {
-  redis: Redis;
+  redis: Redis | Cluster;
   /** Redis key: requests counted under the same key share one limit, across all processes. */
   key: string;
   perMinute: number;

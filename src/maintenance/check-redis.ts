@@ -1,16 +1,21 @@
-import type { Redis } from "ioredis";
+import type { Cluster } from "ioredis";
 import { KindlingError } from "kindling";
 import { z } from "zod";
 import { parseJson } from "../kinde/request.ts";
+import { isCluster, primaries, type RedisClient, scanKeys } from "../redis/client.ts";
 import { checkRedis } from "../redis/connection.ts";
 import { redisTime } from "../redis/fleet.ts";
 import type { Keys } from "../redis/keys.ts";
+import { readClock } from "../redis/ledger-scripts.ts";
+import type { RedisPlace } from "../store.ts";
 import { durationWords, percentWords } from "../words.ts";
 import { type Check, checksOf } from "./check.ts";
 
 /** Options for {@link checkRedisServer}. */
 export interface CheckRedisOptions {
-  redis: Redis;
+  redis: RedisClient;
+  /** URL of the connection, and the setting that has it. */
+  place: RedisPlace;
   keys: Keys;
   /** Longest wait for the connection, in milliseconds. */
   timeoutMs: number;
@@ -21,25 +26,47 @@ export interface CheckRedisOptions {
 
 /** Checks Redis: whether it is reachable and fit for the ledger, persistent, allowed, fast, on time and of this tenant. */
 export async function checkRedisServer(options: CheckRedisOptions): Promise<Check[]> {
-  const { redis, timeoutMs } = options;
+  const { redis, place, timeoutMs } = options;
   const connection = checksOf("Redis");
   try {
-    await checkRedis(redis, timeoutMs);
+    await checkRedis(redis, { ...place, timeoutMs });
   } catch (error) {
     if (!(error instanceof KindlingError)) throw error;
     return [connection.failed(error.message)];
   }
-  const info = parseInfo(await redis.info());
+  const infos = await Promise.all(primaries(redis).map(async (primary) => parseInfo(await primary.info())));
+  const versions = [...new Set(infos.map((info) => info.redis_version ?? "unknown"))].join(", ");
+  const masters = isCluster(redis) ? `cluster of ${infos.length} masters, ` : "";
   const checks = [
-    connection.ok(`version ${info.redis_version ?? "unknown"}, ${info.maxmemory_policy ?? "noeviction"}`),
-    checkRole(info),
-    checkPersistence(info),
-    checkMemory(info),
+    connection.ok(`${masters}version ${versions}, ${infos[0]?.maxmemory_policy ?? "noeviction"}`),
+    ...(isCluster(redis) ? [await checkCluster(redis)] : []),
+    ...[checkRole, checkPersistence, checkMemory].map((check) => worst(infos.map(check))),
   ];
   const permissions = await checkPermissions(options);
   checks.push(permissions);
   if (permissions.status !== "ok") return checks;
   return [...checks, await checkLatency(redis), await checkClock(options), await checkTenant(options)];
+}
+
+const severity = ["failed", "warning", "skipped", "ok"] as const;
+
+/** Returns the worst of the same check of several primaries. */
+function worst(checks: readonly Check[]): Check {
+  const [first] = [...checks].sort((a, b) => severity.indexOf(a.status) - severity.indexOf(b.status));
+  return first as Check;
+}
+
+const slotCount = 16_384;
+
+async function checkCluster(redis: Cluster): Promise<Check> {
+  const { ok, failed } = checksOf("Redis Cluster");
+  const { cluster_state: state, cluster_slots_ok: slots = "0" } = parseInfo(await redis.cluster("INFO"));
+  return state === "ok" && Number(slots) === slotCount
+    ? ok("all hash slots are served")
+    : failed(
+        `${slots} of ${slotCount} hash slots are served`,
+        "Run redis-cli --cluster check, and bring the masters back.",
+      );
 }
 
 type Info = Readonly<Record<string, string>>;
@@ -90,10 +117,10 @@ async function checkPermissions({ redis, keys }: CheckRedisOptions): Promise<Che
     ["GET", () => redis.get(keys.flags("kp_0"))],
     ["MGET", () => redis.mget(keys.profile("kp_0"))],
     ["EVAL", () => redis.eval("return redis.call('GET', KEYS[1])", 1, probe)],
-    ["SCAN", () => redis.scan("0", "COUNT", 1)],
+    ["SCAN", () => scanKeys(redis, "0", { count: 1 })],
     ["PUBLISH", () => redis.publish(keys.commits("kp_0"), "0")],
     ["XLEN", () => redis.xlen(`${keys.queues}:refresh:events`)],
-    ["TIME", () => redis.time()],
+    ["TIME", () => readClock(redis, { key: probe })],
     ["UNLINK", () => redis.unlink(probe)],
   ];
   for (const [command, attempt] of attempts) {
@@ -112,7 +139,7 @@ async function checkPermissions({ redis, keys }: CheckRedisOptions): Promise<Che
 
 const slowMs = 20;
 
-async function checkLatency(redis: Redis): Promise<Check> {
+async function checkLatency(redis: RedisClient): Promise<Check> {
   const { ok, warning } = checksOf("Redis latency");
   const times: number[] = [];
   for (let attempt = 0; attempt < 5; attempt += 1) {
@@ -129,9 +156,9 @@ async function checkLatency(redis: Redis): Promise<Check> {
 
 const skewMs = { warning: 2_000, failed: 60_000 };
 
-async function checkClock({ redis, now }: CheckRedisOptions): Promise<Check> {
+async function checkClock({ redis, keys, now }: CheckRedisOptions): Promise<Check> {
   const before = now();
-  const theirs = await redisTime(redis);
+  const theirs = await redisTime({ redis, keys });
   return clockCheck("Redis clock", theirs - (before + now()) / 2);
 }
 

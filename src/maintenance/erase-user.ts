@@ -1,4 +1,3 @@
-import type { Redis } from "ioredis";
 import type { Store } from "../store.ts";
 import { findMentions, type Mention } from "./find-mentions.ts";
 
@@ -19,14 +18,15 @@ export interface Erased {
  * Kinde is not changed: a user who still exists there is stored again by the next event or sweep.
  */
 export async function eraseUser(userId: string, store: Store): Promise<Erased> {
-  const { redis, keys, ledger, absences, queues } = store;
-  const records = await redis.unlink(keys.flags(userId), keys.profile(userId));
-  const jobs = await removeJobs(queues, (await findMentions(redis, keys, userId)).mentions);
+  const { redis, publicRedis, keys, ledger, absences, queues } = store;
+  const everywhere = [...new Set([publicRedis, redis])];
+  const records = await publicRedis.unlink(keys.flags(userId), keys.profile(userId));
+  const jobs = await removeJobs(queues, (await findMentions(everywhere, keys, userId)).mentions);
   let entries = (await ledger.discard(userId)) ? 1 : 0;
   await absences.clear(userId);
-  for (const mention of (await findMentions(redis, keys, userId)).mentions)
-    entries += await removeMention(redis, mention);
-  const second = await findMentions(redis, keys, userId);
+  for (const mention of (await findMentions(everywhere, keys, userId)).mentions)
+    entries += await removeMention(mention);
+  const second = await findMentions(everywhere, keys, userId);
   return {
     userId,
     erased: { records, jobs, entries },
@@ -59,7 +59,7 @@ async function removeJobs(queues: Store["queues"], mentions: readonly Mention[])
   return removed;
 }
 
-async function removeMention(redis: Redis, { key, type, members, job }: Mention): Promise<number> {
+async function removeMention({ redis, key, type, members, job }: Mention): Promise<number> {
   if (job) return 0;
   if (members === undefined) return redis.unlink(key);
   if (type === "hash") return redis.hdel(key, ...members);

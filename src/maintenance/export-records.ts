@@ -2,6 +2,7 @@ import { KindlingError } from "kindling";
 import { isUserId, parseFlagsRecord } from "kindling/contract";
 import { z } from "zod";
 import { parseJson } from "../kinde/request.ts";
+import { scanKeys } from "../redis/client.ts";
 import { parseProfile } from "../redis/records.ts";
 import type { Store } from "../store.ts";
 
@@ -11,7 +12,7 @@ const header = z.object({ v: z.literal(version), kindling: z.literal("records"),
 const line = z.object({ userId: z.string().refine(isUserId), flags: z.unknown(), profile: z.unknown() });
 const tenant = z.looseObject({ domain: z.string() });
 
-type ExportStore = Pick<Store, "redis" | "keys" | "records">;
+type ExportStore = Pick<Store, "publicRedis" | "keys" | "records">;
 
 /** Counts of an export. `skipped`: records that could not be read. */
 export interface Exported {
@@ -25,17 +26,17 @@ export interface Exported {
  * @param write Receives lines with their line break, and resolves when it can take more
  */
 export async function exportRecords(
-  { redis, keys, records }: ExportStore,
+  { publicRedis, keys, records }: ExportStore,
   write: (text: string) => Promise<void>,
   signal: AbortSignal,
 ): Promise<Exported> {
-  const bound = tenant.safeParse(parseJson((await redis.get(keys.tenant)) ?? "")).data?.domain ?? null;
+  const bound = tenant.safeParse(parseJson((await publicRedis.get(keys.tenant)) ?? "")).data?.domain ?? null;
   await write(`${JSON.stringify({ v: version, kindling: "records", tenant: bound })}\n`);
   const counts = { exported: 0, skipped: 0 };
   let cursor = "0";
   do {
     signal.throwIfAborted();
-    const [next, names] = await redis.scan(cursor, "COUNT", 1_000);
+    const [next, names] = await scanKeys(publicRedis, cursor, { count: 1_000 });
     cursor = next;
     const userIds = names.flatMap((name) => keys.flagsOwner(name) ?? []);
     const found = await records.readMany(userIds);
@@ -65,7 +66,7 @@ const batchSize = 500;
  *   another tenant. Records of earlier lines have been written
  */
 export async function importRecords(
-  { redis, keys, records }: ExportStore,
+  { publicRedis, keys, records }: ExportStore,
   lines: AsyncIterable<string>,
   signal: AbortSignal,
 ): Promise<Imported> {
@@ -81,7 +82,7 @@ export async function importRecords(
   let number = 0;
   for await (const text of lines) {
     number += 1;
-    if (number === 1) await checkHeader({ redis, keys }, text);
+    if (number === 1) await checkHeader({ publicRedis, keys }, text);
     else if (text !== "") batch.push(parseLine(text, number));
     if (batch.length === batchSize) await flush();
   }
@@ -90,10 +91,13 @@ export async function importRecords(
   return counts;
 }
 
-async function checkHeader({ redis, keys }: Pick<ExportStore, "redis" | "keys">, text: string): Promise<void> {
+async function checkHeader(
+  { publicRedis, keys }: Pick<ExportStore, "publicRedis" | "keys">,
+  text: string,
+): Promise<void> {
   const exported = header.safeParse(parseJson(text));
   if (!exported.success) throw malformed(1, "it is not the first line of a kindling export");
-  const bound = tenant.safeParse(parseJson((await redis.get(keys.tenant)) ?? "")).data?.domain;
+  const bound = tenant.safeParse(parseJson((await publicRedis.get(keys.tenant)) ?? "")).data?.domain;
   if (exported.data.tenant === null || bound === undefined || exported.data.tenant === bound) return;
   throw new KindlingError(
     "tenant_mismatch",

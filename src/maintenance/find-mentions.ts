@@ -1,8 +1,10 @@
-import type { Redis } from "ioredis";
+import { type RedisClient, scanKeys } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
 
 /** A key that mentions a user. */
 export interface Mention {
+  /** Where the key is. */
+  redis: RedisClient;
   key: string;
   type: string;
   /** The members, fields or entries that do; absent if the whole key is about the user. */
@@ -19,7 +21,7 @@ const step = 1_000;
  * record names no other user.
  */
 export async function findMentions(
-  redis: Redis,
+  clients: readonly RedisClient[],
   keys: Keys,
   userId: string,
 ): Promise<{ searched: number; mentions: Mention[] }> {
@@ -30,21 +32,22 @@ export async function findMentions(
   const mentions = new Map<string, Mention>();
   const searched = new Set<string>();
   let records = 0;
-  let cursor = "0";
-  do {
-    const [next, names] = await redis.scan(cursor, "COUNT", step);
-    cursor = next;
-    const ours = names.filter((name) => isOurs(name, keys.prefix));
-    const isRecord = (name: string) =>
-      keys.flagsOwner(name) !== undefined || name.startsWith(`${keys.prefix}:profile:{`);
-    records += ours.filter(isRecord).length;
-    for (const name of ours) {
-      if (isRecord(name) ? !own.includes(name) : searched.has(name)) continue;
-      if (!isRecord(name)) searched.add(name);
-      const mention = await mentionIn(redis, keys, name, about);
-      if (mention !== undefined) mentions.set(name, mention);
-    }
-  } while (cursor !== "0");
+  const isRecord = (name: string) => keys.flagsOwner(name) !== undefined || name.startsWith(`${keys.prefix}:profile:{`);
+  for (const redis of clients) {
+    let cursor = "0";
+    do {
+      const [next, names] = await scanKeys(redis, cursor, { count: step });
+      cursor = next;
+      const ours = names.filter((name) => isOurs(name, keys.prefix));
+      records += ours.filter(isRecord).length;
+      for (const name of ours) {
+        if (isRecord(name) ? !own.includes(name) : searched.has(name)) continue;
+        if (!isRecord(name)) searched.add(name);
+        const mention = await mentionIn(redis, keys, name, about);
+        if (mention !== undefined) mentions.set(name, { redis, ...mention });
+      }
+    } while (cursor !== "0");
+  }
   return { searched: searched.size + records, mentions: [...mentions.values()] };
 }
 
@@ -53,15 +56,15 @@ function isOurs(name: string, prefix: string): boolean {
 }
 
 async function mentionIn(
-  redis: Redis,
+  redis: RedisClient,
   keys: Keys,
   key: string,
   about: (text: string) => boolean,
-): Promise<Mention | undefined> {
+): Promise<Omit<Mention, "redis"> | undefined> {
   const type = await redis.type(key);
   const job = type === "hash" && key.startsWith(`${keys.queues}:`);
   if (about(key)) return { key, type, job };
-  const some = (members: string[]): Mention | undefined =>
+  const some = (members: string[]): Omit<Mention, "redis"> | undefined =>
     members.length === 0 ? undefined : { key, type, members: [...new Set(members)], job };
   if (type === "string") return about((await redis.get(key)) ?? "") ? { key, type, job } : undefined;
   if (type === "hash") {

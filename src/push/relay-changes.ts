@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
-import type { Redis } from "ioredis";
 import { z } from "zod";
+import type { RedisClient } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
 import { readEntry } from "./change.ts";
 import type { PushQueue } from "./queues.ts";
@@ -8,7 +8,7 @@ import type { PushQueue } from "./queues.ts";
 /** Dependencies of {@link relayChanges}. */
 export interface RelayOptions {
   /** A connection for blocking commands. `close` disconnects it. */
-  redis: Redis;
+  redis: RedisClient;
   keys: Pick<Keys, "changes">;
   push: PushQueue;
   /** How many changes the stream keeps. */

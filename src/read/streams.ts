@@ -1,5 +1,4 @@
-import type { Redis } from "ioredis";
-import type { ReadResult } from "kindling";
+import type { ReadResult, Subscriber } from "kindling";
 import { etagOf } from "./answer.ts";
 import type { FlagsReader } from "./flags-routes.ts";
 import type { StreamSubject } from "./stream-keys.ts";
@@ -23,10 +22,13 @@ export interface Streams {
   close(): void;
 }
 
+/** A connection that hears of commits. */
+export type CommitSubscriber = Pick<Subscriber, "on" | "disconnect"> & Required<Pick<Subscriber, "psubscribe">>;
+
 /** Options for {@link createStreams}. */
 export interface StreamsOptions {
   /** Opens the connection for Pub/Sub: one for the process, at the first stream. */
-  connect: () => Redis;
+  connect: () => CommitSubscriber;
   prefix: string;
   reader: FlagsReader;
   /** Returns the ticket of the user's record, 0 without one. */
@@ -70,7 +72,7 @@ export function createStreams(options: StreamsOptions): Streams {
   const missed = new Set<string>();
   let size = 0;
   let closed = false;
-  let subscriber: Redis | undefined;
+  let subscriber: CommitSubscriber | undefined;
   let subscribed: Promise<unknown> | undefined;
   let heartbeat: NodeJS.Timeout | undefined;
 

@@ -1,5 +1,5 @@
-import type { Redis } from "ioredis";
 import { z } from "zod";
+import { type RedisClient, readAll } from "./client.ts";
 import type { Keys } from "./keys.ts";
 import { defineScript, noAnswer } from "./script.ts";
 import { storedShape } from "./stored.ts";
@@ -45,7 +45,9 @@ export interface Absences {
 
 /** Options for {@link createAbsences}. */
 export interface AbsencesOptions {
-  redis: Redis;
+  redis: RedisClient;
+  /** Where the records are, and readers wait. Default: beside the ledger. */
+  publicRedis?: RedisClient;
   keys: Keys;
   now: () => number;
   /** Shortest time between two observations that count, in milliseconds. */
@@ -91,9 +93,9 @@ const takeDueAbsences = defineScript("take-due-absences", {
 });
 
 const noteUnknown = defineScript("note-unknown", {
-  call: (input: { markerKey: string; timesKey: string; channel: string; ticket: number }) => ({
+  call: (input: { markerKey: string; timesKey: string }) => ({
     keys: [input.markerKey, input.timesKey],
-    args: [unknownMs.first, unknownMs.longest, rememberUnknownMs, input.channel, input.ticket],
+    args: [unknownMs.first, unknownMs.longest, rememberUnknownMs],
   }),
   answer: noAnswer,
 });
@@ -106,7 +108,7 @@ export function absencesKey(keys: Pick<Keys, "ledgerPart">): string {
 }
 
 /** Creates the notes over one connection. */
-export function createAbsences({ redis, keys, now, gapMs }: AbsencesOptions): Absences {
+export function createAbsences({ redis, publicRedis = redis, keys, now, gapMs }: AbsencesOptions): Absences {
   const hashKey = absencesKey(keys);
   const dueKey = keys.ledgerPart("absences:due");
   const recentKey = keys.ledgerPart("absences:recent");
@@ -131,13 +133,8 @@ export function createAbsences({ redis, keys, now, gapMs }: AbsencesOptions): Ab
     },
     takeDue: (limit) => takeDueAbsences(redis, { dueKey, hashKey, limit, gapMs }),
     async noteUnknown(userId, ticket) {
-      const input = {
-        markerKey: unknownKey(userId),
-        timesKey: timesKey(userId),
-        channel: keys.commits(userId),
-        ticket,
-      };
-      await noteUnknown(redis, input);
+      await noteUnknown(redis, { markerKey: unknownKey(userId), timesKey: timesKey(userId) });
+      await publicRedis.publish(keys.commits(userId), String(ticket));
     },
     async countUnknown(userIds) {
       if (userIds.length === 0) return 0;
@@ -149,11 +146,11 @@ export function createAbsences({ redis, keys, now, gapMs }: AbsencesOptions): Ab
       const marked = userIds.filter((_, index) => markers[index] !== null);
       if (marked.length === 0) return new Set();
       // Another source can have created the record since: an event, or a sweep that found an import.
-      const records = await redis.mget(marked.map(keys.flags));
+      const records = await readAll(publicRedis, marked.map(keys.flags));
       return new Set(marked.filter((_, index) => records[index] === null));
     },
     async wakeReaders(userIds) {
-      await Promise.all([...userIds].map((userId) => redis.publish(keys.commits(userId), "0")));
+      await Promise.all([...userIds].map((userId) => publicRedis.publish(keys.commits(userId), "0")));
     },
     async suspend() {
       const text = storedSuspension.serialize({ since: (await suspendedSince()) ?? now() });

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from "node:crypto";
-import type { Redis } from "ioredis";
 import { z } from "zod";
 import type { AccessToken, AccessTokenStore } from "../kinde/access-token.ts";
+import { type RedisClient, scanKeys } from "./client.ts";
 import type { Keys } from "./keys.ts";
 import { releaseLock, takeLock } from "./lock.ts";
 import { defineScript, noAnswer } from "./script.ts";
@@ -9,7 +9,7 @@ import { storedShape } from "./stored.ts";
 
 /** Options for {@link createRedisTokenStore}. */
 export interface RedisTokenStoreOptions {
-  redis: Redis;
+  redis: RedisClient;
   keys: Keys;
   now: () => number;
   /** Lifetime of the lock if its holder dies, in milliseconds. Must exceed the time-out of a token request. */
@@ -77,11 +77,13 @@ export function createRedisTokenStore(options: RedisTokenStoreOptions): AccessTo
  *
  * @returns the number of tokens deleted
  */
-export async function forgetTokens(redis: Redis, keys: Pick<Keys, "accessToken">): Promise<number> {
-  let deleted = 0;
-  for await (const names of redis.scanStream({ match: `${keys.accessToken}:*`, count: 1_000 })) {
-    const tokens = (names as string[]).filter((name) => !name.endsWith(":lock"));
+export async function forgetTokens(redis: RedisClient, keys: Pick<Keys, "accessToken">): Promise<number> {
+  let [deleted, cursor] = [0, "0"];
+  do {
+    const [next, names] = await scanKeys(redis, cursor, { match: `${keys.accessToken}:*`, count: 1_000 });
+    const tokens = names.filter((name) => !name.endsWith(":lock"));
     if (tokens.length > 0) deleted += await redis.unlink(tokens);
-  }
+    cursor = next;
+  } while (cursor !== "0");
   return deleted;
 }

@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { RedisClient } from "./client.ts";
 import { type BufferedCounters, bufferCounters, createCounters } from "./counters.ts";
 
 /** Why a user is refreshed. */
@@ -39,7 +39,7 @@ export interface ActivityCounts {
 }
 
 /** Opens the counts in the hash `key`. */
-export function createActivity(redis: Redis, key: string, onError: (error: unknown) => void): Activity {
+export function createActivity(redis: RedisClient, key: string, onError: (error: unknown) => void): Activity {
   const { count, read, close }: BufferedCounters = bufferCounters(createCounters(redis, key), onError);
   return {
     countAnswer: (route, status) => count(`answer:${route}:${status}`),

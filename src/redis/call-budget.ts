@@ -1,14 +1,14 @@
 import { randomUUID } from "node:crypto";
-import type { Redis } from "ioredis";
 import { z } from "zod";
 import { ThrottledError } from "../errors.ts";
 import type { CallBudget, Priority } from "../kinde/call-budget.ts";
+import type { RedisClient } from "./client.ts";
 import type { Keys } from "./keys.ts";
 import { booleanAnswer, defineScript, noAnswer } from "./script.ts";
 
 /** Options for {@link createCallBudget}. */
 export interface CallBudgetOptions {
-  redis: Redis;
+  redis: RedisClient;
   keys: Keys;
   perMinute: number;
   atOnce: number;

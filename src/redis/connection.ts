@@ -1,12 +1,15 @@
 import { once } from "node:events";
 import type { Writable } from "node:stream";
 import { setTimeout as delay } from "node:timers/promises";
-import { Redis, type RedisOptions } from "ioredis";
+import { Cluster, type CommonRedisOptions, Redis } from "ioredis";
 import { RedisError } from "../errors.ts";
+import { parseRedisUrl, type RedisTarget } from "../redis-url.ts";
+import { isCluster, primaries, type RedisClient } from "./client.ts";
 import { explainRedisFailure, isWrongSetting } from "./explain-failure.ts";
 
 /** Options for {@link connectRedis}. */
 export interface ConnectOptions {
+  /** As {@link parseRedisUrl} takes it. */
   url: string;
   /**
    * Longest wait for an answer, in milliseconds: commands fail at once while Redis is unreachable. If omitted, commands
@@ -19,23 +22,57 @@ export interface ConnectOptions {
   onError: (error: Error) => void;
 }
 
-/** Opens a connection to Redis that reconnects automatically. */
-export function connectRedis({ url, timeoutMs, autoPipelining = false, onError }: ConnectOptions): Redis {
-  const options: RedisOptions =
-    timeoutMs === undefined
+/** How long a change of a cluster's masters can stay unnoticed by a connection that waits, in milliseconds. */
+const slotsRefreshMs = 15_000;
+
+/** Opens a connection to Redis, or to all masters of a cluster, that reconnects automatically. */
+export function connectRedis({ url, timeoutMs, autoPipelining = false, onError }: ConnectOptions): RedisClient {
+  const target = parseRedisUrl(url);
+  const common: CommonRedisOptions = {
+    ...(target.username !== undefined && { username: target.username }),
+    ...(target.password !== undefined && { password: target.password }),
+    ...(target.tls && { tls: {} }),
+    ...(timeoutMs === undefined
       ? { maxRetriesPerRequest: null }
-      : { maxRetriesPerRequest: 0, enableOfflineQueue: false, commandTimeout: timeoutMs, connectTimeout: timeoutMs };
-  const redis = new Redis(url, {
-    ...options,
-    enableAutoPipelining: autoPipelining,
+      : { maxRetriesPerRequest: 0, commandTimeout: timeoutMs, connectTimeout: timeoutMs }),
     keepAlive: 10_000,
+  };
+  const shared = {
+    enableOfflineQueue: timeoutMs === undefined,
+    enableAutoPipelining: autoPipelining,
+  };
+  const retryStrategy = (attempt: number) => Math.min(50 * attempt, 1000);
+  const silenceMs = timeoutMs ?? defaultSilenceMs;
+  if (target.kind === "cluster") {
+    const cluster = new Cluster([...target.nodes], {
+      ...shared,
+      redisOptions: common,
+      clusterRetryStrategy: retryStrategy,
+      slotsRefreshInterval: slotsRefreshMs,
+      slotsRefreshTimeout: timeoutMs ?? 2_000,
+      // Certificates name hosts, not addresses: https://github.com/redis/ioredis#special-note-aws-elasticache-clusters-with-tls
+      ...(target.tls && { dnsLookup: (address: string, callback: Found) => callback(null, address) }),
+    });
+    cluster.on("error", onError);
+    cluster.on("+node", (node: Redis) => {
+      node.on("connect", () => writeTogether(node.stream));
+      reconnectWhenSilent(node, silenceMs);
+    });
+    return cluster;
+  }
+  const redis = new Redis({
+    ...common,
+    ...shared,
+    ...placeOf(target),
+    db: target.database,
     // After a failover that keeps connections open, the old primary refuses writes.
     reconnectOnError: (error) => error.message.startsWith("READONLY"),
-    retryStrategy: (attempt) => Math.min(50 * attempt, 1000),
+    retryStrategy,
+    sentinelRetryStrategy: retryStrategy,
   });
   redis.on("error", onError);
   redis.on("connect", () => writeTogether(redis.stream));
-  reconnectWhenSilent(redis, timeoutMs ?? defaultSilenceMs);
+  reconnectWhenSilent(redis, silenceMs);
   return redis;
 }
 
@@ -55,6 +92,19 @@ function writeTogether(socket: Writable): void {
       setImmediate(uncork);
     }
     return Reflect.apply(write, socket, args);
+  };
+}
+
+type Found = (error: Error | null, address: string) => void;
+
+function placeOf({ kind, nodes, name, tls, sentinelUsername, sentinelPassword }: RedisTarget) {
+  if (kind !== "sentinel") return nodes[0] ?? {};
+  return {
+    sentinels: [...nodes],
+    ...(name !== undefined && { name }),
+    ...(sentinelUsername !== undefined && { sentinelUsername }),
+    ...(sentinelPassword !== undefined && { sentinelPassword }),
+    ...(tls && { enableTLSForSentinelMode: true, sentinelTLS: {} }),
   };
 }
 
@@ -80,29 +130,43 @@ function reconnectWhenSilent(redis: Redis, silenceMs: number): void {
 /** The first version with `LPOS` (6.0.6) and `SMISMEMBER` (6.2). Debian 11 and later ship it. */
 const minVersion = [6, 2] as const;
 
+/** Options for {@link checkRedis} and {@link waitUntilReady}. */
+export interface CheckOptions {
+  /** The URL of the connection. */
+  url: string;
+  /** Its setting, which messages name. Default `REDIS_URL`. */
+  setting?: string;
+  timeoutMs: number;
+}
+
 /**
  * Checks that Redis can be trusted with the ledger: it must be recent enough and must not evict keys.
  *
  * @throws {RedisError} `redis_unsuitable` with the fix, or `redis_unavailable` if it does not answer in time
  */
-export async function checkRedis(redis: Redis, timeoutMs: number): Promise<void> {
-  await waitUntilReady(redis, timeoutMs);
-  let info: string;
+export async function checkRedis(redis: RedisClient, options: CheckOptions): Promise<void> {
+  await waitUntilReady(redis, options);
+  let infos: string[];
   try {
-    info = await redis.info();
+    infos = await Promise.all(primaries(redis).map((primary) => primary.info()));
   } catch (cause) {
-    throw await explainRedisFailure(redis, { cause, timeoutMs });
+    throw await explainRedisFailure(cause, options);
   }
+  for (const info of infos) checkInfo(info, isCluster(redis), options);
+}
+
+function checkInfo(info: string, toCluster: boolean, { setting = "REDIS_URL" }: CheckOptions): void {
   const value = (name: string) => new RegExp(`^${name}:(.*?)\\r?$`, "m").exec(info)?.[1];
   const version = value("redis_version") ?? "0.0";
   const [major = 0, minor = 0] = version.split(".").map(Number);
   if (major < minVersion[0] || (major === minVersion[0] && minor < minVersion[1])) {
     throw new RedisError("redis_unsuitable", `Redis ${version} is too old: use ${minVersion.join(".")} or later.`);
   }
-  if (value("cluster_enabled") === "1") {
+  if (value("cluster_enabled") === "1" && !toCluster) {
     throw new RedisError(
       "redis_unsuitable",
-      "Redis runs in cluster mode, which Kindling does not support: use a single primary, with replicas if you like.",
+      `${setting} names one node of a Redis Cluster: write redis-cluster:// (or rediss-cluster://) in place of redis://, ` +
+        "so that Kindling connects to all its masters.",
     );
   }
   const policy = value("maxmemory_policy");
@@ -116,30 +180,22 @@ export async function checkRedis(redis: Redis, timeoutMs: number): Promise<void>
 }
 
 /**
- * Returns the id of the Redis process that serves the connection. Another id means a restart or a failover, after which
- * writes can be missing. Empty if the service hides it.
- */
-export async function readRunId(redis: Redis): Promise<string> {
-  return /^run_id:(\w+)/m.exec(await redis.info("server"))?.[1] ?? "";
-}
-
-/**
  * Waits until a new connection can be used: one whose commands time out refuses them before.
  *
  * @throws {RedisError} `redis_unavailable` if that takes longer than `timeoutMs`
  */
-export async function waitUntilReady(redis: Redis, timeoutMs: number): Promise<void> {
-  const signal = AbortSignal.timeout(timeoutMs);
+export async function waitUntilReady(redis: RedisClient, options: CheckOptions): Promise<void> {
+  const signal = AbortSignal.timeout(options.timeoutMs);
   let lastError: unknown;
   while (redis.status !== "ready") {
     try {
       await once(redis, "ready", { signal });
     } catch (error) {
-      if (signal.aborted) throw await explainRedisFailure(redis, { cause: lastError, timeoutMs });
+      if (signal.aborted) throw await explainRedisFailure(lastError, options);
       // `once` also rejects on an error event, but ioredis keeps trying to connect. With a wrong database it would go on
       // with database 0.
       lastError = error;
-      if (isWrongSetting(error)) throw await explainRedisFailure(redis, { cause: error, timeoutMs });
+      if (isWrongSetting(error)) throw await explainRedisFailure(error, options);
     }
   }
 }

@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { RedisClient } from "./client.ts";
 
 /** Counters of the whole fleet, by name. */
 export interface Counters {
@@ -51,7 +51,7 @@ export function bufferCounters(counters: Counters, onError: (error: unknown) => 
 }
 
 /** Opens the counters in the hash `key`. */
-export function createCounters(redis: Redis, key: string): Counters {
+export function createCounters(redis: RedisClient, key: string): Counters {
   return {
     async add(counts) {
       const transaction = redis.multi();

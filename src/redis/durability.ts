@@ -1,5 +1,6 @@
 import type { Redis } from "ioredis";
 import { RedisError } from "../errors.ts";
+import { areApart, primaries, type RedisClient } from "./client.ts";
 import { connectRedis } from "./connection.ts";
 import type { Keys } from "./keys.ts";
 
@@ -13,8 +14,26 @@ export interface Durability {
   replicas: number | null;
 }
 
-/** Reads what Redis keeps. Managed services can hide some of it. */
-export async function readDurability(redis: Redis): Promise<Durability> {
+/** Reads what Redis keeps: of several primaries, what the weakest one keeps. Managed services can hide some of it. */
+export async function readDurability(...clients: readonly RedisClient[]): Promise<Durability> {
+  const all = await Promise.all(clients.flatMap(primaries).map(readPrimary));
+  const weakest = <T>(values: readonly T[], order: readonly T[]) =>
+    order.find((value) => values.includes(value)) ?? null;
+  const replicas = all.flatMap((each) => each.replicas ?? []);
+  return {
+    appendOnly: weakest(
+      all.map((each) => each.appendOnly),
+      [false, null, true],
+    ),
+    fsync: weakest(
+      all.map((each) => each.fsync),
+      ["no", "everysec", null, "always"],
+    ),
+    replicas: replicas.length === 0 ? null : Math.min(...replicas),
+  };
+}
+
+async function readPrimary(redis: Redis): Promise<Durability> {
   const [info, config] = await Promise.all([
     redis.info(),
     // Managed services often refuse CONFIG.
@@ -52,18 +71,22 @@ export function describeLoss({ appendOnly, fsync, replicas }: Durability, requir
 /** Waits until enough replicas have what was written. */
 export interface Replication {
   /**
-   * Resolves once the replicas have every write that Redis answered before this call.
+   * Resolves once the replicas have every write to the ledger that Redis answered before this call.
    *
+   * @param userId User whose record they must have, too
    * @throws {RedisError} `redis_unavailable` if too few of them have it in time
    */
-  confirm(): Promise<void>;
+  confirm(userId?: string): Promise<void>;
   close(): void;
 }
 
 /** Options for {@link createReplication}. */
 export interface ReplicationOptions {
-  url: string;
-  keys: Pick<Keys, "ledgerPart">;
+  /** Redis of the records. */
+  recordsUrl: string;
+  /** Redis of the ledger, which can be the same. */
+  ledgerUrl: string;
+  keys: Pick<Keys, "ledgerPart" | "replicated">;
   /** How many replicas must have the writes. 0: none, and no connection is opened. */
   replicas: number;
   /** Time-out of a command, in milliseconds. Replicas get half of it. */
@@ -72,26 +95,44 @@ export interface ReplicationOptions {
 }
 
 /**
- * Creates the wait for replicas. It has a connection of its own, because `WAIT` blocks the others' commands. `WAIT` covers
- * the writes of its own connection and all before them, hence the marker. Source:
+ * Creates the wait for replicas. It has connections of its own, because `WAIT` blocks the others' commands. `WAIT` covers
+ * the writes of its own connection and all before them, hence the markers. Source:
  * https://redis.io/docs/latest/commands/wait/
  */
 export function createReplication(options: ReplicationOptions): Replication {
-  const { url, keys, replicas, timeoutMs, onError } = options;
+  const { recordsUrl, ledgerUrl, keys, replicas, timeoutMs, onError } = options;
   if (replicas === 0) return { confirm: async () => undefined, close: () => undefined };
-  const redis = connectRedis({ url, timeoutMs, onError });
+  const ledgerRedis = connectRedis({ url: ledgerUrl, timeoutMs, onError });
+  const recordsRedis = recordsUrl === ledgerUrl ? ledgerRedis : connectRedis({ url: recordsUrl, timeoutMs, onError });
+
+  const wait = async (redis: RedisClient, key: string) => {
+    // One pipeline, so that a cluster sends both to the same master.
+    const pipeline = redis
+      .pipeline()
+      .set(key, "1", "PX", markerMs)
+      .wait(replicas, Math.ceil(timeoutMs / 2));
+    const [, [error, have] = []] = (await pipeline.exec()) ?? [];
+    if (error) throw error;
+    if (Number(have) >= replicas) return;
+    throw new RedisError(
+      "redis_unavailable",
+      `Only ${have} of ${replicas} replicas have the last writes: check them, or lower KINDLING_REDIS_REPLICAS.`,
+    );
+  };
   return {
-    async confirm() {
-      const [, have] = await Promise.all([
-        redis.set(keys.ledgerPart("replicated"), "1"),
-        redis.wait(replicas, Math.ceil(timeoutMs / 2)),
+    async confirm(userId) {
+      const ofRecord = userId !== undefined && areApart(recordsRedis, ledgerRedis);
+      await Promise.all([
+        wait(ledgerRedis, keys.ledgerPart("replicated")),
+        ofRecord ? wait(recordsRedis, keys.replicated(userId)) : undefined,
       ]);
-      if (have >= replicas) return;
-      throw new RedisError(
-        "redis_unavailable",
-        `Only ${have} of ${replicas} replicas have the last writes: check them, or lower KINDLING_REDIS_REPLICAS.`,
-      );
     },
-    close: () => redis.disconnect(),
+    close() {
+      ledgerRedis.disconnect();
+      recordsRedis.disconnect();
+    },
   };
 }
+
+/** Lifetime of a marker, in milliseconds. */
+const markerMs = 10_000;

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import type { Redis } from "ioredis";
+import type { RedisClient } from "./client.ts";
 import type { StoredShape } from "./stored.ts";
 
 /** A setting that applies to the whole fleet, although each process has its own. */
@@ -12,7 +12,7 @@ export interface FleetSetting<Value extends object> {
 
 /** Options for {@link createFleetSetting}. */
 export interface FleetSettingOptions<Value extends object> {
-  redis: Redis;
+  redis: RedisClient;
   key: string;
   shape: StoredShape<Value>;
   /** This process's value. */

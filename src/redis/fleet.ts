@@ -1,6 +1,7 @@
-import type { Redis } from "ioredis";
 import { z } from "zod";
+import type { RedisClient } from "./client.ts";
 import type { Keys } from "./keys.ts";
+import { readClock } from "./ledger-scripts.ts";
 import { storedShape } from "./stored.ts";
 
 /** A running process of Kindling. Times in milliseconds since the epoch. */
@@ -30,7 +31,7 @@ export const heartbeatMs = 30_000;
 /** A process that is silent for longer has ended. */
 const goneAfterMs = 3 * heartbeatMs;
 
-type FleetOptions = { redis: Redis; keys: Pick<Keys, "ledgerPart"> };
+type FleetOptions = { redis: RedisClient; keys: Pick<Keys, "ledgerPart"> };
 
 /** Notes that a process runs, and forgets those that have ended. */
 export async function noteMember(
@@ -40,7 +41,7 @@ export async function noteMember(
   now: () => number,
 ): Promise<void> {
   const fleetKey = keys.ledgerPart("fleet");
-  const seenAt = await redisTime(redis);
+  const seenAt = await redisTime({ redis, keys });
   const gone = Object.entries(await redis.hgetall(fleetKey)).filter(([, text]) => !isAlive(text, seenAt));
   if (gone.length > 0) await redis.hdel(fleetKey, ...gone.map(([field]) => field));
   await redis.hset(fleetKey, id, storedMember.serialize({ ...member, seenAt, clockAheadMs: now() - seenAt }));
@@ -53,14 +54,13 @@ export async function forgetMember({ redis, keys }: FleetOptions, id: string): P
 
 /** Returns the running processes. */
 export async function readFleet({ redis, keys }: FleetOptions): Promise<FleetMember[]> {
-  const [now, fields] = await Promise.all([redisTime(redis), redis.hgetall(keys.ledgerPart("fleet"))]);
+  const [now, fields] = await Promise.all([redisTime({ redis, keys }), redis.hgetall(keys.ledgerPart("fleet"))]);
   return Object.values(fields).flatMap((text) => (isAlive(text, now) ? (storedMember.parse(text) ?? []) : []));
 }
 
-/** Returns the time of Redis in milliseconds since the epoch. */
-export async function redisTime(redis: Redis): Promise<number> {
-  const [seconds, micros] = await redis.time();
-  return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
+/** Returns the time of the Redis that has the ledger, in milliseconds since the epoch: the clock of all processes. */
+export async function redisTime({ redis, keys }: FleetOptions): Promise<number> {
+  return Math.floor((await readClock(redis, { key: keys.ledgerPart("fleet") })) / 1000);
 }
 
 function isAlive(text: string, now: number): boolean {

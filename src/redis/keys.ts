@@ -12,6 +12,10 @@ export interface Keys extends PublicKeys {
   userOf(profileKey: string): string;
   /** Pattern that matches all profile keys. */
   profiles: string;
+  /** Returns the key of the changes of a user's flags that are not in the stream of changes yet. */
+  outbox(userId: string): string;
+  /** Returns a key in the slot of a user's record. A write to it shows whether replicas have the record. */
+  replicated(userId: string): string;
   ledger: string;
   /** The ticket counter, and the run id of the Redis process that drew the last ticket. */
   ticket: TicketKeys;
@@ -22,7 +26,7 @@ export interface Keys extends PublicKeys {
   /** Prefix of the access token's keys: the store appends a hash of the application the token was issued for. */
   accessToken: string;
   callBudget: string;
-  /** Returns the key of what is known about an organization. */
+  /** Returns the key of what is known about an organization: beside the ledger, which hears of a change first. */
   organization(code: string): string;
   /** The Kinde tenant that the store belongs to. */
   tenant: string;
@@ -54,13 +58,15 @@ export function createKeys(prefix: string): Keys {
       key.startsWith(flagsPrefix) && key.endsWith("}") ? key.slice(flagsPrefix.length, -1) : undefined,
     userOf: (profileKey) => profileKey.slice(profilePrefix.length, -1),
     profiles: `${profilePrefix}*}`,
+    outbox: (userId) => `${prefix}:outbox:{${userId}}`,
+    replicated: (userId) => `${prefix}:replicated:{${userId}}`,
     ledger: `${prefix}:ledger`,
     ticket: { counter: `{${prefix}:ledger}:ticket`, run: `{${prefix}:ledger}:ticket:run` },
     ledgerPart: (name) => `{${prefix}:ledger}:${name}`,
     queues: `{${prefix}}`,
     accessToken: `{${prefix}:kinde}:access-token`,
     callBudget: `{${prefix}:kinde}:calls`,
-    organization: (code) => `${prefix}:organization:{${code}}`,
+    organization: (code) => `{${prefix}:ledger}:organization:${code}`,
     tenant: `${prefix}:tenant`,
     apiCalls: `{${prefix}:api}`,
     refusedRequests: `{${prefix}:api}:refused`,

@@ -2,6 +2,12 @@ import { z } from "zod";
 import type { TicketKeys } from "./keys.ts";
 import { booleanAnswer, defineScript, noAnswer } from "./script.ts";
 
+/** Reads the clock of the primary that has the key, in microseconds since the epoch. */
+export const readClock = defineScript("read-clock", {
+  call: ({ key }: { key: string }) => ({ keys: [key], args: [] }),
+  answer: z.string().transform(Number),
+});
+
 /** Draws a ticket. */
 export const drawTicket = defineScript("draw-ticket", {
   call: ({ ticket }: { ticket: TicketKeys }) => ({ keys: [ticket.counter, ticket.run], args: [] }),
@@ -80,6 +86,8 @@ export interface SettleInput {
   deletedForMs: number;
   /** `undefined` if the member needs no confirming refresh. */
   settleMs: number | undefined;
+  /** Where to note the member once it is settled; `undefined` for nowhere. Needs `histogram`. */
+  settledKey: string | undefined;
   /** Where to count how long the events took to become readable; `undefined` to count nothing. */
   histogram: { totalKey: string; hourKey: string; bounds: string; hourTtlMs: number } | undefined;
 }
@@ -113,6 +121,7 @@ export const settleMember = defineScript("settle", {
     ];
     if (histogram === undefined) return { keys, args };
     keys.push(histogram.totalKey, histogram.hourKey);
+    if (input.settledKey !== undefined) keys.push(input.settledKey);
     args.push(histogram.bounds, histogram.hourTtlMs);
     return { keys, args };
   },

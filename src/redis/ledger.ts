@@ -1,6 +1,6 @@
-import type { Redis } from "ioredis";
 import { z } from "zod";
 import { absencesKey } from "./absences.ts";
+import type { RedisClient } from "./client.ts";
 import type { Keys } from "./keys.ts";
 import {
   beginRefresh,
@@ -9,6 +9,7 @@ import {
   noteFailure,
   noteIntent,
   noteWrite,
+  readClock,
   readMembers,
   type SettleInput,
   settleMember,
@@ -217,13 +218,15 @@ function ticketOf(note: string | null | undefined): number {
  * Creates one of the two ledgers over one connection.
  *
  * @param settleMs how long Kinde's answers can be older than a change, in milliseconds
+ * @param settledKey where to note settled users, if the records are on another primary than the ledger
  */
 export function createLedger(
-  redis: Redis,
+  redis: RedisClient,
   keys: Keys,
   name: "users" | "fanouts",
   now: () => number,
   settleMs = defaultSettleMs,
+  settledKey?: string,
 ): Ledger {
   const { since: sinceKey, latest: latestKey, failures: failuresKey } = ledgerKeys(keys, name);
   const { ticket, ledgerPart } = keys;
@@ -234,6 +237,7 @@ export function createLedger(
   const deletedKey = (member: string) => ledgerPart(`deleted:${member}`);
   const signInsKey = ledgerPart("sign-ins");
   const confirmKeys = { due: ledgerPart("confirm"), later: ledgerPart("confirm:later") };
+  const clock = () => readClock(redis, { key: sinceKey });
 
   const begin = (member: string) =>
     beginRefresh(redis, {
@@ -256,6 +260,7 @@ export function createLedger(
       confirmKeys,
       signInsKey,
       deletedForMs,
+      settledKey,
     });
 
   /** Settles without counting anything or noting a confirming refresh: there is nothing that could become readable. */
@@ -321,7 +326,7 @@ export function createLedger(
       return { pending: !settled, confirmInMs };
     },
     async confirmInMs(member) {
-      const [due, micros] = await Promise.all([redis.zscore(confirmKeys.due, member), readClock(redis)]);
+      const [due, micros] = await Promise.all([redis.zscore(confirmKeys.due, member), clock()]);
       return due === null ? undefined : Math.max(0, Math.ceil((Number(due) - micros) / 1000));
     },
     async unconfirmed({ from = { since: 0, skip: 0 }, olderThanMs, limit }) {
@@ -354,7 +359,7 @@ export function createLedger(
       await forget(member, last);
       return score !== null;
     },
-    clock: async () => Math.floor((await readClock(redis)) / 1000),
+    clock: async () => Math.floor((await clock()) / 1000),
     async deleted(members) {
       if (members.length === 0) return new Set();
       return new Set(await findDeleted(redis, { latestKey, deletedKeys: members.map(deletedKey), members }));
@@ -367,7 +372,7 @@ export function createLedger(
       return ticketOf(await redis.hget(latestKey, member));
     },
     async entry(member) {
-      const [score, micros] = await Promise.all([redis.zscore(sinceKey, member), readClock(redis)]);
+      const [score, micros] = await Promise.all([redis.zscore(sinceKey, member), clock()]);
       return score === null ? undefined : (await readEntries([member, score], micros))[0];
     },
     async page({ from = { since: 0, skip: 0 }, olderThanMs, limit }) {
@@ -385,7 +390,7 @@ export function createLedger(
         redis.zcard(sinceKey),
         redis.zrange(sinceKey, 0, 0, "WITHSCORES"),
         redis.hlen(failuresKey),
-        readClock(redis),
+        clock(),
       ]);
       return {
         size,
@@ -394,12 +399,6 @@ export function createLedger(
       };
     },
   };
-}
-
-// In microseconds.
-async function readClock(redis: Redis): Promise<number> {
-  const [seconds, micros] = await redis.time();
-  return Number(seconds) * 1_000_000 + Number(micros);
 }
 
 /** Returns where the next page starts, `undefined` after the last one. */

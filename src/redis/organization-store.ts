@@ -1,5 +1,5 @@
-import type { Redis } from "ioredis";
 import { z } from "zod";
+import type { RedisClient } from "./client.ts";
 import type { Keys } from "./keys.ts";
 import { booleanAnswer, defineScript } from "./script.ts";
 import { storedShape } from "./stored.ts";
@@ -49,7 +49,7 @@ export function createOrganizationStore({
   keys,
   ttlMs,
 }: {
-  redis: Redis;
+  redis: RedisClient;
   keys: Keys;
   ttlMs: number;
 }): OrganizationStore {

@@ -1,13 +1,13 @@
 import { type JobsOptions, Queue, type Span, SpanKind, type Telemetry } from "bullmq";
 import { BullMQOtel } from "bullmq-otel";
-import type { Redis } from "ioredis";
 import { isTracing } from "../trace.ts";
+import type { RedisClient } from "./client.ts";
 import type { Keys } from "./keys.ts";
 
 /** Options for {@link openQueue}. */
 export interface QueueOptions {
   /** A connection whose commands time out. */
-  redis: Redis;
+  redis: RedisClient;
   keys: Pick<Keys, "queues">;
   onError: (error: Error) => void;
 }

@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { RedisClient } from "./client.ts";
 import type { Keys } from "./keys.ts";
 
 /**
@@ -38,7 +38,7 @@ function hourKey(keys: Keys, hour: number): string {
 
 /** Reads the times of the last day (the current hour and the 23 before it) and of all time. */
 export async function readReadableTimes(
-  redis: Redis,
+  redis: RedisClient,
   keys: Keys,
   now: number,
 ): Promise<{ lastDay: ReadableTimes; ever: ReadableTimes }> {

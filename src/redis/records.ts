@@ -1,10 +1,10 @@
-import type { Redis } from "ioredis";
 import { type FlagsRecord, type Profile, parseFlagsRecord } from "kindling/contract";
 import { z } from "zod";
 import { RedisError } from "../errors.ts";
-import { readRunId } from "./connection.ts";
+import { areApart, type RedisClient, readAll, readRunId, scanKeys } from "./client.ts";
 import type { Keys } from "./keys.ts";
 import { raiseTicket } from "./ledger-scripts.ts";
+import { createOutbox, type Outbox } from "./outbox.ts";
 import { booleanAnswer, defineScript } from "./script.ts";
 
 /** A user's record in Redis. A member is `undefined` if it is missing or unreadable. */
@@ -63,6 +63,8 @@ export interface Records {
    * failed over in between, and the scan must begin again. Source: https://redis.io/docs/latest/commands/scan/
    */
   scan(cursor: string, count: number): Promise<{ cursor: string; profiles: Profile[]; runId: string }>;
+  /** Moves changes to the stream of changes that processes left behind when they died. Returns how many users they had. */
+  relayLeftChanges(): Promise<number>;
   /** Scans like {@link Records.scan}, but returns only the ids of users who have a profile. */
   scanIds(cursor: string, count: number): Promise<{ cursor: string; userIds: string[] }>;
 }
@@ -78,7 +80,9 @@ export interface FlagsReplacement {
 
 /** Options for {@link createRecords}. */
 export interface RecordsOptions {
-  redis: Redis;
+  redis: RedisClient;
+  /** Where the ticket counter is. Default: beside the records. */
+  internal?: RedisClient;
   keys: Keys;
   /** Lifetime of a tombstone, in milliseconds. Must exceed the longest refresh. */
   tombstoneTtlMs: number;
@@ -89,7 +93,8 @@ export interface RecordsOptions {
 interface CommitInput {
   flagsKey: string;
   profileKey: string;
-  counterKey: string;
+  /** `undefined` if the counter is on another primary. */
+  counterKey: string | undefined;
   record: FlagsRecord;
   /** `undefined` for a tombstone. */
   profile: Profile | undefined;
@@ -104,7 +109,12 @@ interface CommitInput {
 
 const commitRecord = defineScript("commit-record", {
   call: (input: CommitInput) => ({
-    keys: [input.flagsKey, input.profileKey, input.changesKey, input.counterKey],
+    keys: [
+      input.flagsKey,
+      input.profileKey,
+      input.changesKey,
+      ...(input.counterKey === undefined ? [] : [input.counterKey]),
+    ],
     args: [
       input.record.ticket,
       JSON.stringify(input.record),
@@ -129,8 +139,13 @@ const replaceFlags = defineScript("replace-flags", {
 
 const lowestTicket = 1;
 
-/** Creates the records over one connection. */
-export function createRecords({ redis, keys, tombstoneTtlMs, changesKept = 0 }: RecordsOptions): Records {
+/** Creates the records. */
+export function createRecords(options: RecordsOptions): Records {
+  const { redis, internal = redis, keys, tombstoneTtlMs, changesKept = 0 } = options;
+  const apart = areApart(redis, internal);
+  const outbox = apart && changesKept > 0 ? createOutbox({ redis, internal, keys, changesKept }) : undefined;
+  const changesKey = (userId: string) => (apart ? keys.outbox(userId) : keys.changes);
+  const noting: Outbox["around"] = outbox?.around ?? ((_userIds, write) => write());
   const commitInput = (
     userId: string,
     record: FlagsRecord,
@@ -139,26 +154,35 @@ export function createRecords({ redis, keys, tombstoneTtlMs, changesKept = 0 }: 
   ): CommitInput => ({
     flagsKey: keys.flags(userId),
     profileKey: keys.profile(userId),
-    counterKey: keys.ticket.counter,
+    counterKey: apart ? undefined : keys.ticket.counter,
     record,
     profile,
     tombstoneTtlMs,
     channel: keys.commits(userId),
     userId,
-    changesKey: keys.changes,
+    changesKey: changesKey(userId),
     changesKept,
     onlyIfMissing,
   });
+  // What the script cannot check where the counter is on another primary.
+  const isReached = async (ticket: number) => Number((await internal.get(keys.ticket.counter)) ?? 0) >= ticket;
   const write = async (userId: string, record: FlagsRecord, profile?: Profile) => {
-    const answer = await commitRecord(redis, commitInput(userId, record, profile));
+    if (apart && !(await isReached(record.ticket))) throw ticketLost();
+    const answer = await noting([userId], () => commitRecord(redis, commitInput(userId, record, profile)));
     if (answer === 1) return "committed";
-    if (answer === -1 || (await raiseTicket(redis, { ticket: keys.ticket, stored: answer }))) throw ticketLost();
+    if (answer === -1 || (await raiseTicket(internal, { ticket: keys.ticket, stored: answer }))) throw ticketLost();
     return "superseded";
   };
 
+  const writeMissing = async (inputs: readonly CommitInput[]) => {
+    const userIds = inputs.map(({ userId }) => userId);
+    const written = await noting(userIds, () => commitRecord.many(redis, inputs));
+    return written.filter((answer) => answer === 1).length;
+  };
+
   const readMany = async (userIds: readonly string[]): Promise<StoredRecord[]> => {
-    if (userIds.length === 0) return [];
-    const texts = await redis.mget(userIds.flatMap((userId) => [keys.flags(userId), keys.profile(userId)]));
+    const names = userIds.flatMap((userId) => [keys.flags(userId), keys.profile(userId)]);
+    const texts = await readAll(redis, names);
     return userIds.map((_, index) => {
       const flags = texts[index * 2];
       return { flags: flags ? parseFlagsRecord(flags) : undefined, profile: parseProfile(texts[index * 2 + 1]) };
@@ -166,8 +190,7 @@ export function createRecords({ redis, keys, tombstoneTtlMs, changesKept = 0 }: 
   };
 
   const stamps = async (userIds: readonly string[]) => {
-    if (userIds.length === 0) return [];
-    const texts = await redis.mget(userIds.map(keys.flags));
+    const texts = await readAll(redis, userIds.map(keys.flags));
     return texts.map((text) => {
       const record = text ? parseFlagsRecord(text) : undefined;
       return { ticket: record?.ticket ?? 0, fetchedAt: record?.fetchedAt ?? 0 };
@@ -177,28 +200,27 @@ export function createRecords({ redis, keys, tombstoneTtlMs, changesKept = 0 }: 
   return {
     commit: (record, profile) => write(profile.id, record, profile),
     async commitMissing(entries) {
-      const inputs = entries.map(({ record, profile }) => commitInput(profile.id, record, profile, true));
-      const written = await commitRecord.many(redis, inputs);
-      return written.filter((answer) => answer === 1).length;
+      return writeMissing(entries.map(({ record, profile }) => commitInput(profile.id, record, profile, true)));
     },
     async replaceFlags(entries) {
       const inputs = entries.map(({ userId, record, flags, organizations, schema }) => ({
         flagsKey: keys.flags(userId),
         channel: keys.commits(userId),
         userId,
-        changesKey: keys.changes,
+        changesKey: changesKey(userId),
         changesKept,
         // Members that a newer release added to the record stay.
         record: { ...record, flags, organizations, schema },
       }));
-      return (await replaceFlags.many(redis, inputs)).filter(Boolean).length;
+      const userIds = inputs.map(({ userId }) => userId);
+      return (await noting(userIds, () => replaceFlags.many(redis, inputs))).filter(Boolean).length;
     },
     async restore(entries) {
-      const inputs = entries.map(({ userId, flags, profile }) =>
-        commitInput(userId, { ...flags, ticket: lowestTicket }, profile, true),
+      return writeMissing(
+        entries.map(({ userId, flags, profile }) =>
+          commitInput(userId, { ...flags, ticket: lowestTicket }, profile, true),
+        ),
       );
-      const written = await commitRecord.many(redis, inputs);
-      return written.filter((answer) => answer === 1).length;
     },
     bury: (userId, record) => write(userId, record),
 
@@ -219,15 +241,17 @@ export function createRecords({ redis, keys, tombstoneTtlMs, changesKept = 0 }: 
       // In one pipeline, so that both are answered by the same process.
       const [runId, page] = await Promise.all([
         readRunId(redis),
-        redis.scan(cursor, "MATCH", keys.profiles, "COUNT", count),
+        scanKeys(redis, cursor, { match: keys.profiles, count }),
       ]);
       const [next, profileKeys] = page;
-      const texts = profileKeys.length > 0 ? await redis.mget(profileKeys) : [];
+      const texts = await readAll(redis, profileKeys);
       return { cursor: next, profiles: texts.flatMap((text) => parseProfile(text) ?? []), runId };
     },
 
+    relayLeftChanges: async () => outbox?.relayLeft() ?? 0,
+
     async scanIds(cursor, count) {
-      const [next, profileKeys] = await redis.scan(cursor, "MATCH", keys.profiles, "COUNT", count);
+      const [next, profileKeys] = await scanKeys(redis, cursor, { match: keys.profiles, count });
       return { cursor: next, userIds: profileKeys.map(keys.userOf) };
     },
   };

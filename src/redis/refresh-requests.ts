@@ -1,6 +1,7 @@
 import type { Redis } from "ioredis";
 import { z } from "zod";
 import { userId as userIdSchema } from "../kinde/ids.ts";
+import { isCluster, type RedisClient } from "./client.ts";
 import type { Counters } from "./counters.ts";
 import type { Keys } from "./keys.ts";
 import { defineScript } from "./script.ts";
@@ -32,9 +33,9 @@ export interface RefreshRequests {
 
 /** Options for {@link createRefreshRequests}. */
 export interface RefreshRequestsOptions {
-  redis: Redis;
+  redis: RedisClient;
   /** A connection for blocking commands. `close` disconnects it. */
-  blocking: Redis;
+  blocking: RedisClient;
   keys: Pick<Keys, "refreshRequests" | "droppedRefreshRequests">;
   dropped: Pick<Counters, "add">;
   onError: (error: unknown) => void;
@@ -103,21 +104,27 @@ function pairs(members: readonly string[]): RefreshRequest[] {
  * Disconnects when a reply is longer than any request, before it is in memory as a whole: a member of a sorted set can
  * have 512 MB, and a blocking command cannot look before it pops. Returns the function to call before each command.
  */
-function limitReplies(redis: Redis, onTooLong: () => void): () => void {
+function limitReplies(redis: RedisClient, onTooLong: () => void): () => void {
   let received = 0;
-  const watch = () => {
+  const watch = (node: Redis) => {
     received = 0;
-    redis.stream.on("data", (chunk: Buffer) => {
+    node.stream.on("data", (chunk: Buffer) => {
       const before = received;
       received += chunk.length;
       if (before > longestReply || received <= longestReply) return;
       onTooLong();
       // ioredis connects again and repeats the command.
-      redis.stream.destroy();
+      node.stream.destroy();
     });
   };
-  if (redis.status === "ready" || redis.status === "connect") watch();
-  redis.on("connect", watch);
+  const watchEach = (node: Redis) => {
+    if (node.status === "ready" || node.status === "connect") watch(node);
+    node.on("connect", () => watch(node));
+  };
+  if (isCluster(redis)) {
+    redis.nodes().forEach(watchEach);
+    redis.on("+node", watchEach);
+  } else watchEach(redis);
   return () => {
     received = 0;
   };

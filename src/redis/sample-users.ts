@@ -1,4 +1,5 @@
 import type { Redis } from "ioredis";
+import { primaries, type RedisClient } from "./client.ts";
 import type { Keys } from "./keys.ts";
 
 /** Keys per `SCAN`: about a millisecond of Redis' time, and enough if most keys belong to other applications. */
@@ -10,11 +11,18 @@ const maxMisses = 200;
  * Returns ids of random users with a record, tombstones included. Starts each `SCAN` at a random position, because Redis
  * walks its keys in the order of their hashes. Returns fewer than `size` if there are not enough users.
  */
-export async function sampleUsers(redis: Redis, keys: Keys, size: number, random = Math.random): Promise<string[]> {
-  const scan = (cursor: string, count: number) => redis.scan(cursor, "MATCH", keys.flags("*"), "COUNT", count);
+export async function sampleUsers(
+  redis: RedisClient,
+  keys: Keys,
+  size: number,
+  random = Math.random,
+): Promise<string[]> {
+  const draw = await drawPrimary(redis, random);
   // A scan that reaches the end continues at the start, or users there would hardly ever be drawn. Redis does not say
   // how much of the count is left. Every remainder is equally likely, so a random one keeps the sample uniform.
   const scanFrom = async (cursor: string): Promise<string[]> => {
+    const primary = draw();
+    const scan = (from: string, count: number) => primary.scan(from, "MATCH", keys.flags("*"), "COUNT", count);
     const [next, found] = await scan(cursor, scanCount);
     if (next !== "0") return found;
     const [, foundAtStart] = await scan("0", 1 + Math.floor(random() * scanCount));
@@ -30,6 +38,25 @@ export async function sampleUsers(redis: Redis, keys: Keys, size: number, random
     misses = userId === undefined ? misses + 1 : 0;
   }
   return [...sample];
+}
+
+/** Returns a function that draws a primary, each as often as it has keys. */
+async function drawPrimary(redis: RedisClient, random: () => number): Promise<() => Redis> {
+  const [first, ...others] = primaries(redis);
+  if (first === undefined) throw new Error("The cluster has no masters.");
+  if (others.length === 0) return () => first;
+  const weighted = await Promise.all(
+    [first, ...others].map(async (primary) => ({ primary, keys: await primary.dbsize() })),
+  );
+  const total = weighted.reduce((sum, { keys }) => sum + keys, 0);
+  return () => {
+    let place = random() * total;
+    for (const { primary, keys } of weighted) {
+      place -= keys;
+      if (place < 0) return primary;
+    }
+    return first;
+  };
 }
 
 // Any number is a valid cursor: Redis uses only as many bits as its hash table has.

@@ -1,14 +1,14 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import type { Redis } from "ioredis";
 import { z } from "zod";
+import { isCluster, type RedisClient } from "./client.ts";
 
 /** A Lua script with typed input and a parsed answer. */
 export interface Script<Input, Answer> {
   /** Runs the script once. */
-  (redis: Redis, input: Input): Promise<Answer>;
+  (redis: RedisClient, input: Input): Promise<Answer>;
   /** Runs the script once per input, in one round trip. Returns the answers in the order of the inputs. */
-  many(redis: Redis, inputs: readonly Input[]): Promise<Answer[]>;
+  many(redis: RedisClient, inputs: readonly Input[]): Promise<Answer[]>;
 }
 
 /** What a script is called with, numbered from 1 in Lua. */
@@ -55,7 +55,7 @@ export function defineScript<Input, Answer>(
     return data;
   };
 
-  const run = async (redis: Redis, input: Input) => {
+  const run = async (redis: RedisClient, input: Input) => {
     const { keys, args } = call(input);
     const { source, digest } = load();
     try {
@@ -66,8 +66,10 @@ export function defineScript<Input, Answer>(
     }
   };
 
-  const many = async (redis: Redis, inputs: readonly Input[]) => {
+  const many = async (redis: RedisClient, inputs: readonly Input[]) => {
     if (inputs.length === 0) return [];
+    // A pipeline leads to one node. Without one, the commands leave together all the same.
+    if (isCluster(redis)) return Promise.all(inputs.map((input) => run(redis, input)));
     const { source, digest } = load();
     const calls = inputs.map(call);
     const pipeline = redis.pipeline();

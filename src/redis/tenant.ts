@@ -1,7 +1,7 @@
-import type { Redis } from "ioredis";
 import { z } from "zod";
 import { TenantError } from "../errors.ts";
 import { parseJson } from "../kinde/request.ts";
+import type { RedisClient } from "./client.ts";
 import type { Keys } from "./keys.ts";
 
 // The domain must stay readable whatever the version: a newer release must not look like no tenant.
@@ -13,7 +13,11 @@ const storedTenant = z.looseObject({ domain: z.string() });
  * @param domain Origin of the tenant
  * @throws {TenantError} `tenant_mismatch` if the store belongs to another tenant
  */
-export async function bindTenant(redis: Redis, keys: Pick<Keys, "tenant" | "prefix">, domain: string): Promise<void> {
+export async function bindTenant(
+  redis: RedisClient,
+  keys: Pick<Keys, "tenant" | "prefix">,
+  domain: string,
+): Promise<void> {
   const binding = JSON.stringify({ v: 1, domain });
   if ((await redis.set(keys.tenant, binding, "NX")) !== null) return;
   const bound = storedTenant.safeParse(parseJson((await redis.get(keys.tenant)) ?? "")).data?.domain;

@@ -1,6 +1,6 @@
 import type { Queue } from "bullmq";
-import type { Redis } from "ioredis";
 import { z } from "zod";
+import type { RedisClient } from "./client.ts";
 import { createFleetSetting } from "./fleet-setting.ts";
 import type { Keys } from "./keys.ts";
 import { storedShape } from "./stored.ts";
@@ -16,7 +16,7 @@ export interface TickSchedule {
 
 /** Options for {@link createTickSchedule}. */
 export interface TickScheduleOptions {
-  redis: Redis;
+  redis: RedisClient;
   keys: Pick<Keys, "ledgerPart">;
   queue: Pick<Queue, "name" | "getJobScheduler" | "upsertJobScheduler" | "removeJobScheduler">;
   /** This process's setting, in milliseconds; 0 for no ticks. */

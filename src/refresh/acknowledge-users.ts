@@ -1,5 +1,5 @@
-import type { Redis } from "ioredis";
 import { z } from "zod";
+import type { RedisClient } from "../redis/client.ts";
 import type { Keys, TicketKeys } from "../redis/keys.ts";
 import { ledgerKeys } from "../redis/ledger.ts";
 import { defineScript } from "../redis/script.ts";
@@ -38,7 +38,7 @@ export function createAcknowledgeFanout({
 
 /** Dependencies of {@link createAcknowledgeUsers}. */
 export interface AcknowledgeUsersOptions {
-  redis: Redis;
+  redis: RedisClient;
   keys: Keys;
   queues: Pick<RefreshQueues, "enqueueBulk">;
 }

@@ -1,4 +1,3 @@
-import type { Redis } from "ioredis";
 import { z } from "zod";
 import { KindeError } from "../errors.ts";
 import { estimateTotal } from "../kinde/ids.ts";
@@ -6,6 +5,7 @@ import type { Listing, ListingPage } from "../kinde/list-users.ts";
 import { follow, type Trail } from "../kinde/paging.ts";
 import { patiently } from "../kinde/patiently.ts";
 import type { ReportProgress } from "../progress.ts";
+import type { RedisClient } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
 import { storedShape } from "../redis/stored.ts";
 import { type RefreshQueues, roomInQueue } from "./queues.ts";
@@ -119,7 +119,7 @@ const storedPlace = storedShape<Place>(1, z.object({ cursor: z.string().min(1), 
 });
 
 /** Creates the bookmark. A deployment has one. */
-export function createBookmark(redis: Redis, keys: Keys): Bookmark {
+export function createBookmark(redis: RedisClient, keys: Keys): Bookmark {
   const key = keys.ledgerPart("reprocess");
   return {
     async read() {

@@ -112,7 +112,7 @@ async function makeVisible(
     if (outcome === "absent" || outcome === "unknown") throw new Error("Kinde did not find the user after the write.");
     const { flags } = await records.read(userId);
     if (flags === undefined) throw new Error("The record was deleted after the refresh.");
-    await replication.confirm();
+    await replication.confirm(userId);
     return flags;
   }
 }

@@ -1,5 +1,5 @@
 import type { Queue } from "bullmq";
-import type { Redis } from "ioredis";
+import type { RedisClient } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
 import type { Ledger, LedgerEntry, LedgerPlace } from "../redis/ledger.ts";
 import { takeLock } from "../redis/lock.ts";
@@ -7,7 +7,7 @@ import { type FanoutSubject, type RefreshQueues, reprocessId } from "./queues.ts
 
 /** Dependencies and options of {@link watchLedger}. */
 export interface WatchLedgerOptions {
-  redis: Redis;
+  redis: RedisClient;
   keys: Keys;
   queues: RefreshQueues;
   ledger: Ledger;
@@ -97,7 +97,7 @@ function isDue({ now, retryMs, failedRetryMs }: WatchLedgerOptions, { failure, n
 }
 
 async function hasJob(
-  redis: Redis,
+  redis: RedisClient,
   queues: readonly Pick<Queue, "getDeduplicationJobId" | "toKey">[],
   ids: readonly string[],
 ): Promise<boolean> {

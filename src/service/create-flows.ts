@@ -55,7 +55,7 @@ export interface FlowsOptions {
 /** Composes the flows over one store and one Management API. */
 export function createFlows(options: FlowsOptions): Flows {
   const { config, world, store, definitions, kinde = openKinde(config, world, store) } = options;
-  const { redis, keys, records, ledger, absences, queues, seen, listed } = store;
+  const { redis, publicRedis, keys, records, ledger, absences, queues, seen, listed } = store;
   const { now } = world;
   const { profile: keep, refreshOnSignIn: signIns } = config;
   const { pageSize, indexLagMs, extrasMaxAgeMs } = config.sweep;
@@ -72,7 +72,7 @@ export function createFlows(options: FlowsOptions): Flows {
     api: kinde,
     absences,
     records,
-    sampleUsers: (size) => sampleUsers(redis, keys, size),
+    sampleUsers: (size) => sampleUsers(publicRedis, keys, size),
     observations: config.absence.observations,
     limit: config.absence.limit,
   });
@@ -157,7 +157,7 @@ export function createFlows(options: FlowsOptions): Flows {
     walks,
     readAged: async () => agedBy(await store.walkLog.read(), walks.needed, (await ledger.clock()) - extrasMaxAgeMs / 2),
     auditUser: (userId, call) => auditUser({ api: kinde, records, ledger, definitions, keep, signIns }, userId, call),
-    drawSample: () => sampleUsers(redis, keys, config.audit.sample),
+    drawSample: () => sampleUsers(publicRedis, keys, config.audit.sample),
     checkWebhook: (call) => checkWebhook(webhookOptions, call),
   };
 }

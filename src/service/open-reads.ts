@@ -2,6 +2,7 @@ import { hkdfSync } from "node:crypto";
 import { Hono } from "hono";
 import { cors } from "hono/cors";
 import { createReader, type Definitions } from "kindling";
+import { subscribeToCluster } from "kindling/contract";
 import type { Config } from "../config.ts";
 import type { Refuse } from "../http/body.ts";
 import { createRateCounter } from "../http/rate-counter.ts";
@@ -13,7 +14,8 @@ import { flagsRoutes } from "../read/flags-routes.ts";
 import { ofrepRoutes } from "../read/ofrep-routes.ts";
 import { createStreamKeys } from "../read/stream-keys.ts";
 import { streamRoutes } from "../read/stream-routes.ts";
-import { createStreams } from "../read/streams.ts";
+import { type CommitSubscriber, createStreams } from "../read/streams.ts";
+import { isCluster } from "../redis/client.ts";
 import { connectRedis, waitUntilReady } from "../redis/connection.ts";
 import type { Store } from "../store.ts";
 import type { World } from "../world.ts";
@@ -55,13 +57,13 @@ export async function openReads(options: ReadsOptions): Promise<Reads> {
   const onError = (error: unknown) => log.warn(errorFields(error), "Redis error");
   // A connection of their own, so that reads do not delay webhooks. It sends the commands of one event loop turn together.
   const redis = connectRedis({ url, timeoutMs, onError, autoPipelining: true });
-  await waitUntilReady(redis, timeoutMs).catch((error: unknown) => {
+  await waitUntilReady(redis, { url, timeoutMs }).catch((error: unknown) => {
     redis.disconnect();
     throw error;
   });
   const reader = createReader<Record<string, unknown>>({ redis, definitions, prefix, now });
   const streams = createStreams({
-    connect: () => connectRedis({ url, onError }),
+    connect: () => connectCommits(url, onError),
     prefix,
     reader,
     ticketOf: async (userId) => (await store.records.tickets([userId]))[0] ?? 0,
@@ -98,6 +100,21 @@ export async function openReads(options: ReadsOptions): Promise<Reads> {
     close() {
       streams.close();
       reader.close();
+      redis.disconnect();
+    },
+  };
+}
+
+// A cluster passes messages on between its nodes, but not in order: each node is heard directly.
+function connectCommits(url: string, onError: (error: Error) => void): CommitSubscriber {
+  const redis = connectRedis({ url, onError });
+  if (!isCluster(redis)) return redis;
+  const subscriber = subscribeToCluster(redis);
+  return {
+    on: subscriber.on,
+    psubscribe: (pattern) => subscriber.psubscribe(pattern),
+    disconnect() {
+      subscriber.disconnect();
       redis.disconnect();
     },
   };

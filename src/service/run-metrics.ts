@@ -18,7 +18,7 @@ export async function runMetrics(config: Config, world: World, log: Log, store: 
       readFigures(store, config, world.now()),
       readReadableTimes(store.redis, store.keys, world.now()),
       store.activity.read(),
-      readMemory(store.redis),
+      readMemory(...new Set([store.publicRedis, store.redis])),
     ]);
     return listMetrics({ figures, readable: ever, activity, memory });
   };

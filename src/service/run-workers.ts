@@ -27,7 +27,7 @@ export interface ServiceWorkersOptions {
 export function startServiceWorkers({ config, world, log, store, flows }: ServiceWorkersOptions): Running {
   const onError = (error: unknown) => log.warn(errorFields(error), "Redis error");
   // BullMQ's workers need a connection whose commands wait while Redis is down.
-  const connection = connectRedis({ url: config.redisUrl, onError });
+  const connection = connectRedis({ url: config.internalRedisUrl, onError });
   const { queues, keys, ledger, fanoutLedger, records, sweeps, seen, listed, indexLag, completeness, audits } = store;
   const pace = createSweepPace({
     ...store,
@@ -75,8 +75,8 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
   void warnOfLoss(config, log, store);
   const watch = startWatch({ config, world, log, store, pace });
   const blocking = connectRedis({ url: config.redisUrl, onError });
-  const { redis, droppedRefreshRequests: dropped } = store;
-  const requests = createRefreshRequests({ redis, blocking, keys, dropped, onError });
+  const { publicRedis, droppedRefreshRequests: dropped } = store;
+  const requests = createRefreshRequests({ redis: publicRedis, blocking, keys, dropped, onError });
   const drain = drainRefreshRequests({ requests, queues, absences: store.absences, onError });
   const relays = queues.pushes.map((push) =>
     relayChanges({
@@ -106,9 +106,9 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
   };
 }
 
-async function warnOfLoss({ redisReplicas }: Config, log: Log, { redis }: Store): Promise<void> {
+async function warnOfLoss({ redisReplicas }: Config, log: Log, { publicRedis, redis }: Store): Promise<void> {
   try {
-    const loss = describeLoss(await readDurability(redis), redisReplicas);
+    const loss = describeLoss(await readDurability(...new Set([publicRedis, redis])), redisReplicas);
     if (loss !== undefined) log.warn({ loss }, "Redis can lose acknowledged events");
   } catch (error) {
     log.warn(errorFields(error), "Redis does not say what it keeps");

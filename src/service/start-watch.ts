@@ -69,7 +69,15 @@ export function startWatch({ config, world: { now }, log, store, pace }: WatchOp
     absences: async () =>
       store.queues.enqueueReprocess(await store.absences.takeDue(absencesPerRound), "bulk", "absence"),
     // A Redis that was wiped is bound again, to the tenant whose process comes first.
-    tenant: () => bindTenant(store.redis, store.keys, config.domain),
+    tenant: async () => {
+      for (const redis of new Set([store.redis, store.publicRedis])) await bindTenant(redis, store.keys, config.domain);
+    },
+    settled: async () => {
+      const reopened = (await store.settled?.look()) ?? 0;
+      if (reopened > 0)
+        log.warn({ reopened }, "another Redis serves the records: its latest users are refreshed again");
+    },
+    changes: () => store.records.relayLeftChanges(),
     sweeps: () => scheduleSweeps({ ...store, pace, now }),
     audits: () => auditTicks.keep(),
     pulse,

@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import { countExisting, countKeys, type RedisClient, scanKeys } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
 
 /** Number of records. */
@@ -18,16 +18,16 @@ const step = 1_000;
  * Counts records without blocking Redis: scans a sample of the keys and extrapolates. Redis scans in hash order, so any
  * stretch of keys is a random sample.
  */
-export async function countRecords(redis: Redis, keys: Keys): Promise<RecordCount> {
+export async function countRecords(redis: RedisClient, keys: Keys): Promise<RecordCount> {
   let [scanned, found, present, cursor] = [0, 0, 0, "0"];
   do {
-    const [next, names] = await redis.scan(cursor, "COUNT", step);
+    const [next, names] = await scanKeys(redis, cursor, { count: step });
     const userIds = names.flatMap((name) => keys.flagsOwner(name) ?? []);
     // A deleted user has a flags record but no profile record.
-    if (userIds.length > 0) present += await redis.exists(userIds.map(keys.profile));
+    present += await countExisting(redis, userIds.map(keys.profile));
     [scanned, found, cursor] = [scanned + names.length, found + userIds.length, next];
   } while (cursor !== "0" && scanned < sampleSize);
   const exact = cursor === "0";
-  const scale = exact || scanned === 0 ? 1 : Math.max(1, (await redis.dbsize()) / scanned);
+  const scale = exact || scanned === 0 ? 1 : Math.max(1, (await countKeys(redis)) / scanned);
   return { present: Math.round(present * scale), deleted: Math.round((found - present) * scale), exact };
 }

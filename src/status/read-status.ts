@@ -95,7 +95,7 @@ export async function readFigures(
   { prefix, calls, redisReplicas, sweep: sweepSettings }: StatusSettings,
   now: number,
 ): Promise<Figures> {
-  const { queues, ledger: users, fanoutLedger: fanouts, budget, redis, keys } = store;
+  const { queues, ledger: users, fanoutLedger: fanouts, budget, redis, publicRedis, keys } = store;
   const [
     ofQueues,
     ofUsers,
@@ -120,8 +120,8 @@ export async function readFigures(
     users.size(),
     fanouts.size(),
     budget.state(),
-    readDurability(redis),
-    countRecords(redis, keys),
+    readDurability(...new Set([publicRedis, redis])),
+    countRecords(publicRedis, keys),
     store.absences.summary(),
     redis.hgetall(keys.ledgerPart("counts")),
     readSweep(store, sweepSettings, now),

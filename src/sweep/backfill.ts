@@ -1,10 +1,10 @@
-import type { Redis } from "ioredis";
 import { KindlingError } from "kindling";
 import { z } from "zod";
 import { estimateTotal } from "../kinde/ids.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import { patiently } from "../kinde/patiently.ts";
 import type { ReportProgress } from "../progress.ts";
+import type { RedisClient } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
 import { storedShape } from "../redis/stored.ts";
 import { type RefreshQueues, roomInQueue } from "../refresh/queues.ts";
@@ -173,7 +173,7 @@ const storedPlace = storedShape<BackfillPlace>(
 );
 
 /** Creates the bookmark. A deployment has one. */
-export function createSweepBookmark(redis: Redis, keys: Keys): SweepBookmark {
+export function createSweepBookmark(redis: RedisClient, keys: Keys): SweepBookmark {
   const key = keys.ledgerPart("backfill");
   return {
     async read() {

@@ -1,6 +1,5 @@
-import type { Redis } from "ioredis";
 import { z } from "zod";
-import { readRunId } from "../redis/connection.ts";
+import { type RedisClient, readRunId } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
 import { storedShape } from "../redis/stored.ts";
 
@@ -34,8 +33,20 @@ const storedMark = storedShape<Mark>(1, z.object({ since: z.number(), runId: z.s
   migrate: (older) => older,
 });
 
+/** Options for {@link createCompleteness}. */
+export interface CompletenessOptions {
+  redis: RedisClient;
+  /** Where the ledger is. Default: beside the records. */
+  internal?: RedisClient;
+  keys: Pick<Keys, "complete">;
+}
+
 /** Creates the completeness mark. */
-export function createCompleteness({ redis, keys }: { redis: Redis; keys: Pick<Keys, "complete"> }): Completeness {
+export function createCompleteness({ redis, internal = redis, keys }: CompletenessOptions): Completeness {
+  const readRun = async () => {
+    const clients = redis === internal ? [redis] : [redis, internal];
+    return (await Promise.all(clients.map(readRunId))).join("+");
+  };
   const read = async () => storedMark.parse(await redis.get(keys.complete));
   const clear = async () => {
     await redis.del(keys.complete);
@@ -43,12 +54,12 @@ export function createCompleteness({ redis, keys }: { redis: Redis; keys: Pick<K
   return {
     since: async () => (await read())?.since,
     async mark(now) {
-      const [runId, earlier] = await Promise.all([readRunId(redis), read()]);
+      const [runId, earlier] = await Promise.all([readRun(), read()]);
       await redis.set(keys.complete, storedMark.serialize({ since: earlier?.since ?? now, runId }));
     },
     clear,
     async recheck() {
-      const [runId, mark] = await Promise.all([readRunId(redis), read()]);
+      const [runId, mark] = await Promise.all([readRun(), read()]);
       if (mark?.runId === undefined || mark.runId === runId) return mark?.since;
       await clear();
       return undefined;

@@ -1,4 +1,4 @@
-import type { Redis } from "ioredis";
+import type { RedisClient } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
 
 /** A user whose record was compared with a listing. */
@@ -28,7 +28,7 @@ export function createDisputes({
   ttlMs,
   now,
 }: {
-  redis: Redis;
+  redis: RedisClient;
   keys: Pick<Keys, "ledgerPart">;
   kind: string;
   ttlMs: number;

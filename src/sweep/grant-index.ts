@@ -1,9 +1,8 @@
 import { createHash } from "node:crypto";
-import type { Redis } from "ioredis";
 import type { Grant } from "kindling/contract";
 import { z } from "zod";
 import type { ListedRole } from "../kinde/list-grants.ts";
-import { readRunId } from "../redis/connection.ts";
+import { type RedisClient, readRunId } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
 import { storedShape } from "../redis/stored.ts";
 
@@ -87,7 +86,7 @@ const markSchema = z.object({ number: z.number(), buckets: z.int().min(1).max(mo
 const storedMark = storedShape<IndexMark>(1, markSchema);
 
 /** Creates the index over one connection. */
-export function createGrantIndex({ redis, keys }: { redis: Redis; keys: Pick<Keys, "ledgerPart"> }): GrantIndex {
+export function createGrantIndex({ redis, keys }: { redis: RedisClient; keys: Pick<Keys, "ledgerPart"> }): GrantIndex {
   const begunKey = keys.ledgerPart("sweep:grants:begun");
   const descriptionKey = ({ number }: IndexMark) => keys.ledgerPart(`sweep:grants:${number}`);
   const bucketKey = ({ number, buckets }: IndexMark, userId: string) =>

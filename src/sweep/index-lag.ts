@@ -1,7 +1,7 @@
-import type { Redis } from "ioredis";
 import type { Profile } from "kindling/contract";
 import { z } from "zod";
 import type { SearchedUser } from "../kinde/search-users.ts";
+import type { RedisClient } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
 import { storedShape } from "../redis/stored.ts";
 
@@ -56,7 +56,7 @@ export function createIndexLag({
   keys,
   assumedMs,
 }: {
-  redis: Redis;
+  redis: RedisClient;
   keys: Pick<Keys, "ledgerPart">;
   assumedMs: number;
 }): IndexLag {

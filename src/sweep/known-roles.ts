@@ -1,6 +1,6 @@
-import type { Redis } from "ioredis";
 import { z } from "zod";
 import type { ListedRole } from "../kinde/list-grants.ts";
+import type { RedisClient } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
 import { storedShape } from "../redis/stored.ts";
 
@@ -18,7 +18,7 @@ const stored = storedShape<{ roles: readonly ListedRole[] }>(
 );
 
 /** Opens the roles. */
-export function createKnownRoles({ redis, keys }: { redis: Redis; keys: Pick<Keys, "ledgerPart"> }): KnownRoles {
+export function createKnownRoles({ redis, keys }: { redis: RedisClient; keys: Pick<Keys, "ledgerPart"> }): KnownRoles {
   const key = keys.ledgerPart("sweep:roles");
   return {
     read: async () => stored.parse(await redis.get(key))?.roles,

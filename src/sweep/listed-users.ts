@@ -1,5 +1,5 @@
-import type { Redis } from "ioredis";
 import { z } from "zod";
+import type { RedisClient } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
 import { storedShape } from "../redis/stored.ts";
 import { type SweepMark, traceKeys } from "./seen-users.ts";
@@ -30,7 +30,7 @@ const ttlMs = 7 * 86_400_000;
 const storedPage = storedShape<ListedPage>(1, z.object({ ids: z.array(z.string()), next: z.string().nullable() }));
 
 /** Creates the pages over one connection. */
-export function createListedUsers({ redis, keys }: { redis: Redis; keys: Keys }): ListedUsers {
+export function createListedUsers({ redis, keys }: { redis: RedisClient; keys: Keys }): ListedUsers {
   const key = ({ number }: SweepMark) => traceKeys(keys, number).listed;
   // The cursor of the first page.
   const field = (cursor: string | null) => cursor ?? "";

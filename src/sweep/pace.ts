@@ -1,5 +1,5 @@
-import type { Redis } from "ioredis";
 import { z } from "zod";
+import type { RedisClient } from "../redis/client.ts";
 import { createFleetSetting, type FleetSetting } from "../redis/fleet-setting.ts";
 import type { Keys } from "../redis/keys.ts";
 import { storedShape } from "../redis/stored.ts";
@@ -27,7 +27,7 @@ const storedPace = storedShape<SweepPace>(
 
 /** Opens the fleet's pace. */
 export function createSweepPace(options: {
-  redis: Redis;
+  redis: RedisClient;
   keys: Pick<Keys, "ledgerPart">;
   own: SweepPace;
   onOther: (fleet: SweepPace) => void;

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import type { Redis } from "ioredis";
 import { z } from "zod";
+import type { RedisClient } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
 import { defineScript, noAnswer } from "../redis/script.ts";
 
@@ -69,7 +69,7 @@ const findUnseenUsers = defineScript("find-unseen-users", {
 
 /** Options for {@link createSeenUsers}. */
 export interface SeenUsersOptions {
-  redis: Redis;
+  redis: RedisClient;
   keys: Keys;
   /** Lifetime of a filter after its last use, in milliseconds. Must exceed the time between two sweeps. */
   ttlMs: number;

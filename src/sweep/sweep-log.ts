@@ -1,6 +1,7 @@
-import type { Redis } from "ioredis";
 import { z } from "zod";
+import type { RedisClient } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
+import { readClock } from "../redis/ledger-scripts.ts";
 import { storedShape } from "../redis/stored.ts";
 import type { Completeness } from "./completeness.ts";
 import type { IndexLag } from "./index-lag.ts";
@@ -31,14 +32,12 @@ const storedFinishedSweep = storedShape<FinishedSweep>(
 );
 
 /** Creates the sweep log. */
-export function createSweepLog({ redis, keys }: { redis: Redis; keys: Keys }): SweepLog {
+export function createSweepLog({ redis, keys }: { redis: RedisClient; keys: Keys }): SweepLog {
   const lastKey = keys.ledgerPart("sweep:last");
   return {
     async nextNumber() {
       // By the clock: a counter would start again in a wiped store, where an old sweep can still be running.
-      // ioredis answers TIME with strings.
-      const [seconds = 0, microseconds = 0] = await redis.time();
-      return Number(seconds) * 1_000_000 + Number(microseconds);
+      return readClock(redis, { key: lastKey });
     },
     async last() {
       return storedFinishedSweep.parse(await redis.get(lastKey));

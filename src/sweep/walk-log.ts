@@ -1,5 +1,5 @@
-import type { Redis } from "ioredis";
 import { z } from "zod";
+import type { RedisClient } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
 import { storedShape } from "../redis/stored.ts";
 
@@ -63,7 +63,7 @@ export function agedBy(
 }
 
 /** Creates the log. */
-export function createWalkLog({ redis, keys }: { redis: Redis; keys: Pick<Keys, "ledgerPart"> }): WalkLog {
+export function createWalkLog({ redis, keys }: { redis: RedisClient; keys: Pick<Keys, "ledgerPart"> }): WalkLog {
   const key = keys.ledgerPart("sweep:walks");
   const write = (kind: WalkKind, history: WalkHistory) => redis.hset(key, kind, stored.serialize(history));
   return {

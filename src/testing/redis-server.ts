@@ -22,6 +22,8 @@ export interface EmbeddedRedis {
 export interface RedisServerOptions {
   /** Path of `redis-server` or `valkey-server`. */
   binary: string;
+  /** Default: a free one. */
+  port?: number;
   /** Sync every write to disk before answering. Default false: in memory. */
   durable?: boolean;
   /** Further arguments of the server. */
@@ -31,11 +33,12 @@ export interface RedisServerOptions {
 /** Starts a Redis server on a free port of 127.0.0.1. */
 export async function startRedisServer({
   binary,
+  port: wanted,
   durable = false,
   args = [],
 }: RedisServerOptions): Promise<EmbeddedRedis> {
   const folder = await mkdtemp(join(tmpdir(), "kindling-redis-"));
-  const port = await freePort();
+  const port = wanted ?? (await freePort());
   const url = `redis://127.0.0.1:${port}`;
   const settings = ["--port", port, "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--loglevel", "warning"];
   const persistence = durable ? ["--appendonly", "yes", "--appendfsync", "always"] : ["--appendonly", "no"];

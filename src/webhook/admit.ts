@@ -1,5 +1,5 @@
-import type { Redis } from "ioredis";
 import { z } from "zod";
+import type { RedisClient } from "../redis/client.ts";
 import type { Replication } from "../redis/durability.ts";
 import type { Keys, TicketKeys } from "../redis/keys.ts";
 import { ledgerKeys } from "../redis/ledger.ts";
@@ -26,7 +26,7 @@ export interface Admissions {
 
 /** Options for {@link createAdmissions}. */
 export interface AdmissionsOptions {
-  redis: Redis;
+  redis: RedisClient;
   keys: Keys;
   queues: Pick<RefreshQueues, "enqueueRefreshes" | "enqueueFanouts">;
   /** Waits for replicas before an event is acknowledged. */

@@ -1,5 +1,5 @@
-import type { Redis } from "ioredis";
 import { z } from "zod";
+import type { RedisClient } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
 import { storedShape } from "../redis/stored.ts";
 
@@ -90,7 +90,7 @@ const storedPulse = storedShape<Pulse>(
 const eventCount = z.coerce.number().pipe(z.int().nonnegative()).catch(0);
 
 /** Creates the pulse store. */
-export function createPulse({ redis, keys, now }: { redis: Redis; keys: Keys; now: () => number }): PulseStore {
+export function createPulse({ redis, keys, now }: { redis: RedisClient; keys: Keys; now: () => number }): PulseStore {
   const key = keys.ledgerPart("pulse");
   const heard = async () => {
     const [text, counts] = await Promise.all([redis.get(key), redis.hvals(keys.ledgerPart("counts"))]);

@@ -181,7 +181,9 @@ describe("kindling doctor names the cause of a broken Redis:", () => {
     ));
 
   it("cluster mode", () =>
-    another(["--cluster-enabled", "yes"], (url) => expectCause({ REDIS_URL: url }, failing(/cluster mode/))));
+    another(["--cluster-enabled", "yes"], (url) =>
+      expectCause({ REDIS_URL: url }, failing(/one node of a Redis Cluster: write redis-cluster/)),
+    ));
 
   it("a replica", () =>
     another(["--replicaof", "127.0.0.1 1"], async (url) => {

@@ -108,7 +108,7 @@ describe("kindling erase", () => {
     await queues.refresh.pause();
     await queues.enqueueReprocess([id, other], "refresh");
     await audits.noteWebhook({ state: "ok", checkedAt: 1 });
-    expect((await findMentions(redis, keys, id)).mentions.length).toBeGreaterThan(5);
+    expect((await findMentions([redis], keys, id)).mentions.length).toBeGreaterThan(5);
     const { code, json, stderr } = await kindling(["erase", id, "--json"], env);
     expect({ code, json, stderr }).toMatchObject({
       code: 0,

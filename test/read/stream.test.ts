@@ -7,6 +7,7 @@ import { blankProfile } from "kindling/contract";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createStreamKeys } from "../../src/read/stream-keys.ts";
 import { createStreams, maxStreamsOfUser } from "../../src/read/streams.ts";
+import type { RedisClient } from "../../src/redis/client.ts";
 import { testRedisUrl } from "../support/redis-url.ts";
 import { testUser } from "../support/signer.ts";
 import { type Stack, type StackOptions, startStack } from "../support/stack.ts";
@@ -77,7 +78,7 @@ async function open(query = `?user=${id}`, headers: Record<string, string> = { a
 }
 
 /** Streams without a server, whose clients read only when a test does. */
-function openStreams(heartbeatMs: number, redis: Redis = stack.store.redis) {
+function openStreams(heartbeatMs: number, redis: RedisClient = stack.store.redis) {
   const { records } = stack.store;
   const streams = createStreams({
     connect: () => new Redis(stack.config.redisUrl),
@@ -204,7 +205,7 @@ describe("GET /v1/flags/stream", () => {
 
   it("uses one subscription for all streams", async () => {
     // PUBSUB NUMPAT counts those of other test files, which have databases of their own.
-    const database = ` db=${stack.store.redis.options.db} `;
+    const database = ` db=${new URL(stack.config.redisUrl).pathname.slice(1) || "0"} `;
     const subscriptions = async () => {
       const clients = String(await stack.store.redis.client("LIST")).split("\n");
       return clients.filter((client) => client.includes(database) && client.includes(" psub=1 ")).length;

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { readRunId } from "../../src/redis/connection.ts";
+import { readRunId } from "../../src/redis/client.ts";
 import { createSweepBookmark } from "../../src/sweep/backfill.ts";
 import { createCompleteness } from "../../src/sweep/completeness.ts";
 import { storedSweep } from "../../src/sweep/stored-sweep.ts";

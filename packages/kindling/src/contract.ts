@@ -25,5 +25,6 @@ export {
   type ProfilePart,
   profileParts,
 } from "./profile.ts";
+export { isReaderCluster, subscribeToCluster } from "./reader/cluster.ts";
 export { type FlagsRecord, fetchAge, parseFlagsRecord } from "./record.ts";
 export { announceWrites } from "./writer/announce-writes.ts";

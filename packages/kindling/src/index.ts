@@ -16,6 +16,7 @@ export { KindlingError, type KindlingErrorCode } from "./errors.ts";
 export type { HttpReaderOptions } from "./http/types.ts";
 export type { Agreement, ExtraPart, Grant, Membership, Profile } from "./profile.ts";
 export type { CacheOptions } from "./reader/cache.ts";
+export type { ClusterNode, ReaderCluster } from "./reader/cluster.ts";
 export { createReader } from "./reader/create-reader.ts";
 export type { ReaderRedis, Subscriber } from "./reader/redis.ts";
 export type {

@@ -15,7 +15,7 @@ import { readFleet } from "../../redis/fleet.ts";
 import { createKeys } from "../../redis/keys.ts";
 import { createFlows } from "../../service/create-flows.ts";
 import { readStatus } from "../../status/read-status.ts";
-import { openStore, type Store } from "../../store.ts";
+import { openStore, placesOf, type Store } from "../../store.ts";
 import { documents } from "../documents.ts";
 import { exitCodes, exitCodesHelp } from "../exit-codes.ts";
 import { createPaint, fold, jsonOption, type Paint, type ReportOptions, report } from "../output.ts";
@@ -60,11 +60,13 @@ async function examine(terminal: Terminal): Promise<Check[]> {
   const keys = createKeys(config.prefix);
   const { now } = terminal.world;
   const timeoutMs = config.redisTimeoutMs;
-  const redis = connectRedis({ url: config.redisUrl, timeoutMs, onError: () => undefined });
-  const ofRedis = await checkRedisServer({ redis, keys, timeoutMs, now, domain: config.domain }).finally(() =>
-    redis.disconnect(),
-  );
-  checks.push(...ofRedis);
+  for (const [index, place] of placesOf(config).entries()) {
+    const redis = connectRedis({ url: place.url, timeoutMs, onError: () => undefined });
+    const ofRedis = await checkRedisServer({ redis, place, keys, timeoutMs, now, domain: config.domain }).finally(() =>
+      redis.disconnect(),
+    );
+    checks.push(...ofRedis.map((check) => (index === 0 ? check : { ...check, name: `Internal ${check.name}` })));
+  }
   if (kinde !== undefined) {
     const { domain, kindeTimeoutMs } = kinde;
     const signal = terminal.stopSignal();

@@ -109,11 +109,11 @@ function verify(terminal: Terminal, { all, sample = defaultSample, repair }: Ver
 const bulkShare = 0.75;
 
 async function estimate(
-  { redis, keys }: Store,
+  { publicRedis, keys }: Store,
   { profile, calls: { perMinute } }: Config,
   { mayNeed }: Definitions,
 ): Promise<string> {
-  const { present } = await countRecords(redis, keys);
+  const { present } = await countRecords(publicRedis, keys);
   const calls = present * (2 + extraParts.filter((part) => profile.has(part) || mayNeed(part)).length);
   const took = durationWords((calls / (perMinute * bulkShare)) * 60_000);
   return `About ${plural(present, "user")} and ${plural(calls, "call")} to Kinde: at least ${took} at ${countWords(perMinute)} calls a minute (Ctrl-C stops).`;

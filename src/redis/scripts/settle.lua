@@ -5,24 +5,25 @@
 -- Kinde can answer from a copy that lags. So a user whose events were fetched within the settle time after them is noted
 -- for a confirming refresh: once that time is over, and, if more events follow, once again after the last of them.
 --
--- KEYS[1]  sorted set: member -> when its first event that is not reflected was acknowledged, in microseconds
--- KEYS[2]  hash: member -> note on its latest event
--- KEYS[3]  hash: member -> failure
--- KEYS[4]  marker of a recently settled deletion of the member
--- KEYS[5]  sorted set: member -> when its confirming refresh is due, in microseconds
--- KEYS[6]  hash: member -> when another confirming refresh is due after that
--- KEYS[7]  set of members with sign-ins only
--- KEYS[8]  all-time histogram; omit KEYS[8] and KEYS[9] to count nothing
--- KEYS[9]  histogram of the current hour
--- ARGV[1]  member
--- ARGV[2]  ticket of the refresh
--- ARGV[3]  when the refresh drew its ticket, in microseconds, or '' if unknown
--- ARGV[4]  events the refresh knew of when it began, or '' if unknown
--- ARGV[5]  lifetime of KEYS[4] in milliseconds
--- ARGV[6]  settle time in microseconds, or '' if the member needs no confirmation
--- ARGV[7]  upper bounds of the histogram in milliseconds, comma-separated
--- ARGV[8]  lifetime of KEYS[9] in milliseconds
--- Answer   { 1 if the member was removed else 0, milliseconds until a confirming refresh that this call noted, or -1 }
+-- KEYS[1]   sorted set: member -> when its first event that is not reflected was acknowledged, in microseconds
+-- KEYS[2]   hash: member -> note on its latest event
+-- KEYS[3]   hash: member -> failure
+-- KEYS[4]   marker of a recently settled deletion of the member
+-- KEYS[5]   sorted set: member -> when its confirming refresh is due, in microseconds
+-- KEYS[6]   hash: member -> when another confirming refresh is due after that
+-- KEYS[7]   set of members with sign-ins only
+-- KEYS[8]   all-time histogram; omit KEYS[8] and KEYS[9] to count nothing
+-- KEYS[9]   histogram of the current hour
+-- KEYS[10]  sorted set of recently settled members; omit it if whatever loses a commit loses its settlement too
+-- ARGV[1]   member
+-- ARGV[2]   ticket of the refresh
+-- ARGV[3]   when the refresh drew its ticket, in microseconds, or '' if unknown
+-- ARGV[4]   events the refresh knew of when it began, or '' if unknown
+-- ARGV[5]   lifetime of KEYS[4] in milliseconds
+-- ARGV[6]   settle time in microseconds, or '' if the member needs no confirmation
+-- ARGV[7]   upper bounds of the histogram in milliseconds, comma-separated
+-- ARGV[8]   lifetime of KEYS[9] in milliseconds
+-- Answer    { 1 if the member was removed else 0, milliseconds until a confirming refresh that this call noted, or -1 }
 
 -- @include "latest-event"
 -- @include "readable-time"
@@ -60,6 +61,12 @@ if settleMicros and since and mark ~= 'd' and not signInsOnly then
     local ms = noteConfirm(KEYS[5], KEYS[6], ARGV[1], begun + settleMicros, settleMicros / 10)
     if ms >= 0 then confirmMs = ms end
   end
+end
+if KEYS[10] and since then
+  local one, other = 'u:', 'd:'
+  if mark == 'd' then one, other = other, one end
+  redis.call('ZREM', KEYS[10], other .. ARGV[1])
+  redis.call('ZADD', KEYS[10], string.format('%.0f', nowMicros()), one .. ARGV[1])
 end
 redis.call('ZREM', KEYS[1], ARGV[1])
 redis.call('HDEL', KEYS[2], ARGV[1])

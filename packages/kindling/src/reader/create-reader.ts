@@ -3,6 +3,7 @@ import { createPublicKeys } from "../keys.ts";
 import { isUserId } from "../profile.ts";
 import { fetchAge } from "../record.ts";
 import { createCache } from "./cache.ts";
+import { adaptCluster, isReaderCluster } from "./cluster.ts";
 import { createCommits } from "./commits.ts";
 import {
   answerRules,
@@ -13,7 +14,7 @@ import {
   parseFound,
 } from "./compose-answer.ts";
 import { createReadCounts } from "./count-reads.ts";
-import { nothing, within } from "./redis.ts";
+import { nothing, type ReaderRedis, within } from "./redis.ts";
 import { createRequestRefresh } from "./request-refresh.ts";
 import type { Reader, ReaderOptions, ReadOptions, ReadResult } from "./types.ts";
 import { createWaitForFresh } from "./wait-for-fresh.ts";
@@ -37,7 +38,7 @@ import { createWaitForFresh } from "./wait-for-fresh.ts";
  */
 export function createReader<V extends Record<string, unknown>>(options: ReaderOptions<V>): Reader<V> {
   const {
-    redis,
+    redis: client,
     definitions,
     prefix = "kindling",
     timeoutMs = 250,
@@ -45,6 +46,7 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
     wait: strictWait = 1_000,
     now = Date.now,
   } = options;
+  const redis = isReaderCluster(client) ? adaptCluster(client) : client;
   const keys = createPublicKeys(prefix);
   const rules = answerRules(definitions, softAge);
   const { perOrganization } = rules;
@@ -177,7 +179,7 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
     async getMany(userIds, { organization } = {}) {
       if (userIds.length === 0) return [];
       const ends = userIds.map((userId) => cache?.begin(userId));
-      const texts = await within(timeoutMs, () => redis.mget(userIds.map(keys.flags)));
+      const texts = await within(timeoutMs, () => readAll(redis, userIds.map(keys.flags)));
       const all = userIds.map((_, index): Found => {
         const text = texts === nothing ? nothing : (texts[index] ?? null);
         const found: Found = text === nothing ? { status: "unavailable" } : parseFound(text);
@@ -213,6 +215,10 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
 interface Composed<V> extends Pick<ReadResult<V>, "flags" | "denied"> {
   organization: string | undefined;
   copy: (flags: V) => V;
+}
+
+function readAll(redis: ReaderRedis, keys: string[]): Promise<(string | null)[]> {
+  return redis.mget === undefined ? Promise.all(keys.map((key) => redis.get(key))) : redis.mget(keys);
 }
 
 /** Returns the cheapest copy that shares no object: a change to one answer must not affect the next. */

@@ -18,8 +18,8 @@
  */
 export interface ReaderRedis {
   get(key: string): Promise<string | null>;
-  /** Used by `getMany`. The keys are in different hash slots, so a cluster refuses it. */
-  mget(keys: string[]): Promise<(string | null)[]>;
+  /** Used by `getMany`. If it is absent, each key is read with `get`: a cluster refuses keys of different hash slots. */
+  mget?(keys: string[]): Promise<(string | null)[]>;
   /**
    * Records refresh requests. If it is absent or fails, the reader only reads. `GT` needs Redis 6.2 or later
    * (https://redis.io/docs/latest/commands/zadd/).

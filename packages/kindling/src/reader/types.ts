@@ -1,6 +1,7 @@
 import type { UserClaims } from "../definitions/claims.ts";
 import type { Definitions } from "../definitions/define-flags.ts";
 import type { CacheOptions } from "./cache.ts";
+import type { ReaderCluster } from "./cluster.ts";
 import type { ReaderRedis } from "./redis.ts";
 
 /**
@@ -73,14 +74,14 @@ export interface ReadStats {
  */
 export interface ReaderOptions<V extends Record<string, unknown>> {
   /**
-   * A Redis client, which the app opens and closes. Its Redis user needs these permissions, shown for the default prefix
+   * A Redis client or a cluster client, which the app opens and closes. Its Redis user needs these permissions, shown for the default prefix
    * (https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/):
    *
    * - to read: `%R~kindling:flags:* +get`, and `+mget` for {@link Reader.getMany}
    * - to request refreshes: `%W~{kindling:refresh-requests}:now %W~{kindling:refresh-requests}:later +zadd`
    * - to wait for refreshes: `&kindling:commits:* +subscribe +unsubscribe`
    */
-  redis: ReaderRedis;
+  redis: ReaderRedis | ReaderCluster;
   /** What {@link defineFlags} returned: the default export of the flags file. */
   definitions: Definitions<V>;
   /** Prefix of the keys, as in the service's setting `KINDLING_PREFIX`. Default `"kindling"`. */
@@ -160,11 +161,8 @@ export interface Reader<V extends Record<string, unknown>> {
    */
   get(userId: string, options?: ReadOptions): Promise<ReadResult<V>>;
   /**
-   * Reads the flags of several users in one `MGET`. Never rejects and never waits for a refresh, but requests one in the
+   * Reads the flags of several users in one `MGET`, on a cluster in one `GET` each, all at the same time. Never rejects and never waits for a refresh, but requests one in the
    * background for each user without a valid record or with one older than `softAge`. Does not set `complete`.
-   *
-   * On a Redis Cluster call {@link Reader.get} for each user: `MGET` cannot span hash slots
-   * (https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/).
    *
    * @returns Answers in the order of `userIds`
    *

@@ -1,3 +1,4 @@
+export type * from "./action-types.ts";
 export { createEmulator } from "./create-emulator.ts";
 export { EmulatorError, type EmulatorErrorCode } from "./emulator-error.ts";
 export type * from "./fault-types.ts";

@@ -1,3 +1,4 @@
+import type { EventSource } from "./action-types.ts";
 import { createApplications } from "./auth/applications.ts";
 import { createBearer } from "./auth/bearer.ts";
 import { createGrants } from "./auth/grants.ts";
@@ -14,7 +15,7 @@ import { createCatalogue } from "./state/catalogue.ts";
 import { createIdentityIds } from "./state/identity-ids.ts";
 import { createPopulation } from "./state/population.ts";
 import { createUsers } from "./state/users.ts";
-import type { EmulatorOptions, EventSource } from "./types.ts";
+import type { EmulatorOptions } from "./types.ts";
 import { createDeliveries } from "./webhooks/deliveries.ts";
 import { createEvents, createTimestamps } from "./webhooks/events.ts";
 import { createPoster } from "./webhooks/post.ts";

@@ -1,3 +1,4 @@
+import type { KindeActions } from "../../../packages/kinde-emulator/src/action-types.ts";
 import { managementRoutes } from "../../../packages/kinde-emulator/src/api/management-api.ts";
 import type { ApiCall, Route } from "../../../packages/kinde-emulator/src/api/route.ts";
 import { createTornReads } from "../../../packages/kinde-emulator/src/api/torn-reads.ts";
@@ -18,7 +19,6 @@ import { createIdentityIds } from "../../../packages/kinde-emulator/src/state/id
 import { createPopulation } from "../../../packages/kinde-emulator/src/state/population.ts";
 import type { UserState } from "../../../packages/kinde-emulator/src/state/user-state.ts";
 import { createUsers } from "../../../packages/kinde-emulator/src/state/users.ts";
-import type { KindeActions } from "../../../packages/kinde-emulator/src/types.ts";
 import {
   createEvents,
   createTimestamps,

@@ -1,4 +1,5 @@
 import type { ZodType } from "zod";
+import type { KindeActions } from "../action-types.ts";
 import type { Grants } from "../auth/grants.ts";
 import type { Scope } from "../auth/scopes.ts";
 import type { Faults, Target } from "../faults/faults.ts";
@@ -6,7 +7,6 @@ import type { EmulatorContext } from "../http/pipeline.ts";
 import { BadRequest, type Reply } from "../http/reply.ts";
 import type { World } from "../kinde/world.ts";
 import type { Population } from "../state/population.ts";
-import type { KindeActions } from "../types.ts";
 import type { Events } from "../webhooks/events.ts";
 import type { Registry } from "../webhooks/registry.ts";
 import type { TornReads } from "./torn-reads.ts";

@@ -1,6 +1,6 @@
 import { z } from "zod";
+import type { KindeActions } from "../action-types.ts";
 import { BadRequest } from "../http/reply.ts";
-import type { KindeActions } from "../types.ts";
 import {
   changesSchema,
   flagChangesSchema,

@@ -1,4 +1,4 @@
-import type { EventSource, KindeActions } from "../types.ts";
+import type { EventSource, KindeActions } from "../action-types.ts";
 import { createBillingActions } from "./billing.ts";
 import { createFeatureFlagActions } from "./feature-flags.ts";
 import { createIdentityActions } from "./identities.ts";

@@ -1,7 +1,7 @@
+import type { EventSource, KindeActions } from "../action-types.ts";
 import { newId } from "../state/random.ts";
 import { customerIdOf } from "../state/user-ids.ts";
 import type { Agreement } from "../state/user-state.ts";
-import type { EventSource, KindeActions } from "../types.ts";
 import { agreementsInEffect } from "./truth.ts";
 import { userOf, type World } from "./world.ts";
 

@@ -1,9 +1,9 @@
+import type { KindeActions } from "../action-types.ts";
 import { EmulatorError } from "../emulator-error.ts";
 import type { FeatureFlagState } from "../state/catalogue.ts";
 import { newId } from "../state/random.ts";
 import type { UserState } from "../state/user-state.ts";
 import type { FeatureFlag, FeatureFlagValue } from "../truth-types.ts";
-import type { KindeActions } from "../types.ts";
 import { missing, organizationOf, userOf, type World } from "./world.ts";
 
 type FeatureFlagActions = Pick<

@@ -1,7 +1,7 @@
+import type { EventSource, KindeActions } from "../action-types.ts";
 import { EmulatorError } from "../emulator-error.ts";
 import type { IdentityState, UserState } from "../state/user-state.ts";
 import type { Identity } from "../truth-types.ts";
-import type { EventSource, KindeActions } from "../types.ts";
 import { userPayload } from "./payloads.ts";
 import { missing, userOf, type World } from "./world.ts";
 

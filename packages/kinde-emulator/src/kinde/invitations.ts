@@ -1,8 +1,8 @@
+import type { KindeActions } from "../action-types.ts";
 import { EmulatorError } from "../emulator-error.ts";
 import type { InvitationState } from "../state/catalogue.ts";
 import { newId } from "../state/random.ts";
 import type { Invitation } from "../truth-types.ts";
-import type { KindeActions } from "../types.ts";
 import { missing, organizationOf, roleByKey, userOf, type World } from "./world.ts";
 
 type InvitationActions = Pick<KindeActions, "invitations" | "invite" | "revokeInvitation" | "acceptInvitation">;

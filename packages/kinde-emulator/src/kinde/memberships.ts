@@ -1,5 +1,5 @@
+import type { EventSource, KindeActions } from "../action-types.ts";
 import type { Membership, UserState } from "../state/user-state.ts";
-import type { EventSource, KindeActions } from "../types.ts";
 import { userPayload } from "./payloads.ts";
 import { missing, organizationOf, permissionByKey, roleByKey, userOf, type World } from "./world.ts";
 

@@ -1,7 +1,7 @@
+import type { EventSource, KindeActions } from "../action-types.ts";
 import { EmulatorError } from "../emulator-error.ts";
 import type { OrganizationDetails, SessionPolicy } from "../state/catalogue.ts";
 import { newId } from "../state/random.ts";
-import type { EventSource, KindeActions } from "../types.ts";
 import { organizationOf, type World } from "./world.ts";
 
 type OrganizationDetailActions = Pick<

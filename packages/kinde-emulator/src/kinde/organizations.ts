@@ -1,7 +1,7 @@
+import type { EventSource, KindeActions } from "../action-types.ts";
 import { EmulatorError } from "../emulator-error.ts";
 import { newId } from "../state/random.ts";
 import type { Org } from "../truth-types.ts";
-import type { EventSource, KindeActions } from "../types.ts";
 import { organizationPayload } from "./payloads.ts";
 import { organizationOf, type World } from "./world.ts";
 

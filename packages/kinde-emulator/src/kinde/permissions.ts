@@ -1,7 +1,7 @@
+import type { EventSource, KindeActions } from "../action-types.ts";
 import { EmulatorError } from "../emulator-error.ts";
 import { find } from "../state/catalogue.ts";
 import { newId } from "../state/random.ts";
-import type { EventSource, KindeActions } from "../types.ts";
 import { permissionPayload } from "./payloads.ts";
 import { permissionByKey, type World } from "./world.ts";
 

@@ -1,6 +1,6 @@
+import type { KindeActions } from "../action-types.ts";
 import { EmulatorError } from "../emulator-error.ts";
 import { newId } from "../state/random.ts";
-import type { KindeActions } from "../types.ts";
 import { missing, userOf, type World } from "./world.ts";
 
 type PropertyActions = Pick<KindeActions, "setProperties" | "createProperty" | "updateProperty" | "deleteProperty">;

@@ -1,10 +1,10 @@
+import type { EventSource, KindeActions } from "../action-types.ts";
 import { EmulatorError } from "../emulator-error.ts";
 import { find } from "../state/catalogue.ts";
 import { FIRST_NAMES, LAST_NAMES } from "../state/population.ts";
 import { mix, newId } from "../state/random.ts";
 import type { UserState } from "../state/user-state.ts";
 import type { UserInput } from "../truth-types.ts";
-import type { EventSource, KindeActions } from "../types.ts";
 import { withAccountIdentities } from "./identities.ts";
 import { defaultRoles, membershipFor } from "./memberships.ts";
 import { userPayload } from "./payloads.ts";

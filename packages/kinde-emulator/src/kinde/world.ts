@@ -1,3 +1,4 @@
+import type { EventSource } from "../action-types.ts";
 import { EmulatorError, type Entity } from "../emulator-error.ts";
 import type { RoleState } from "../state/catalogue.ts";
 import { type Catalogue, find } from "../state/catalogue.ts";
@@ -5,7 +6,6 @@ import type { IdentityIds } from "../state/identity-ids.ts";
 import type { UserState } from "../state/user-state.ts";
 import type { Users } from "../state/users.ts";
 import type { Org, Permission } from "../truth-types.ts";
-import type { EventSource } from "../types.ts";
 
 /** The tenant's state, its clock, and `fire` for events: everything actions need. */
 export interface World {

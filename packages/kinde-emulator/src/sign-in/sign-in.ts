@@ -1,3 +1,4 @@
+import type { KindeActions } from "../action-types.ts";
 import type { Authorization, Grants, Session, Visitor } from "../auth/grants.ts";
 import type { UserTokens } from "../auth/user-tokens.ts";
 import { EmulatorError } from "../emulator-error.ts";
@@ -7,7 +8,7 @@ import { detailsOf } from "../kinde/organization-details.ts";
 import { membershipsOf } from "../kinde/truth.ts";
 import { userOf, type World } from "../kinde/world.ts";
 import type { UserInput } from "../truth-types.ts";
-import type { KindeActions, LogEntry } from "../types.ts";
+import type { LogEntry } from "../types.ts";
 import { callbackUrl, type SignInRequest } from "./request.ts";
 
 export interface SignInDeps {

@@ -1,5 +1,5 @@
+import type { EventSource } from "../action-types.ts";
 import { newId } from "../state/random.ts";
-import type { EventSource } from "../types.ts";
 
 const KEPT = 10_000;
 

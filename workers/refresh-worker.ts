@@ -35,11 +35,10 @@ export function createRefreshWorker(options: RefreshWorkerOptions, deps: WorkerD
     ledger,
     member: ({ userId }) => userId,
     async process({ name, data }, onTicket) {
-      // Skips an event that another refresh has reflected: a fetch now could revive a deleted user.
-      if (data.owed && (await ledger.entry(data.userId)) === undefined) return;
       await refreshUser(data.userId, {
         priority: "webhook",
         cause: causeOf(name, "event"),
+        owed: data.owed === true,
         signal: deps.signal,
         onTicket,
       });

@@ -45,7 +45,7 @@ export async function fetchLive(
 ): Promise<LiveUser> {
   const parts = new Set([...definitions.needs, ...extraParts.filter((part) => keep.has(part))]);
   const addOrganizations: AddOrganizations = (profile, wanted) => addLiveOrganizations(api, profile, wanted, call);
-  return fetchAndDerive({ api, definitions, addOrganizations }, userId, parts, call, written);
+  return fetchAndDerive({ api, definitions, addOrganizations }, userId, parts, call, { ...(written && { written }) });
 }
 
 /** Compares a record with the user at Kinde. */

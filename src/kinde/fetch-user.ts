@@ -74,6 +74,21 @@ export interface FetchUserOptions extends CallOptions {
   parts: ReadonlySet<ExtraPart>;
   /** Decides whether an agreement has expired. Default: `Date.now`. */
   now?: () => number;
+  /** Returns what is known of memberships and agreements, so that they are not fetched; `undefined` to fetch them. */
+  keep?: ((account: FetchedAccount) => KnownExtras | undefined) | undefined;
+}
+
+/** What the first two calls tell about the rest. */
+export interface FetchedAccount {
+  /** Codes of the organizations. */
+  organizations: readonly string[];
+  customerId: string | null;
+}
+
+/** The parts of a profile that take further calls. */
+export interface KnownExtras {
+  organizations: readonly Membership[];
+  agreements: readonly Agreement[];
 }
 
 /**
@@ -123,10 +138,16 @@ async function fetchParts(api: ManagementApi, id: string, options: FetchUserOpti
   const found = user.value;
   // Waits longer for the remaining calls: if a user with many organizations started over each time, it might never finish.
   const rest = { ...options, patienceMs: restPatienceMs };
-  const [organizations, agreements] = await Promise.all([
-    Promise.all(found.organizations.map((code) => getMembership(api, id, code, rest))),
-    getAgreements(api, found.billing?.customer_id ?? null, rest),
-  ]);
+  const customerId = found.billing?.customer_id ?? null;
+  const fetchExtras = async (): Promise<KnownExtras> => {
+    const [organizations, agreements] = await Promise.all([
+      Promise.all(found.organizations.map((code) => getMembership(api, id, code, rest))),
+      getAgreements(api, customerId, rest),
+    ]);
+    return { organizations, agreements };
+  };
+  const known = options.keep?.({ organizations: found.organizations, customerId });
+  const { organizations, agreements } = known ?? (await fetchExtras());
   return {
     id,
     providedId: found.provided_id,
@@ -144,7 +165,7 @@ async function fetchParts(api: ManagementApi, id: string, options: FetchUserOpti
     properties: properties.value,
     organizations,
     identities: found.identities.map(({ type, identity }) => (identity ? { type, identity } : { type })),
-    billing: { customerId: found.billing?.customer_id ?? null, agreements },
+    billing: { customerId, agreements },
   };
 }
 

@@ -31,6 +31,10 @@ export interface BeginInput {
   writtenKey: string;
   expiriesKey: string;
   absencesKey: string;
+  sinceKey: string;
+  signInsKey: string;
+  confirmKey: string;
+  failuresKey: string;
   member: string;
   deletedForMs: number;
   settleMs: number;
@@ -47,12 +51,34 @@ export const beginRefresh = defineScript("begin-refresh", {
       input.writtenKey,
       input.expiriesKey,
       input.absencesKey,
+      input.sinceKey,
+      input.signInsKey,
+      input.confirmKey,
+      input.failuresKey,
     ],
     args: [input.member, input.deletedForMs, input.settleMs],
   }),
   answer: z
-    .tuple([z.int(), z.int(), booleanAnswer, z.int(), z.string().nullable(), booleanAnswer])
-    .transform(([ticket, at, deleted, events, written, absent]) => ({ ticket, at, deleted, events, written, absent })),
+    .tuple([
+      z.int(),
+      z.int(),
+      booleanAnswer,
+      z.int(),
+      z.string().nullable(),
+      booleanAnswer,
+      booleanAnswer,
+      booleanAnswer,
+    ])
+    .transform(([ticket, at, deleted, events, written, absent, outstanding, signInsOnly]) => ({
+      ticket,
+      at,
+      deleted,
+      events,
+      written,
+      absent,
+      outstanding,
+      signInsOnly,
+    })),
 });
 
 /** Merges property values into those recently written for a member. The values are JSON. */

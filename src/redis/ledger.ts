@@ -98,6 +98,13 @@ export interface Begun {
   written: Written;
   /** Whether an earlier refresh noted an absence. */
   absent: boolean;
+  /** Whether the member is in the ledger. */
+  outstanding: boolean;
+  /**
+   * Whether nothing but sign-ins is outstanding. They change nothing but their own time and count. False if an earlier
+   * refresh failed, or is to be confirmed now.
+   */
+  signInsOnly: boolean;
 }
 
 /** The result of {@link Ledger.settle}. */
@@ -246,6 +253,10 @@ export function createLedger(
       latestKey,
       deletedKey: deletedKey(member),
       absencesKey: absencesKey(keys),
+      sinceKey,
+      signInsKey,
+      confirmKey: confirmKeys.due,
+      failuresKey,
       member,
       deletedForMs,
       settleMs,

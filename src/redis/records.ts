@@ -16,12 +16,15 @@ export interface StoredRecord {
 /** The records of all users. */
 export interface Records {
   /**
-   * Writes a user's record. Answers `superseded` if a later ticket has already written it.
+   * Writes a user's record. Answers `superseded` if a later ticket has already written it, and `crossed` if the user must be
+   * fetched again, with a new ticket: another commit came between this one and the record it builds on, or a later commit
+   * kept parts that are older than this one's.
    *
+   * @param basis Ticket of the stored record that parts were kept from; absent if all were fetched
    * @throws {RedisError} `redis_unavailable` if Redis lost draws of tickets, this one or that of the stored record: the
    *   refresh must begin again
    */
-  commit(record: FlagsRecord, profile: Profile): Promise<"committed" | "superseded">;
+  commit(record: FlagsRecord, profile: Profile, basis?: number): Promise<"committed" | "superseded" | "crossed">;
   /**
    * Writes the records of users who have none. Existing records and tombstones stay, whatever their ticket: for
    * profiles from a source that can be out of date.
@@ -105,6 +108,7 @@ interface CommitInput {
   changesKept: number;
   /** Keeps any stored record, whatever its ticket. */
   onlyIfMissing: boolean;
+  basis: number | undefined;
 }
 
 const commitRecord = defineScript("commit-record", {
@@ -124,13 +128,16 @@ const commitRecord = defineScript("commit-record", {
       input.onlyIfMissing ? "missing" : "",
       input.changesKept,
       input.userId,
+      input.basis ?? "",
     ],
   }),
-  answer: z.int().min(-1),
+  answer: z.int(),
 });
 
 const replaceFlags = defineScript("replace-flags", {
-  call: (input: Omit<CommitInput, "profileKey" | "counterKey" | "profile" | "tombstoneTtlMs" | "onlyIfMissing">) => ({
+  call: (
+    input: Omit<CommitInput, "profileKey" | "counterKey" | "profile" | "tombstoneTtlMs" | "onlyIfMissing" | "basis">,
+  ) => ({
     keys: [input.flagsKey, input.changesKey],
     args: [input.record.ticket, JSON.stringify(input.record), input.channel, input.changesKept, input.userId],
   }),
@@ -150,7 +157,7 @@ export function createRecords(options: RecordsOptions): Records {
     userId: string,
     record: FlagsRecord,
     profile: Profile | undefined,
-    onlyIfMissing = false,
+    { onlyIfMissing = false, basis }: Partial<Pick<CommitInput, "onlyIfMissing" | "basis">> = {},
   ): CommitInput => ({
     flagsKey: keys.flags(userId),
     profileKey: keys.profile(userId),
@@ -163,15 +170,18 @@ export function createRecords(options: RecordsOptions): Records {
     changesKey: changesKey(userId),
     changesKept,
     onlyIfMissing,
+    basis,
   });
   // What the script cannot check where the counter is on another primary.
   const isReached = async (ticket: number) => Number((await internal.get(keys.ticket.counter)) ?? 0) >= ticket;
-  const write = async (userId: string, record: FlagsRecord, profile?: Profile) => {
+  const write = async (userId: string, record: FlagsRecord, profile?: Profile, basis?: number) => {
     if (apart && !(await isReached(record.ticket))) throw ticketLost();
-    const answer = await noting([userId], () => commitRecord(redis, commitInput(userId, record, profile)));
+    const answer = await noting([userId], () => commitRecord(redis, commitInput(userId, record, profile, { basis })));
     if (answer === 1) return "committed";
-    if (answer === -1 || (await raiseTicket(internal, { ticket: keys.ticket, stored: answer }))) throw ticketLost();
-    return "superseded";
+    if (answer === -2) return "crossed";
+    const stored = Math.abs(answer);
+    if (answer === -1 || (await raiseTicket(internal, { ticket: keys.ticket, stored }))) throw ticketLost();
+    return answer < 0 ? "crossed" : "superseded";
   };
 
   const writeMissing = async (inputs: readonly CommitInput[]) => {
@@ -198,9 +208,10 @@ export function createRecords(options: RecordsOptions): Records {
   };
 
   return {
-    commit: (record, profile) => write(profile.id, record, profile),
+    commit: (record, profile, basis) => write(profile.id, record, profile, basis),
     async commitMissing(entries) {
-      return writeMissing(entries.map(({ record, profile }) => commitInput(profile.id, record, profile, true)));
+      const given = { onlyIfMissing: true };
+      return writeMissing(entries.map(({ record, profile }) => commitInput(profile.id, record, profile, given)));
     },
     async replaceFlags(entries) {
       const inputs = entries.map(({ userId, record, flags, organizations, schema }) => ({
@@ -216,13 +227,17 @@ export function createRecords(options: RecordsOptions): Records {
       return (await noting(userIds, () => replaceFlags.many(redis, inputs))).filter(Boolean).length;
     },
     async restore(entries) {
+      const given = { onlyIfMissing: true };
       return writeMissing(
         entries.map(({ userId, flags, profile }) =>
-          commitInput(userId, { ...flags, ticket: lowestTicket }, profile, true),
+          commitInput(userId, { ...flags, ticket: lowestTicket }, profile, given),
         ),
       );
     },
-    bury: (userId, record) => write(userId, record),
+    async bury(userId, record) {
+      // Only a commit of a present user can be crossed.
+      return (await write(userId, record)) === "committed" ? "committed" : "superseded";
+    },
 
     async read(userId) {
       const [record] = await readMany([userId]);

@@ -8,7 +8,7 @@ import {
   type ProfilePart,
 } from "kindling/contract";
 import { AbsenceError, errorCode } from "../errors.ts";
-import { fetchUser } from "../kinde/fetch-user.ts";
+import { type FetchedAccount, fetchUser } from "../kinde/fetch-user.ts";
 import { keepParts } from "../kinde/keep-parts.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Absences } from "../redis/absences.ts";
@@ -17,6 +17,7 @@ import type { Ledger, Written } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
 import { inSpan } from "../trace.ts";
 import type { JudgeAbsence } from "./judge-absence.ts";
+import { findKeepable, type Keepable, keepExtras, keptAtMost } from "./keep-extras.ts";
 import type { Organizations } from "./organizations.ts";
 import type { RefreshQueues } from "./queues.ts";
 
@@ -24,9 +25,10 @@ import type { RefreshQueues } from "./queues.ts";
 export interface RefreshResult {
   /**
    * `superseded`: a refresh with a later ticket had already committed. `absent`: Kinde did not find the user, which is not
-   * confirmed, so the record stays. `unknown`: Kinde did not find the user, who has no record.
+   * confirmed, so the record stays. `unknown`: Kinde did not find the user, who has no record. `reflected`: no event was
+   * outstanding.
    */
-  outcome: "committed" | "superseded" | "deleted" | "absent" | "unknown";
+  outcome: "committed" | "superseded" | "deleted" | "absent" | "unknown" | "reflected";
   ticket: number;
   /** Whether an event arrived during the refresh, so that another refresh is needed. */
   pending: boolean;
@@ -38,6 +40,11 @@ export interface RefreshOptions extends CallOptions {
   onTicket?: (ticket: number) => void;
   /** Why the user is refreshed, for the counters. Default: `other`. */
   cause?: RefreshCause;
+  /**
+   * Fetch only what the outstanding events concern, and nothing without one. A fetch after another refresh has reflected them
+   * could revive a deleted user. Default: false.
+   */
+  owed?: boolean;
 }
 
 /** Fetches one user and commits the record. */
@@ -48,13 +55,15 @@ export interface RefreshUserOptions {
   ledger: Pick<Ledger, "begin" | "settle" | "dismiss">;
   absences: Pick<Absences, "clear" | "noteUnknown">;
   judgeAbsence: JudgeAbsence;
-  records: Pick<Records, "commit" | "bury">;
+  records: Pick<Records, "read" | "commit" | "bury">;
   api: ManagementApi;
   organizations: Pick<Organizations, "addTo">;
   definitions: Definitions;
   queues: Pick<RefreshQueues, "enqueueConfirm">;
   /** Parts of the profile to store. */
   keep: ReadonlySet<ProfilePart>;
+  /** Age at which roles, permissions and plans are fetched again although no event concerns them, in milliseconds. */
+  extrasMaxAgeMs: number;
   activity?: Pick<Activity, "countRefresh" | "countMisfit">;
 }
 
@@ -64,6 +73,10 @@ export interface RefreshUserOptions {
  * between costs a fetch and not an event.
  *
  * If Kinde can have answered from a copy that lags, the ledger notes a confirming refresh. Its job is only a hint.
+ *
+ * A sign-in changes nothing but its time and count. So a refresh that only sign-ins caused keeps roles, permissions and plans
+ * of the record, if they are recent and the memberships did not change. Such a record counts as old as they are. If another
+ * refresh commits meanwhile, either way round, everything is fetched again, under a new ticket.
  *
  * @throws {ThrottledError} as {@link ManagementApi.get}; the record is unchanged
  * @throws {KindeError} as {@link ManagementApi.get}; the record is unchanged
@@ -75,22 +88,40 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
   // Grows when a flag function reads a part that the definitions do not declare.
   const parts = new Set<ExtraPart>([...definitions.needs, ...extraParts.filter((part) => options.keep.has(part))]);
 
-  const refresh: RefreshUser = async (userId, { onTicket, ...call }) => {
-    const { ticket, at, events, deleted, written, absent } = await ledger.begin(userId);
+  const keptMs = keptAtMost(definitions, options.extrasMaxAgeMs);
+
+  const refresh: RefreshUser = async (userId, call) => {
+    // Each further round needs another commit in the middle of this one.
+    for (let round = 0; ; round += 1) {
+      const { outcome, ...rest } = await attempt(userId, round === 0, call);
+      if (outcome !== "crossed") return { outcome, ...rest };
+      call.signal.throwIfAborted();
+    }
+  };
+
+  const attempt = async (
+    userId: string,
+    first: boolean,
+    { onTicket, owed = false, ...call }: RefreshOptions,
+  ): Promise<Omit<RefreshResult, "outcome"> & { outcome: RefreshResult["outcome"] | "crossed" }> => {
+    const begun = await ledger.begin(userId);
+    const { ticket, at, events, deleted, written, absent } = begun;
     onTicket?.(ticket);
+    if (owed && !begun.outstanding) return { outcome: "reflected", ticket, pending: false };
     // Redis' clock: the clocks of two workers can differ.
     const stamp = { fetchedAt: Math.floor(at / 1000), ticket, schema: definitions.schema };
+    const keepable =
+      owed && first && begun.signInsOnly && !absent
+        ? findKeepable(await records.read(userId), { ticket, at: stamp.fetchedAt, maxAgeMs: keptMs })
+        : undefined;
     const addOrganizations: AddOrganizations = (profile, fetched) =>
       organizations.addTo(profile, fetched, stamp.fetchedAt, call);
     const found = deleted
       ? undefined
-      : await fetchAndDerive(
-          { api, definitions, addOrganizations, now: () => stamp.fetchedAt },
-          userId,
-          parts,
-          call,
+      : await fetchAndDerive({ api, definitions, addOrganizations, now: () => stamp.fetchedAt }, userId, parts, call, {
           written,
-        );
+          keepable,
+        });
     const verdict = found === undefined && !deleted ? await judgeAbsence(userId, events, call) : undefined;
     if (verdict === "absent") {
       if (events === 0) return { outcome: verdict, ticket, pending: false };
@@ -103,14 +134,16 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
       if (absent || events > 0) await absences.clear(userId);
       return { outcome: verdict, ticket, pending };
     }
-    const outcome = await inSpan("commit", {}, () =>
-      found === undefined
-        ? records.bury(userId, { flags: definitions.defaults, status: "deleted", ...stamp })
-        : records.commit(
-            { flags: found.flags, organizations: found.organizations, status: "present", ...stamp },
-            keepParts(found.profile, options.keep),
-          ),
-    );
+    const outcome = await inSpan("commit", {}, () => {
+      if (found === undefined) {
+        return records.bury(userId, { flags: definitions.defaults, status: "deleted", ...stamp });
+      }
+      const { flags, organizations, profile, kept } = found;
+      const times = kept === undefined ? stamp : { ...stamp, ...timesOf(kept, stamp.fetchedAt) };
+      const record = { flags, organizations, status: "present", ...times } as const;
+      return records.commit(record, keepParts(profile, options.keep), kept?.ticket);
+    });
+    if (outcome === "crossed") return { outcome, ticket, pending: true };
     // A flag can misfit in several organizations.
     const misfits = new Set(found?.misfits.map(({ flag }) => flag));
     if (outcome === "committed") for (const flag of misfits) activity?.countMisfit(flag);
@@ -130,7 +163,7 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
         const result = await refresh(userId, call);
         const { outcome, ticket } = result;
         span?.setAttributes({ "kindling.refresh.outcome": outcome, "kindling.refresh.ticket": ticket });
-        activity?.countRefresh(cause, outcome);
+        if (outcome !== "reflected") activity?.countRefresh(cause, outcome);
         return result;
       } catch (error) {
         if (!call.signal.aborted) activity?.countRefresh(cause, errorCode(error));
@@ -146,13 +179,27 @@ export type AddOrganizations = (profile: Profile, parts: ReadonlySet<ExtraPart>)
 export interface DerivedUser extends Pick<FlagsRecord, "flags" | "organizations"> {
   profile: Profile;
   misfits: readonly Misfit[];
+  /** The record that roles, permissions and plans were kept from; absent if they were fetched. */
+  kept?: FlagsRecord;
+}
+
+/** Options for {@link fetchAndDerive}. */
+export interface FetchOptions {
+  /** Property values that override Kinde's answer, which can be older. */
+  written?: Written;
+  /** A record whose roles, permissions and plans may be kept. */
+  keepable?: Keepable | undefined;
+}
+
+/** Returns the times of a record that keeps parts of another one. */
+function timesOf({ fetchedAt, ticket, keptTicket = ticket }: FlagsRecord, accountAt: number) {
+  return { fetchedAt, accountAt, keptTicket };
 }
 
 /**
  * Fetches a user and derives the flags.
  *
  * @param parts Parts to fetch. Parts that a flag function reads in addition are added to this set.
- * @param written Property values that override Kinde's answer, which can be older
  * @returns `undefined` if the user does not exist in Kinde
  */
 export async function fetchAndDerive(
@@ -165,16 +212,22 @@ export async function fetchAndDerive(
   userId: string,
   parts: Set<ExtraPart>,
   call: CallOptions,
-  written: Written = {},
+  { written = {}, keepable }: FetchOptions = {},
 ): Promise<DerivedUser | undefined> {
   for (;;) {
     const fetched = new Set(parts);
-    const found = await fetchUser(api, userId, { ...call, parts: fetched, ...(now && { now }) });
+    let kept: FlagsRecord | undefined;
+    const keep = (account: FetchedAccount) => {
+      const known = keepable && keepExtras(keepable, account, fetched);
+      kept = known && keepable?.record;
+      return known;
+    };
+    const found = await fetchUser(api, userId, { ...call, parts: fetched, keep, ...(now && { now }) });
     if (found === undefined) return undefined;
     const profile = await addOrganizations({ ...found, properties: { ...found.properties, ...written } }, fetched);
     try {
       const { flags, organizations, misfits } = definitions.derive(profile, fetched);
-      return { profile, flags, organizations, misfits };
+      return { profile, flags, organizations, misfits, ...(kept && { kept }) };
     } catch (error) {
       if (!isPartMissing(error)) throw error;
       parts.add(error.part);

@@ -86,6 +86,7 @@ export function createFlows(options: FlowsOptions): Flows {
     queues,
     definitions,
     keep,
+    extrasMaxAgeMs,
     activity: store.activity,
   });
   const fillPage = createFillPage({ api: kinde, records, ledger, definitions, keep, indexLagMs });

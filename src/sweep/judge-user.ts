@@ -38,9 +38,10 @@ export function judgeUser(
 ): Judgement {
   if (record === undefined) return { verdict: "missing" };
   const age = fetchAge(record.fetchedAt, options.now());
+  const accountAge = fetchAge(record.accountAt ?? record.fetchedAt, options.now());
   // The search index lags behind a record this young.
   const differs = (field: string): Judgement =>
-    age < options.indexLagMs ? { verdict: "doubted" } : { verdict: "different", field };
+    accountAge < options.indexLagMs ? { verdict: "doubted" } : { verdict: "different", field };
   if (searched === undefined) return differs("unreadable");
   const field = findDifference({ flags: record, profile }, searched, options);
   if (field !== undefined || profile === undefined) return differs(field ?? "profile missing");

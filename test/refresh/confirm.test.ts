@@ -99,6 +99,7 @@ beforeEach(async () => {
     queues,
     definitions,
     keep,
+    extrasMaxAgeMs: 0,
     absences: { clear: async () => {}, noteUnknown: async () => {} },
     judgeAbsence: async () => "unknown",
   });

@@ -39,7 +39,16 @@ const api: ManagementApi = {
 const store = () => createOrganizationStore({ ...context, ttlMs: 60_000 });
 /** Draws tickets at the times of Redis' clock that the test sets. */
 const ledgerAt = (now: () => number) => ({
-  begin: async () => ({ ticket: ++ticket, at: now() * 1000, events: 0, deleted: false, written: {}, absent: false }),
+  begin: async () => ({
+    ticket: ++ticket,
+    at: now() * 1000,
+    events: 0,
+    deleted: false,
+    written: {},
+    absent: false,
+    outstanding: false,
+    signInsOnly: false,
+  }),
   clock: async () => now(),
 });
 const open = (now = () => 1_000) =>

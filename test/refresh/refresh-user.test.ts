@@ -56,6 +56,7 @@ const refresh = (definitions = configured as Parameters<typeof createRefreshUser
     organizations: { addTo: async (profile) => profile },
     definitions,
     keep: new Set(["account", "properties", "organizations"]),
+    extrasMaxAgeMs: 0,
     queues: { enqueueConfirm: async () => {} },
   });
 

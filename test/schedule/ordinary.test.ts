@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type Stack, startStack } from "../support/stack.ts";
 import { changes } from "./changes.ts";
+import { createCrossing } from "./crossing.ts";
 import { judge } from "./judge.ts";
 import { mishaps } from "./mishaps.ts";
 import { createScene, play } from "./scene.ts";
@@ -33,6 +34,7 @@ const weights = {
   ...weigh(mishaps, 1),
   rolePermissions: 6,
   slow: 8,
+  cross: 8,
 };
 
 beforeAll(async () => {
@@ -46,8 +48,10 @@ beforeAll(async () => {
     lanes.push(async (seed) => {
       const scene = createScene(stack, tearing.changes);
       const steps = scheduleOf(seed, weights, { minLength: 10, maxLength: 40 });
-      await play(scene, steps, { ...changes, ...mishaps });
+      const { cross, judge: judgeCrossing } = await createCrossing(scene);
+      await play(scene, steps, { ...changes, ...mishaps, cross });
       await judge(scene, 15_000);
+      await judgeCrossing();
     });
   }
 }, 60_000);

@@ -11,8 +11,15 @@ export interface FlagsRecord {
   organizations?: OrganizationValues | undefined;
   /** `deleted` marks a tombstone, whose flags are the defaults. */
   status: "present" | "deleted";
-  /** Start of the fetch that the record comes from, in milliseconds since the epoch. */
+  /** Start of the fetch that the record comes from, in milliseconds since the epoch. Of several fetches, the oldest. */
   fetchedAt: number;
+  /**
+   * Start of the fetch of account fields and properties, in milliseconds since the epoch, if it is later than that of roles,
+   * permissions and plans. Absent if everything was fetched at `fetchedAt`.
+   */
+  accountAt?: number;
+  /** Ticket of the refresh that fetched roles, permissions and plans, if it is an earlier one than that of the record. */
+  keptTicket?: number;
   /** Fencing token of the refresh that wrote the record: the highest one wins. */
   ticket: number;
   /** Fingerprint of the definitions that derived the flags. */

@@ -7,11 +7,16 @@
 -- KEYS[5]  property values recently written for the member (JSON)
 -- KEYS[6]  hash: property -> when its value expires, in milliseconds
 -- KEYS[7]  hash of users that Kinde did not find
+-- KEYS[8]  sorted set: member -> when its first event that is not reflected was acknowledged, in microseconds
+-- KEYS[9]  set of members with sign-ins only
+-- KEYS[10]  sorted set: member -> when its confirming refresh is due, in microseconds
+-- KEYS[11]  hash: member -> failure
 -- ARGV[1]  member
 -- ARGV[2]  longest lifetime of KEYS[4] in milliseconds
 -- ARGV[3]  longest lifetime of a property value in milliseconds
 -- Answer   { ticket, time in microseconds, 1 if a deletion was acknowledged else 0, events since the member entered the
---          ledger, property values as JSON or nil, 1 if the member is in KEYS[7] else 0 }
+--          ledger, property values as JSON or nil, 1 if the member is in KEYS[7] else 0, 1 if anything is outstanding
+--          else 0, 1 if that is nothing but sign-ins, and no earlier refresh failed or waits for confirmation, else 0 }
 
 -- @include "ticket"
 -- @include "latest-event"
@@ -24,5 +29,10 @@ local settledMs = redis.call('PTTL', KEYS[4])
 if settledMs > tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[4], ARGV[2]) end
 local deleted = mark == 'd' or settledMs > 0
 local written, any = readWritten(KEYS[5], KEYS[6], tonumber(ARGV[3]))
+local outstanding = redis.call('ZSCORE', KEYS[8], ARGV[1]) and 1 or 0
+-- A refresh that is due to confirm earlier events must fetch what they concern.
+local confirm = tonumber(redis.call('ZSCORE', KEYS[10], ARGV[1]) or nil) or math.huge
+local signInsOnly = not deleted and events > 0 and confirm > now and redis.call('SISMEMBER', KEYS[9], ARGV[1]) == 1
+  and redis.call('HEXISTS', KEYS[11], ARGV[1]) == 0
 return { ticket, now, deleted and 1 or 0, events, any and cjson.encode(written) or false,
-  redis.call('HEXISTS', KEYS[7], ARGV[1]) }
+  redis.call('HEXISTS', KEYS[7], ARGV[1]), outstanding, signInsOnly and 1 or 0 }

@@ -1,5 +1,8 @@
 -- Writes a user's record or tombstone, unless the stored record has a later ticket.
 -- A stored record that cannot be decoded has no ticket and is overwritten: that repairs it.
+-- Parts can be kept from the stored record instead of fetched: the commit then names the ticket it built on, and is refused
+-- if another one came between. The record notes the ticket that the kept parts come from. A refresh that fetched everything
+-- and is overtaken by one that kept older parts is refused too: its newer parts would be lost.
 -- A ticket that the counter has not reached comes from a Redis whose last writes are lost: it says nothing about the order.
 --
 -- All keys but the last are in the user's slot, so that records can be spread over a cluster.
@@ -16,8 +19,10 @@
 -- ARGV[6]  'missing' to keep any stored record, whatever its ticket; otherwise ''
 -- ARGV[7]  how many changes the stream keeps, or '0' to write none
 -- ARGV[8]  user id, for the stream
--- Answer   1 if the record was written, 0 if there is a record already, -1 if the ticket is lost, otherwise the later
---          ticket of the stored record
+-- ARGV[9]  ticket of the record that parts are kept from, or '' if all are fetched
+-- Answer   1 if the record was written, 0 if there is a record already, -1 if the ticket is lost, -2 if the record that parts
+--          were kept from is no longer there, otherwise the later ticket of the stored record: negative if that one kept
+--          parts that are older than this one's
 
 -- @include "note-change"
 
@@ -29,14 +34,19 @@ if counter and tonumber(ARGV[1]) > tonumber(counter) then return -1 end
 
 local current = redis.call('GET', KEYS[1])
 local previous
+local ticket, basis = tonumber(ARGV[1]), tonumber(ARGV[9])
 if current then
   local decoded, record = pcall(cjson.decode, current)
   if decoded and type(record) == 'table' and type(record.ticket) == 'number' and record.ticket < highest then
     if ARGV[6] == 'missing' then return 0 end
-    if record.ticket > tonumber(ARGV[1]) then return record.ticket end
+    if record.ticket > ticket then
+      local older = type(record.keptTicket) == 'number' and record.keptTicket < ticket
+      return (older and ARGV[3] ~= '' and not basis) and -record.ticket or record.ticket
+    end
     previous = record
   end
 end
+if basis and not (previous and previous.ticket == basis) then return -2 end
 
 noteChange(KEYS[3], ARGV[7], ARGV[8], ARGV[2], previous, current)
 if ARGV[3] == '' then

@@ -1,0 +1,251 @@
+import { defineFlags, fresh, permission, plan, property } from "kindling";
+import { beforeEach, describe, expect, it } from "vitest";
+import type { Call, ManagementApi } from "../../src/kinde/management-api.ts";
+import { createLedger, type Ledger } from "../../src/redis/ledger.ts";
+import { createRecords, type Records } from "../../src/redis/records.ts";
+import { createRefreshUser, type RefreshUser } from "../../src/refresh/refresh-user.ts";
+import { createAdmissions } from "../../src/webhook/admit.ts";
+import { useRedis } from "../support/redis.ts";
+import { type RedisWorld, withRedisWorld } from "../support/redis-clock.ts";
+import { testUser } from "../support/signer.ts";
+
+const minute = 60_000;
+const settleMs = minute / 2;
+const confirmMs = 33_000;
+const extrasMaxAgeMs = 100 * minute;
+const context = useRedis();
+const id = testUser(1);
+const call = { priority: "webhook", signal: new AbortController().signal } as const;
+const definitions = defineFlags({
+  admin: permission("admin:access"),
+  pro: plan("pro"),
+  tier: property.string("plan_tier", { default: "none" }),
+});
+
+let world: RedisWorld;
+let kinde: { admin: boolean; tier: string; organizations: string[]; signIns: number; customer: string | null };
+let calls: string[] = [];
+/** Runs before a call to this route is answered. */
+let before: Record<string, (() => Promise<unknown>) | undefined>;
+let ledger: Ledger;
+let records: Records;
+let refreshUser: RefreshUser;
+let serial = 0;
+
+const user = "GET /api/v1/user";
+const properties = "GET /api/v1/users/{id}/properties";
+const roles = "GET /api/v1/organizations/{code}/users/{id}/roles";
+const permissions = "GET /api/v1/organizations/{code}/users/{id}/permissions";
+const agreements = "GET /api/v1/billing/agreements";
+const account = [user, properties];
+
+const answers: Record<string, () => unknown> = {
+  [user]: () => ({
+    id,
+    organizations: kinde.organizations,
+    total_sign_ins: kinde.signIns,
+    billing: { customer_id: kinde.customer },
+  }),
+  [properties]: () => ({ properties: [{ key: "plan_tier", value: kinde.tier }] }),
+  [roles]: () => ({ roles: [] }),
+  [permissions]: () => ({ permissions: kinde.admin ? [{ id: "1", key: "admin:access" }] : [] }),
+  [agreements]: () => ({ agreements: [{ id: "a", plan_code: "pro" }] }),
+};
+
+const api: ManagementApi = {
+  async get<T>({ route, answer }: Call<T>) {
+    calls.push(route);
+    const value = answers[route]?.();
+    const wait = before[route];
+    before[route] = undefined;
+    await wait?.();
+    return answer.parse(value);
+  },
+  send: () => Promise.reject(new Error("Unexpected write.")),
+};
+
+const open = (given: Parameters<typeof createRefreshUser>[0]["definitions"] = definitions) =>
+  createRefreshUser({
+    organizations: { addTo: async (profile) => profile },
+    api,
+    ledger,
+    records,
+    queues: { enqueueConfirm: async () => {} },
+    definitions: given,
+    keep: new Set(["account", "properties", "organizations", "roles", "permissions", "billing"]),
+    extrasMaxAgeMs,
+    absences: { clear: async () => {}, noteUnknown: async () => {} },
+    judgeAbsence: async () => "unknown",
+  });
+
+beforeEach(async () => {
+  const left = await context.redis.keys(`*${context.keys.prefix}*`);
+  if (left.length > 0) await context.redis.del(left);
+  world = { now: 1_800_000_000_000, runId: "first" };
+  kinde = { admin: true, tier: "pro", organizations: ["org_1"], signIns: 1, customer: "customer_1" };
+  before = {};
+  const redis = withRedisWorld(context.redis, world);
+  ledger = createLedger(redis, context.keys, "users", () => world.now, settleMs);
+  records = createRecords({ redis, keys: context.keys, tombstoneTtlMs: minute });
+  refreshUser = open();
+  await refreshUser(id, call);
+  world.now += minute;
+  calls = [];
+});
+
+async function event(signIn: boolean) {
+  serial += 1;
+  await createAdmissions({
+    replication: { confirm: async () => {} },
+    redis: withRedisWorld(context.redis, world),
+    keys: context.keys,
+    queues: { enqueueRefreshes: async () => {}, enqueueFanouts: async () => {} },
+    burst: { quietMs: 0, maxMs: 0 },
+    onError: () => {},
+  }).admit({
+    id: `event_${serial}`,
+    type: signIn ? "user.authenticated" : "user.updated",
+    route: { to: "user", userId: id, deleted: false, signIn },
+  });
+}
+
+const owed = () => refreshUser(id, { ...call, owed: true });
+const stored = () => records.read(id);
+const admin = async () => (await stored()).flags?.flags.admin;
+
+/** Signs the user in and returns the calls of the refresh. */
+async function signIn(refresh = owed) {
+  kinde.signIns += 1;
+  await event(true);
+  await refresh();
+  return calls.splice(0);
+}
+
+describe("a refresh that only sign-ins caused", () => {
+  it("takes two calls, and keeps roles, permissions and plans with their time", async () => {
+    const first = (await stored()).flags;
+    kinde.tier = "free";
+    expect(await signIn()).toEqual(account);
+    const { flags, profile } = await stored();
+    expect(flags).toMatchObject({
+      flags: { admin: true, pro: true, tier: "free" },
+      fetchedAt: first?.fetchedAt,
+      accountAt: world.now,
+      keptTicket: first?.ticket,
+    });
+    expect(flags?.ticket).toBeGreaterThan(first?.ticket ?? 0);
+    expect(profile?.totalSignIns).toBe(2);
+    expect(await ledger.entry(id)).toBeUndefined();
+    // Once more: the parts are still those of the first refresh.
+    expect(await signIn()).toEqual(account);
+    expect((await stored()).flags).toMatchObject({ fetchedAt: first?.fetchedAt, keptTicket: first?.ticket });
+  });
+
+  it.each<[string, () => unknown]>([
+    ["another event joined", () => event(false)],
+    ["the user joined an organization", () => kinde.organizations.push("org_2")],
+    ["the user changed the organization", () => kinde.organizations.splice(0, 1, "org_2")],
+    ["the user is another billing customer", () => (kinde.customer = "customer_2")],
+    ["the parts are half as old as they may get", () => (world.now += extrasMaxAgeMs / 2)],
+    ["the record was fetched ahead of the clock", () => (world.now -= 2 * minute)],
+    ["the record lacks a part", () => rewrite("profile", { parts: 0 })],
+    ["the record was filled from a list", () => rewrite("flags", { ticket: 1 })],
+    ["the record is not readable", () => context.redis.set(context.keys.flags(id), "{")],
+    ["an earlier refresh failed", () => ledger.fail(id, failure)],
+    ["an earlier event is to be confirmed now", confirmDue],
+  ])("fetches everything if %s", async (_reason, arrange) => {
+    await arrange();
+    calls = [];
+    expect(await signIn()).toEqual(expect.arrayContaining([roles, permissions, agreements]));
+    const { flags } = await stored();
+    expect(flags).not.toHaveProperty("keptTicket");
+    expect(flags?.fetchedAt).toBe(world.now);
+  });
+
+  it("fetches everything for any other cause", async () => {
+    expect(await signIn(() => refreshUser(id, call))).toContain(permissions);
+  });
+
+  it("fetches everything if a flag may not be as old as the parts", async () => {
+    const limited = fresh(permission("admin:access"), { maxAge: 2 * minute, whenOlder: "serve" });
+    refreshUser = open(defineFlags({ admin: limited }));
+    expect(await signIn()).toContain(permissions);
+  });
+
+  it("skips users without an outstanding event", async () => {
+    expect(await owed()).toMatchObject({ outcome: "reflected" });
+    expect(calls).toEqual([]);
+  });
+});
+
+describe("an event that crosses a sign-in", () => {
+  it("is fetched whole after it, if it arrives during its fetch", async () => {
+    before[user] = async () => {
+      kinde.admin = false;
+      await event(false);
+    };
+    await signIn();
+    expect(await admin()).toBe(true);
+    await owed();
+    expect(await admin()).toBe(false);
+    expect(await ledger.entry(id)).toBeUndefined();
+  });
+});
+
+describe("a whole refresh that crosses one that keeps parts", () => {
+  /** Begins a whole refresh that has all answers but the last. */
+  async function beginWhole() {
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    before[agreements] = () => held;
+    const whole = refreshUser(id, call);
+    await expect.poll(() => calls.length).toBe(5);
+    calls = [];
+    const end = () => {
+      release();
+      return whole;
+    };
+    return end;
+  }
+
+  it("wins although it began earlier, if it commits in between", async () => {
+    kinde.admin = false;
+    const end = await beginWhole();
+    before[user] = end;
+    expect(await signIn()).toContain(permissions);
+    expect(await admin()).toBe(false);
+  });
+
+  it("is repeated if it began earlier and commits later", async () => {
+    kinde.admin = false;
+    const end = await beginWhole();
+    await signIn();
+    expect(await admin()).toBe(true);
+    expect(await end()).toMatchObject({ outcome: "committed" });
+    expect(await admin()).toBe(false);
+  });
+
+  it("is repeated although Redis lost the draw of the later ticket", async () => {
+    const end = await beginWhole();
+    await signIn();
+    await context.redis.set(context.keys.ticket.counter, String(((await stored()).flags?.ticket ?? 0) - 1));
+    await expect(end()).rejects.toMatchObject({ code: "redis_unavailable" });
+    expect(await refreshUser(id, call)).toMatchObject({ outcome: "committed" });
+  });
+});
+
+const failure = { code: "kinde_unavailable", message: "", failedAt: 0, attempts: 20, final: false };
+
+async function confirmDue() {
+  await event(false);
+  await owed();
+  world.now += confirmMs;
+}
+
+/** Overwrites members of a stored JSON value. */
+async function rewrite(which: "flags" | "profile", members: object) {
+  const key = context.keys[which](id);
+  await context.redis.set(key, JSON.stringify({ ...JSON.parse((await context.redis.get(key)) ?? "{}"), ...members }));
+}

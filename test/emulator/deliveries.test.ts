@@ -94,7 +94,9 @@ describe("deliveries", () => {
     emulator.webhooks.register({ url: hook.url });
     emulator.kinde.createUser();
     await emulator.deliveries.settled();
-    expect(emulator.deliveries.list()).toMatchObject([{ statuses: ["timeout", 200], state: "delivered" }]);
+    const [delivery] = emulator.deliveries.list();
+    // On a busy machine, more attempts than the first can time out.
+    expect([delivery?.state, delivery?.statuses[0], delivery?.statuses.at(-1)]).toEqual(["delivered", "timeout", 200]);
   });
 
   it("records an unreachable endpoint, and drops the delivery when the webhook is removed", async () => {

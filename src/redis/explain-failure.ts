@@ -77,7 +77,7 @@ function answerProblem({ username, database, kind }: RedisTarget, cause: unknown
   if (/^LOADING/.test(text)) return "is still loading its data: try again in a moment.";
   if (/DENIED/.test(text)) return "runs in protected mode: set a password in redis.conf.";
   if (/max number of clients/.test(text)) return "has no connection left: raise `maxclients` in redis.conf.";
-  if (kind === "sentinel" && /All sentinels are unreachable(?!.*Last error)/.test(text)) {
+  if (kind === "sentinel" && /No such master|All sentinels are unreachable(?!.*Last error)/.test(text)) {
     return "is not known to them: correct the name at the end of REDIS_URL, or the Sentinels' configuration.";
   }
   return cause instanceof Error && cause.name === "ReplyError" ? `refuses the connection: ${text}.` : undefined;

@@ -78,7 +78,7 @@ export function findRedisServer(): string | undefined {
 
 // A shell kills the server when its input closes, so the server ends with this process even after SIGKILL. It has its own
 // process group, so that Ctrl-C does not stop it while Kindling still finishes running work.
-function spawnGuarded(binary: string, args: readonly string[]): ChildProcess {
+export function spawnGuarded(binary: string, args: readonly string[]): ChildProcess {
   const script = '"$@" & server=$!; read -r _ignored; kill -9 $server; wait $server';
   return spawn("sh", ["-c", script, "sh", binary, ...args], {
     stdio: ["pipe", "ignore", "ignore"],

@@ -1,4 +1,5 @@
-import { Cluster } from "ioredis";
+import { readFileSync } from "node:fs";
+import { Cluster, Redis } from "ioredis";
 import { createKindling, defineFlags, property, type ReaderCluster } from "kindling";
 import { blankProfile, type FlagsRecord } from "kindling/contract";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, expectTypeOf, it } from "vitest";
@@ -11,6 +12,7 @@ import { checkRedis, connectRedis } from "../../src/redis/connection.ts";
 import { createKeys } from "../../src/redis/keys.ts";
 import { createRecords } from "../../src/redis/records.ts";
 import { readFigures } from "../../src/status/read-status.ts";
+import { documentedAcls } from "../support/acl.ts";
 import { type RedisCluster, startRedisCluster } from "../support/redis-cluster.ts";
 import { testRedisUrl } from "../support/redis-url.ts";
 import { runSweep } from "../support/run-sweep.ts";
@@ -266,6 +268,52 @@ describe("checks", () => {
           .replace(/\/\d+$/, ""),
       ),
     ).toMatch(/^The Redis Cluster at .* is not a cluster: write redis:\/\/ in REDIS_URL\.$/);
+  });
+});
+
+describe("Redis users", () => {
+  const onCluster = ["+cluster|slots", "+cluster|info", "+client|setname"];
+  const rulesOf = (name: string, wanted: (rules: readonly string[]) => boolean) =>
+    documentedAcls.find(({ user, rules }) => user === name && wanted(rules))?.rules ?? [];
+
+  it("of the documentation are enough, with the rules for clusters", async () => {
+    const page = readFileSync(new URL("../../docs/security.md", import.meta.url), "utf8");
+    expect(page).toContain(onCluster.map((rule) => `'${rule}'`).join(" "));
+    const service = rulesOf("kindling", () => true);
+    const reader = rulesOf("app", (rules) => rules.includes("+psubscribe") && rules.some((rule) => /^%R/.test(rule)));
+    const masters = cluster.masters.map(({ url }) => new Redis(url));
+    for (const master of masters) {
+      await master.call("ACL", "SETUSER", "kindling", ...service, ...onCluster);
+      await master.call("ACL", "SETUSER", "app", ...reader, ...onCluster);
+      await master.call("ACL", "LOG", "RESET");
+    }
+    stack = await startStack({
+      redisUrl: cluster.url.replace("://", "://kindling:choose-a-password@"),
+      env: { KINDLING_PREFIX: "kindling", KINDLING_CHANGES_LENGTH: "100" },
+    });
+    stack.subscribe();
+    const app = new Cluster(
+      cluster.masters.map(({ url }) => url),
+      { redisOptions: { username: "app", password: "choose-a-password" } },
+    );
+    const kindling = createKindling({ redis: app, definitions, timeoutMs: 5_000, cache: {} });
+    const users = Array.from({ length: 6 }, () =>
+      stack?.emulator.kinde.createUser({ properties: { plan_tier: "pro" } }),
+    );
+    for (const user of users) {
+      await until(async () => {
+        expect(await kindling.get(String(user?.id))).toMatchObject({ flags: { tier: "pro" }, cached: true });
+      });
+    }
+    await runSweep(stack);
+    await expect(kindling.getMany(users.map((user) => String(user?.id)))).resolves.toHaveLength(6);
+    kindling.close();
+    app.disconnect();
+    // What a service only asks for, and does without.
+    const refused = await Promise.all(masters.map(async (master) => (await master.call("ACL", "LOG")) as string[][]));
+    const denied = refused.flat().map((entry) => entry[entry.indexOf("object") + 1]);
+    expect(denied.filter((object) => object !== "config|get")).toEqual([]);
+    for (const master of masters) master.disconnect();
   });
 });
 

@@ -92,13 +92,14 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     subscribe: () => {
       emulator.webhooks.register({ url: webhookUrl });
     },
-    record: async (userId) => JSON.parse((await store.redis.get(store.keys.flags(userId))) ?? "null"),
+    record: async (userId) => JSON.parse((await store.publicRedis.get(store.keys.flags(userId))) ?? "null"),
     async close() {
       await emulator.close();
       await server.close();
       await Promise.all(running.map((workers) => workers.close()));
       await store.close();
       await dropKeys(config);
+      if (config.internalRedisUrl !== config.redisUrl) await dropKeys({ ...config, redisUrl: config.internalRedisUrl });
     },
   };
 }

@@ -49,6 +49,24 @@ describe("the lease on what is in memory", () => {
     lease?.close();
   });
 
+  it("follows a step of the system's clock with the next answered PING", async () => {
+    const { lease, pings } = open();
+    const clock = vi.spyOn(Date, "now").mockReturnValue(5_000_000);
+    await settle();
+    pings[0]?.("PONG");
+    await settle();
+    const start = performance.now();
+    expect(start + Number(lease?.epoch())).toBe(5_000_000);
+    clock.mockReturnValue(9_000_000);
+    await vi.advanceTimersByTimeAsync(500);
+    expect(performance.now() + Number(lease?.epoch())).toBe(5_000_500);
+    pings[1]?.("PONG");
+    await settle();
+    expect(performance.now() + Number(lease?.epoch())).toBe(9_000_000);
+    clock.mockRestore();
+    lease?.close();
+  });
+
   it("is renewed four times in its length", async () => {
     const { lease, pings } = open();
     await settle();

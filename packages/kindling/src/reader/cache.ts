@@ -1,7 +1,7 @@
 import type { PublicKeys } from "../keys.ts";
 import type { FlagsRecord } from "../record.ts";
 import { createLease, type Lease } from "./lease.ts";
-import { createMemory, type Remembered } from "./memory.ts";
+import { createMemory, type Entry } from "./memory.ts";
 import type { ReaderRedis } from "./redis.ts";
 
 /** Options for {@link ReaderOptions.cache}. */
@@ -21,9 +21,14 @@ export interface CacheOptions {
 }
 
 /** Records in the memory of this process, current as of the lease. */
-export interface Cache<Extra> {
-  /** Returns what can be answered with now, without Redis. */
-  recall(userId: string): Remembered<Extra> | undefined;
+export interface Cache<E extends Entry> {
+  /** Returns what can be answered with at this time of `performance.now()`, without Redis. */
+  recall(userId: string, time: number): E | undefined;
+  /**
+   * Returns the time since the epoch at this time of `performance.now()`. One clock less to ask in each read from memory.
+   * A step of the system's clock is seen with the next answered `PING`: within the lease.
+   */
+  epochTime(time: number): number;
   /** Announces a lookup in Redis; see {@link Memory.begin}. `length` is that of the record's text. */
   begin(userId: string): (found: FlagsRecord | null | undefined, length?: number) => void;
   observe(userId: string, ticket: number): void;
@@ -34,10 +39,16 @@ export interface Cache<Extra> {
 const maxLength = 16_384;
 
 /** Creates a cache, which opens its connection at the first read. */
-export function createCache<Extra>(redis: ReaderRedis, keys: PublicKeys, options: CacheOptions): Cache<Extra> {
+export function createCache<E extends Entry>(
+  redis: ReaderRedis,
+  keys: PublicKeys,
+  options: CacheOptions,
+  createEntry: (record: FlagsRecord, readAt: number) => E,
+): Cache<E> {
   let lease: Lease | undefined;
   let opened = false;
-  const memory = createMemory<Extra>({
+  const memory = createMemory({
+    createEntry,
     maxEntries: atLeast(1, options.maxEntries, 10_000),
     ttlMs: atLeast(0, options.ttl, 60_000),
     subscription: () => lease?.subscription(),
@@ -50,11 +61,11 @@ export function createCache<Extra>(redis: ReaderRedis, keys: PublicKeys, options
     lease = createLease({ redis, keys, leaseMs, onCommit, onLost: memory.clear });
   };
   return {
-    recall(userId) {
+    recall(userId, time) {
       if (!opened) open();
-      const time = performance.now();
       return lease?.isValid(time) ? memory.get(userId, time) : undefined;
     },
+    epochTime: (time) => time + (lease?.epoch() ?? performance.timeOrigin),
     begin(userId) {
       const end = memory.begin(userId);
       return (found, length = 0) => {

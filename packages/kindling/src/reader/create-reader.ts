@@ -1,7 +1,7 @@
 import { issuedAt, type UserClaims } from "../definitions/claims.ts";
 import { createPublicKeys } from "../keys.ts";
 import { isUserId } from "../profile.ts";
-import { fetchAge } from "../record.ts";
+import { type FlagsRecord, fetchAge } from "../record.ts";
 import { createCache } from "./cache.ts";
 import { adaptCluster, isReaderCluster } from "./cluster.ts";
 import { createCommits } from "./commits.ts";
@@ -14,6 +14,7 @@ import {
   parseFound,
 } from "./compose-answer.ts";
 import { createReadCounts } from "./count-reads.ts";
+import type { Entry } from "./memory.ts";
 import { nothing, type ReaderRedis, within } from "./redis.ts";
 import { createRequestRefresh } from "./request-refresh.ts";
 import type { Reader, ReaderOptions, ReadOptions, ReadResult } from "./types.ts";
@@ -54,7 +55,26 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
   const { count, stats } = createReadCounts();
   const requestRefresh = createRequestRefresh({ redis, keys, timeoutMs, now });
 
-  const cache = options.cache && createCache<Composed<V>>(redis, keys, options.cache);
+  // One object with all that a read from memory needs: following pointers costs more than the rest of it.
+  const createEntry = (record: FlagsRecord, readAt: number): Held<V> => {
+    const { ticket, fetchedAt, status } = record;
+    const composed = compose(record, undefined);
+    return {
+      ticket,
+      readAt,
+      used: false,
+      fetchedAt,
+      status,
+      ...composed,
+      record: perOrganization ? record : undefined,
+    };
+  };
+  const compose = (record: FlagsRecord, organization: string | undefined) => {
+    const request = { claims: undefined, organization };
+    const { flags, denied } = composeAnswer(definitions, rules, { status: record.status, record }, request, now());
+    return { organization, flags, denied, copy: copierOf(flags) };
+  };
+  const cache = options.cache && createCache(redis, keys, options.cache, createEntry);
 
   const look = async (userId: string, ms: number): Promise<Found> => {
     const end = cache?.begin(userId);
@@ -116,29 +136,27 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
     userId: string,
     { maxAge = Number.POSITIVE_INFINITY, claims: given, organization, atLeast = 0 }: ReadOptions,
   ): ReadResult<V> | undefined => {
-    const entry = cache?.recall(userId);
-    if (entry === undefined || entry.record.status !== "present" || entry.record.ticket < atLeast) return undefined;
-    const { record } = entry;
+    if (cache === undefined) return undefined;
+    const instant = performance.now();
+    const entry = cache.recall(userId, instant);
+    if (entry === undefined || entry.status !== "present" || entry.ticket < atLeast) return undefined;
     const claims = given?.sub === userId ? given : undefined;
-    const time = now();
+    const time = options.now === undefined ? cache.epochTime(instant) : now();
     // Everything else can cause a refresh request.
-    const age = fetchAge(record.fetchedAt, time);
-    if (age > Math.min(maxAge, rules.soft) || issuedAt(claims) > record.fetchedAt) return undefined;
+    const age = fetchAge(entry.fetchedAt, time);
+    if (age > Math.min(maxAge, rules.soft) || issuedAt(claims) > entry.fetchedAt) return undefined;
     const current = perOrganization ? currentOrganization(organization, claims) : undefined;
-    if (entry.extra === undefined || entry.extra.organization !== current) {
-      const request = { claims: undefined, organization: current };
-      const { flags, denied } = composeAnswer(definitions, rules, { status: "present", record }, request, time);
-      entry.extra = { organization: current, flags, denied, copy: copierOf(flags) };
+    if (entry.record !== undefined && entry.organization !== current) {
+      Object.assign(entry, compose(entry.record, current));
     }
-    const { flags, denied, copy } = entry.extra;
     // Written out: a spread costs more than all the rest of a read from memory.
     const result: ReadResult<V> = {
-      flags: copy(flags),
+      flags: entry.copy(entry.flags),
       status: "present",
-      fetchedAt: record.fetchedAt,
-      age,
+      fetchedAt: entry.fetchedAt,
+      age: Math.floor(age),
       source: "record",
-      denied,
+      denied: entry.denied,
       cached: true,
     };
     if (perOrganization) result.organization = current ?? null;
@@ -211,8 +229,12 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
   };
 }
 
-/** The answer derived from a record in memory. */
-interface Composed<V> extends Pick<ReadResult<V>, "flags" | "denied"> {
+/** A record in memory, as the answer that was derived from it last. */
+interface Held<V> extends Entry, Pick<ReadResult<V>, "flags" | "denied"> {
+  readonly fetchedAt: number;
+  readonly status: FlagsRecord["status"];
+  /** Kept only if the answer depends on the organization. */
+  readonly record: FlagsRecord | undefined;
   organization: string | undefined;
   copy: (flags: V) => V;
 }

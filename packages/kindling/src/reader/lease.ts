@@ -5,6 +5,8 @@ import { nothing, type ReaderRedis, type Subscriber, within } from "./redis.ts";
 export interface Lease {
   /** Whether, at this time of `performance.now()`, every commit older than the lease's length has been heard. */
   isValid(time: number): boolean;
+  /** When `performance.now()` was 0, in milliseconds since the epoch, as the last answered `PING` found it. */
+  epoch(): number;
   /** Number of the current subscription; `undefined` without one. What was read under another one may have missed commits. */
   subscription(): number | undefined;
   close(): void;
@@ -40,6 +42,7 @@ export function createLease({ redis, keys, leaseMs, onCommit, onLost }: LeaseOpt
   let attempt = 0;
   let subscribed = false;
   let validUntil = Number.NEGATIVE_INFINITY;
+  let epoch = performance.timeOrigin;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
   const lose = () => {
@@ -61,7 +64,10 @@ export function createLease({ redis, keys, leaseMs, onCommit, onLost }: LeaseOpt
     });
     if (mine !== attempt) return;
     if (answer === nothing) return subscriber.disconnect(true);
-    if (!failed) validUntil = sent + leaseMs;
+    if (!failed) {
+      validUntil = sent + leaseMs;
+      epoch = Date.now() - performance.now();
+    }
     timer = setTimeout(() => void beat(mine), leaseMs / pingsPerLease);
     unref(timer);
   };
@@ -91,6 +97,7 @@ export function createLease({ redis, keys, leaseMs, onCommit, onLost }: LeaseOpt
 
   return {
     isValid: (time) => time < validUntil,
+    epoch: () => epoch,
     subscription: () => (subscribed ? attempt : undefined),
     close() {
       lose();

@@ -1,10 +1,9 @@
 import type { FlagsRecord } from "../record.ts";
 
-/** A record in memory. */
-export interface Remembered<Extra> {
-  readonly record: FlagsRecord;
-  /** What the reader derived from the record, so that it derives it once. */
-  extra: Extra | undefined;
+/** What the memory needs of an entry. All else is the reader's. */
+export interface Entry {
+  /** Ticket of the record. */
+  readonly ticket: number;
   /** When it was read, by `performance.now()`. */
   readonly readAt: number;
   /** Whether it was used since it was last considered for eviction. */
@@ -12,9 +11,9 @@ export interface Remembered<Extra> {
 }
 
 /** Records in memory, by user id. Never takes an older ticket for a newer one. */
-export interface Memory<Extra> {
+export interface Memory<E extends Entry> {
   /** @param time That of `performance.now()` */
-  get(userId: string, time: number): Remembered<Extra> | undefined;
+  get(userId: string, time: number): E | undefined;
   /**
    * Announces a lookup in Redis. Call the result with the outcome: a record, `null` if there is none, or `undefined` if
    * Redis did not answer. A record is kept only if nothing later was heard of meanwhile.
@@ -26,7 +25,9 @@ export interface Memory<Extra> {
 }
 
 /** Options for {@link createMemory}. */
-export interface MemoryOptions {
+export interface MemoryOptions<E extends Entry> {
+  /** Creates the entry of a record that was read at this time of `performance.now()`. */
+  createEntry: (record: FlagsRecord, readAt: number) => E;
   maxEntries: number;
   /** Longest time an entry is kept, in milliseconds. */
   ttlMs: number;
@@ -41,13 +42,18 @@ interface Lookup {
 }
 
 /** Creates an empty memory. Its size is bounded by `maxEntries` and the number of lookups under way. */
-export function createMemory<Extra>({ maxEntries, ttlMs, subscription }: MemoryOptions): Memory<Extra> {
-  const entries = new Map<string, Remembered<Extra>>();
+export function createMemory<E extends Entry>({
+  createEntry,
+  maxEntries,
+  ttlMs,
+  subscription,
+}: MemoryOptions<E>): Memory<E> {
+  const entries = new Map<string, E>();
   const lookups = new Map<string, Set<Lookup>>();
 
   const observe = (userId: string, ticket: number) => {
     const entry = entries.get(userId);
-    if (entry !== undefined && entry.record.ticket < ticket) entries.delete(userId);
+    if (entry !== undefined && entry.ticket < ticket) entries.delete(userId);
     for (const lookup of lookups.get(userId) ?? []) lookup.heard = Math.max(lookup.heard, ticket);
   };
   const end = (userId: string, lookup: Lookup) => {
@@ -73,7 +79,7 @@ export function createMemory<Extra>({ maxEntries, ttlMs, subscription }: MemoryO
         entries.delete(userId);
         return undefined;
       }
-      entry.used = true;
+      if (!entry.used) entry.used = true;
       return entry;
     },
     begin(userId) {
@@ -88,9 +94,9 @@ export function createMemory<Extra>({ maxEntries, ttlMs, subscription }: MemoryO
         observe(userId, record.ticket);
         if (lookup.subscription === undefined || lookup.subscription !== subscription()) return;
         const known = entries.get(userId);
-        if (record.ticket < lookup.heard || (known !== undefined && known.record.ticket > record.ticket)) return;
+        if (record.ticket < lookup.heard || (known !== undefined && known.ticket > record.ticket)) return;
         if (known === undefined && entries.size >= maxEntries) evict();
-        entries.set(userId, { record, extra: undefined, readAt: performance.now(), used: false });
+        entries.set(userId, createEntry(record, performance.now()));
       };
     },
     observe,

@@ -39,6 +39,14 @@ declare module "@/lib/kindling" {
 declare module "@/lib/flags" {
   export const readFlags: import("kindling/next").ReadFlags<import("kindling").InferFlags<typeof definitions>>;
 }
+declare module "@playwright/test" {
+  interface Fixtures {
+    page: import("playwright-core").Page;
+    request: import("playwright-core").APIRequestContext;
+  }
+  export function test(name: string, body: (fixtures: Fixtures) => Promise<void>): void;
+  export function expect(locator: import("playwright-core").Locator): { toHaveText(text: string): Promise<void> };
+}
 declare module "redis" {
   interface Client {
     on(event: "error", listener: (error: unknown) => void): Client;

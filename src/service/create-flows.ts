@@ -20,7 +20,7 @@ import { createKnownRoles } from "../sweep/known-roles.ts";
 import { type SweepStep, sweepStep } from "../sweep/sweep.ts";
 import type { SweepState } from "../sweep/sweep-state.ts";
 import { agedBy } from "../sweep/walk-log.ts";
-import { createWalks, type Walks } from "../sweep/walks.ts";
+import { createWalks, grantPartsOf, neededWalks, type Walks } from "../sweep/walks.ts";
 import { checkWebhook, type WebhookCheck } from "../webhook/check-registration.ts";
 import { neededEventTypes } from "../webhook/route-event.ts";
 import type { World } from "../world.ts";
@@ -89,6 +89,7 @@ export function createFlows(options: FlowsOptions): Flows {
     extrasMaxAgeMs,
     activity: store.activity,
   });
+  const grantIndex = createGrantIndex({ redis, keys });
   const fillPage = createFillPage({ api: kinde, records, ledger, definitions, keep, indexLagMs });
   const needsExtras =
     extraParts.some((part) => keep.has(part)) || [...extraParts, ...organizationParts].some(definitions.mayNeed);
@@ -100,6 +101,8 @@ export function createFlows(options: FlowsOptions): Flows {
     ledger,
     absences,
     seen,
+    grantIndex,
+    grantParts: grantPartsOf(neededWalks(definitions, keep)),
     listed,
     recheckOrganizations: organizations.recheck,
     now,
@@ -111,7 +114,7 @@ export function createFlows(options: FlowsOptions): Flows {
   };
   const walks = createWalks({
     api: kinde,
-    index: createGrantIndex({ redis, keys }),
+    index: grantIndex,
     log: store.walkLog,
     sweeps: store.sweeps,
     ledger,

@@ -1,5 +1,6 @@
 import type { Definitions } from "kindling";
 import {
+  type Agreement,
   type ExtraPart,
   extraParts,
   type FlagsRecord,
@@ -8,13 +9,17 @@ import {
   type Profile,
   type ProfilePart,
 } from "kindling/contract";
+import { fetchAgreements } from "../kinde/fetch-user.ts";
 import { keepParts } from "../kinde/keep-parts.ts";
 import { listDetails, type UserDetails } from "../kinde/list-details.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { SearchedUser } from "../kinde/search-users.ts";
 import type { Ledger } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
-import { derivePage, detailsPart, pageProfile } from "./page-profile.ts";
+import type { GrantPart } from "./gather-grants.ts";
+import type { GrantCatalogue, Held } from "./grant-index.ts";
+import { listedMembership } from "./listed-membership.ts";
+import { derivePage, detailsPart, type ListedExtras, pageProfile } from "./page-profile.ts";
 
 /** Dependencies of {@link createFillPage}. */
 export interface FillPageOptions {
@@ -38,10 +43,22 @@ export interface FillPage {
   /**
    * Commits users without a record whose listing entries are complete.
    *
+   * @param grants what the listings of roles and permissions show of each user, if they were gathered
    * @returns the ids of the users that need an individual refresh
    */
-  commit(users: readonly SearchedUser[], stamp: Stamp, call: CallOptions): Promise<string[]>;
+  commit(users: readonly SearchedUser[], stamp: Stamp, call: CallOptions, grants?: GatheredGrants): Promise<string[]>;
 }
+
+/** What the listings of roles and permissions show. */
+export interface GatheredGrants {
+  parts: readonly GrantPart[];
+  catalogue: GrantCatalogue;
+  /** By user id. */
+  held: ReadonlyMap<string, Held>;
+}
+
+/** Billing customers whose plans are fetched at the same time. */
+const customersAtOnce = 5;
 
 /** Creates a {@link FillPage} that derives the same flags and keeps the same parts as a refresh. */
 export function createFillPage(options: FillPageOptions): FillPage {
@@ -51,11 +68,11 @@ export function createFillPage(options: FillPageOptions): FillPage {
   let detailed = keep.has("account") || parts.has("billing");
 
   /** Returns `undefined` if the user needs a refresh. */
-  const derive = (user: SearchedUser, details: UserDetails | undefined, stamp: Stamp): Entry | undefined => {
-    const page = pageProfile(user, details);
+  const derive = (user: SearchedUser, extras: ListedExtras, stamp: Stamp): Entry | undefined => {
+    const page = pageProfile(user, extras);
     if ([...parts].some((part) => !page.known.has(part))) return undefined;
     try {
-      const derived = derivePage(definitions, page, details !== undefined);
+      const derived = derivePage(definitions, page, extras.details !== undefined);
       return {
         record: { ...derived, status: "present", ...stamp },
         profile: keepParts(page.profile, keep),
@@ -67,19 +84,36 @@ export function createFillPage(options: FillPageOptions): FillPage {
       return undefined;
     }
   };
-  const deriveAll = async (users: readonly SearchedUser[], stamp: Stamp, call: CallOptions): Promise<Entry[]> => {
+  /** Members that need a refresh for their grants anyway take no other call. */
+  const isOpen = ({ user: { organizations }, grants }: ListedUser) =>
+    organizations.length === 0 ||
+    memberParts.every((part) => !parts.has(part) || grants?.parts.some((p) => p === part));
+  const deriveAll = async (listed: readonly ListedUser[], stamp: Stamp, call: CallOptions): Promise<Entry[]> => {
     if (!detailed) {
-      const entries = users.flatMap((user) => derive(user, undefined, stamp) ?? []);
+      const entries = listed.flatMap(({ user, grants }) => derive(user, { grants }, stamp) ?? []);
       if (!detailed) return entries;
     }
-    // Members that need a refresh for their grants anyway take no details call.
-    const open = users.filter(({ organizations }) => organizations.length === 0 || !needsGrants(parts));
-    const details = await listDetails(api, idsOf(open), call);
+    const open = listed.filter(isOpen);
+    const details = await listDetails(api, idsOf(open.map(({ user }) => user)), call);
+    const plans = await fetchPlans([...details.values()], call);
     // Users in the search but not in the user list can be deleted: leave them to a refresh.
-    return open.flatMap((user) => {
+    return open.flatMap(({ user, grants }) => {
       const found = details.get(user.id);
-      return found === undefined ? [] : (derive(user, found, stamp) ?? []);
+      if (found === undefined) return [];
+      return derive(user, { details: found, agreements: plans.get(found.customerId), grants }, stamp) ?? [];
     });
+  };
+  const fetchPlans = async (details: readonly UserDetails[], call: CallOptions) => {
+    const plans = new Map<string | null, readonly Agreement[]>();
+    const rest = parts.has("billing") ? details.flatMap(({ customerId }) => customerId ?? []) : [];
+    const fetchNext = async (): Promise<void> => {
+      const customerId = rest.pop();
+      if (customerId === undefined) return;
+      plans.set(customerId, await fetchAgreements(api, customerId, { ...call, patienceMs }));
+      return fetchNext();
+    };
+    await Promise.all(Array.from({ length: customersAtOnce }, fetchNext));
+    return plans;
   };
 
   return {
@@ -87,10 +121,11 @@ export function createFillPage(options: FillPageOptions): FillPage {
       // The index lags, so that a page reflects no event for certain: every refresh wins against ticket 1.
       return { fetchedAt: (await ledger.clock()) - indexLagMs, ticket: 1, schema: definitions.schema };
     },
-    async commit(users, stamp, call) {
+    async commit(users, stamp, call, gathered) {
       const deleted = await ledger.deleted(idsOf(users));
       const open = users.filter(({ id }) => !deleted.has(id));
-      const entries = await deriveAll(open, stamp, call);
+      const listed = open.map((user) => ({ user, grants: gathered && grantsOf(user, gathered) }));
+      const entries = await deriveAll(listed, stamp, call);
       await records.commitMissing(entries);
       const done = new Set(entries.map(({ profile }) => profile.id));
       return idsOf(open).filter((id) => !done.has(id));
@@ -98,8 +133,22 @@ export function createFillPage(options: FillPageOptions): FillPage {
   };
 }
 
-function needsGrants(parts: ReadonlySet<ExtraPart>): boolean {
-  return (["roles", "permissions", ...organizationParts] as const).some((part) => parts.has(part));
+interface ListedUser {
+  user: SearchedUser;
+  grants: ListedExtras["grants"];
+}
+
+/** Parts that only members of organizations have. */
+const memberParts = ["roles", "permissions", ...organizationParts] as const;
+
+/** How long a call for plans waits for the call budget, in milliseconds: a page makes many. */
+const patienceMs = 30_000;
+
+/** Returns `undefined` if the listings contradict each other, or an entry is malformed: a fetch decides. */
+function grantsOf(user: SearchedUser, { parts, catalogue, held }: GatheredGrants): ListedExtras["grants"] {
+  const all = held.get(user.id) ?? [];
+  if (all === "unknown" || all.some(({ code }) => !user.organizations.includes(code))) return undefined;
+  return { parts, memberships: user.organizations.map((code) => listedMembership(catalogue, parts, code, all)) };
 }
 
 function idsOf(users: readonly SearchedUser[]): string[] {

@@ -1,7 +1,9 @@
 import type { Definitions } from "kindling";
 import {
+  type Agreement,
   type ExtraPart,
   type FlagsRecord,
+  type Membership,
   organizationParts,
   PartMissing,
   type Profile,
@@ -9,6 +11,7 @@ import {
 } from "kindling/contract";
 import type { UserDetails } from "../kinde/list-details.ts";
 import type { SearchedUser } from "../kinde/search-users.ts";
+import type { GrantPart } from "./gather-grants.ts";
 
 /** A user's profile as the listings show it, and the parts it includes that otherwise take separate calls. */
 export interface PageProfile {
@@ -16,20 +19,28 @@ export interface PageProfile {
   known: ReadonlySet<ExtraPart>;
 }
 
+/** What other listings than the search show of a user. A member that was not asked for is absent. */
+export interface ListedExtras {
+  details?: UserDetails | undefined;
+  agreements?: readonly Agreement[] | undefined;
+  /** The user's memberships with the given parts. */
+  grants?: { memberships: readonly Membership[]; parts: readonly GrantPart[] } | undefined;
+}
+
 /** Builds a profile from the listings. Without an organization a user has no roles, without a customer id no plans. */
 export function pageProfile(
   { organizations, ...user }: SearchedUser,
-  details: UserDetails = { phone: null, customerId: null },
+  { details = { phone: null, customerId: null }, agreements, grants }: ListedExtras = {},
 ): PageProfile {
-  const known: ExtraPart[] = [];
+  const known: ExtraPart[] = [...(grants?.parts ?? [])];
   if (organizations.length === 0) known.push("roles", "permissions", ...organizationParts);
-  if (details.customerId === null) known.push("billing");
+  if (details.customerId === null || agreements !== undefined) known.push("billing");
   return {
     profile: {
       ...user,
       phone: details.phone,
-      organizations: organizations.map((code) => ({ code, roles: [], permissions: [] })),
-      billing: { customerId: details.customerId, agreements: [] },
+      organizations: grants?.memberships ?? organizations.map((code) => ({ code, roles: [], permissions: [] })),
+      billing: { customerId: details.customerId, agreements: agreements ?? [] },
     },
     known: new Set(known),
   };

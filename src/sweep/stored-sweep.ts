@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { trailSchema } from "../kinde/paging.ts";
 import { storedShape } from "../redis/stored.ts";
+import { gatherSchema } from "./gather-grants.ts";
 import { lagSampleSchema, nothingObserved } from "./index-lag.ts";
 import type { SweepMark } from "./seen-users.ts";
 import { everybody, type SweepState } from "./sweep-state.ts";
@@ -28,6 +29,9 @@ export const sweepStateSchema = z.object({
   lost: count.default(0),
   completeSince: z.number().nullable().default(null),
   fill: z.boolean(),
+  grants: z
+    .union([z.object({ startedAt: z.number(), gathered: gatherSchema }), z.literal("unavailable")])
+    .exactOptional(),
   filled: count,
   gaveUp: count,
   held: count.default(0),

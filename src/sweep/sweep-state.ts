@@ -1,4 +1,5 @@
 import type { Trail } from "../kinde/paging.ts";
+import type { GatherState } from "./gather-grants.ts";
 import { type LagSample, nothingObserved } from "./index-lag.ts";
 import { bitsFor, type SweepMark } from "./seen-users.ts";
 
@@ -33,6 +34,11 @@ export interface SweepState {
   completeSince: number | null;
   /** Whether to create missing records from the page. Saves two calls per user while an empty store is filled. */
   fill: boolean;
+  /**
+   * What a sweep that fills gathers before it lists users; `unavailable` if a scope is missing. Absent before that, and in
+   * sweeps that need none.
+   */
+  grants?: { startedAt: number; gathered: GatherState } | "unavailable";
   /** Missing users that got a record from the page, or from elsewhere in the meantime. */
   filled: number;
   /** Missing users whose refresh gave up, or did not find them in Kinde. They do not hold up completeness. */

@@ -1,3 +1,4 @@
+import { KindeError } from "../errors.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import { follow } from "../kinde/paging.ts";
 import { type SearchedUser, searchUsers } from "../kinde/search-users.ts";
@@ -5,8 +6,10 @@ import type { Absences } from "../redis/absences.ts";
 import type { Ledger } from "../redis/ledger.ts";
 import type { Records, StoredRecord } from "../redis/records.ts";
 import { countHeldStep, countUnheld } from "./count-held.ts";
-import type { FillPage } from "./fill-page.ts";
+import type { FillPage, GatheredGrants, Stamp } from "./fill-page.ts";
 import { countUnlistedStep, findUnlistedStep } from "./find-unlisted.ts";
+import { beginGathering, type GrantPart, GrantsLost, gatherStep } from "./gather-grants.ts";
+import type { GrantIndex } from "./grant-index.ts";
 import { addSamples, sampleLag } from "./index-lag.ts";
 import { type Judgement, type JudgeOptions, judgeUser } from "./judge-user.ts";
 import type { ListedUsers } from "./listed-users.ts";
@@ -28,6 +31,9 @@ export interface SweepOptions extends Omit<JudgeOptions, "aged"> {
   ledger: Pick<Ledger, "gaveUp">;
   absences: Pick<Absences, "countUnknown">;
   seen: Pick<SeenUsers, "add" | "exists" | "missing">;
+  grantIndex: GrantIndex;
+  /** Listings that complete the records of members; none if no flag or kept part needs them. */
+  grantParts: readonly GrantPart[];
   listed: ListedUsers;
   /** Looks for changes of these organizations, for which Kinde sends no event. */
   recheckOrganizations: (codes: Iterable<string>, call: CallOptions) => Promise<void>;
@@ -60,6 +66,9 @@ export async function sweepStep(options: SweepOptions, state: SweepState, call: 
 
 async function listingStep(options: SweepOptions, before: SweepState, call: CallOptions): Promise<SweepStep> {
   const state = { ...before, calls: before.calls + 1 };
+  if (isGathering(state.grants)) {
+    return { refresh: [], state: { ...state, grants: await gatherNext(options, state.grants, call) }, done: false };
+  }
   const { api, records, seen, listed, pageSize, fillPage } = options;
   const stamp = state.fill ? await fillPage.stamp() : undefined;
   const { users, unreadable, next } = await searchUsers(api, { after: state.cursor, pageSize }, call);
@@ -81,9 +90,17 @@ async function listingStep(options: SweepOptions, before: SweepState, call: Call
   const idsOf = (wanted: Judgement["verdict"]) => judged.flatMap(({ id, verdict }) => (verdict === wanted ? [id] : []));
   const missing = judged.filter(({ verdict }) => verdict === "missing");
   const readable = missing.flatMap(({ user }) => user ?? []);
-  const unfilled = stamp
-    ? [...(await fillPage.commit(readable, stamp, call)), ...missing.flatMap(({ id, user }) => (user ? [] : [id]))]
-    : missing.map(({ id }) => id);
+  let unfilled = missing.map(({ id }) => id);
+  if (stamp) {
+    if (state.grants === undefined && isWorthGathering(options, readable)) {
+      return { refresh: [], state: { ...before, grants: await beginGrants(options, state.mark) }, done: false };
+    }
+    const gathered = await readGrants(options, state, readable);
+    // Redis lost what was gathered: gather it again, then take this page again.
+    if (gathered === "lost") return { refresh: [], state: withoutGrants(before), done: false };
+    const rest = await fillPage.commit(readable, asOf(stamp, state), call, gathered);
+    unfilled = [...rest, ...missing.flatMap(({ id, user }) => (user ? [] : [id]))];
+  }
   const lost = readable.filter((user) => wasHeld(options, state, user)).map(({ id }) => id);
   const different = idsOf("different");
   const paged: SweepState = {
@@ -104,8 +121,75 @@ async function listingStep(options: SweepOptions, before: SweepState, call: Call
   };
   const refresh = [...different, ...idsOf("aged"), ...unfilled];
   if (next !== null) return { refresh, state: paged, done: false };
+  if (isGathered(state.grants)) await options.grantIndex.forget(fillKind, state.grants.gathered.mark);
   if (state.fill) return { refresh, state: { ...paged, phase: "holding", cursor: null }, done: false };
   return { ...afterHolding(paged), refresh };
+}
+
+/** Names the index of a sweep that fills. */
+const fillKind = "fill";
+/** Users that the index expects: a store that is filled does not know yet. */
+const usersExpected = 500_000;
+
+/** Members without a record on one page that are cheaper fetched one by one. */
+const fewMembers = 20;
+
+type Grants = Exclude<SweepState["grants"], "unavailable" | undefined>;
+
+function isGathering(grants: SweepState["grants"]): grants is Grants {
+  return grants !== undefined && grants !== "unavailable" && grants.gathered.phase !== "gathered";
+}
+
+function isGathered(grants: SweepState["grants"]): grants is Grants {
+  return grants !== undefined && grants !== "unavailable" && grants.gathered.phase === "gathered";
+}
+
+function isWorthGathering({ grantParts }: SweepOptions, missing: readonly SearchedUser[]): boolean {
+  return grantParts.length > 0 && missing.filter(({ organizations }) => organizations.length > 0).length > fewMembers;
+}
+
+async function beginGrants({ grantParts, fillPage }: SweepOptions, { number }: { number: number }): Promise<Grants> {
+  const { fetchedAt: startedAt } = await fillPage.stamp();
+  return { startedAt, gathered: beginGathering(number, usersExpected, grantParts) };
+}
+
+async function gatherNext(
+  options: SweepOptions,
+  grants: Grants,
+  call: CallOptions,
+): Promise<NonNullable<SweepState["grants"]>> {
+  const { api, grantIndex } = options;
+  const { gathered } = grants;
+  try {
+    return { ...grants, gathered: await gatherStep({ api, index: grantIndex }, fillKind, gathered, call) };
+  } catch (error) {
+    if (error instanceof GrantsLost) return beginGrants(options, gathered.mark);
+    // Without the scopes, members are fetched one by one.
+    if (error instanceof KindeError && error.code !== "kinde_unavailable") return "unavailable";
+    throw error;
+  }
+}
+
+async function readGrants(
+  { grantIndex }: SweepOptions,
+  { grants }: SweepState,
+  users: readonly SearchedUser[],
+): Promise<GatheredGrants | "lost" | undefined> {
+  if (!isGathered(grants)) return undefined;
+  const { mark, parts } = grants.gathered;
+  const ids = users.map(({ id }) => id);
+  const read = await grantIndex.read(mark, ids);
+  if (read === undefined) return "lost";
+  return { parts, catalogue: read.catalogue, held: new Map(ids.map((id, index) => [id, read.held[index] ?? []])) };
+}
+
+/** A record is as old as the oldest listing that it comes from. */
+function asOf(stamp: Stamp, { grants }: SweepState): Stamp {
+  return isGathered(grants) ? { ...stamp, fetchedAt: Math.min(stamp.fetchedAt, grants.startedAt) } : stamp;
+}
+
+function withoutGrants({ grants: _grants, ...state }: SweepState): SweepState {
+  return state;
 }
 
 // No two sweeps can agree on who is not listed if this is the first.

@@ -10,7 +10,14 @@ import { countCalls } from "./backfill.ts";
 import { type CompareGrantsOptions, compareGrantsStep } from "./compare-grants.ts";
 import { type ComparePlansOptions, comparePlansStep } from "./compare-plans.ts";
 import type { Disputes } from "./disputes.ts";
-import { beginGathering, type GatherState, GrantsLost, gatherSchema, gatherStep } from "./gather-grants.ts";
+import {
+  beginGathering,
+  type GatherState,
+  type GrantPart,
+  GrantsLost,
+  gatherSchema,
+  gatherStep,
+} from "./gather-grants.ts";
 import type { GrantIndex } from "./grant-index.ts";
 import type { KnownRoles } from "./known-roles.ts";
 import { shortestWalkMs } from "./pace.ts";
@@ -102,6 +109,12 @@ export function neededWalks(definitions: Pick<Definitions, "mayNeed">, keep: Rea
     if (kind === "plans") return needs("billing");
     return kind === "permissions" ? needs("permissions") : needs("roles") || needs("permissions");
   });
+}
+
+/** Returns the listings that complete the records of members. */
+export function grantPartsOf(needed: readonly WalkKind[]): readonly GrantPart[] {
+  if (needed.includes("permissions")) return ["roles", "permissions"];
+  return needed.includes("roles") ? ["roles"] : [];
 }
 
 /** Creates the walks. */

@@ -172,3 +172,48 @@ describe("walks over what the search does not show", () => {
     await until(async () => expect((await store.sweeps.last())?.aged).toEqual({ members: true, customers: false }));
   }, 60_000);
 });
+
+describe("filling a store", () => {
+  it("takes roles and permissions from the listings, as a refresh of each member would", async () => {
+    const { emulator, store } = await start({ emulator: { users: 300 } });
+    const { code, ids } = membersOf();
+    emulator.kinde.setPermissions(ids[0] ?? "", code, ["billing:manage"]);
+    emulator.stats.reset();
+    const { users, filled } = await runSweep(stack);
+    expect({ users, filled }).toEqual({ users: 300, filled: 300 });
+    expect(fetches()).toBe(0);
+    expect(await store.completeness.since()).toBeDefined();
+    await expectAllTrue();
+    const byListing = await Promise.all(ids.slice(0, 20).map((id) => stack.record(id)));
+    await store.queues.enqueueReprocess(ids.slice(0, 20));
+    await until(async () => expect(fetches()).toBe(20));
+    await until(async () => expect(await store.queues.bulk.getJobCountByTypes("waiting", "active")).toBe(0));
+    const byFetch = await Promise.all(ids.slice(0, 20).map((id) => stack.record(id)));
+    expect(byListing.map((record) => record?.flags)).toEqual(byFetch.map((record) => record?.flags));
+    // No plans: each customer takes a call, but no member does.
+    expect(emulator.stats.total).toBeLessThan(300);
+  }, 60_000);
+
+  it("fetches members one by one if a scope for the listings is missing", async () => {
+    const { emulator } = await start({ emulator: { users: 120 } });
+    emulator.faults.set({ kind: "error", status: 403, path: "/api/v1/roles" });
+    await fill();
+    expect(fetches()).toBeGreaterThan(50);
+    await expectAllTrue();
+  }, 60_000);
+
+  it("gathers again if Redis lost what was gathered", async () => {
+    const { emulator, store } = await start({ env: { KINDLING_SWEEP_PAGE_SIZE: "60" }, emulator: { users: 180 } });
+    const gathered = () => store.redis.keys(`*${stack.config.prefix}*sweep:grants:*`);
+    emulator.faults.set({ kind: "latency", ms: 300, path: "/api/v1/search/users" });
+    await store.queues.enqueueSweep();
+    // The first page is filled, and the next one is on its way.
+    await until(() => expect(calls("GET /api/v1/users")).toBe(1));
+    await store.redis.del(await gathered());
+    await until(async () => expect(await store.sweeps.last()).toBeDefined(), 20_000);
+    expect(calls("GET /api/v1/roles")).toBe(2);
+    await until(async () => expect(await store.queues.bulk.getJobCountByTypes("waiting", "active")).toBe(0));
+    await expectAllTrue();
+    expect(await gathered()).toEqual([]);
+  }, 60_000);
+});

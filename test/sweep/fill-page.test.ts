@@ -14,6 +14,7 @@ const context = useRedis();
 const call = { priority: "bulk", signal: new AbortController().signal } as const;
 const lagMs = 120_000;
 let detailCalls: number[];
+let planCalls: number;
 let customers: Record<string, string>;
 let unlisted: Set<string>;
 
@@ -21,12 +22,17 @@ beforeEach(async () => {
   const left = await context.redis.keys(`*${context.keys.prefix}*`);
   if (left.length > 0) await context.redis.del(left);
   detailCalls = [];
+  planCalls = 0;
   customers = {};
   unlisted = new Set();
 });
 
 const api: ManagementApi = {
   async get<T>({ path, route, answer }: Call<T>) {
+    if (route === "GET /api/v1/billing/agreements") {
+      planCalls += 1;
+      return answer.parse({ agreements: [{ id: "agreement_1", plan_code: "pro", expires_on: null }] });
+    }
     expect(route).toBe("GET /api/v1/users");
     const ids = new URL(path, "http://kinde").searchParams.get("user_id")?.split(",") ?? [];
     detailCalls.push(ids.length);
@@ -86,10 +92,12 @@ describe("filling records from a search page", () => {
     expect((await records().read(testUser(1))).profile?.phone).toMatch(/^\+61/);
   });
 
-  it("leaves users with a customer id to a refresh and fills the others without plans", async () => {
+  it("fetches the plans of billing customers, at a call each", async () => {
     customers = { [testUser(1)]: "customer_1" };
     const definitions = defineFlags({ tier, pro: plan("pro") });
-    expect(await fill(definitions, [], [searched(1), searched(2)])).toEqual([testUser(1)]);
+    expect(await fill(definitions, [], [searched(1), searched(2)])).toEqual([]);
+    expect(planCalls).toBe(1);
+    expect((await records().read(testUser(1))).flags?.flags).toEqual({ tier: "pro", pro: true });
     expect((await records().read(testUser(2))).flags?.flags).toEqual({ tier: "pro", pro: false });
   });
 

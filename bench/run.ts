@@ -4,6 +4,8 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { burst } from "./burst.ts";
 import { cache } from "./cache.ts";
+import { day } from "./day.ts";
+import { freshness } from "./freshness.ts";
 import { httpRead } from "./http-read.ts";
 import { ingest } from "./ingest.ts";
 import { memory } from "./memory.ts";
@@ -24,6 +26,8 @@ const benchmarks: Readonly<Record<string, Benchmark>> = {
   refresh,
   memory,
   sweep,
+  freshness,
+  day,
 };
 
 const usage = `npm run bench -- [name …] [--quick] [--json]

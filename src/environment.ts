@@ -53,8 +53,9 @@ function readSecret(file: string): { text: string } | { problem: string } {
   }
 }
 
-// Those of docker-compose.yml and of the tests, and what Kubernetes sets for a service whose name begins with "kindling".
-const foreign = /^KINDLING_(SERVERS|WORKERS|TEST_\w+|\w*SERVICE_(HOST|PORT(_\w+)?)|\w*PORT_\d+_(TCP|UDP)(_\w+)?)$/;
+// KINDLING_URL is an app's, which can share a .env file with the service. The others: those of docker-compose.yml and of the
+// tests, and what Kubernetes sets for a service whose name begins with "kindling".
+const foreign = /^KINDLING_(URL|SERVERS|WORKERS|TEST_\w+|\w*SERVICE_(HOST|PORT(_\w+)?)|\w*PORT_\d+_(TCP|UDP)(_\w+)?)$/;
 const serviceLink = /^(tcp|udp):\/\//;
 
 function unknownSetting(name: string, value: string, known: readonly string[]): string | undefined {

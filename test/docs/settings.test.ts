@@ -1,4 +1,5 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { parseEnv } from "node:util";
 import { describe, expect, it } from "vitest";
 import { loadConfig, settingNames } from "../../src/config.ts";
 
@@ -56,3 +57,18 @@ describe(".env.example and .env.emulator", () => {
     expect(names.filter((name) => !known.includes(String(name)))).toEqual([]);
   });
 });
+
+describe("the .env.example of an example", () => {
+  it.each(readdirSync(new URL("../../examples", import.meta.url)).filter((name) => exists(name)))(
+    "is one that app and service can share: %s",
+    (name) => {
+      const env = parseEnv(read(`examples/${name}/.env.example`));
+      expect(Object.keys(env)).toContain("KINDE_ISSUER_URL");
+      expect(loadConfig(env)).toMatchObject({ api: { tokens: [{ name: "KINDLING_API_TOKEN" }] } });
+    },
+  );
+});
+
+function exists(name: string): boolean {
+  return existsSync(new URL(`../../examples/${name}/.env.example`, import.meta.url));
+}

@@ -68,9 +68,9 @@ export async function createVisitor(browser: Browser, site: string): Promise<Vis
 
 const pictures = fileURLToPath(new URL("../../docs/public/examples/", import.meta.url));
 
-/** Takes pictures for the documentation, light and dark, if `KINDLING_SCREENSHOTS` is set. pngquant makes them smaller. */
+/** Takes pictures for the documentation, light and dark, if `KINDLING_TEST_SCREENSHOTS` is set. pngquant makes them smaller. */
 export async function screenshot(page: Page, name: string): Promise<void> {
-  if (!process.env.KINDLING_SCREENSHOTS) return;
+  if (!process.env.KINDLING_TEST_SCREENSHOTS) return;
   mkdirSync(pictures, { recursive: true });
   for (const colorScheme of ["dark", "light"] as const) {
     await page.emulateMedia({ colorScheme });

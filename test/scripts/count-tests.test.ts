@@ -59,7 +59,7 @@ describe("the Chromium of browser tests", () => {
 
   it("is required by .ci/run", () => {
     expect(readFileSync(new URL("../../.ci/run", import.meta.url), "utf8")).toContain(
-      "export KINDLING_REQUIRE_CHROMIUM=1",
+      "export KINDLING_TEST_REQUIRE_CHROMIUM=1",
     );
   });
 });

@@ -31,14 +31,14 @@ export interface ProvideOptions {
 /**
  * Returns the path of a Chromium, and installs one if it can. Returns `undefined` if there is none.
  *
- * @throws {Error} if there is none and `KINDLING_REQUIRE_CHROMIUM` is set
+ * @throws {Error} if there is none and `KINDLING_TEST_REQUIRE_CHROMIUM` is set
  */
 export async function provideChromium({
   find = findChromium,
   install = async () => {
     if (canInstallFromApt()) await installFromApt("chromium", "fonts-dejavu-core");
   },
-  required = Boolean(process.env.KINDLING_REQUIRE_CHROMIUM),
+  required = Boolean(process.env.KINDLING_TEST_REQUIRE_CHROMIUM),
 }: ProvideOptions = {}): Promise<string | undefined> {
   const found = find();
   if (found !== undefined) return found;
@@ -46,7 +46,7 @@ export async function provideChromium({
   const installed = find();
   if (installed !== undefined || !required) return installed;
   throw new Error(
-    `No Chromium is on PATH (${NAMES.join(", ")}), and it could not be installed with apt-get: install one, or unset KINDLING_REQUIRE_CHROMIUM to skip the tests that need it.`,
+    `No Chromium is on PATH (${NAMES.join(", ")}), and it could not be installed with apt-get: install one, or unset KINDLING_TEST_REQUIRE_CHROMIUM to skip the tests that need it.`,
   );
 }
 

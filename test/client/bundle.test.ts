@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
 /** Measured size of the minified bundle, without compression, and the growth allowed before someone looks. */
-const measuredBytes = 25_300;
+const measuredBytes = 30_300;
 const maxBytes = measuredBytes * 1.2;
 
 describe("the main entry, bundled for browsers", () => {

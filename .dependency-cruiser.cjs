@@ -36,7 +36,7 @@ module.exports = {
     {
       name: "no-orphans",
       severity: "error",
-      from: { orphan: true, path: "^(src|workers|packages)/", pathNot: "\\.d\\.ts$" },
+      from: { orphan: true, path: "^(src|workers|packages)/", pathNot: "\\.d\\.ts$|^src/dashboard/assets/" },
       to: {},
     },
     {
@@ -51,7 +51,7 @@ module.exports = {
       severity: "error",
       from: { path: "^src/(kinde|redis|http)/" },
       to: {
-        path: `${above("webhook", "read", "push", "refresh", "sweep", "audit", "status", "maintenance", "service", "cli", "demo", "workers")}|^src/(store|index)\\.ts$`,
+        path: `${above("webhook", "read", "push", "refresh", "sweep", "audit", "status", "maintenance", "dashboard", "service", "cli", "demo", "workers")}|^src/(store|index)\\.ts$`,
       },
     },
     {
@@ -74,6 +74,7 @@ module.exports = {
           "audit",
           "status",
           "maintenance",
+          "dashboard",
           "service",
           "cli",
           "demo",
@@ -86,12 +87,21 @@ module.exports = {
       comment: "A flow names the few things it needs; the store that holds them all is composed above.",
       severity: "error",
       from: { path: "^src/(webhook|read|push|refresh|sweep|audit)/" },
-      to: { path: `${above("status", "maintenance", "service", "cli", "demo", "workers")}|^src/store\\.ts$` },
+      to: {
+        path: `${above("status", "maintenance", "dashboard", "service", "cli", "demo", "workers")}|^src/store\\.ts$`,
+      },
     },
     {
       name: "store-and-status-know-no-delivery",
       severity: "error",
       from: { path: "^src/(store\\.ts|status/|maintenance/)" },
+      to: { path: above("dashboard", "service", "cli", "demo", "workers") },
+    },
+    {
+      name: "dashboard-only-renders",
+      comment: "It gets its operations passed in, and computes no figure that the command or metrics would lack.",
+      severity: "error",
+      from: { path: "^src/dashboard/" },
       to: { path: above("service", "cli", "demo", "workers") },
     },
     {
@@ -99,7 +109,9 @@ module.exports = {
       comment: "Job in, flow called, error turned into retry or failure.",
       severity: "error",
       from: { path: "^workers/" },
-      to: { path: `${above("http", "status", "maintenance", "service", "cli", "demo")}|^src/(store|index)\\.ts$` },
+      to: {
+        path: `${above("http", "status", "maintenance", "dashboard", "service", "cli", "demo")}|^src/(store|index)\\.ts$`,
+      },
     },
     {
       name: "service-knows-no-command",

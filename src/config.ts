@@ -159,6 +159,43 @@ const origin = z
     "must list origins such as https://app.example.com",
   );
 
+const roles = ["view", "operate"] as const;
+/** What an operator of the dashboard can do: look, or also act. */
+export type Role = (typeof roles)[number];
+
+/** A token that signs in to the dashboard. */
+export interface DashboardToken {
+  /** Identifies the operator in the log of actions. */
+  name: string;
+  role: Role;
+  value: string;
+}
+
+const dashboardTokens = listOf(
+  z
+    .string()
+    .regex(
+      /^[A-Za-z0-9_-]{1,64}:(view|operate):[A-Za-z0-9._~+/-]{32,}=*$/,
+      "must be a list of name:role:token, where role is view or operate and a token has 32 or more letters, digits or . _ ~ + / -",
+    )
+    .transform((text): DashboardToken => {
+      const [name = "", role, value = ""] = text.split(":");
+      return { name, role: role === "operate" ? "operate" : "view", value };
+    }),
+  50,
+).refine(
+  (tokens) =>
+    new Set(tokens.map(({ name }) => name)).size === tokens.length &&
+    new Set(tokens.map(({ value }) => value)).size === tokens.length,
+  "must not repeat a name or a token",
+);
+
+const dashboardUrl = z.string().refine((text) => {
+  const url = text.includes("://") ? parseUrl(text) : null;
+  const secure = url?.protocol === "https:" || (url?.protocol === "http:" && loopback.test(url.hostname));
+  return secure && url?.origin === text.replace(/\/$/, "");
+}, "must be an origin such as https://kindling.example.com (plain http only for loopback)");
+
 const pushUrl = z.string().refine((text) => {
   const url = text.includes("://") ? parseUrl(text) : null;
   const secure = url?.protocol === "https:" || (url?.protocol === "http:" && loopback.test(url.hostname));
@@ -258,6 +295,14 @@ const fields = z.object({
   KINDLING_PUSH_TIMEOUT: duration("10s", { max: 60_000 }),
   KINDLING_MAX_STREAMS: count(500, { min: 0, max: 100_000 }),
   KINDLING_STREAM_HEARTBEAT: duration("20s", { min: 1_000, max: units.h }),
+  KINDLING_DASHBOARD_HOST: z.string().min(1).default("127.0.0.1"),
+  KINDLING_DASHBOARD_PORT: count(3002, { min: 0, max: 65_535 }),
+  KINDLING_DASHBOARD_URL: dashboardUrl.optional(),
+  KINDLING_DASHBOARD_TOKENS: dashboardTokens,
+  KINDLING_DASHBOARD_CLIENT_ID: z.string().min(1).optional(),
+  KINDLING_DASHBOARD_CLIENT_SECRET: z.string().min(1).optional(),
+  KINDLING_DASHBOARD_SESSION: duration("12h", { min: units.m, max: 7 * units.d }),
+  KINDLING_TRAIL_LENGTH: count(100_000, { min: 0, max: 10_000_000 }),
   KINDLING_SHUTDOWN_TIMEOUT: duration("20s"),
 });
 
@@ -274,7 +319,39 @@ const secretPerUrl = {
   message: "must list one secret for each URL of KINDLING_PUSH_URLS, in the same order",
 };
 
-const schema = fields.refine(hasSecretPerUrl, secretPerUrl);
+interface DashboardSettings {
+  KINDLING_DASHBOARD_HOST: string;
+  KINDLING_DASHBOARD_URL?: string | undefined;
+  KINDLING_DASHBOARD_CLIENT_ID?: string | undefined;
+  KINDLING_DASHBOARD_CLIENT_SECRET?: string | undefined;
+}
+
+const isWholeApplication = (env: DashboardSettings) =>
+  (env.KINDLING_DASHBOARD_CLIENT_ID === undefined) === (env.KINDLING_DASHBOARD_CLIENT_SECRET === undefined);
+
+const wholeApplication = {
+  path: ["KINDLING_DASHBOARD_CLIENT_SECRET"],
+  message: "and KINDLING_DASHBOARD_CLIENT_ID belong together: set both, or none",
+};
+
+// Requests are checked against it, so that no other site can lead a browser here.
+const hasKnownUrl = (env: DashboardSettings) =>
+  isLoopbackHost(env.KINDLING_DASHBOARD_HOST) || env.KINDLING_DASHBOARD_URL !== undefined;
+
+const knownUrl = {
+  path: ["KINDLING_DASHBOARD_URL"],
+  message: "is missing: KINDLING_DASHBOARD_HOST is no loopback address, so set the URL that browsers open",
+};
+
+/** Returns whether only this machine reaches a host name or address. */
+export function isLoopbackHost(host: string): boolean {
+  return loopback.test(host) || host === "::1" || host.endsWith(".localhost");
+}
+
+const schema = fields
+  .refine(hasSecretPerUrl, secretPerUrl)
+  .refine(isWholeApplication, wholeApplication)
+  .refine(hasKnownUrl, knownUrl);
 
 const storeSchema = fields
   .extend({
@@ -282,7 +359,9 @@ const storeSchema = fields
     KINDE_MANAGEMENT_CLIENT_ID: z.string().optional(),
     KINDE_MANAGEMENT_CLIENT_SECRET: z.string().optional(),
   })
-  .refine(hasSecretPerUrl, secretPerUrl);
+  .refine(hasSecretPerUrl, secretPerUrl)
+  .refine(isWholeApplication, wholeApplication)
+  .refine(hasKnownUrl, knownUrl);
 
 /** The names of all settings in the environment, without the `_FILE` variants of {@link secretNames}. */
 export const settingNames: readonly string[] = Object.keys(fields.shape);
@@ -295,6 +374,8 @@ export const secretNames = [
   "KINDLING_API_TOKEN",
   "KINDLING_API_TOKENS",
   "KINDLING_PUSH_SECRETS",
+  "KINDLING_DASHBOARD_TOKENS",
+  "KINDLING_DASHBOARD_CLIENT_SECRET",
 ] as const;
 
 /** Returns whether an environment variable is a setting. */
@@ -481,8 +562,25 @@ function serviceConfig(env: z.output<typeof storeSchema>) {
       maxStreams: env.KINDLING_MAX_STREAMS,
       heartbeatMs: env.KINDLING_STREAM_HEARTBEAT,
     },
+    /** The page for operators. */
+    dashboard: {
+      host: env.KINDLING_DASHBOARD_HOST,
+      port: env.KINDLING_DASHBOARD_PORT,
+      /** The origin that browsers open; absent: any loopback name. */
+      url: env.KINDLING_DASHBOARD_URL?.replace(/\/$/, ""),
+      tokens: env.KINDLING_DASHBOARD_TOKENS,
+      /** The Kinde application whose users sign in; absent: none. */
+      application: applicationOf(env.KINDLING_DASHBOARD_CLIENT_ID, env.KINDLING_DASHBOARD_CLIENT_SECRET),
+      sessionMs: env.KINDLING_DASHBOARD_SESSION,
+    },
+    /** Events and refreshes that are remembered, of all users together; 0: none. */
+    trailLength: env.KINDLING_TRAIL_LENGTH,
     shutdownTimeoutMs: env.KINDLING_SHUTDOWN_TIMEOUT,
   };
+}
+
+function applicationOf(clientId: string | undefined, clientSecret: string | undefined) {
+  return clientId === undefined || clientSecret === undefined ? undefined : { clientId, clientSecret };
 }
 
 function serviceTokens(single: string | undefined, named: readonly ApiToken[]): readonly ApiToken[] {

@@ -9,18 +9,21 @@ import type { PushEndpoint } from "./push/deliver.ts";
 import { openPushQueues, type PushQueue } from "./push/queues.ts";
 import { type Absences, createAbsences } from "./redis/absences.ts";
 import { createRedisTokenStore, forgetTokens } from "./redis/access-token-store.ts";
+import { type ActionLog, createActionLog } from "./redis/action-log.ts";
 import { type Activity, createActivity } from "./redis/activity.ts";
 import { createCallBudget } from "./redis/call-budget.ts";
 import { areApart, type RedisClient } from "./redis/client.ts";
 import { checkRedis, connectRedis } from "./redis/connection.ts";
 import { type BufferedCounters, bufferCounters, type Counters, createCounters } from "./redis/counters.ts";
 import { createReplication, type Replication } from "./redis/durability.ts";
+import { createHistory, type History } from "./redis/history.ts";
 import { createKeys, type Keys } from "./redis/keys.ts";
 import { createLedger, type Ledger } from "./redis/ledger.ts";
 import type { QueueOptions } from "./redis/queue.ts";
 import { createRecords, type Records } from "./redis/records.ts";
 import { createRecentlySettled, type RecentlySettled, settledKey } from "./redis/settled.ts";
 import { bindTenant } from "./redis/tenant.ts";
+import { createTrail, type Trail } from "./redis/trail.ts";
 import { hostsOf, parseRedisUrl } from "./redis-url.ts";
 import { createRefreshQueues, type RefreshQueues } from "./refresh/queues.ts";
 import { type Completeness, createCompleteness } from "./sweep/completeness.ts";
@@ -105,6 +108,9 @@ export interface Store {
   /** Refresh requests dropped, by reason. */
   droppedRefreshRequests: Counters;
   activity: Activity;
+  trail: Trail;
+  history: History;
+  actions: ActionLog;
   close(): Promise<void>;
 }
 
@@ -163,6 +169,13 @@ export async function openStore(config: StoreConfig, { now }: World, log: Log): 
   const refusedRequests = bufferCounters(createCounters(redis, keys.refusedRequests), onUncounted);
   const activity = createActivity(redis, keys.activity, onUncounted);
   const apart = areApart(publicRedis, redis);
+  const trail = createTrail({
+    redis,
+    keys,
+    length: config.trailLength,
+    now,
+    onError: (error) => log.warn(errorFields(error), "trail not written"),
+  });
   const replication = createReplication({
     recordsUrl: config.redisUrl,
     ledgerUrl: config.internalRedisUrl,
@@ -199,6 +212,9 @@ export async function openStore(config: StoreConfig, { now }: World, log: Log): 
     refusedRequests,
     activity,
     droppedRefreshRequests: createCounters(publicRedis, keys.droppedRefreshRequests),
+    trail,
+    history: createHistory({ redis, keys }),
+    actions: createActionLog({ redis, keys }),
     budget: createCallBudget({ redis, keys, ...config.calls, leaseMs: config.kindeTimeoutMs + 5_000 }),
     accessToken:
       config.tokenStore === "memory" || config.clientId === undefined
@@ -206,7 +222,7 @@ export async function openStore(config: StoreConfig, { now }: World, log: Log): 
         : createRedisTokenStore({ ...config, redis, keys, now, lockMs: config.kindeTimeoutMs + 5_000 }),
     forgetTokens: () => forgetTokens(redis, keys),
     async close() {
-      await Promise.all([queues.close(), refusedRequests.close(), activity.close()]);
+      await Promise.all([queues.close(), refusedRequests.close(), activity.close(), trail.close()]);
       replication.close();
       disconnect();
     },

@@ -39,3 +39,14 @@ export function percentWords(share: number): string {
 export function instantWords(ms: number): string {
   return new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");
 }
+
+// C0 and C1 controls, and Unicode's bidirectional, invisible and separating characters: what can move a cursor, hide text
+// or turn it around.
+const unprintable =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not be shown as they are
+  /[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+
+/** Escapes characters that cannot be seen or that change how others are shown: `\u202e`. */
+export function visible(text: string): string {
+  return text.replace(unprintable, (found) => `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}

@@ -49,6 +49,7 @@ export default defineConfig({
           { text: "Redis", link: "/redis" },
           { text: "Sizing", link: "/sizing" },
           { text: "Operations", link: "/operations" },
+          { text: "Dashboard", link: "/dashboard" },
           { text: "Security", link: "/security" },
           { text: "Backup", link: "/backup" },
           { text: "Upgrading", link: "/upgrading" },

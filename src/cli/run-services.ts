@@ -4,17 +4,19 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type Config, loadConfig } from "../config.ts";
 import { createLog, errorFields, type Log } from "../log.ts";
 import { forgetMember, heartbeatMs, noteMember } from "../redis/fleet.ts";
+import { hasDashboard, withOwnToken } from "../service/operator-access.ts";
 import { runMetrics } from "../service/run-metrics.ts";
 import { runServer } from "../service/run-server.ts";
 import { runWorkers } from "../service/run-workers.ts";
 import { openStore, type Store } from "../store.ts";
 import type { Running } from "../world.ts";
+import { note } from "./output.ts";
 import type { Terminal } from "./terminal.ts";
 import { readVersion } from "./version.ts";
 import { loadSettings } from "./with-store.ts";
 
 /** A long-running part of Kindling. */
-export type Service = "server" | "worker";
+export type Service = "server" | "worker" | "dashboard";
 
 /**
  * Runs services until the terminal's stop signal, then waits up to `KINDLING_SHUTDOWN_TIMEOUT` for running work, even if
@@ -23,7 +25,7 @@ export type Service = "server" | "worker";
  * @throws {ConfigurationError} {RedisError} if a service cannot start; the others are closed first
  */
 export async function runServices(terminal: Terminal, services: readonly Service[]): Promise<void> {
-  const config = loadSettings(terminal, loadConfig);
+  const { config, token } = ownToken(loadSettings(terminal, loadConfig), services);
   const log = createLog(config.logLevel);
   const stop = terminal.stopSignal();
   const store = await openStore(config, terminal.world, log);
@@ -36,6 +38,14 @@ export async function runServices(terminal: Terminal, services: readonly Service
       const metrics = await runMetrics(config, terminal.world, log, store);
       if (metrics !== undefined) running.push(metrics);
     }
+    if (services.includes("dashboard") && hasDashboard(config)) {
+      // Loaded here: other commands start faster without it.
+      const { runDashboard } = await import("../service/run-dashboard.ts");
+      const dashboard = await runDashboard(config, terminal.world, log, store);
+      running.push(dashboard);
+      if (token !== undefined)
+        note(terminal, `Dashboard: ${dashboard.url}\nOperator token, until this stops: ${token}`);
+    }
   } catch (error) {
     await shutDown(config, log, running, store);
     throw error;
@@ -47,6 +57,11 @@ export async function runServices(terminal: Terminal, services: readonly Service
   const finished = await shutDown(config, log, running, store);
   if (finished) log.info({}, "stopped");
   else log.warn({ timeoutMs: config.shutdownTimeoutMs }, "stopped with unfinished work: other processes take it over");
+}
+
+/** A dashboard that runs alone is of no use without a way to sign in, so it gets a token of its own. */
+function ownToken(config: Config, services: readonly Service[]): { config: Config; token: string | undefined } {
+  return services.length === 1 && services[0] === "dashboard" ? withOwnToken(config) : { config, token: undefined };
 }
 
 /** Lets `kindling doctor` see this process, until it leaves. Failing to is no reason to stop. */

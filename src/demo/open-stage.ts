@@ -9,6 +9,7 @@ import { createLog } from "../log.ts";
 import { scanKeys } from "../redis/client.ts";
 import { connectRedis, waitUntilReady } from "../redis/connection.ts";
 import { createKeys } from "../redis/keys.ts";
+import { runDashboard } from "../service/run-dashboard.ts";
 import { runServer } from "../service/run-server.ts";
 import { runWorkers } from "../service/run-workers.ts";
 import { openStore } from "../store.ts";
@@ -21,6 +22,8 @@ import type { Stage } from "./stage.ts";
 export interface OpenStage extends Stage {
   /** Kindling's server: `http://127.0.0.1:<port>`. */
   serverUrl: string;
+  /** The page for operators, and the token that signs in there. */
+  dashboard: { url: string; token: string };
   /** Command line that connects to the demo's Redis. */
   redisCli: string;
   /** Settings that connect the `kindling` command to the demo. Without `REDIS_URL` if the user gave it. */
@@ -53,6 +56,8 @@ export async function openStage({ env, world, stopSignal }: Terminal, narrator: 
     closers.push(server.close);
     const serverUrl = `http://127.0.0.1:${server.port}`;
     kinde.webhooks.register({ url: `${serverUrl}/webhooks/kinde` });
+    const dashboard = await runDashboard(config, world, log, store);
+    closers.push(dashboard.close);
     const redis = connectRedis({ url: demoRedis.url, timeoutMs, onError: () => undefined });
     closers.push(async () => redis.disconnect());
     const writer = createWriter({ definitions, env: settings, fetch: world.fetch });
@@ -69,6 +74,7 @@ export async function openStage({ env, world, stopSignal }: Terminal, narrator: 
       narrator,
       signal: stopSignal(),
       serverUrl,
+      dashboard: { url: dashboard.url, token: apiToken },
       redisCli: demoRedis.cli,
       commandSettings: pickSettings(settings, [
         ...(env.REDIS_URL ? [] : ["REDIS_URL"]),
@@ -140,6 +146,8 @@ function demoSettings(kinde: Emulator, { url, prefix }: DemoRedis, apiToken: str
     KINDLING_LOG_LEVEL: "silent",
     KINDLING_CALLS_PER_MINUTE: "100000",
     KINDLING_API_TOKEN: apiToken,
+    KINDLING_DASHBOARD_PORT: "0",
+    KINDLING_DASHBOARD_TOKENS: `demo:operate:${apiToken}`,
     // Only the tour starts sweeps, and the emulator's search index has no lag, so the checks can expect exact numbers.
     KINDLING_SWEEP_INTERVAL: "0s",
     KINDLING_AUDIT_INTERVAL: "0s",

@@ -73,10 +73,12 @@ async function runSteps(steps: readonly Step[], stage: Stage): Promise<boolean> 
   return true;
 }
 
-function invitation({ kinde, keys, serverUrl, redisCli, commandSettings }: OpenStage): string {
+function invitation({ kinde, keys, serverUrl, dashboard, redisCli, commandSettings }: OpenStage): string {
   const shell = (value: string) => (/^[\w:/.@%+,-]+$/.test(value) ? value : `'${value.replaceAll("'", "'\\''")}'`);
   const settings = Object.entries(commandSettings).map(([name, value]) => `  export ${name}=${shell(value)}`);
   return [
+    "",
+    `Dashboard: ${dashboard.url}  (operator token: ${dashboard.token})`,
     "",
     "Kindling keeps running. In another terminal, connect the command to it:",
     ...("REDIS_URL" in commandSettings ? [] : ["  (with the same REDIS_URL as here)"]),

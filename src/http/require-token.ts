@@ -60,7 +60,9 @@ export function missingScope(route: string, name: string, scope: Scope): Refusal
 }
 
 /** Returns a function that finds a token. It compares with every one of them in constant time. */
-export function createTokenFinder(tokens: readonly ApiToken[]): (given: string) => ApiToken | undefined {
+export function createTokenFinder<Token extends { value: string }>(
+  tokens: readonly Token[],
+): (given: string) => Token | undefined {
   const known = tokens.map((token) => ({ token, digest: digest(token.value) }));
   return (given) => {
     const digestGiven = digest(given);

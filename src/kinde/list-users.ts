@@ -37,6 +37,18 @@ export function listRoleHolders(api: ManagementApi, roleId: string): Listing {
   });
 }
 
+/** Finds users by email address. More than one can have it. */
+export async function findByEmail(api: ManagementApi, email: string, call: CallOptions): Promise<string[]> {
+  const query = `?page_size=${mostWithOneEmail}&email=${encodeURIComponent(email)}`;
+  const { users } = await api.get(
+    { path: `/api/v1/users${query}`, route: "GET /api/v1/users", scope: "read:users", answer: pageSchema },
+    call,
+  );
+  return (users ?? []).flatMap((entry) => userSchema.safeParse(entry).data?.id ?? []);
+}
+
+const mostWithOneEmail = 20;
+
 /** Largest page that Kinde returns. */
 const pageSize = 500;
 

@@ -38,6 +38,12 @@ export interface Keys extends PublicKeys {
   activity: string;
   /** Hash: refresh requests dropped, by reason. */
   droppedRefreshRequests: string;
+  /** Returns the key of one of the streams of what happened to users. */
+  trail(shard: number): string;
+  /** Returns the key of a stream of figures. */
+  history(name: string): string;
+  /** Returns a key of the dashboard. */
+  dashboard(name: string): string;
 }
 
 /** Keys that every script needs which draws a ticket. */
@@ -72,5 +78,8 @@ export function createKeys(prefix: string): Keys {
     refusedRequests: `{${prefix}:api}:refused`,
     activity: `${prefix}:activity`,
     droppedRefreshRequests: `{${prefix}:refresh-requests}:dropped`,
+    trail: (shard) => `{${prefix}:trail}:${shard}`,
+    history: (name) => `{${prefix}:history}:${name}`,
+    dashboard: (name) => `{${prefix}:dashboard}:${name}`,
   };
 }

@@ -24,6 +24,7 @@ import { createWalks, grantPartsOf, neededWalks, type Walks } from "../sweep/wal
 import { checkWebhook, type WebhookCheck } from "../webhook/check-registration.ts";
 import { neededEventTypes } from "../webhook/route-event.ts";
 import type { World } from "../world.ts";
+import { trailRefreshes } from "./keep-trail.ts";
 import { openKinde } from "./open-kinde.ts";
 
 /** The operations on users that workers, routes and commands call. */
@@ -76,7 +77,7 @@ export function createFlows(options: FlowsOptions): Flows {
     observations: config.absence.observations,
     limit: config.absence.limit,
   });
-  const refreshUser = createRefreshUser({
+  const refreshUntrailed = createRefreshUser({
     api: kinde,
     organizations,
     records,
@@ -89,6 +90,7 @@ export function createFlows(options: FlowsOptions): Flows {
     extrasMaxAgeMs,
     activity: store.activity,
   });
+  const refreshUser = trailRefreshes(store.trail, refreshUntrailed);
   const grantIndex = createGrantIndex({ redis, keys });
   const fillPage = createFillPage({ api: kinde, records, ledger, definitions, keep, indexLagMs });
   const needsExtras =

@@ -17,6 +17,7 @@ import { createAdmissions } from "../webhook/admit.ts";
 import { kindeWebhook } from "../webhook/route.ts";
 import type { Running, World } from "../world.ts";
 import { createFlows } from "./create-flows.ts";
+import { trailEvents } from "./keep-trail.ts";
 import { hasReads, openReads } from "./open-reads.ts";
 import { openApiRoute } from "./openapi.ts";
 
@@ -63,14 +64,17 @@ export async function createServiceApp(options: ServiceAppOptions): Promise<Serv
     timeoutMs: config.kindeTimeoutMs,
     onError: (error) => log.warn(errorFields(error), "signing keys could not be fetched"),
   });
-  const admissions = createAdmissions({
-    redis,
-    keys,
-    queues,
-    replication,
-    burst: config.burst,
-    onError: (error) => log.warn(errorFields(error), "event id could not be stored"),
-  });
+  const admissions = trailEvents(
+    store.trail,
+    createAdmissions({
+      redis,
+      keys,
+      queues,
+      replication,
+      burst: config.burst,
+      onError: (error) => log.warn(errorFields(error), "event id could not be stored"),
+    }),
+  );
   const clientAddress = createClientAddress(trustedProxies);
   const refusals = createRefusals({
     clientAddress,

@@ -4,6 +4,7 @@ import type { FleetSetting } from "../redis/fleet-setting.ts";
 import { bindTenant } from "../redis/tenant.ts";
 import { createTickSchedule } from "../redis/tick-schedule.ts";
 import { watchLedger } from "../refresh/watch-ledger.ts";
+import { sampleHistory } from "../status/sample-history.ts";
 import type { Store } from "../store.ts";
 import type { SweepPace } from "../sweep/pace.ts";
 import { scheduleSweeps } from "../sweep/schedule.ts";
@@ -82,6 +83,7 @@ export function startWatch({ config, world: { now }, log, store, pace }: WatchOp
     audits: () => auditTicks.keep(),
     pulse,
     clocks,
+    history: () => sampleHistory(store, config, now()),
   };
   const checkAll = () =>
     Promise.all(

@@ -1,6 +1,5 @@
 import type { Command } from "commander";
-import { discardPushes, type FailedPush, listFailedPushes, retryPushes } from "../../push/queues.ts";
-import { type FailedMember, listFailures, reenqueue } from "../../refresh/failures.ts";
+import { discardFailed, type Failed, listFailed, retryFailed } from "../../maintenance/failed.ts";
 import type { Store } from "../../store.ts";
 import { countWords, durationWords, plural } from "../../words.ts";
 import { parseMembers } from "../arguments.ts";
@@ -33,7 +32,7 @@ export function addFailed(program: Command, context: CommandContext): void {
     .option(...jsonOption)
     .addHelpText("after", listHelp)
     .action(async (options: ReportOptions) => {
-      const failures = await withStore(terminal, listAll);
+      const failures = await withStore(terminal, listFailed);
       const paint = createPaint(terminal, terminal.stdout);
       report(terminal, options, documents.failed, { failures }, () =>
         renderFailures(failures, paint, terminal.world.now()),
@@ -45,14 +44,14 @@ export function addFailed(program: Command, context: CommandContext): void {
     description: "retry failed users, fan-outs and deliveries now",
     done: "Enqueued",
     document: documents.failedRetry,
-    apply: retry,
+    apply: retryFailed,
   });
   addRemedy(failed, context, {
     name: "discard",
     description: "remove entries from the list without a refresh",
     done: "Discarded",
     document: documents.failedDiscard,
-    apply: discard,
+    apply: discardFailed,
   });
 }
 
@@ -61,7 +60,7 @@ interface Remedy {
   description: string;
   done: string;
   document: Document;
-  apply: (store: Store, failures: readonly Listed[]) => Promise<void>;
+  apply: (store: Store, failures: readonly Failed[]) => Promise<void>;
 }
 
 function addRemedy(failed: Command, { terminal, exitWith }: CommandContext, remedy: Remedy): void {
@@ -79,7 +78,7 @@ function addRemedy(failed: Command, { terminal, exitWith }: CommandContext, reme
         command.error(`error: failed ${name} expects either ids or --all`);
       }
       const { chosen, missing } = await withStore(terminal, async (store) => {
-        const failures = await listAll(store);
+        const failures = await listFailed(store);
         const found = options.all === true ? failures : failures.filter(({ member }) => members.includes(member));
         await apply(store, found);
         return { chosen: found, missing: members.filter((id) => !found.some(({ member }) => member === id)) };
@@ -111,35 +110,7 @@ Records stay as they are. The next event or sweep that finds a difference
 refreshes the user.
 `;
 
-type Listed = FailedMember | FailedPush;
-
-async function listAll(store: Store): Promise<Listed[]> {
-  const [refreshes, pushes] = await Promise.all([listFailures(store), listFailedPushes(store.queues.pushes)]);
-  return [...refreshes, ...pushes];
-}
-
-function split(failures: readonly Listed[]) {
-  return {
-    refreshes: failures.filter((failure) => failure.kind !== "push"),
-    pushes: failures.filter((failure) => failure.kind === "push").map(({ member }) => member),
-  };
-}
-
-async function retry(store: Store, failures: readonly Listed[]): Promise<void> {
-  const { refreshes, pushes } = split(failures);
-  await reenqueue(store, refreshes);
-  await retryPushes(store.queues.pushes, pushes);
-}
-
-async function discard(store: Store, failures: readonly Listed[]): Promise<void> {
-  const { refreshes, pushes } = split(failures);
-  for (const { kind, member } of refreshes) {
-    await (kind === "user" ? store.ledger : store.fanoutLedger).discard(member);
-  }
-  await discardPushes(store.queues.pushes, pushes);
-}
-
-function renderFailures(failures: readonly Listed[], paint: Paint, now: number): string {
+function renderFailures(failures: readonly Failed[], paint: Paint, now: number): string {
   if (failures.length === 0) return paint.good("No failures.");
   const rows = failures.map(({ member, code, attempts, failedAt, message }) => [
     member,

@@ -8,7 +8,7 @@ import type { RefreshWorkerOptions } from "./refresh-worker.ts";
 
 /** Dependencies of {@link createFanoutWorker}. */
 export interface FanoutWorkerOptions {
-  queues: Pick<RefreshQueues, "fanout" | "bulk" | "enqueueFanouts">;
+  queues: Pick<RefreshQueues, "fanout" | "bulk">;
   /** The ledger of users. */
   ledger: Ledger;
   fanoutLedger: Ledger;
@@ -56,9 +56,8 @@ export function createFanoutWorker(options: FanoutWorkerOptions, deps: WorkerDep
         await job.updateData({ subject, progress: stored, forgiven: job.attemptsMade });
         await handBackIfClosing(deps, job);
       }
-      // An event that joined during the fan-out came too late for the pages already done.
-      const { pending } = await fanoutLedger.settle(subject, ticket, { ...(at !== undefined && { at }) });
-      if (pending) await queues.enqueueFanouts([subject]);
+      // An event that came during the fan-out, too late for the pages already done, stays in the ledger. Its job follows.
+      await fanoutLedger.settle(subject, ticket, { ...(at !== undefined && { at }) });
     },
   });
 }

@@ -41,7 +41,13 @@ export default defineConfig({
           { text: "Testing your app", link: "/guide/testing" },
         ],
       },
-      { text: "Concepts", items: [{ text: "How Kindling works", link: "/design" }] },
+      {
+        text: "Concepts",
+        items: [
+          { text: "How Kindling works", link: "/design" },
+          { text: "Guards and faults", link: "/guards" },
+        ],
+      },
       {
         text: "Running it",
         items: [

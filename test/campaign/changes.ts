@@ -83,6 +83,7 @@ export const announced = {
     else actions.cancelPlan(id);
   }),
   remove: ofUser((actions, id) => actions.deleteUser(id)),
+  signIn: ofUser((actions, id) => actions.signIn(id)),
   rolePermissions: ({ kinde, roles, permissions }, { choice }) => {
     kinde.change((actions) => actions.updateRole(pick(roles, choice), { permissions: some(permissions, choice >> 1) }));
   },

@@ -212,7 +212,8 @@ const processes = {
       return resumeQueue(scene, name);
     });
   },
-  obliteratedQueue: ({ server, timeline }, { choice }) => {
+  obliteratedQueue: ({ server, timeline, watcher }, { choice }) => {
+    watcher.noteDisturbance();
     const queue = server.ready?.store.queues[queueNames[choice % queueNames.length] ?? "refresh"];
     if (queue === undefined) return;
     timeline.after(0, () => void queue.obliterate({ force: true }).catch(() => undefined), server.actor);

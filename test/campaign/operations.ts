@@ -54,6 +54,25 @@ export const operations = {
     const queue = step.choice % 2 === 0 ? "refresh" : "bulk";
     timeline.after(0, () => void ready.store.queues.enqueueReprocess([id], queue).catch(() => undefined), server.actor);
   },
+  /**
+   * Grants change without an event, while a refresh that no event caused finds the change and a sign-in is fetched, which
+   * keeps the grants of the record. In whatever order the two commit, the change must not get lost.
+   */
+  cross: (scene, step) => {
+    const { kinde, deliveries, organizations, permissions, watcher } = scene;
+    const id = userOf(scene, step);
+    const code = id === undefined ? undefined : kinde.actions.user(id)?.organizations[0]?.code;
+    if (id === undefined || code === undefined || !organizations.includes(code)) return;
+    watcher.noteCrossing();
+    deliveries.muted = true;
+    const granted = permissions.filter((_, index) => ((step.choice >> index) & 1) === 1);
+    kinde.change((actions) => actions.setPermissions(id, code, granted));
+    deliveries.muted = false;
+    const refresh = () => operations.reprocess(scene, step);
+    if (step.choice % 2 === 0) refresh();
+    kinde.change((actions) => actions.signIn(id));
+    if (step.choice % 2 === 1) refresh();
+  },
   /** An app server reads, and asks for a refresh if the record is too old. */
   read: (scene, step) => {
     const { timeline, watcher } = scene;

@@ -25,6 +25,8 @@ export interface Watcher {
   noteTruth(actions: KindeActions): void;
   /** A change that no event announces, or whose event is lost: only a sweep finds it. */
   noteSilence(): void;
+  /** A change that only a refresh finds which nothing protects: any disturbance can lose it. */
+  noteCrossing(): void;
   readonly silent: boolean;
   noteAcknowledged(eventId: string): void;
   readonly acknowledged: number;
@@ -39,6 +41,7 @@ export interface Watcher {
   noteMixedReleases(): void;
   /** Kinde's copies can be behind by as much from now on, in milliseconds. */
   noteLag(ms: number): void;
+  readonly lagging: boolean;
   /** A write through Kindling begins. */
   noteAttempt(userId: string): void;
   /** A write through Kindling returned: readers must see its values. `since` is when it began, in microseconds. */
@@ -87,6 +90,7 @@ export function createWatcher(options: WatcherOptions): Watcher {
   let clocks = true;
   let undisturbed = true;
   let mixed = false;
+  let crossed = false;
   let lagMs = 0;
   const acknowledged = new Set<string>();
   let seen = new Map<string, Seen>();
@@ -202,8 +206,11 @@ export function createWatcher(options: WatcherOptions): Watcher {
     noteSilence() {
       silent = true;
     },
+    noteCrossing() {
+      crossed = true;
+    },
     get silent() {
-      return silent;
+      return silent || (crossed && (!undisturbed || lagMs > 0));
     },
     noteAcknowledged(eventId) {
       acknowledged.add(eventId);
@@ -232,6 +239,9 @@ export function createWatcher(options: WatcherOptions): Watcher {
     },
     noteLag(ms) {
       lagMs = Math.max(lagMs, ms);
+    },
+    get lagging() {
+      return lagMs > 0;
     },
     noteAttempt(userId) {
       attempted.add(userId);

@@ -4,7 +4,7 @@ import { createFlows } from "../../src/service/create-flows.ts";
 import { createSweepPace } from "../../src/sweep/pace.ts";
 import { scheduleSweeps } from "../../src/sweep/schedule.ts";
 import { envOf, kindling, pressCtrlC } from "../cli/command-line.ts";
-import { expected, held } from "../schedule/comparison.ts";
+import { expected, held } from "../support/comparison.ts";
 import { dropKeys, type Stack, type StackOptions, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 

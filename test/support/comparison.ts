@@ -1,11 +1,11 @@
 import type { TruthUser } from "../../packages/kinde-emulator/src/truth-types.ts";
 import type { KeptProfile } from "../../src/kinde/keep-parts.ts";
-import type { Stack } from "../support/stack.ts";
+import type { Stack } from "./stack.ts";
 
 /** A user in comparable form: sorted lists, and grants as keys. */
-interface Comparable {
+export interface Comparable {
   status: unknown;
-  flags: unknown;
+  flags: Readonly<Record<string, unknown>> | undefined;
   profile: unknown;
 }
 
@@ -52,12 +52,17 @@ function expectedFlags({ properties, organizations, isSuspended }: TruthUser) {
   };
 }
 
-/** Returns what Redis contains, read as an app server would. */
+/** Returns what Redis contains about a user of a stack, read as an app server would. */
 export async function held({ store, config }: Stack, id: string): Promise<Comparable> {
   const [record, profile] = await store.redis.mget(
     `${config.prefix}:flags:{${id}}`,
     `${config.prefix}:profile:{${id}}`,
   );
+  return parseHeld(record ?? null, profile ?? null);
+}
+
+/** Returns what the two keys of a user hold. */
+export function parseHeld(record: string | null, profile: string | null): Comparable {
   const { flags, status } = JSON.parse(record ?? "{}") as Partial<Comparable>;
   return { status, flags, profile: profile ? comparable(JSON.parse(profile) as KeptProfile) : undefined };
 }

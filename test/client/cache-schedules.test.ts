@@ -5,10 +5,10 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { type EmbeddedRedis, startEmbeddedRedis } from "../../src/demo/embedded-redis.ts";
 import { createKeys } from "../../src/redis/keys.ts";
 import { createRecords } from "../../src/redis/records.ts";
+import { playAll, scheduleOf, seeds } from "../support/seeds.ts";
 import { uniquePrefix } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 import { startWire, type Wire } from "../support/wire.ts";
-import { playAll, scheduleOf, seeds } from "./seeds.ts";
 
 const list = seeds(16, 300_001);
 const leaseMs = 60;
@@ -233,7 +233,7 @@ function describe({ user, version, cached }: Read): string {
 
 it(`is never older than the lease, and never goes back, over ${list.length} random schedules`, async () => {
   await playAll(
-    "test/schedule/cache.test.ts",
+    "test/client/cache-schedules.test.ts",
     list,
     lanes.map((lane) => (seed: number) => play(lane, seed)),
   );

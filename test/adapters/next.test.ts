@@ -30,10 +30,10 @@ describeAdapter(
   },
   {
     redirects: 307,
-    startTimeoutMs: 120_000,
+    startTimeoutMs: 240_000,
     async edit() {
       await appendFile(`${folder}/app/contract/read-flags.ts`, 'console.log("evaluated again");\n');
-      await expect.poll(() => example.output(), { timeout: 120_000 }).toContain("evaluated again");
+      await expect.poll(() => example.output(), { timeout: 240_000 }).toContain("evaluated again");
     },
     further() {
       describeNotes({ name: "next", auth: "/api/auth", example: () => example });

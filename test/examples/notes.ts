@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { RunningExample } from "../../examples/start-example.ts";
 import { createBrowser } from "../support/browser.ts";
 
@@ -15,6 +15,11 @@ export interface NotesOptions {
 /** Plays the app that the examples for Hono, Express and Next.js share, with Kinde's SDK and without JavaScript. */
 export function describeNotes({ name, auth, example }: NotesOptions): void {
   describe(`the example ${name}`, { timeout: 60_000 }, () => {
+    // Development servers compile a route when it is first asked for.
+    beforeAll(async () => {
+      const paths = ["/", "/flags", "/welcome", "/notes", "/admin", `${auth}/login`];
+      await Promise.all(paths.map((path) => fetch(example().url + path, { redirect: "manual" })));
+    }, 240_000);
     afterEach(() => example().kindling.emulator.signInAs(null));
 
     const visit = () => {

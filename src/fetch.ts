@@ -111,7 +111,8 @@ class ReceivedBody implements AsyncIterable<Uint8Array> {
   }
 
   async cancel(): Promise<void> {
-    this.fail(new Error("The body is not read."));
+    // An error costs its stack trace.
+    if (this.#state === "receiving") this.fail(new Error("The body is not read."));
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {

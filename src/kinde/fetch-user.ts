@@ -113,9 +113,11 @@ export async function fetchUser(
   if (options.signal.aborted) stop();
   try {
     return await fetchParts(api, id, { ...options, subject: id, signal: failed.signal });
+  } catch (error) {
+    failed.abort(error);
+    throw error;
   } finally {
     options.signal.removeEventListener("abort", stop);
-    failed.abort(new Error("The fetch has ended."));
   }
 }
 

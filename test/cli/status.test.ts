@@ -99,6 +99,33 @@ describe("kindling status", () => {
     expect((await kindling(["status"], env)).stdout).toMatch(/40 users, 0 different, 0 missing, 3 derived again/);
   });
 
+  it("states how soon a change in Kinde shows, and which walks have given up", async () => {
+    const { sweeps, walkLog, redis, keys } = stack.store;
+    // What a fleet with the default pace announces.
+    await redis.set(keys.ledgerPart("interval:sweep"), JSON.stringify({ v: 1, intervalMs: 900_000, share: 0.1 }));
+    const begun = beginSweep({ number: 7, previous: undefined, now: Date.now() - 50_500, fill: false });
+    await sweeps.finish({ ...begun, users: 50_000, lateMs: 1_500 }, begun.startedAt + 50_500);
+    const walk = { startedAt: 0, finishedAt: 120_000, calls: 240, compared: 50_000, different: 3, disputed: 0 };
+    await walkLog.finish("roles", walk);
+    await walkLog.finish("plans", { ...walk, finishedAt: 10_000, disputed: 600 });
+    await walkLog.fail("permissions", { at: Date.now(), reason: "grant the scope read:permissions." });
+    const { json } = await kindling(["status", "--json"], env);
+    expect(json).toMatchObject({
+      warnings: [
+        { code: "walk_failed" },
+        { code: "listing_disputed", message: expect.stringContaining("600 of 50,000") },
+      ],
+      sweep: {
+        bound: { everyMs: 51_500, lateMs: 1_500, lagMs: 120_000, withinMs: 56_000 },
+        walks: { roles: { withinMs: 243_000 }, permissions: { withinMs: null }, plans: { withinMs: 103_000 } },
+      },
+    });
+    const { stdout } = await kindling(["status"], env);
+    expect(stdout).toMatch(/a change in Kinde +shows within 56 s \(2 m more for a user refreshed just before\)/);
+    expect(stdout).toMatch(/a change of roles +shows within 4 m 3 s\n/);
+    expect(stdout).not.toMatch(/a change of permissions/);
+  });
+
   it("counts records and tombstones", async () => {
     await commitRecords(30);
     await stack.store.records.bury("kp_7", { flags: {}, status: "deleted", fetchedAt: 1, ticket: 2, schema: "s" });

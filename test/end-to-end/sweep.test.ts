@@ -84,6 +84,23 @@ describe("a sweep without webhooks", () => {
     },
   );
 
+  it("does not doubt a record for longer than the lag that it has learned", async () => {
+    const { emulator, store } = await start({ env: { KINDLING_INDEX_LAG: "1h" }, emulator: { users: 1 } });
+    const [id = ""] = emulator.kinde.userIds();
+    await sweep();
+    await store.queues.enqueueRefreshes([{ userId: id, delayMs: 0 }]);
+    await until(async () => expect(fetches()).toBeGreaterThan(0));
+    await until(async () => expect(await store.queues.refresh.getJobCountByTypes("waiting", "active")).toBe(0));
+    const record = JSON.parse((await store.redis.get(store.keys.flags(id))) ?? "");
+    await store.redis.set(store.keys.flags(id), JSON.stringify({ ...record, fetchedAt: record.fetchedAt - 10_000 }));
+    emulator.kinde.setProperties(id, { compliance_region: "moon" });
+    expect(await sweep()).toMatchObject({ doubted: 1, different: 0 });
+    // Ten sign-ins that the search showed at once: a lag of 5 s at most.
+    await store.indexLag.observe({ fresh: 10, behindMs: 0 }, Date.now());
+    expect(await sweep()).toMatchObject({ doubted: 0, different: 1 });
+    expect(await flagsOf(id)).toMatchObject({ region: "moon" });
+  });
+
   it("buries users that two consecutive sweeps did not list, not after a single sweep", async () => {
     const { emulator } = await start({ env: { KINDLING_ABSENCE_CHECKS: "1" }, emulator: { users: 20 } });
     await sweep();

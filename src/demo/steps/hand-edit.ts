@@ -12,7 +12,7 @@ export const handEdit: Step = {
     kinde.kinde.setProperties(bob.id, { plan_tier: "pro" });
     expectEqual("Bob's tier before the sweep", (await reader.get(bob.id)).flags.tier, "enterprise");
     narrator.say('Bob\'s plan_tier is now "pro" in Kinde. Kinde sends no webhook, so Redis still has "enterprise".');
-    narrator.say("Sweeps find such changes, by default every 30 seconds for a tenant of this size. One starts now:");
+    narrator.say("Sweeps find such changes, here every 30 seconds by default. One starts now:");
     const started = performance.now();
     const [{ users, different, missing, calls }, took] = await Promise.all([
       sweep(stage),

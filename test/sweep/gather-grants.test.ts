@@ -1,0 +1,96 @@
+import { expect, it } from "vitest";
+import { KindeError } from "../../src/errors.ts";
+import type { Call, ManagementApi } from "../../src/kinde/management-api.ts";
+import { beginGathering, type GatherState, GrantsLost, gatherStep } from "../../src/sweep/gather-grants.ts";
+import { createGrantIndex } from "../../src/sweep/grant-index.ts";
+import { useRedis } from "../support/redis.ts";
+import { testUser } from "../support/signer.ts";
+
+const context = useRedis();
+const call = { priority: "bulk", signal: new AbortController().signal } as const;
+const index = () => createGrantIndex(context);
+
+/** Answers each route with what a function of its query gives. */
+function answering(routes: Record<string, (query: URLSearchParams) => object>): ManagementApi {
+  return {
+    async get<T>({ path, route, answer }: Call<T>) {
+      const found = routes[route];
+      if (found === undefined) throw new KindeError("kinde_not_found", `Unexpected ${route}.`);
+      const result = answer.safeParse(found(new URLSearchParams(path.split("?")[1])));
+      if (!result.success) throw new KindeError("kinde_unavailable", `The answer to ${route} is malformed.`);
+      return result.data;
+    },
+    send: () => Promise.reject(new Error("Gathering must not write to Kinde.")),
+  };
+}
+
+const one = {
+  "GET /api/v1/roles": () => ({ roles: [{ id: "r1", key: "admin" }] }),
+  "GET /api/v1/roles/{id}/permissions": () => ({ permissions: [{ id: "p1", key: "admin:access" }] }),
+};
+
+async function gather(api: ManagementApi, parts: GatherState["parts"] = ["roles"], number = 1): Promise<GatherState> {
+  let state = beginGathering(number, 1_000, parts);
+  // What a job stores, because any worker can take over after any page.
+  while (state.phase !== "gathered")
+    state = JSON.parse(JSON.stringify(await gatherStep({ api, index: index() }, "test", state, call)));
+  return state;
+}
+
+it("gathers who holds what over pages, roles and organizations", async () => {
+  const codes = ["org_1", "org_2"];
+  const api = answering({
+    ...one,
+    "GET /api/v1/roles/{id}/users": (query) =>
+      query.has("next_token")
+        ? {
+            users: [{ id: testUser(2), org_codes: ["org_1"] }, { id: testUser(3), org_codes: "org_1" }, { id: "../x" }],
+          }
+        : { users: [{ id: testUser(1), org_codes: codes }], next_token: "second" },
+    "GET /api/v1/permissions": () => ({ permissions: [{ id: "p2", key: "reports:read" }] }),
+    "GET /api/v1/organizations": () => ({ organizations: codes.map((code) => ({ code })) }),
+    "GET /api/v1/organizations/{code}/users": () => ({ organization_users: [{ id: testUser(2) }] }),
+  });
+  const { mark } = await gather(api, ["roles", "permissions"]);
+  const read = await index().read(mark, [1, 2, 3, 4].map(testUser));
+  expect(read?.held).toEqual([
+    [
+      { code: "org_1", roles: [0], permissions: [] },
+      { code: "org_2", roles: [0], permissions: [] },
+    ],
+    [
+      { code: "org_1", roles: [0], permissions: [0] },
+      { code: "org_2", roles: [], permissions: [0] },
+    ],
+    "unknown",
+    [],
+  ]);
+  expect(read?.catalogue.roles).toEqual([{ id: "r1", key: "admin", permissions: [{ id: "p1", key: "admin:access" }] }]);
+});
+
+it("fails instead of going on forever if a listing leads in circles", async () => {
+  const api = answering({
+    ...one,
+    "GET /api/v1/roles/{id}/users": (query) => ({ users: [], next_token: query.get("next_token") === "a" ? "b" : "a" }),
+  });
+  await expect(gather(api)).rejects.toThrow("leads back to a page that was read before");
+});
+
+it.each([
+  ["too many entries", { users: Array.from({ length: 501 }, (_, number) => ({ id: testUser(number) })) }],
+  ["entries that name nobody", { users: Array.from({ length: 11 }, () => ({ id: "../../admin" })) }],
+])("rejects a page with %s", async (_what, page) => {
+  await expect(gather(answering({ ...one, "GET /api/v1/roles/{id}/users": () => page }))).rejects.toThrow("malformed");
+});
+
+it("counts as lost if Redis lost a part of it, or another Redis process has taken over", async () => {
+  const api = answering({ ...one, "GET /api/v1/roles/{id}/users": () => ({ users: [] }) });
+  const { mark } = await gather(api, ["roles"], 7);
+  expect(await index().read(mark, [testUser(1)])).toBeDefined();
+  const key = context.keys.ledgerPart("sweep:grants:7");
+  const description = JSON.parse((await context.redis.get(key)) ?? "");
+  await context.redis.set(key, JSON.stringify({ ...description, runId: "before" }));
+  expect(await index().read(mark, [testUser(1)])).toBeUndefined();
+  const listing: GatherState = { ...beginGathering(7, 1_000, ["roles"]), phase: "holders" };
+  await expect(gatherStep({ api, index: index() }, "test", listing, call)).rejects.toThrow(GrantsLost);
+});

@@ -1,0 +1,167 @@
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import type { BrowserContext, Page } from "playwright-core";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { findRedisServer, startRedisServer } from "../../src/testing/redis-server.ts";
+import { describeInChromium } from "../support/chromium.ts";
+import { until } from "../support/until.ts";
+import { type Board, operatorToken, startBoard } from "./support.ts";
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+const application = { clientId: "operators", clientSecret: "s".repeat(40) };
+
+describeInChromium("the dashboard", (browser) => {
+  let board: Board;
+  let redis: Awaited<ReturnType<typeof startRedisServer>>;
+  let context: BrowserContext;
+  let page: Page;
+  let userId: string;
+  const problems: string[] = [];
+
+  beforeAll(async () => {
+    redis = await startRedisServer({ binary: findRedisServer() ?? "redis-server", durable: true });
+    board = await startBoard({
+      redisUrl: redis.url,
+      emulator: { users: 3, application },
+      env: {
+        KINDLING_REDIS_TIMEOUT: "500ms",
+        KINDLING_DASHBOARD_CLIENT_ID: application.clientId,
+        KINDLING_DASHBOARD_CLIENT_SECRET: application.clientSecret,
+      },
+    });
+    [userId = ""] = board.emulator.kinde.userIds();
+    context = await browser().newContext({ colorScheme: "light" });
+    page = await watched(context);
+    await page.goto(`${board.url}/`);
+    await page.getByLabel("Operator token").fill(operatorToken);
+    await page.keyboard.press("Enter");
+    await page.waitForURL(`${board.url}/`);
+  }, 60_000);
+  afterAll(async () => {
+    await context?.close();
+    await board?.close();
+    await redis?.close();
+  });
+
+  /** Opens a page that notes errors, violations of the policy and requests to other servers. */
+  async function watched(within: BrowserContext): Promise<Page> {
+    const opened = await within.newPage();
+    opened.on("console", (message) => {
+      // An answer of 503 while Redis is away is no mistake of the page.
+      if (message.type() === "error" && !message.text().includes("Failed to load resource"))
+        problems.push(message.text());
+    });
+    opened.on("pageerror", (error) => problems.push(String(error)));
+    opened.on("request", (request) => {
+      const { origin, protocol } = new URL(request.url());
+      if (protocol !== "data:" && ![board.url, board.emulator.url].includes(origin)) problems.push(request.url());
+    });
+    return opened;
+  }
+
+  const violations = async () => {
+    await page.evaluate(axe);
+    const { violations: found } = await page.evaluate<{ violations: { id: string; nodes: { html: string }[] }[] }>(
+      "axe.run(document)",
+    );
+    return found.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`);
+  };
+
+  it("has pages without accessibility violations, light and dark, and nothing that its policy forbids", async () => {
+    await board.store.ledger.fail("kp_fails", { code: "x", message: "m", failedAt: 0, attempts: 1, final: true });
+    const paths = [
+      "/",
+      `/users/${userId}?live=1`,
+      `/users/${userId}/set`,
+      "/failed",
+      "/sweeps",
+      "/webhooks",
+      "/actions",
+    ];
+    // Both schemes use the same colors on every page: three have them all.
+    for (const [colorScheme, shown] of [
+      ["light", paths],
+      ["dark", ["/", `/users/${userId}?live=1`, "/failed"]],
+    ] as const) {
+      await page.emulateMedia({ colorScheme });
+      for (const path of shown) {
+        await page.goto(board.url + path);
+        expect(await violations(), `${path} ${colorScheme}`).toEqual([]);
+      }
+    }
+    await board.store.ledger.discard("kp_fails");
+    await page.goto(`${board.url}/queues/`);
+    await page.getByText("refresh", { exact: true }).first().waitFor();
+    expect(problems).toEqual([]);
+  });
+
+  it("asks before an action, at the harmless answer, and shows what came of it", async () => {
+    await page.goto(`${board.url}/users/${userId}`);
+    await page.getByRole("button", { name: "Refresh…" }).press("Enter");
+    const dialog = page.getByRole("dialog", { name: "Refresh this user?" });
+    await dialog.waitFor();
+    expect(await page.locator(":focus").textContent()).toContain("Cancel");
+    await page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "hidden" });
+    await page.getByRole("button", { name: "Refresh…" }).click();
+    await dialog.getByRole("button", { name: "Refresh" }).click();
+    await page.getByText("Refreshed: committed").waitFor();
+  });
+
+  it("finds a user by email address, sets a property and undoes it", async () => {
+    const { kinde } = board.emulator;
+    kinde.setProperties(userId, { plan_tier: "pro" });
+    await page.goto(`${board.url}/users`);
+    await page.getByLabel("User id or email address").fill(String(kinde.user(userId)?.email));
+    await page.keyboard.press("Enter");
+    await page.waitForURL(`${board.url}/users/${userId}`);
+    await page.getByRole("link", { name: "Set a property…" }).click();
+    await page.getByLabel("Property").fill("plan_tier");
+    await page.getByLabel("Value", { exact: true }).fill("gold");
+    await page.getByRole("button", { name: "Review" }).click();
+    await page.getByText("will have its default").waitFor();
+    await page.getByRole("button", { name: "Set in Kinde" }).click();
+    await page.getByRole("button", { name: /Undo: set it back/ }).waitFor();
+    expect(kinde.user(userId)?.properties.plan_tier).toBe("gold");
+    await page.getByRole("button", { name: /Undo: set it back/ }).click();
+    await until(() => expect(kinde.user(userId)?.properties.plan_tier).toBe("pro"));
+    kinde.setProperties(userId, { plan_tier: "enterprise" });
+    await page.getByRole("link", { name: "Compare with Kinde" }).click();
+    await page.getByText("differs from Kinde").waitFor();
+    expect(page.url()).not.toContain("live");
+  });
+
+  it("stays open through an outage of Redis, says so, and goes on by itself", async () => {
+    await page.goto(`${board.url}/`);
+    await page.getByText("live", { exact: true }).waitFor();
+    await redis.kill();
+    await page.getByText("Redis does not answer").waitFor();
+    await redis.start();
+    await page.getByText("Time to readable").first().waitFor();
+    await page.getByText("Redis does not answer").waitFor({ state: "hidden" });
+  });
+
+  it("signs in users of Kinde who hold a permission, and no others", async () => {
+    const { kinde } = board.emulator;
+    board.emulator.signInAs(userId);
+    const other = await browser().newContext();
+    const visitor = await watched(other);
+    const attempt = async () => {
+      await visitor.goto(`${board.url}/sign-in`);
+      await visitor.getByRole("link", { name: "Sign in with Kinde" }).click();
+    };
+    await attempt();
+    await visitor.getByText("has neither the permission").waitFor();
+    // The token names the user's first organization.
+    const [code = kinde.createOrganization().code] = kinde.user(userId)?.organizations.map((one) => one.code) ?? [];
+    kinde.createPermission("kindling:view");
+    kinde.addToOrganization(userId, code);
+    kinde.setPermissions(userId, code, ["kindling:view"]);
+    await attempt();
+    await visitor.getByRole("heading", { name: "Now" }).waitFor();
+    expect(await visitor.getByText("read only").count()).toBe(1);
+    expect(problems).toEqual([]);
+    await other.close();
+  });
+});

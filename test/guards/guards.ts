@@ -117,6 +117,14 @@ export const guards: readonly Guard[] = [
     proof: { test: "test/refresh/keep-extras.test.ts" },
   },
   {
+    name: "the fence of whole refreshes against those that keep older parts",
+    promise: 3,
+    file: "src/redis/scripts/commit-record.lua",
+    find: "local older = type(record.keptTicket) == 'number' and record.keptTicket < ticket",
+    replace: "local older = false",
+    proof: { test: "test/refresh/keep-extras.test.ts" },
+  },
+  {
     name: "tickets that a failover cannot hand out again",
     promise: 3,
     file: "src/redis/scripts/include/ticket.lua",

@@ -39,6 +39,9 @@ const stalledCheckMs = 5_000;
 /** How often a job that crashes its process is taken over before it fails. */
 const takeovers = 5;
 
+/** How long an idle worker waits for a job before it asks again. Jobs wake it: a wait that ends costs a dozen commands. */
+const idleSeconds = 15;
+
 /** Failed jobs kept for dashboards. The ledger keeps every failure. */
 const failedJobsKept = 1_000;
 
@@ -77,6 +80,7 @@ export function createWorker<Data>(deps: WorkerDeps, spec: WorkerSpec<Data>): Wo
       ...queueTelemetry(),
       lockDuration: lockMs,
       stalledInterval: stalledCheckMs,
+      drainDelay: idleSeconds,
       maxStalledCount: takeovers,
       runRetryDelay: 1_000,
       maximumRateLimitDelay: 1_000,

@@ -20,7 +20,7 @@ const batchSize = 20;
  */
 const backlog = { now: 200, later: 100 } as const;
 /** How long one command blocks, in seconds. */
-const blockSeconds = 1;
+const blockSeconds = { idle: 5, full: 1 };
 /** Pause before the length of a full queue is checked again, in milliseconds. */
 const fullMs = 200;
 
@@ -47,7 +47,10 @@ export function drainRefreshRequests({ requests, queues, absences, onError }: Dr
     if (held >= backlog.now) await pause(fullMs);
     else {
       const hasRoom = held < backlog.later;
-      const first = await requests.wait(hasRoom ? ["now", "later"] : ["now"], blockSeconds);
+      const first = await requests.wait(
+        hasRoom ? ["now", "later"] : ["now"],
+        hasRoom ? blockSeconds.idle : blockSeconds.full,
+      );
       // Nothing to drain: an idle queue is not asked for its length each time.
       if (first === undefined && hasRoom) return held;
       if (first !== undefined) await enqueue(first.requests, first.urgency);

@@ -74,7 +74,7 @@ async function failsWithout({ file, find, replace, proof }: Guard): Promise<stri
       "--no-shrink",
       ...only,
     ]);
-    const seeds = [...output.matchAll(/Seed (\d+) broke a promise: (.+)/g)];
+    const seeds = [...output.matchAll(/Seed (\d+) broke a promise: (?!seeds replay)(.+)/g)];
     return seeds.length >= 2 ? seeds.map(([, seed, promise]) => `seed ${seed} (${promise})`).join(", ") : undefined;
   } finally {
     writeFileSync(path, source);

@@ -45,6 +45,16 @@ local simulated = {
     end
     return realCall('ZADD', key, ...)
   end,
+  XADD = function(key, ...)
+    local options = {...}
+    for i = 1, #options do
+      if options[i] == '*' then options[i] = string.format('%.0f-*', math.floor(nowMs())) break end
+    end
+    local added = redis.pcall('XADD', key, unpack(options))
+    -- After a step back, Redis continues from the last id.
+    if type(added) == 'table' and added.err then return realCall('XADD', key, ...) end
+    return added
+  end,
   SET = function(key, value, ...)
     local options, at = {...}, nil
     for i = 1, #options do
@@ -80,6 +90,7 @@ export const simulatedCommands: ReadonlySet<string> = new Set([
   "EXPIRE",
   "PUBLISH",
   "ZADD",
+  "XADD",
 ]);
 
 /** Rewrites a script so that it sees the simulated Redis. */

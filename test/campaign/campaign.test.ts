@@ -18,9 +18,9 @@ function runCampaign(...args: string[]): Promise<{ code: number | null; output: 
   });
 }
 
-// Seed 25 is played twice: its traces must be equal.
+// Seed 25 is played twice, the second time with a slow Redis: its traces must be equal.
 it("keeps every promise in a few random schedules, which replay exactly", async () => {
-  const { code, output } = await runCampaign("--seeds", "6", "--from", "20", "--workers", "2");
-  expect(output).toContain("Schedules: 6");
+  const { code, output } = await runCampaign("--seeds", "3", "--from", "24", "--workers", "1");
+  expect(output).toContain("Schedules: 3");
   expect(code, output).toBe(0);
 }, 180_000);

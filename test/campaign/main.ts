@@ -135,7 +135,9 @@ async function traceSeed(seed: number, only: readonly ActionName[]): Promise<voi
   const { createPlayer } = await import("./play.ts");
   const { scheduleOf } = await import("./schedule.ts");
   const player = await createPlayer();
-  const { violation, trace } = await player.play(seed, scheduleOf(seed, only), (line) => console.log(line));
+  const { violation, trace } = await player.play(seed, scheduleOf(seed, only), {
+    onLine: (line) => console.log(line),
+  });
   console.log(violation === undefined ? "Every promise held." : `Broken: ${violation.promise}. ${violation.detail}`);
   console.log(`Trace: ${trace}`);
   await player.close();

@@ -33,8 +33,16 @@ export interface Outcome {
 
 /** Plays schedules, one at a time. */
 export interface Player {
-  play(seed: number, steps: readonly Step[], onLine?: (line: string) => void): Promise<Outcome>;
+  play(seed: number, steps: readonly Step[], options?: PlayOptions): Promise<Outcome>;
   close(): Promise<void>;
+}
+
+/** Options for {@link Player.play}. */
+export interface PlayOptions {
+  /** Receives a line for each round trip and step. */
+  onLine?: (line: string) => void;
+  /** Plays at another pace of real time, which must change nothing. Default: false */
+  slow?: boolean;
 }
 
 /**
@@ -54,11 +62,13 @@ export async function createPlayer(): Promise<Player> {
   });
   process.on("unhandledRejection", (error) => onUnhandled(error));
   return {
-    play: (seed, steps, onLine) =>
-      playOne({ redis, loaded, seed, steps, onLine }, (globals, fail) => {
+    play(seed, steps, { onLine, slow = false } = {}) {
+      redis.slow = slow;
+      return playOne({ redis, loaded, seed, steps, onLine }, (globals, fail) => {
         current = globals;
         onUnhandled = fail;
-      }),
+      });
+    },
     async close() {
       redis.close();
       await embedded.close();
@@ -67,7 +77,7 @@ export async function createPlayer(): Promise<Player> {
   };
 }
 
-interface PlayOptions {
+interface Schedule {
   redis: RealRedis;
   loaded: LoadedScripts;
   seed: number;
@@ -80,7 +90,7 @@ const longestMicros = 150_000_000;
 const mostSteps = 60_000;
 
 async function playOne(
-  { redis: realRedis, loaded, seed, steps, onLine }: PlayOptions,
+  { redis: realRedis, loaded, seed, steps, onLine }: Schedule,
   install: (globals: SimulatedGlobals, onUnhandled: (error: unknown) => void) => void,
 ): Promise<Outcome> {
   const timeline = createTimeline(seed, turn, () => undefined);

@@ -5,7 +5,7 @@ import { shrink } from "./shrink.ts";
 /** A seed to play. */
 export interface Order {
   seed: number;
-  /** Plays it twice, and compares the traces. */
+  /** Plays it again at another pace of real time, and compares the traces. */
   twice: boolean;
   /** The actions to choose from; none for all. */
   only: readonly ActionName[];
@@ -28,19 +28,23 @@ const player = await createPlayer();
 async function play({ seed, twice, only, mostShrinkRuns }: Order): Promise<Report> {
   const steps = scheduleOf(seed, only);
   const started = elapsed();
-  const { violation, trace, roundTrips, faults } = await player.play(seed, steps);
+  const lines: string[] = [];
+  const options = twice ? { onLine: (line: string) => void lines.push(line) } : {};
+  const { violation, trace, roundTrips, faults } = await player.play(seed, steps, options);
   const ms = elapsed() - started;
   const report = { seed, roundTrips, faults, ms, steps: steps.length };
   if (!twice && violation === undefined) return { ...report, violation, minimized: undefined };
-  const again = await player.play(seed, steps);
+  const linesAgain: string[] = [];
+  const again = await player.play(seed, steps, { slow: true, onLine: (line) => void linesAgain.push(line) });
   if (again.trace !== trace) {
-    const detail = `Two runs of seed ${seed} differ: ${trace} and ${again.trace}`;
+    const at = lines.findIndex((line, index) => line !== linesAgain[index]);
+    const detail = `Two runs of seed ${seed} differ: ${lines[at] ?? trace} and ${linesAgain[at] ?? again.trace}`;
     return { ...report, violation: { promise: "seeds replay exactly", detail }, minimized: undefined };
   }
   if (violation === undefined) return { ...report, violation, minimized: undefined };
   const replay = (left: readonly Step[]) => player.play(seed, left);
-  const options = { steps, promise: violation.promise, play: replay, mostRuns: mostShrinkRuns };
-  return { ...report, violation, minimized: await shrink(options) };
+  const search = { steps, promise: violation.promise, play: replay, mostRuns: mostShrinkRuns };
+  return { ...report, violation, minimized: await shrink(search) };
 }
 
 process.on("message", (order: Order) => {

@@ -52,6 +52,10 @@ export function patchGlobals(current: () => SimulatedGlobals): void {
 
 function patchClocks(timeline: () => Timeline): void {
   Date.now = () => Math.floor(timeline().now / 1000) + (timeline().actor?.aheadMs ?? 0);
+  globalThis.Date = new Proxy(Date, {
+    construct: (target, args, newTarget) =>
+      Reflect.construct(target, args.length === 0 ? [Date.now()] : args, newTarget) as Date,
+  });
   performance.now = () => timeline().now / 1000;
 }
 

@@ -45,15 +45,29 @@ local simulated = {
     end
     return realCall('ZADD', key, ...)
   end,
+  -- The order of a set's members depends on a random hash function.
+  SMEMBERS = function(key)
+    local members = realCall('SMEMBERS', key)
+    table.sort(members)
+    return members
+  end,
   XADD = function(key, ...)
-    local options = {...}
+    local options, id = {...}, nil
     for i = 1, #options do
-      if options[i] == '*' then options[i] = string.format('%.0f-*', math.floor(nowMs())) break end
+      if options[i] == '*' then id = i break end
     end
+    if not id then return realCall('XADD', key, ...) end
+    options[id] = string.format('%.0f-*', math.floor(nowMs()))
     local added = redis.pcall('XADD', key, unpack(options))
+    if type(added) ~= 'table' then return added end
     -- After a step back, Redis continues from the last id.
-    if type(added) == 'table' and added.err then return realCall('XADD', key, ...) end
-    return added
+    if string.find(added.err, 'equal or smaller', 1, true) then
+      local info = realCall('XINFO', 'STREAM', key)
+      for i = 1, #info, 2 do
+        if info[i] == 'last-generated-id' then options[id] = string.match(info[i + 1], '^%d+') .. '-*' end
+      end
+    end
+    return realCall('XADD', key, unpack(options))
   end,
   SET = function(key, value, ...)
     local options, at = {...}, nil
@@ -91,6 +105,7 @@ export const simulatedCommands: ReadonlySet<string> = new Set([
   "PUBLISH",
   "ZADD",
   "XADD",
+  "SMEMBERS",
 ]);
 
 /** Rewrites a script so that it sees the simulated Redis. */

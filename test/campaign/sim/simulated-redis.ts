@@ -55,14 +55,15 @@ export type LoadedScripts = Map<string, string>;
 
 /** Readies a real Redis for simulations. */
 export async function prepareRealRedis(redis: RealRedis): Promise<LoadedScripts> {
-  await redis.send([
+  const replies = await redis.send([
     ["FLUSHALL"],
     ["SCRIPT", "FLUSH"],
-    // Hashes and sets of any size answer in the order of insertion, not in that of a random hash function.
-    ["CONFIG", "SET", "hash-max-listpack-entries", "100000", "set-max-listpack-entries", "100000"],
-    ["CONFIG", "SET", "hash-max-listpack-value", "100000"],
+    // Hashes of any size answer in the order of insertion, not in that of a random hash function.
+    ["CONFIG", "SET", "hash-max-listpack-entries", "100000", "hash-max-listpack-value", "100000"],
     ...Object.values(helpers).map((source) => ["SCRIPT", "LOAD", source]),
   ]);
+  const refused = replies.find((bytes) => bytes.toString("latin1", 0, 1) === "-");
+  if (refused !== undefined) throw new Error(`Redis cannot be used for simulations: ${refused.toString().trim()}`);
   return new Map();
 }
 

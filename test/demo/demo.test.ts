@@ -59,7 +59,7 @@ describe("kindling demo without a Redis", () => {
     );
     expect(stdout).toMatch(/> writer\.setProperties\("kp_\w+", \{ onboarded: true \}\)\n +\{"onboarded":true/);
     expect(stdout).toMatch(/✓ Saved in Kinde, visible to every reader after .+, without a webhook/);
-    expect(stdout).toMatch(/202 users compared in 3 calls: Bob differs, 100 imported users had no record/);
+    expect(stdout).toMatch(/202 users compared in 4 calls: Bob differs, 100 imported users had no record/);
     expect(stdout).toMatch(/✓ Corrected after .+; the next sweep finds nothing, in [23] calls/);
     expect(stdout).toBe(stripVTControlCharacters(stdout));
     expect(leftovers()).toEqual([]);

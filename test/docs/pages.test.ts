@@ -41,7 +41,10 @@ const passagesOf = (text: string) =>
     .split(/\n\s*\n|\n(?=\s*[-|\d])/)
     .map((passage) => passage.toLowerCase().match(/[\p{L}\p{N}]+/gu) ?? []);
 
-it.each([...pages.keys()])("says nothing twice: %s", (page) => {
+// The rows of the table of guards name their files and tests.
+const prose = [...pages.keys()].filter((page) => page !== "docs/guards.md");
+
+it.each(prose)("says nothing twice: %s", (page) => {
   const seen = new Map<string, number>();
   const repeated = new Set<string>();
   for (const [index, words] of passagesOf(pages.get(page) ?? "").entries()) {

@@ -2,7 +2,7 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /** Files that take more than ten seconds, most of them waiting for another process. */
 const long =
-  /\/test\/(campaign|client\/cache-schedules|packages|demo|examples|ops\/prometheus|adapters|docs\/code-blocks|cli\/(verify|services|reprocess|emulator)|faults\/worker-killed|refresh\/fan-out-room|emulator\/sdk|end-to-end\/(backfill|sweep))\b/;
+  /\/test\/(campaign|client\/cache-schedules|dashboard|demo|examples|ops\/prometheus|adapters|docs\/code-blocks|cli\/(verify|services|reprocess|emulator)|faults\/(worker-killed|redis-lost)|refresh\/fan-out-room|emulator\/sdk|end-to-end\/(backfill|sweep|walks))\b/;
 
 /** Starts long files first, so that no worker is left alone with one at the end. */
 export class LongFilesFirst extends BaseSequencer {

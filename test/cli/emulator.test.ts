@@ -96,7 +96,7 @@ describe("kindling emulator", () => {
     const first = await idsOf("1");
     expect(await idsOf("1")).toEqual(first);
     expect(await idsOf("2")).not.toEqual(first);
-  });
+  }, 60_000);
 
   it("reports a port in use on one line and exits with 2", async () => {
     const emulator = await createEmulator();

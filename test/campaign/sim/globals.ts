@@ -40,6 +40,8 @@ export function patchGlobals(current: () => SimulatedGlobals): void {
   patchClocks(timeline);
   patchTimers(timeline);
   patchRandom(() => current().random);
+  // BullMQ stores stack traces. Their frames tell which real callback continued the code, which depends on the machine.
+  Error.stackTraceLimit = 0;
   const connect = (...args: readonly unknown[]) => {
     const [options] = args as [{ host?: string }];
     return options.host === simulatedHost

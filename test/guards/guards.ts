@@ -90,7 +90,7 @@ export const guards: readonly Guard[] = [
     file: "src/refresh/fan-out.ts",
     find: "const fetching = at === undefined ? await activeUsers() : [];",
     replace: "const fetching = at === undefined ? (await activeUsers()).slice(0, 0) : [];",
-    proof: { actions: ["rolePermissions", "rename", "reprocess"] },
+    proof: { test: "test/refresh/fan-out-affected.test.ts" },
   },
   {
     name: "a scan that begins again on another Redis process",

@@ -6,18 +6,22 @@ import type { FanoutSubject } from "../../src/refresh/queues.ts";
 
 const call = { priority: "webhook", signal: new AbortController().signal } as const;
 
-/** Returns whether a fan-out over the records includes this one, with a setting that keeps every part by now. */
-async function includes(subject: FanoutSubject, profile: Profile): Promise<boolean> {
-  const unexpected = () => Promise.reject(new Error("Unexpected call."));
-  const fanOut = createFanOut({
+const unexpected = () => Promise.reject(new Error("Unexpected call."));
+
+/** A fan-out over these records, with a setting that keeps every part by now. */
+const fanOutOver = (profiles: Profile[], fetching: string[] = []) =>
+  createFanOut({
     api: { get: unexpected, send: unexpected },
-    records: { scan: async () => ({ cursor: "0", profiles: [profile], runId: "" }) },
+    records: { scan: async (cursor) => ({ cursor: cursor === "0" ? "1" : "0", profiles, runId: "" }) },
     definitions: { mayNeed: () => true },
     keep: new Set(profileParts),
     forgetOrganization: async () => {},
-    activeUsers: async () => [],
+    activeUsers: async () => fetching,
   });
-  const { userIds } = await fanOut(subject, { source: "records", cursor: "0" }, call);
+
+/** Returns whether a fan-out over the records includes this one. */
+async function includes(subject: FanoutSubject, profile: Profile): Promise<boolean> {
+  const { userIds } = await fanOutOver([profile])(subject, { source: "records", cursor: "0" }, call);
   return userIds.length === 1;
 }
 
@@ -41,4 +45,11 @@ it("leaves out records that hold the deciding part and do not match", async () =
   expect(await includes("permission:p2", everything)).toBe(false);
   expect(await includes("role:r1", everything)).toBe(false);
   expect(await includes("organization:org_2", everything)).toBe(false);
+});
+
+it("includes users who are being fetched when it starts, as they can carry the old state", async () => {
+  const fanOut = fanOutOver([], ["kp_2"]);
+  const first = await fanOut("permission:p1", undefined, call);
+  expect(first.userIds).toEqual(["kp_2"]);
+  expect((await fanOut("permission:p1", first.next, call)).userIds).toEqual([]);
 });

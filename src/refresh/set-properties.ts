@@ -121,7 +121,8 @@ function userNotFound(userId: string, cause?: unknown): KindlingError {
   return new KindlingError("user_not_found", `Kinde has no user ${userId}.`, { cause });
 }
 
-const done = z.unknown();
+// A gateway's page, even with status 200, does not say that Kinde has the values.
+const done = z.looseObject({});
 
 async function writeProperties(api: ManagementApi, userId: string, properties: Written, options: CallOptions) {
   await api.send(

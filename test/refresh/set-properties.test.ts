@@ -90,6 +90,12 @@ describe("a write", () => {
     await until(async () => expect(await tierOf()).toMatchObject({ tier: "pro" }));
   });
 
+  it("fails if a gateway answers it with a page and status 200", async () => {
+    const { setProperties } = await open();
+    stack.emulator.faults.set({ kind: "garbage", method: "PATCH" });
+    await expect(setProperties(id, { plan_tier: "pro" }, call)).rejects.toMatchObject({ code: "kinde_unavailable" });
+  });
+
   it("drops Kinde's token cache on request", async () => {
     const { setProperties } = await open();
     await setProperties(id, { plan_tier: "pro" }, { ...call, refreshClaims: true });

@@ -28,8 +28,8 @@ export default defineConfig({
     globalSetup: ["test/support/redis-server.ts", "test/support/signing-key.ts"],
     testTimeout: 20_000,
     hookTimeout: 20_000,
-    // Files wait more than they compute: two cores carry four at a time.
-    maxWorkers: 4,
+    // Files wait more than they compute: two cores carry five at a time.
+    maxWorkers: 5,
     // Shared runners stall for seconds at a time. A test that fails twice fails.
     retry: process.env.CI ? 1 : 0,
     // Each file has a Redis database and servers of its own. Modules keep no state, so files share a worker's module

@@ -65,7 +65,7 @@ const api: ManagementApi = {
   async send<T>({ body, answer }: Change<T>) {
     await patch();
     Object.assign(kinde.properties, (body as { properties: object }).properties);
-    return answer.parse(undefined);
+    return answer.parse({ code: "OK", message: "Properties updated." });
   },
 };
 

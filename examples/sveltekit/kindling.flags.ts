@@ -5,6 +5,6 @@ export default defineFlags({
   tier: property.oneOf("plan_tier", ["free", "pro"], { default: "free" }),
   region: property.oneOf("compliance_region", ["eu", "us"], { default: null }),
   admin: permission("admin:access", { in: "current" }),
-  // Whoever cannot be checked within a minute is kept out.
+  // Users who cannot be checked within a minute are kept out.
   suspended: fresh((profile) => profile.isSuspended, { maxAge: 60_000, whenOlder: "deny", value: true }),
 });

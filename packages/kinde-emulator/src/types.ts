@@ -182,7 +182,7 @@ export interface Emulator {
     /** Returns all webhooks, disabled ones included. */
     list(): Webhook[];
     /**
-     * Switches a webhook on again, as people can in Kinde's dashboard. Its 72 hours start anew; dropped deliveries stay dropped.
+     * Switches a webhook on again, as people can in Kinde's dashboard. Its 72 hours start again; dropped deliveries stay dropped.
      *
      * @throws EmulatorError `unknown_webhook`
      */

@@ -9,7 +9,7 @@ import { drawBars } from "./support/picture.ts";
 import { measureStaleness, type Staleness, shareWithin } from "./support/staleness.ts";
 import { quantile } from "./support/statistics.ts";
 
-/** Shares of the users to whom something happens in a day. */
+/** Shares of the users that change in a day. */
 const daily = { signIn: 0.2, edit: 0.02, role: 0.01, suspension: 0.005, import: 0.005, deletion: 0.002 };
 const lostShare = 0.2;
 

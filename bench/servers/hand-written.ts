@@ -53,7 +53,7 @@ const worker = new Worker<{ userId: string }>(
 await worker.waitUntilReady();
 serveParent(0, () => worker.close());
 
-// biome-ignore lint/suspicious/noExplicitAny: whoever writes it by hand trusts the answers.
+// biome-ignore lint/suspicious/noExplicitAny: a hand-written worker trusts the answers.
 type Answer = any;
 
 function profileOf(user: Answer, properties: (Named & { value: string | null })[], organizations: Answer[]) {

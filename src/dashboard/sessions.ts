@@ -30,7 +30,7 @@ export interface Sessions {
    * @throws if Redis does not answer
    */
   read(context: Context): Promise<Session | undefined>;
-  /** Ends a session everywhere, whoever else has its cookie. */
+  /** Ends a session for every holder of its cookie. */
   end(context: Context, session: Session): Promise<void>;
 }
 

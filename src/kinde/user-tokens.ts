@@ -4,7 +4,7 @@ import { UserTokenError, WebhookError } from "../errors.ts";
 import { userId } from "./ids.ts";
 import type { SigningKeys } from "./signing-keys.ts";
 
-/** The user whom a verified access token belongs to. */
+/** The user of a verified access token. */
 export interface TokenUser {
   userId: string;
   /** Verified claims of the token. */

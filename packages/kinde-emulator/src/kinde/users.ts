@@ -18,7 +18,7 @@ type UserActions = Pick<
 >;
 
 /**
- * Creates, changes, deletes and signs in users. Users whom an admin does not place in an organization belong to none;
+ * Creates, changes, deletes and signs in users. Users that an admin does not place in an organization belong to none;
  * those who sign up, are imported or made by the API join the default one, with the default roles.
  */
 export function createUserActions(world: World, source: EventSource): UserActions {

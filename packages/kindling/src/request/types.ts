@@ -29,7 +29,7 @@ export type Verify = (token: string) => Promise<Verification>;
 export type Token = string | null | undefined;
 
 /**
- * The caller of one request: an access token to verify, or the id of a user whom the app has authenticated itself. A
+ * The caller of one request: an access token to verify, or the id of a user that the app has authenticated itself. A
  * function is called at the first read, so a request that reads no flags costs nothing.
  */
 export type Caller =

@@ -83,20 +83,30 @@ export class KindeError extends KindlingError<KindeErrorCode> {
  */
 export class AbsenceError extends KindlingError<"absence_unconfirmed" | "absence_suspended"> {}
 
-/** Calls are suspended: Kinde answered 429, or the shared call budget is used up. Wait and try again. */
+type ThrottledScope = "all" | "one" | "write";
+
+const throttled: Readonly<Record<ThrottledScope, string>> = {
+  all: "Calls to Kinde are suspended: its rate limit or the call budget is exhausted.",
+  one: "Kinde limits the calls about this user or of this route.",
+  write: "Another write of this user is in progress.",
+};
+
+/**
+ * Calls are suspended: Kinde answered 429, the shared call budget is used up, or another write of the same user is in
+ * progress. Wait and try again.
+ */
 export class ThrottledError extends KindlingError<"throttled"> {
   /** Milliseconds until the next attempt makes sense. */
   readonly retryAfterMs: number;
-  /** `all`: no call makes sense before. `one`: only calls about the same user, or of the same route. */
-  readonly scope: "all" | "one";
+  /**
+   * `all`: no call makes sense before. `one`: only calls about the same user, or of the same route. `write`: only writes
+   * of the same user.
+   */
+  readonly scope: ThrottledScope;
 
-  constructor(retryAfterMs: number, options: { cause?: unknown; scope?: "all" | "one" } = {}) {
+  constructor(retryAfterMs: number, options: { cause?: unknown; scope?: ThrottledScope } = {}) {
     const { scope = "all", ...rest } = options;
-    const what =
-      scope === "all"
-        ? "Calls to Kinde are suspended: its rate limit or the call budget is exhausted."
-        : "Kinde limits the calls about this user or of this route.";
-    super("throttled", `${what} Try again in ${Math.ceil(retryAfterMs)} ms.`, rest);
+    super("throttled", `${throttled[scope]} Try again in ${Math.ceil(retryAfterMs)} ms.`, rest);
     this.scope = scope;
     this.retryAfterMs = Math.max(1, Math.ceil(retryAfterMs));
   }

@@ -86,11 +86,13 @@ export const noteWrite = defineScript("note-write", {
   call: (input: {
     writtenKey: string;
     expiriesKey: string;
+    ticketsKey: string;
     forMs: number;
+    ticket: number;
     values: Readonly<Record<string, string>>;
   }) => ({
-    keys: [input.writtenKey, input.expiriesKey],
-    args: [input.forMs, ...Object.entries(input.values).flat()],
+    keys: [input.writtenKey, input.expiriesKey, input.ticketsKey],
+    args: [input.forMs, input.ticket, ...Object.entries(input.values).flat()],
   }),
   answer: noAnswer,
 });
@@ -196,11 +198,22 @@ export const readMembers = defineScript("read-members", {
 
 /** Adds a member to the ledger before something is changed that causes no event. */
 export const noteIntent = defineScript("note-intent", {
-  call: (input: { ticket: TicketKeys; sinceKey: string; latestKey: string; signInsKey: string; member: string }) => ({
-    keys: [input.ticket.counter, input.ticket.run, input.sinceKey, input.latestKey, input.signInsKey],
-    args: [input.member],
+  call: (input: {
+    ticket: TicketKeys;
+    sinceKey: string;
+    latestKey: string;
+    signInsKey: string;
+    lockKey: string;
+    member: string;
+    holder: string;
+    lockMs: number;
+  }) => ({
+    keys: [input.ticket.counter, input.ticket.run, input.sinceKey, input.latestKey, input.signInsKey, input.lockKey],
+    args: [input.member, input.holder, input.lockMs],
   }),
-  answer: z.tuple([z.int(), booleanAnswer]).transform(([ticket, added]) => ({ ticket, added })),
+  answer: z
+    .tuple([z.int(), booleanAnswer])
+    .transform(([ticket, added]) => (ticket === 0 ? undefined : { ticket, added })),
 });
 
 /** Removes a member if nothing but the given intent is outstanding. */

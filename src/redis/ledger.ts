@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { absencesKey } from "./absences.ts";
 import type { RedisClient } from "./client.ts";
@@ -15,6 +16,7 @@ import {
   settleMember,
   withdrawIntent,
 } from "./ledger-scripts.ts";
+import { releaseLock } from "./lock.ts";
 import { readableHistogram } from "./readable-times.ts";
 import { storedShape } from "./stored.ts";
 
@@ -30,16 +32,18 @@ export interface Ledger {
   begin(member: string): Promise<Begun>;
   /**
    * Adds the member before something is changed that causes no event, so that a refresh follows even if this process
-   * dies in between.
+   * dies in between. A member has one intent at a time: answers `undefined` until the other one is released or expires.
    */
-  intend(member: string): Promise<Intent>;
+  intend(member: string): Promise<Intent | undefined>;
+  /** Allows the next intent of the member. */
+  release(member: string, intent: Intent): Promise<void>;
   /** Removes an intent whose change was not made. An earlier outstanding event or intent keeps the member. */
   withdraw(member: string, intent: Intent): Promise<void>;
   /**
    * Remembers property values that Kinde just accepted, so that no refresh trusts an older answer from Kinde meanwhile.
-   * Must be called after the write and before the refresh that makes it visible.
+   * Must be called after the write, and before the intent is released and the refresh that makes it visible.
    */
-  noteWrite(member: string, properties: Written, forMs: number): Promise<void>;
+  noteWrite(member: string, intent: Intent, properties: Written, forMs: number): Promise<void>;
   /**
    * Removes the member, unless an event was acknowledged after the ticket was drawn. Must be called after the commit.
    * For users, counts how long the reflected events took to become readable, and notes whether a confirming refresh must
@@ -120,6 +124,8 @@ export interface Intent {
   ticket: number;
   /** Whether nothing was outstanding for the member before. */
   added: boolean;
+  /** Identifies the intent until it is released. */
+  holder: string;
 }
 
 /** Options for {@link Ledger.page} and {@link Ledger.unconfirmed}. */
@@ -176,6 +182,12 @@ export function ledgerKeys(keys: Keys, name: "users" | "fanouts") {
         failures: keys.ledgerPart("fanouts:failures"),
       };
 }
+
+/**
+ * How long an intent blocks others of its member if its process dies, in milliseconds. Longer than a write takes, waiting
+ * for the call budget included.
+ */
+const intentMs = 30_000;
 
 /** Settle time of ledgers that are created without one, in milliseconds. */
 const defaultSettleMs = 30_000;
@@ -241,6 +253,7 @@ export function createLedger(
     writtenKey: ledgerPart(`written:${member}`),
     expiriesKey: ledgerPart(`written:${member}:expiries`),
   });
+  const intentLock = (member: string) => ledgerPart(`intent:${member}`);
   const deletedKey = (member: string) => ledgerPart(`deleted:${member}`);
   const signInsKey = ledgerPart("sign-ins");
   const confirmKeys = { due: ledgerPart("confirm"), later: ledgerPart("confirm:later") };
@@ -316,13 +329,31 @@ export function createLedger(
       const { written, ...begun } = await begin(member);
       return { ...begun, written: written === null ? {} : writtenSchema.parse(written) };
     },
-    intend: (member) => noteIntent(redis, { ticket, sinceKey, latestKey, signInsKey, member }),
+    async intend(member) {
+      const holder = randomUUID();
+      const lockKey = intentLock(member);
+      const intent = await noteIntent(redis, {
+        ticket,
+        sinceKey,
+        latestKey,
+        signInsKey,
+        lockKey,
+        member,
+        holder,
+        lockMs: intentMs,
+      });
+      return intent && { ...intent, holder };
+    },
+    async release(member, { holder }) {
+      await releaseLock(redis, { lockKey: intentLock(member), holder });
+    },
     async withdraw(member, intent) {
       if (intent.added) await withdrawIntent(redis, { sinceKey, latestKey, member, ticket: intent.ticket });
     },
-    async noteWrite(member, properties, forMs) {
+    async noteWrite(member, intent, properties, forMs) {
       const values = Object.fromEntries(Object.entries(properties).map(([key, value]) => [key, JSON.stringify(value)]));
-      await noteWrite(redis, { ...writtenKeys(member), forMs, values });
+      const ticketsKey = ledgerPart(`written:${member}:tickets`);
+      await noteWrite(redis, { ...writtenKeys(member), ticketsKey, forMs, ticket: intent.ticket, values });
     },
     async settle(member, ticket, { events, at } = {}) {
       const ofUsers = name === "users" ? { settleMs, histogram: readableHistogram(keys, now()) } : undefined;

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { type Definitions, KindlingError } from "kindling";
 import type { FlagsRecord, Misfit } from "kindling/contract";
 import { z } from "zod";
@@ -5,7 +6,7 @@ import { KindeError, ThrottledError } from "../errors.ts";
 import { isGone } from "../kinde/fetch-user.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Replication } from "../redis/durability.ts";
-import type { Ledger, Written } from "../redis/ledger.ts";
+import type { Intent, Ledger, Written } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
 import { findMisfits } from "./property-values.ts";
 import type { RefreshQueues } from "./queues.ts";
@@ -33,7 +34,7 @@ export interface SetPropertiesOptions extends CallOptions {
 /** Dependencies of {@link createSetProperties}. */
 export interface SetPropertiesDeps {
   api: ManagementApi;
-  ledger: Pick<Ledger, "intend" | "withdraw" | "noteWrite">;
+  ledger: Pick<Ledger, "intend" | "release" | "withdraw" | "noteWrite">;
   records: Pick<Records, "read">;
   queues: Pick<RefreshQueues, "enqueueReprocess">;
   refreshUser: RefreshUser;
@@ -44,6 +45,9 @@ export interface SetPropertiesDeps {
   settleMs: number;
 }
 
+/** Default of how long to wait for another write of the user, in milliseconds, and how often to look. */
+const [turnPatienceMs, turnPollMs] = [10_000, 50];
+
 /** How long to wait for the call budget once Kinde has accepted the values, in milliseconds. */
 const readBackPatienceMs = 10_000;
 
@@ -52,6 +56,9 @@ const readBackPatienceMs = 10_000;
  * have missed the write. For `settleMs`, the written values override Kinde's answers, which can be torn or come from a
  * lagging replica. A confirming refresh at the end of that time picks up changes made elsewhere in the meantime.
  *
+ * Writes of one user are made one after the other. Otherwise, of two writes of a property, nobody could tell which one
+ * Kinde applied last.
+ *
  * The ledger holds the user from before the write until a refresh after it, so that one follows even if this process dies
  * in between.
  *
@@ -59,23 +66,41 @@ const readBackPatienceMs = 10_000;
  *
  * @returns the new flags record, which every reader now sees
  * @throws {KindlingError} `user_not_found` if the user does not exist in Kinde
- * @throws {ThrottledError} if calls to Kinde are suspended; nothing has changed
+ * @throws {ThrottledError} if calls to Kinde are suspended, or other writes of the user take too long; nothing has changed
  * @throws {KindeError} if Kinde did not accept the values; nothing has changed. With `kinde_unavailable`, Kinde can have
  * accepted them all the same, so a refresh is queued
  * @throws {KindlingError} `write_not_visible` if Kinde accepted the values but the record could not be refreshed yet;
  * `claims_not_refreshed` if the values are visible but Kinde's token cache for the user was not dropped
  */
 export function createSetProperties(deps: SetPropertiesDeps): SetProperties {
+  const { ledger } = deps;
   return async (userId, properties, options) => {
-    await write(deps, userId, properties, options);
-    const record = await makeVisible(deps, userId, properties, options);
+    const intent = await takeTurn(ledger, userId, options);
+    try {
+      await write(deps, userId, intent, properties, options);
+    } finally {
+      // Without an answer from Redis, the intent expires.
+      await ledger.release(userId, intent).catch(() => undefined);
+    }
+    const record = await makeVisible(deps, userId, options);
     if (options.refreshClaims) await refreshClaims(deps.api, userId, options);
     return { ...record, misfits: findMisfits(deps.definitions, properties) };
   };
 }
 
-async function write({ api, ledger, queues }: SetPropertiesDeps, userId: string, values: Written, call: CallOptions) {
-  const intent = await ledger.intend(userId);
+async function takeTurn(ledger: Pick<Ledger, "intend">, userId: string, call: CallOptions): Promise<Intent> {
+  const { signal, patienceMs = turnPatienceMs } = call;
+  const deadline = performance.now() + patienceMs;
+  for (;;) {
+    const intent = await ledger.intend(userId);
+    if (intent !== undefined) return intent;
+    if (performance.now() > deadline) throw new ThrottledError(1_000, { scope: "write" });
+    await delay(turnPollMs, undefined, { signal });
+  }
+}
+
+async function write(deps: SetPropertiesDeps, userId: string, intent: Intent, values: Written, call: CallOptions) {
+  const { api, ledger, queues, settleMs } = deps;
   try {
     await writeProperties(api, userId, values, call);
   } catch (error) {
@@ -86,28 +111,16 @@ async function write({ api, ledger, queues }: SetPropertiesDeps, userId: string,
     if (await isGone(api, userId, error, call).catch(() => false)) throw userNotFound(userId, error);
     throw error;
   }
+  await ledger.noteWrite(userId, intent, values, settleMs).catch((cause) => notVisible(deps, userId, cause));
 }
 
-async function makeVisible(
-  { ledger, records, queues, refreshUser, replication, settleMs }: SetPropertiesDeps,
-  userId: string,
-  properties: Written,
-  call: CallOptions,
-): Promise<FlagsRecord> {
-  const record = await readBack().catch(async (cause: unknown) => {
-    // Enqueues a reprocess job, because a job for an event could be skipped.
-    await queues.enqueueReprocess([userId], "refresh").catch(() => undefined);
-    throw new KindlingError(
-      "write_not_visible",
-      "Kinde has the new values, but readers may not see them yet: a refresh is queued. Set them again to be sure.",
-      { cause },
-    );
-  });
+async function makeVisible(deps: SetPropertiesDeps, userId: string, call: CallOptions): Promise<FlagsRecord> {
+  const { records, refreshUser, replication } = deps;
+  const record = await readBack().catch((cause) => notVisible(deps, userId, cause));
   if (record.status === "deleted") throw userNotFound(userId);
   return record;
 
   async function readBack() {
-    await ledger.noteWrite(userId, properties, settleMs);
     const { outcome } = await refreshUser(userId, { patienceMs: readBackPatienceMs, cause: "write", ...call });
     if (outcome === "absent" || outcome === "unknown") throw new Error("Kinde did not find the user after the write.");
     const { flags } = await records.read(userId);
@@ -115,6 +128,16 @@ async function makeVisible(
     await replication.confirm(userId);
     return flags;
   }
+}
+
+async function notVisible({ queues }: SetPropertiesDeps, userId: string, cause: unknown): Promise<never> {
+  // Enqueues a reprocess job, because a job for an event could be skipped.
+  await queues.enqueueReprocess([userId], "refresh").catch(() => undefined);
+  throw new KindlingError(
+    "write_not_visible",
+    "Kinde has the new values, but readers may not see them yet: a refresh is queued. Set them again to be sure.",
+    { cause },
+  );
 }
 
 function userNotFound(userId: string, cause?: unknown): KindlingError {

@@ -101,7 +101,7 @@ describe("kindling erase", () => {
     const failure = { code: "kinde_forbidden", message: "", failedAt: Date.now(), attempts: 1, final: true };
     await ledger.fail(id, failure);
     await ledger.fail(other, failure);
-    await ledger.noteWrite(id, { plan_tier: "pro" }, 60_000);
+    await ledger.noteWrite(id, { ticket: 1, added: true, holder: "" }, { plan_tier: "pro" }, 60_000);
     await redis.zadd(keys.refreshRequests.later, Date.now(), id);
     // One whose id begins like the other's.
     await ledger.fail(`${id}0`, failure);

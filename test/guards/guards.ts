@@ -213,6 +213,22 @@ export const guards: readonly Guard[] = [
     proof: { actions: ["write", "kill", "killAtRoundTrip"] },
   },
   {
+    name: "one write of a user at a time",
+    promise: 6,
+    file: "src/redis/scripts/note-intent.lua",
+    find: "if not takeLock(KEYS[6], ARGV[2], ARGV[3]) then return { 0, 0 } end",
+    replace: "",
+    proof: { test: "test/refresh/confirm.test.ts" },
+  },
+  {
+    name: "the later of two writes",
+    promise: 6,
+    file: "src/redis/scripts/note-write.lua",
+    find: "if tonumber(redis.call('HGET', KEYS[3], ARGV[i]) or 0) <= tonumber(ARGV[2]) then",
+    replace: "if true then",
+    proof: { test: "test/refresh/confirm.test.ts" },
+  },
+  {
     name: "the rate of calls",
     promise: 7,
     file: "src/redis/scripts/take-calls.lua",

@@ -38,6 +38,8 @@ let kinde: State;
 let copy: State | undefined;
 let fetches: number;
 let patch: () => Promise<void>;
+/** Resolves when Kinde answers a write that it has applied. */
+let patched: () => Promise<void>;
 let ledger: Ledger;
 let records: Records;
 let refreshUser: RefreshUser;
@@ -65,6 +67,7 @@ const api: ManagementApi = {
   async send<T>({ body, answer }: Change<T>) {
     await patch();
     Object.assign(kinde.properties, (body as { properties: object }).properties);
+    await patched();
     return answer.parse({ code: "OK", message: "Properties updated." });
   },
 };
@@ -77,6 +80,7 @@ beforeEach(async () => {
   copy = undefined;
   fetches = 0;
   patch = async () => {};
+  patched = async () => {};
   confirms = [];
   reprocessed = [];
   const redis = withRedisWorld(context.redis, world);
@@ -338,6 +342,63 @@ describe("a written property", () => {
   });
 });
 
+describe("two writes of a property at once", () => {
+  it("are made one after the other, so that readers end up with the value that Kinde has", async () => {
+    let answerFirst = () => {};
+    const held = new Promise<void>((resolve) => {
+      answerFirst = resolve;
+    });
+    const applied = new Promise<void>((resolve) => {
+      patched = () => {
+        resolve();
+        patched = async () => {};
+        return held;
+      };
+    });
+    const first = setProperties(id, { plan_tier: "pro" }, call);
+    await applied;
+    const { intend } = ledger;
+    let attempts = 0;
+    ledger.intend = async (member) => {
+      attempts += 1;
+      if (attempts === 2) answerFirst();
+      return intend(member);
+    };
+    const second = setProperties(id, { plan_tier: "enterprise" }, call);
+    // Were they made at once, the first one's answer would come last.
+    await Promise.race([held, second]);
+    answerFirst();
+    await Promise.all([first, second]);
+    expect(kinde.properties.plan_tier).toBe("enterprise");
+    expect(await flags()).toMatchObject({ tier: "enterprise" });
+  });
+
+  it("do not wait for each other without end", async () => {
+    const other = await ledger.intend(id);
+    await expect(setProperties(id, { plan_tier: "pro" }, { ...call, patienceMs: 1 })).rejects.toMatchObject({
+      code: "throttled",
+      message: expect.stringContaining("Another write of this user is in progress."),
+    });
+    const signal = AbortSignal.abort(new Error("shutting down"));
+    await expect(setProperties(id, { plan_tier: "pro" }, { ...call, signal })).rejects.toMatchObject({
+      name: "AbortError",
+    });
+    if (other) await ledger.release(id, other);
+    await setProperties(id, { plan_tier: "enterprise" }, call);
+  });
+
+  it("keep the later one's value if the process of the earlier one was suspended", async () => {
+    const earlier = await ledger.intend(id);
+    if (!earlier) throw new Error("Another intent is outstanding.");
+    // As if its time were over.
+    await ledger.release(id, earlier);
+    await setProperties(id, { plan_tier: "enterprise" }, call);
+    await ledger.noteWrite(id, earlier, { plan_tier: "free", region: "us" }, settleMs);
+    await refreshUser(id, call);
+    expect(await flags()).toMatchObject({ tier: "enterprise", region: "us" });
+  });
+});
+
 describe("a process that dies while it sets properties", () => {
   it("leaves the user in the ledger before it calls Kinde", async () => {
     let held: unknown;
@@ -374,7 +435,8 @@ describe("a process that dies while it sets properties", () => {
     await expect(setProperties(id, { plan_tier: "enterprise" }, call)).rejects.toThrow("No.");
     expect(await ledger.entry(id)).toBeDefined();
     await ledger.discard(id);
-    await ledger.intend(id);
+    const died = await ledger.intend(id);
+    if (died) await ledger.release(id, died);
     patch = () => Promise.reject(new KindeError("kinde_rejected", "No.", { status: 400 }));
     await expect(setProperties(id, { plan_tier: "enterprise" }, call)).rejects.toThrow("No.");
     expect(await ledger.entry(id)).toBeDefined();

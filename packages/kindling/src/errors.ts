@@ -14,7 +14,8 @@
  * - `kinde_rejected`: Kinde refuses the values, for example because a property does not exist.
  * - `kinde_unauthorized`, `kinde_forbidden`: the service's Kinde credentials or scopes are wrong.
  * - `kinde_unavailable`: Kinde did not answer. It may have taken the values: send them again.
- * - `throttled`: Kinde's rate limit or the service's call budget is used up. Nothing changed: try again later.
+ * - `throttled`: Kinde's rate limit or the service's call budget is used up, or other writes of the user are in progress.
+ *   Nothing changed: try again later.
  * - `write_not_visible`: Kinde has the values, but readers may not see them yet. Send them again to be sure.
  * - `claims_not_refreshed`: readers see the values, but Kinde's token cache for the user was not dropped.
  * - `redis_unavailable`: the service could not reach Redis. Nothing changed: try again.

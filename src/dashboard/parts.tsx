@@ -37,7 +37,10 @@ export const Facts = ({ rows }: { rows: readonly (readonly [label: string, value
   </dl>
 );
 
-/** A table that scrolls sideways on a narrow screen. Columns whose title ends in `#` hold numbers. */
+/**
+ * A table. Columns whose title ends in `#` hold numbers. Where it does not fit, a table of more than two columns becomes
+ * a list of its rows, except one of nothing but numbers: that one scrolls sideways.
+ */
 export const Table = ({
   label,
   columns,
@@ -48,7 +51,7 @@ export const Table = ({
   rows: readonly (readonly Child[])[];
 }) => (
   <section class="scroll" aria-label={`${label}: table`} tabindex={0}>
-    <table>
+    <table class={columns.filter((column) => !column.endsWith("#")).length > 2 ? "folds" : undefined}>
       <thead>
         <tr>
           {columns.map((column) => (
@@ -62,7 +65,12 @@ export const Table = ({
         {rows.map((row) => (
           <tr>
             {row.map((cell, index) => (
-              <td class={columns[index]?.endsWith("#") ? "number" : undefined}>{cell}</td>
+              <td
+                class={columns[index]?.endsWith("#") ? "number" : undefined}
+                data-column={columns[index]?.replace(/#$/, "")}
+              >
+                {cell}
+              </td>
             ))}
           </tr>
         ))}

@@ -55,6 +55,9 @@ function createBoard({ pushes, ...queues }: Queues, role: Role): Hono {
       uiConfig: {
         boardTitle: "Kindling: queues",
         hideRedisDetails: true,
+        hideDocsLink: true,
+        // Reading them takes a CLIENT LIST for each queue every few seconds.
+        showWorkers: false,
         miscLinks: [{ text: "Back to Kindling", url: "/" }],
       },
     },

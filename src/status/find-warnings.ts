@@ -6,6 +6,8 @@ import type { Freshness } from "./read-freshness.ts";
 /** A condition that needs an operator's attention. */
 export interface Warning {
   code:
+    | "failed"
+    | "queue_paused"
     | "silence"
     | "webhook_missing"
     | "webhook_incomplete"
@@ -27,14 +29,27 @@ export interface FindWarningsOptions extends Pick<Freshness, "silence" | "webhoo
     walks: Partial<Record<WalkKind, WalkHistory>>;
   };
   absences: { suspendedSince: number | null };
+  ledger: Record<"users" | "fanouts", { failed: number }>;
+  queues: Record<string, { paused: boolean }>;
 }
 
 /** Disputed users that are no reason to worry. */
 const fewDisputes = 20;
 
 /** Returns the warnings, each with the next step. */
-export function findWarnings({ silence, webhook, audit, sweep, absences }: FindWarningsOptions): Warning[] {
+export function findWarnings(options: FindWarningsOptions): Warning[] {
+  const { silence, webhook, audit, sweep, absences, ledger, queues } = options;
   const warnings: Warning[] = [];
+  const failed = ledger.users.failed + ledger.fanouts.failed;
+  if (failed > 0) {
+    const message = `${failed === 1 ? "A refresh" : `${countWords(failed)} refreshes`} failed after all attempts. See why, and how to retry: kindling failed`;
+    warnings.push({ code: "failed", message });
+  }
+  for (const [name, { paused }] of Object.entries(queues)) {
+    if (!paused) continue;
+    const message = `The queue ${name} is paused: its jobs wait until somebody resumes it, on the dashboard's page Queues.`;
+    warnings.push({ code: "queue_paused", message });
+  }
   if (webhook?.state === "missing") {
     const message = "Kinde has no webhook for Kindling. Create it: kindling webhook register <url>";
     warnings.push({ code: "webhook_missing", message });

@@ -136,11 +136,14 @@ export async function readFigures(
     store.droppedRefreshRequests.read(),
   ]);
   const [refresh, requests, bulk, confirm, fanout] = ofQueues;
-  return {
-    prefix,
-    warnings: findWarnings({ ...freshness, sweep, absences }),
+  const backlog = {
     queues: { refresh, requests, bulk, confirm, fanout },
     ledger: { users: ofUsers, fanouts: ofFanouts },
+  };
+  return {
+    prefix,
+    warnings: findWarnings({ ...freshness, ...backlog, sweep, absences }),
+    ...backlog,
     calls: { ...budgetState, ...calls },
     redis: { ...durability, required: redisReplicas },
     records,

@@ -90,9 +90,83 @@ describeInChromium("the dashboard", (browser) => {
         expect(await violations(), `${path} ${colorScheme}`).toEqual([]);
       }
     }
+    const { width = 0, height = 0 } = page.viewportSize() ?? {};
+    await page.setViewportSize({ width: 360, height });
+    for (const path of paths) {
+      await page.goto(board.url + path);
+      expect(await page.evaluate("document.documentElement.scrollWidth"), `${path} on a phone`).toBe(360);
+    }
+    await page.setViewportSize({ width, height });
     await board.store.ledger.discard("kp_fails");
-    await page.goto(`${board.url}/queues/`);
-    await page.getByText("refresh", { exact: true }).first().waitFor();
+    expect(problems).toEqual([]);
+  });
+
+  it("retries and discards what failed, sweeps, and registers and replaces the webhook", async () => {
+    const { ledger, sweeps } = board.store;
+    const failure = { code: "kinde_forbidden", message: "m", failedAt: 0, attempts: 1, final: true };
+    const gone = "kp_00000000000000000000000000000000";
+    await ledger.fail(userId, failure);
+    await ledger.fail(gone, failure);
+    const press = async (row: string, name: string) => {
+      await page
+        .getByRole("row")
+        .filter({ hasText: row })
+        .getByRole("button", { name: `${name}…` })
+        .click();
+      await page
+        .getByRole("dialog", { name: `${name} ${row}?` })
+        .getByRole("button", { name })
+        .click();
+    };
+    await page.goto(`${board.url}/`);
+    await page.getByText("2 refreshes failed after all attempts").waitFor();
+    await page.goto(`${board.url}/failed`);
+    await press(gone, "Discard");
+    await page.getByText("Discarded: 1").waitFor();
+    await page.getByRole("button", { name: "Undo: refresh the user after all" }).waitFor();
+    await press(userId, "Retry");
+    await page.getByText("Queued: 1").waitFor();
+    await until(async () => expect(await ledger.failures()).toEqual([]));
+    await page.goto(`${board.url}/failed`);
+    await page.getByText("Nothing has failed").waitFor();
+
+    await page.goto(`${board.url}/sweeps`);
+    await page.getByRole("button", { name: "Sweep now…" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Sweep now" }).click();
+    await page.getByText("A sweep is under way").waitFor();
+    await until(async () => expect(await sweeps.last()).toMatchObject({ users: 3 }));
+
+    await page.goto(`${board.url}/webhooks`);
+    const register = async (...boxes: string[]) => {
+      await page.getByLabel("URL of the webhook endpoint").fill(board.webhookUrl);
+      for (const box of boxes) await page.getByLabel(box).check();
+      await page.getByRole("button", { name: "Register" }).click();
+    };
+    await register("Yes, change Kinde's webhooks");
+    await page.getByText("Webhook created").waitFor();
+    const [first] = board.emulator.webhooks.list();
+    await register("Replace it", "Yes, change Kinde's webhooks");
+    await page.getByText("Webhook replaced").waitFor();
+    const [second, ...others] = board.emulator.webhooks.list();
+    expect([second?.endpoint, others]).toEqual([board.webhookUrl, []]);
+    expect(second?.id).not.toBe(first?.id);
+    expect(problems).toEqual([]);
+  });
+
+  it("pauses and resumes a queue on bull-board's page, and warns while it is paused", async () => {
+    const { bulk } = board.store.queues;
+    const choose = async (entry: string) => {
+      await page.goto(`${board.url}/queues/queue/bulk`);
+      await page.locator("[aria-haspopup=menu]:has(.lucide-ellipsis-vertical)").click();
+      await page.getByRole("menuitem", { name: entry }).click();
+      await page.getByRole("button", { name: "Confirm" }).click();
+    };
+    await choose("Pause");
+    await until(async () => expect(await bulk.isPaused()).toBe(true));
+    await page.goto(`${board.url}/`);
+    await page.getByText("The queue bulk is paused").waitFor();
+    await choose("Resume");
+    await until(async () => expect(await bulk.isPaused()).toBe(false));
     expect(problems).toEqual([]);
   });
 

@@ -12,6 +12,7 @@ import { checkRedis, connectRedis } from "../../src/redis/connection.ts";
 import { createKeys } from "../../src/redis/keys.ts";
 import { createRecords } from "../../src/redis/records.ts";
 import { readFigures } from "../../src/status/read-status.ts";
+import { form, startBoard } from "../dashboard/support.ts";
 import { documentedAcls } from "../support/acl.ts";
 import { type RedisCluster, startRedisCluster } from "../support/redis-cluster.ts";
 import { testRedisUrl } from "../support/redis-url.ts";
@@ -128,6 +129,32 @@ async function namesOf(redis: Parameters<typeof scanKeys>[0], match: string): Pr
   } while (cursor !== "0");
   return found;
 }
+
+describe("the dashboard of a store on a cluster", () => {
+  it.each([
+    ["with everything on it", () => ({})],
+    ["with queues and ledger on another Redis", () => ({ KINDLING_INTERNAL_REDIS_URL: testRedisUrl() })],
+  ])("shows every page and acts, %s", async (_, env) => {
+    const board = await startBoard({ redisUrl: cluster.url, emulator: { users: 1 }, env: env() });
+    stack = board;
+    const cookie = await board.signIn();
+    const [id = ""] = board.emulator.kinde.userIds();
+    const act = (path: string) => board.send(path, { ...form(), cookie });
+    expect(await (await act(`/users/${id}/refresh`)).text()).toContain("Refreshed: committed");
+    expect((await act(`/users/${id}/reprocess`)).status).toBe(200);
+    expect((await act("/sweeps")).status).toBe(200);
+    await until(async () => expect(await board.store.sweeps.last()).toBeDefined());
+    await board.store.ledger.fail(id, { code: "x", message: "m", failedAt: 0, attempts: 1, final: true });
+    for (const path of ["/", `/users/${id}?live=1`, "/failed", "/sweeps", "/webhooks", "/actions", "/history?span=day"])
+      expect([path, (await board.send(path, { cookie })).status]).toEqual([path, 200]);
+    expect(await (await board.send("/queues/api/queues", { cookie })).json()).toMatchObject({
+      queues: expect.anything(),
+    });
+    expect(await (await act(`/users/${id}/discard`)).text()).toContain("Discarded");
+    expect((await board.store.actions.latest(10)).map(({ action }) => action)).toContain("sweep");
+    expect(await board.store.trail.read(id)).toContainEqual(expect.objectContaining({ kind: "refresh" }));
+  });
+});
 
 describe("the store", () => {
   let opened: Stack;

@@ -3,7 +3,7 @@ import { BullMQAdapter } from "@bull-board/api/bullMQAdapter";
 import { HonoAdapter } from "@bull-board/hono";
 import { serveStatic } from "@hono/node-server/serve-static";
 import { Hono } from "hono";
-import type { Role } from "../config.ts";
+import type { Role } from "../setting-values.ts";
 import type { Queues } from "../store.ts";
 import type { PageDeps } from "./options.ts";
 import type { SessionVariables } from "./page.tsx";

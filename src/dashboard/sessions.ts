@@ -2,9 +2,9 @@ import { hash, randomBytes } from "node:crypto";
 import type { Context } from "hono";
 import { deleteCookie, getSignedCookie, setSignedCookie } from "hono/cookie";
 import { z } from "zod";
-import type { DashboardToken, Role } from "../config.ts";
 import type { RedisClient } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
+import type { DashboardToken, Role } from "../setting-values.ts";
 
 /** Who uses the dashboard. */
 export interface Operator {

@@ -2,7 +2,7 @@ import { hash, timingSafeEqual } from "node:crypto";
 import type { Context, MiddlewareHandler } from "hono";
 import { bearerAuth } from "hono/bearer-auth";
 import { every } from "hono/combine";
-import type { ApiToken, Scope } from "../config.ts";
+import type { ApiToken, Scope } from "../setting-values.ts";
 import type { Refusal, Refuse } from "./body.ts";
 import type { ClientAddress } from "./client-address.ts";
 

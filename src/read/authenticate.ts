@@ -1,10 +1,10 @@
 import type { Context, MiddlewareHandler } from "hono";
-import type { ApiToken } from "../config.ts";
 import { UserTokenError } from "../errors.ts";
 import type { Refuse } from "../http/body.ts";
 import type { RateCounter } from "../http/rate-counter.ts";
 import { createTokenFinder, missingScope } from "../http/require-token.ts";
 import type { TokenUser, UserTokens } from "../kinde/user-tokens.ts";
+import type { ApiToken } from "../setting-values.ts";
 
 /** Who sent a request: a service with a token of ours, or a user with an access token of Kinde. */
 export type Caller = { kind: "service"; name: string } | ({ kind: "user" } & TokenUser);

@@ -1,7 +1,6 @@
 import { type Context, Hono } from "hono";
 import { KindlingError } from "kindling";
 import { z } from "zod";
-import type { ApiToken } from "../config.ts";
 import { KindeError, ThrottledError } from "../errors.ts";
 import { failure, limitBody, type Refuse } from "../http/body.ts";
 import type { ClientAddress } from "../http/client-address.ts";
@@ -9,6 +8,7 @@ import { type LimitRateOptions, limitRate } from "../http/limit-rate.ts";
 import { type CallerVariables, requireToken } from "../http/require-token.ts";
 import { userId } from "../kinde/ids.ts";
 import { errorFields, type Log } from "../log.ts";
+import type { ApiToken } from "../setting-values.ts";
 import { propertyValues } from "./property-values.ts";
 import type { SetProperties } from "./set-properties.ts";
 

@@ -138,6 +138,28 @@ describe("read faults", () => {
     expect(after.find((one) => one.id === id)?.properties.plan_tier).toBe("max");
   });
 
+  it("user_lag hides recent changes from the calls that read one user", async () => {
+    const { emulator, call, id, other } = await ready();
+    const read = async (of: string) => {
+      const [account, values] = await Promise.all([
+        call("GET", `/user?id=${of}`),
+        call("GET", `/users/${of}/properties`),
+      ]);
+      return [account.status, account.body, values.body];
+    };
+    const before = await read(id);
+    emulator.kinde.updateUser(id, { firstName: "Grace" });
+    emulator.kinde.setProperties(id, { plan_tier: "max" });
+    emulator.kinde.deleteUser(other);
+    const { id: created } = emulator.kinde.createUser();
+    const heal = emulator.faults.set({ kind: "user_lag", ms: 60_000 });
+    expect(await read(id)).toEqual(before);
+    expect((await read(other))[0]).toBe(200);
+    expect((await read(created))[0]).toBe(404);
+    heal();
+    expect(await read(id)).not.toEqual(before);
+  });
+
   it("torn_read changes a user between the two calls that read one", async () => {
     const { emulator, call, id, property } = await ready();
     const set = (answer: "before" | "after") =>

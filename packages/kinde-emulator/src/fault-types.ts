@@ -83,6 +83,17 @@ export type JwksDownFault = FaultLimits & {
 export type SearchLagFault = FaultLimits & { kind: "search_lag"; ms: number };
 
 /**
+ * `GET /user` and `GET /users/{user_id}/properties` return users as they were `ms` milliseconds ago, at most one hour, as a
+ * copy that lags does.
+ */
+export type UserLagFault = FaultLimits & {
+  kind: "user_lag";
+  /** Kinde id. Default: any user. */
+  user?: string;
+  ms: number;
+};
+
+/**
  * Changes a user between the two calls that read one (`GET /user` and `GET /users/{user_id}/properties`, in either
  * order). Once the first is answered, `change` is applied without an event. The second returns the state `before` the
  * change (a stale replica: consistent but old) or `after` it (a torn read). Without `change`, `before` returns the state
@@ -135,7 +146,7 @@ export type DeliveryFault =
   | LoseAckFault;
 
 /** Any fault. */
-export type Fault = CallFault | DeliveryFault | JwksDownFault | SearchLagFault | TornReadFault;
+export type Fault = CallFault | DeliveryFault | JwksDownFault | SearchLagFault | UserLagFault | TornReadFault;
 
 /** A fault in effect. */
 export interface ActiveFault {

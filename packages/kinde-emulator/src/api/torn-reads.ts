@@ -1,5 +1,5 @@
 import type { Faults } from "../faults/faults.ts";
-import { userOf, type World } from "../kinde/world.ts";
+import { missing, userOf, type World } from "../kinde/world.ts";
 import type { UserState } from "../state/user-state.ts";
 
 type Half = "account" | "properties";
@@ -7,7 +7,7 @@ type Half = "account" | "properties";
 /** Calls further apart are separate reads: answering the second from the first's state would be stale, not torn. */
 const DEFAULT_WITHIN_MS = 5;
 
-/** Applies `torn_read` faults to the two calls that read one user. */
+/** Applies `user_lag` and `torn_read` faults to the two calls that read one user. */
 export interface TornReads {
   /** Returns the state to answer this call with. */
   read(userId: string, half: Half): UserState;
@@ -18,6 +18,8 @@ export function createTornReads(world: World, faults: Faults): TornReads {
 
   return {
     read: (userId, half) => {
+      const lag = faults.strike("user_lag", { user: userId })?.fault.ms;
+      if (lag !== undefined) return world.users.at(userId, performance.now() - lag) ?? missing("user", userId);
       const now = userOf(world, userId);
       const first = open.get(userId);
       open.delete(userId);

@@ -57,6 +57,7 @@ export const faultSchema: z.ZodType<Fault> = z.discriminatedUnion("kind", [
     status: status.exactOptional(),
   }),
   z.strictObject({ kind: z.literal("search_lag"), ...limits, ms }),
+  z.strictObject({ kind: z.literal("user_lag"), ...limits, ...user, ms }),
   z.strictObject({
     kind: z.literal("torn_read"),
     ...limits,

@@ -18,6 +18,8 @@ export interface Walk {
 export interface Users {
   readonly count: number;
   get(id: string): UserState | undefined;
+  /** Returns the user as of a time (`performance.now()`). */
+  at(id: string, asOf: number): UserState | undefined;
   put(user: UserState): void;
   remove(id: string): void;
   walk(walk?: Walk): Generator<UserState>;
@@ -70,6 +72,7 @@ export function createUsers(population: Population): Users {
       return count;
     },
     get,
+    at: stateAt,
     put: (user) => {
       const before = get(user.id);
       if (!before) count += 1;

@@ -55,6 +55,65 @@ export async function drawBars(name: string, { title, series, bars }: Picture): 
   await writeFile(new URL(`../pictures/${name}.svg`, import.meta.url), `${lines.join("\n")}\n`);
 }
 
+/** A line of a panel. */
+export interface Line {
+  label: string;
+  points: readonly (readonly [x: number, y: number])[];
+}
+
+/** Lines over the same time, from zero upwards. */
+export interface Panel {
+  title: string;
+  lines: readonly Line[];
+}
+
+/** Panels above one another. */
+export interface Lines {
+  title: string;
+  /** Unit of the horizontal axis. */
+  unit: string;
+  panels: readonly Panel[];
+  /** Moments to mark. */
+  marks: readonly number[];
+}
+
+const [panelHeight, panelGap, leftEdge, rightEdge] = [130, 52, 60, 740];
+
+/** Writes lines over time as `bench/pictures/<name>.svg`. */
+export async function drawLines(name: string, { title, unit, panels, marks }: Lines): Promise<void> {
+  const longest = Math.max(1, ...panels.flatMap(({ lines }) => lines.flatMap(({ points }) => points.map(([x]) => x))));
+  const across = (x: number) => round(leftEdge + ((rightEdge - leftEdge) * x) / longest);
+  const drawn = panels.flatMap(({ title: heading, lines }, index) => {
+    const bottom = top + index * (panelHeight + panelGap) + panelHeight;
+    const highest = Math.max(1, ...lines.flatMap(({ points }) => points.map(([, y]) => y)));
+    const up = (y: number) => round(bottom - (panelHeight * y) / highest);
+    const legend = lines.map(({ label }, row) => `<tspan fill="${colors[row]}" dx="14">${escapeText(label)}</tspan>`);
+    return [
+      `<text x="${leftEdge}" y="${bottom - panelHeight - 8}">${escapeText(heading)}:${legend.join("")}</text>`,
+      `<path d="M${leftEdge} ${bottom - panelHeight}V${bottom}H${rightEdge}" fill="none" stroke="#64748b"/>`,
+      `<text x="${leftEdge - 6}" y="${bottom - panelHeight + 5}" text-anchor="end">${Math.round(highest)}</text>`,
+      `<text x="${leftEdge - 6}" y="${bottom + 4}" text-anchor="end">0</text>`,
+      ...lines.map(
+        ({ points }, row) =>
+          `<polyline points="${points.map(([x, y]) => `${across(x)},${up(y)}`).join(" ")}" fill="none" stroke="${colors[row]}"/>`,
+      ),
+    ];
+  });
+  const end = top + panels.length * (panelHeight + panelGap) - panelGap;
+  const ticks = marks.map((x) => `M${across(x)} ${end + 4}v6`).join("");
+  const lines = [
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${end + 34}" font-family="system-ui, sans-serif" font-size="13" fill="#64748b" role="img">`,
+    `<title>${escapeText(title)}</title>`,
+    `<text x="10" y="20" font-size="15">${escapeText(title)}</text>`,
+    ...drawn,
+    `<path d="${ticks}" stroke="#64748b"/>`,
+    `<text x="${leftEdge}" y="${end + 26}">0</text>`,
+    `<text x="${rightEdge}" y="${end + 26}" text-anchor="end">${Math.round(longest)} ${escapeText(unit)}</text>`,
+    "</svg>",
+  ];
+  await writeFile(new URL(`../pictures/${name}.svg`, import.meta.url), `${lines.join("\n")}\n`);
+}
+
 function sum(parts: readonly number[]): number {
   return parts.reduce((total, part) => total + part, 0);
 }

@@ -6,6 +6,8 @@ export interface Random {
   below(limit: number): number;
   chance(probability: number): boolean;
   pick<T>(list: readonly T[]): T;
+  /** Picks a name as often as its weight says. */
+  weighted<Name extends string>(weights: readonly (readonly [name: Name, weight: number])[]): Name;
 }
 
 /** Creates a generator (mulberry32). Equal seeds give equal sequences. */
@@ -26,6 +28,14 @@ export function createRandom(seed: number): Random {
       const picked = list[below(list.length)];
       if (picked === undefined) throw new Error("There is nothing to pick from.");
       return picked;
+    },
+    weighted(weights) {
+      let left = next() * weights.reduce((sum, [, weight]) => sum + weight, 0);
+      for (const [name, weight] of weights) {
+        left -= weight;
+        if (left < 0) return name;
+      }
+      throw new Error("There is nothing to pick from.");
     },
   };
 }

@@ -77,6 +77,9 @@ const fields = z.object({
   KINDLING_SWEEP_PAGE_SIZE: count(500, { max: 500 }),
   KINDLING_SWEEP_PACE: duration("0ms", { min: 0 }),
   KINDLING_SWEEP_BACKLOG: count(5_000),
+  KINDLING_RECENT_USERS: count(500, { min: 0, max: 10_000 }),
+  KINDLING_RECENT_SHARE: share(0.1),
+  KINDLING_RECENT_INTERVAL: duration("30s"),
   KINDLING_INDEX_LAG: duration("2m", { min: 0 }),
   KINDLING_EXTRAS_MAX_AGE: duration("7d"),
   KINDLING_ORGANIZATION_MAX_AGE: duration("15m"),
@@ -336,6 +339,15 @@ function serviceConfig(env: z.output<typeof storeSchema>) {
       indexLagMs: env.KINDLING_INDEX_LAG,
       /** Age at which roles, permissions and billing, which the search does not show, are fetched again. */
       extrasMaxAgeMs: env.KINDLING_EXTRAS_MAX_AGE,
+    },
+    /** Checks of recently active users. */
+    recent: {
+      /** Users that count as active at most; 0: no checks. */
+      users: env.KINDLING_RECENT_USERS,
+      /** Share of the call budget that checks use; 0: no checks. */
+      share: env.KINDLING_RECENT_SHARE,
+      /** Shortest time between two checks of a user. */
+      intervalMs: env.KINDLING_RECENT_INTERVAL,
     },
     /** Age at which properties and agreements of organizations are fetched again. */
     organizationMaxAgeMs: env.KINDLING_ORGANIZATION_MAX_AGE,

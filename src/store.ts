@@ -20,6 +20,7 @@ import { createHistory, type History } from "./redis/history.ts";
 import { createKeys, type Keys } from "./redis/keys.ts";
 import { createLedger, type Ledger } from "./redis/ledger.ts";
 import type { QueueOptions } from "./redis/queue.ts";
+import { createRecentUsers, type RecentUsers } from "./redis/recent-users.ts";
 import { createRecords, type Records } from "./redis/records.ts";
 import { createRecentlySettled, type RecentlySettled, settledKey } from "./redis/settled.ts";
 import { bindTenant } from "./redis/tenant.ts";
@@ -30,6 +31,7 @@ import { type Completeness, createCompleteness } from "./sweep/completeness.ts";
 import { createIndexLag, type IndexLag } from "./sweep/index-lag.ts";
 import { createListedUsers, type ListedUsers } from "./sweep/listed-users.ts";
 import { createSweepQueue, type SweepQueue } from "./sweep/queue.ts";
+import { createRecentLog, type RecentLog } from "./sweep/recent-log.ts";
 import { createSeenUsers, type SeenUsers } from "./sweep/seen-users.ts";
 import { createSweepLog, type SweepLog } from "./sweep/sweep-log.ts";
 import { createWalkLog, type WalkLog } from "./sweep/walk-log.ts";
@@ -99,6 +101,8 @@ export interface Store {
   listed: ListedUsers;
   indexLag: IndexLag;
   walkLog: WalkLog;
+  recentUsers: RecentUsers;
+  recentLog: RecentLog;
   audits: AuditLog;
   pulse: PulseStore;
   completeness: Completeness;
@@ -168,6 +172,12 @@ export async function openStore(config: StoreConfig, { now }: World, log: Log): 
   const onUncounted = (error: unknown) => log.warn(errorFields(error), "counters not written");
   const refusedRequests = bufferCounters(createCounters(redis, keys.refusedRequests), onUncounted);
   const activity = createActivity(redis, keys.activity, onUncounted);
+  const recentUsers = createRecentUsers({
+    redis,
+    keys,
+    most: config.recent.share === 0 ? 0 : config.recent.users,
+    onError: (error) => log.warn(errorFields(error), "active users not noted"),
+  });
   const apart = areApart(publicRedis, redis);
   const trail = createTrail({
     redis,
@@ -206,6 +216,8 @@ export async function openStore(config: StoreConfig, { now }: World, log: Log): 
     listed: createListedUsers({ redis, keys }),
     indexLag: createIndexLag({ redis, keys, assumedMs: config.sweep.indexLagMs }),
     walkLog: createWalkLog({ redis, keys }),
+    recentUsers,
+    recentLog: createRecentLog({ redis, keys }),
     audits: createAuditLog({ redis, keys }),
     pulse: createPulse({ redis, keys, now }),
     completeness: createCompleteness({ redis: publicRedis, internal: redis, keys }),
@@ -222,7 +234,13 @@ export async function openStore(config: StoreConfig, { now }: World, log: Log): 
         : createRedisTokenStore({ ...config, redis, keys, now, lockMs: config.kindeTimeoutMs + 5_000 }),
     forgetTokens: () => forgetTokens(redis, keys),
     async close() {
-      await Promise.all([queues.close(), refusedRequests.close(), activity.close(), trail.close()]);
+      await Promise.all([
+        queues.close(),
+        refusedRequests.close(),
+        activity.close(),
+        trail.close(),
+        recentUsers.close(),
+      ]);
       replication.close();
       disconnect();
     },

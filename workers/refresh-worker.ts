@@ -104,9 +104,13 @@ export function createRequestWorker(options: RefreshWorkerOptions, deps: WorkerD
       queue: queues.requests,
       concurrency: concurrency.requests,
       member: ({ userId }) => userId,
-      async process({ data }) {
+      async process({ name, data }) {
         if (await isFresh(options, data)) return;
-        await refreshUser(data.userId, { priority: "request", cause: "request", signal: deps.signal });
+        await refreshUser(data.userId, {
+          priority: "request",
+          cause: causeOf(name, "request"),
+          signal: deps.signal,
+        });
         const { flags } = await records.read(data.userId);
         if (flags !== undefined) await queues.demands.satisfy(data.userId, flags.fetchedAt);
       },

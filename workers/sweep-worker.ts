@@ -1,7 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { DelayedError, type Job } from "bullmq";
 import type { CallOptions } from "../src/kinde/management-api.ts";
-import type { RefreshQueues } from "../src/refresh/queues.ts";
 import type { Completeness } from "../src/sweep/completeness.ts";
 import type { IndexLag } from "../src/sweep/index-lag.ts";
 import type { ListedUsers } from "../src/sweep/listed-users.ts";
@@ -15,11 +14,12 @@ import type { SweepLog } from "../src/sweep/sweep-log.ts";
 import { noteSweep } from "../src/sweep/sweep-log.ts";
 import { beginSweep, type SweepState } from "../src/sweep/sweep-state.ts";
 import { createWorker, handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
+import { checkRecentUsers, type RecentJobOptions } from "./recent-job.ts";
 import { runWalks, type WalkJobOptions } from "./walk-job.ts";
 
 /** Dependencies of {@link createSweepWorker}. */
-export interface SweepWorkerOptions extends WalkJobOptions {
-  queues: Pick<RefreshQueues, "bulk" | "enqueueReprocess"> & SweepQueue;
+export interface SweepWorkerOptions extends WalkJobOptions, RecentJobOptions {
+  queues: RecentJobOptions["queues"] & WalkJobOptions["queues"] & SweepQueue;
   sweeps: SweepLog;
   seen: Pick<SeenUsers, "begin" | "forget">;
   listed: Pick<ListedUsers, "forget">;
@@ -43,12 +43,13 @@ export function createSweepWorker(options: SweepWorkerOptions, deps: WorkerDeps)
   const { queues } = options;
   return createWorker<SweepJob>(deps, {
     queue: queues.sweep,
-    // One slot for the running sweep, one for the walks, one for ticks.
-    concurrency: 3,
+    // One slot for the running sweep, one for the walks, one for recently active users, one for ticks.
+    concurrency: 4,
     member: () => "sweep",
     async process(job) {
       if (job.name === "tick") await Promise.all([queues.enqueueSweep({ paced: true }), queues.enqueueWalks()]);
       else if (job.name === "walks") await runWalks(options, deps, job);
+      else if (job.name === "recent") await checkRecentUsers(options, deps, job);
       else await sweep(options, deps, job);
     },
   });

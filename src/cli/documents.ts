@@ -104,6 +104,7 @@ const status: Document = {
       next: instant.nullable(),
       bound: z.object({ everyMs: ms, lateMs: ms, fetchMs: ms, lagMs: ms, withinMs: ms }).nullable(),
       walks: z.record(text, walk),
+      recent: z.object({ users: count, checked: count, different: count, calls: count, withinMs: ms }).nullable(),
     }),
     events: z.record(text, z.union([count, z.record(text, count)])),
     freshness: z.looseObject({

@@ -76,7 +76,7 @@ const records: Section = ({ records: { present, deleted, exact }, absences }, pa
   ]);
 };
 
-const sweep: Section = ({ sweep: { completeSince, last, current, next, bound, walks } }, paint, now) => {
+const sweep: Section = ({ sweep: { completeSince, last, current, next, bound, walks, recent } }, paint, now) => {
   const found = ({ users, different, fields, derived, missing, unlisted }: SweepState) =>
     [plural(users, "user"), `${countWords(different)} different${fieldWords(fields)}`, `${countWords(missing)} missing`]
       .concat(derived > 0 ? [`${countWords(derived)} derived again`] : [])
@@ -90,6 +90,10 @@ const sweep: Section = ({ sweep: { completeSince, last, current, next, bound, wa
   if (bound !== null) {
     const later = paint.dim(`(${durationWords(bound.lagMs)} more for a user refreshed just before)`);
     rows.push(["a change in Kinde", `shows within ${durationWords(wholeSeconds(bound.withinMs))} ${later}`]);
+  }
+  if (recent !== null) {
+    const users = plural(recent.users, "recently active user");
+    rows.push([`of ${users}`, `shows within ${durationWords(wholeSeconds(recent.withinMs))}`]);
   }
   for (const [kind, { withinMs }] of Object.entries(walks))
     if (withinMs !== null) rows.push([`a change of ${kind}`, `shows within ${durationWords(wholeSeconds(withinMs))}`]);

@@ -229,7 +229,12 @@ export async function isListed(api: ManagementApi, id: string, options: CallOpti
   return users.some((user) => user.id === id);
 }
 
-async function getProperties(api: ManagementApi, id: string, options: CallOptions) {
+/** Fetches the properties of one user, in one call. Throws as {@link ManagementApi.get}. */
+export function fetchProperties(api: ManagementApi, id: string, options: CallOptions): Promise<Profile["properties"]> {
+  return getProperties(api, id, { ...options, subject: id });
+}
+
+async function getProperties(api: ManagementApi, id: string, options: CallOptions): Promise<Profile["properties"]> {
   const page = await api.get(
     {
       path: `/api/v1/users/${encodeURIComponent(id)}/properties`,

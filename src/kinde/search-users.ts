@@ -96,6 +96,40 @@ export async function searchUsers(
   };
 }
 
+/** Users that {@link listUsersById} asks for in one call: their ids go into the URL. */
+export const mostListedById = 100;
+
+const listedSchema = z.object({ users: z.array(z.unknown()).max(mostListedById).nullish() });
+
+/**
+ * Fetches users by id from Kinde's list of users: one call for up to {@link mostListedById}. The list has no properties, so
+ * these are empty. Users that Kinde does not list, and those whose entries are malformed, are omitted.
+ *
+ * @throws {ThrottledError} as {@link ManagementApi.get}
+ * @throws {KindeError} as {@link ManagementApi.get}
+ */
+export async function listUsersById(
+  api: ManagementApi,
+  userIds: readonly string[],
+  options: CallOptions,
+): Promise<SearchedUser[]> {
+  const ids = encodeURIComponent(userIds.join(","));
+  const { users } = await api.get(
+    {
+      path: `/api/v1/users?user_id=${ids}&page_size=${mostListedById}&expand=organizations,identities`,
+      route: "GET /api/v1/users",
+      scope: "read:users",
+      answer: listedSchema,
+      long: true,
+    },
+    options,
+  );
+  return (users ?? []).flatMap((entry) => {
+    const user = userSchema.safeParse(entry).data;
+    return user === undefined ? [] : toSearchedUser(user);
+  });
+}
+
 function malformed(): KindeError {
   return new KindeError("kinde_unavailable", "The answer to GET /api/v1/search/users is malformed.");
 }

@@ -9,6 +9,8 @@ export interface DrainOptions {
   queues: Pick<RefreshQueues, "requests" | "enqueueRefreshRequests">;
   /** Users that Kinde did not find a moment ago: their requests are answered without a call. */
   absences: Pick<Absences, "unknown" | "wakeReaders">;
+  /** Notes that somebody reads these users. */
+  noteRead: (userIds: readonly string[]) => void;
   onError: (error: unknown) => void;
 }
 
@@ -25,7 +27,7 @@ const blockSeconds = { idle: 5, full: 1 };
 const fullMs = 200;
 
 /** Drains refresh requests into BullMQ. A request is a hint: if one is lost with its process, the next read repeats it. */
-export function drainRefreshRequests({ requests, queues, absences, onError }: DrainOptions): {
+export function drainRefreshRequests({ requests, queues, absences, noteRead, onError }: DrainOptions): {
   close(): Promise<void>;
 } {
   const closing = new AbortController();
@@ -36,10 +38,9 @@ export function drainRefreshRequests({ requests, queues, absences, onError }: Dr
   const enqueue = async (drained: readonly RefreshRequest[], urgency: Urgency) => {
     const unknown = await absences.unknown(drained.map(({ userId }) => userId));
     if (urgency === "now") await absences.wakeReaders(unknown);
-    await queues.enqueueRefreshRequests(
-      drained.filter(({ userId }) => !unknown.has(userId)),
-      urgency,
-    );
+    const known = drained.filter(({ userId }) => !unknown.has(userId));
+    noteRead(known.map(({ userId }) => userId));
+    await queues.enqueueRefreshRequests(known, urgency);
   };
 
   /** Drains one batch. `held` is the number of jobs at the last look; returns their number now. */

@@ -90,8 +90,15 @@ export interface RefreshQueues {
   enqueueBulk(userIds: readonly string[], since: number): Promise<void>;
   /** Refreshes users regardless of the age of their record: `refresh` runs now, `bulk` when the budget allows it. */
   enqueueReprocess(userIds: readonly string[], queue?: "refresh" | "bulk", cause?: ReprocessCause): Promise<void>;
-  /** Adds jobs for refresh requests to a queue of their own, so that readers cannot delay events. `now` goes first. */
-  enqueueRefreshRequests(requests: readonly RefreshRequest[], urgency: Urgency): Promise<void>;
+  /**
+   * Adds jobs for refresh requests to a queue of their own, so that readers cannot delay events. `now` goes first. The cause
+   * names the job and is counted. Default: `request`.
+   */
+  enqueueRefreshRequests(
+    requests: readonly RefreshRequest[],
+    urgency: Urgency,
+    cause?: Extract<RefreshCause, "request" | "sweep">,
+  ): Promise<void>;
   demands: Demands;
   enqueueFanouts(subjects: readonly FanoutSubject[]): Promise<void>;
   /** Returns the users that any process is refreshing now. */
@@ -144,14 +151,14 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
         userIds.map((userId) => ({ name: cause, data: { userId }, opts: untilLatest(reprocessId(userId)) })),
       );
     },
-    async enqueueRefreshRequests(asked, urgency) {
+    async enqueueRefreshRequests(asked, urgency, cause = "request") {
       if (asked.length === 0) return;
       // Before the jobs: a request can join a job that waits, and its own time would be lost.
       await demands.raise(asked);
       const priority = urgency === "now" ? {} : { priority: 1 };
       await requests.addBulk(
         asked.map((data) => ({
-          name: "request",
+          name: cause,
           data,
           opts: { ...priority, ...untilLatest(refreshRequestId(data.userId, urgency)) },
         })),

@@ -13,6 +13,7 @@ import { createOrganizations } from "../refresh/organizations.ts";
 import { createRefreshUser, type RefreshUser } from "../refresh/refresh-user.ts";
 import { createSetProperties, type SetProperties } from "../refresh/set-properties.ts";
 import type { Store } from "../store.ts";
+import { createRecentChecks, type RecentChecks } from "../sweep/check-recent.ts";
 import { createDisputes } from "../sweep/disputes.ts";
 import { createFillPage } from "../sweep/fill-page.ts";
 import { createGrantIndex } from "../sweep/grant-index.ts";
@@ -35,6 +36,7 @@ export interface Flows {
   fanOut: FanOut;
   sweepStep(state: SweepState, call: CallOptions): Promise<SweepStep>;
   walks: Walks;
+  recentChecks: RecentChecks;
   /** Returns whose roles, permissions and plans no walk has compared lately. */
   readAged(): Promise<SweepState["aged"]>;
   auditUser(userId: string, call: CallOptions): Promise<AuditVerdict>;
@@ -132,6 +134,19 @@ export function createFlows(options: FlowsOptions): Flows {
     settleMs: config.writeSettleMs,
     now,
   });
+  const recentChecks = createRecentChecks({
+    api: kinde,
+    recent: store.recentUsers,
+    records,
+    ledger,
+    log: store.recentLog,
+    definitions,
+    keep,
+    signIns,
+    intervalMs: config.recent.intervalMs,
+    settleMs: config.writeSettleMs,
+    now,
+  });
   const webhookOptions = {
     webhooks: createWebhooks(kinde),
     url: config.webhookUrl,
@@ -161,6 +176,7 @@ export function createFlows(options: FlowsOptions): Flows {
     }),
     sweepStep: (state, call) => sweepStep(sweepOptions, state, call),
     walks,
+    recentChecks,
     readAged: async () => agedBy(await store.walkLog.read(), walks.needed, (await ledger.clock()) - extrasMaxAgeMs / 2),
     auditUser: (userId, call) => auditUser({ api: kinde, records, ledger, definitions, keep, signIns }, userId, call),
     drawSample: () => sampleUsers(publicRedis, keys, config.audit.sample),

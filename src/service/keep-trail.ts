@@ -1,4 +1,5 @@
 import { errorCode } from "../errors.ts";
+import type { RecentUsers } from "../redis/recent-users.ts";
 import type { Trail } from "../redis/trail.ts";
 import type { RefreshUser } from "../refresh/refresh-user.ts";
 import type { Admissions, RoutedEvent } from "../webhook/admit.ts";
@@ -25,6 +26,17 @@ export function trailEvents(trail: Pick<Trail, "note">, admissions: Admissions):
     async admit(event) {
       const outcome = await admissions.admit(event);
       for (const userId of usersOf(event)) trail.note(userId, { kind: "event", what: event.type, outcome });
+      return outcome;
+    },
+  };
+}
+
+/** Notes who signs in. */
+export function noteSignIns(note: RecentUsers["note"], admissions: Admissions): Admissions {
+  return {
+    async admit(event) {
+      const outcome = await admissions.admit(event);
+      if (event.route.to === "user" && event.route.signIn) note([event.route.userId]);
       return outcome;
     },
   };

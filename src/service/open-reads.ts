@@ -10,13 +10,14 @@ import type { SigningKeys } from "../kinde/signing-keys.ts";
 import { createUserTokens } from "../kinde/user-tokens.ts";
 import { errorFields, type Log } from "../log.ts";
 import { createAuthenticate } from "../read/authenticate.ts";
-import { flagsRoutes } from "../read/flags-routes.ts";
+import { type FlagsReader, flagsRoutes } from "../read/flags-routes.ts";
 import { ofrepRoutes } from "../read/ofrep-routes.ts";
 import { createStreamKeys } from "../read/stream-keys.ts";
 import { streamRoutes } from "../read/stream-routes.ts";
 import { type CommitSubscriber, createStreams } from "../read/streams.ts";
 import { isCluster } from "../redis/client.ts";
 import { connectRedis, waitUntilReady } from "../redis/connection.ts";
+import type { RecentUsers } from "../redis/recent-users.ts";
 import type { Store } from "../store.ts";
 import type { World } from "../world.ts";
 
@@ -61,7 +62,7 @@ export async function openReads(options: ReadsOptions): Promise<Reads> {
     redis.disconnect();
     throw error;
   });
-  const reader = createReader<Record<string, unknown>>({ redis, definitions, prefix, now });
+  const reader = noteReads(store.recentUsers.note, createReader({ redis, definitions, prefix, now }));
   const streams = createStreams({
     connect: () => connectCommits(url, onError),
     prefix,
@@ -101,6 +102,17 @@ export async function openReads(options: ReadsOptions): Promise<Reads> {
       streams.close();
       reader.close();
       redis.disconnect();
+    },
+  };
+}
+
+/** Notes who is read. Users who are read many at a time need not be active. */
+function noteReads(note: RecentUsers["note"], reader: FlagsReader): FlagsReader {
+  return {
+    ...reader,
+    get(userId, options) {
+      note([userId]);
+      return reader.get(userId, options);
     },
   };
 }

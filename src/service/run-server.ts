@@ -17,7 +17,7 @@ import { createAdmissions } from "../webhook/admit.ts";
 import { kindeWebhook } from "../webhook/route.ts";
 import type { Running, World } from "../world.ts";
 import { createFlows } from "./create-flows.ts";
-import { trailEvents } from "./keep-trail.ts";
+import { noteSignIns, trailEvents } from "./keep-trail.ts";
 import { hasReads, openReads } from "./open-reads.ts";
 import { openApiRoute } from "./openapi.ts";
 
@@ -64,16 +64,19 @@ export async function createServiceApp(options: ServiceAppOptions): Promise<Serv
     timeoutMs: config.kindeTimeoutMs,
     onError: (error) => log.warn(errorFields(error), "signing keys could not be fetched"),
   });
-  const admissions = trailEvents(
-    store.trail,
-    createAdmissions({
-      redis,
-      keys,
-      queues,
-      replication,
-      burst: config.burst,
-      onError: (error) => log.warn(errorFields(error), "event id could not be stored"),
-    }),
+  const admissions = noteSignIns(
+    store.recentUsers.note,
+    trailEvents(
+      store.trail,
+      createAdmissions({
+        redis,
+        keys,
+        queues,
+        replication,
+        burst: config.burst,
+        onError: (error) => log.warn(errorFields(error), "event id could not be stored"),
+      }),
+    ),
   );
   const clientAddress = createClientAddress(trustedProxies);
   const refusals = createRefusals({

@@ -64,6 +64,8 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
     sweepStep: flows.sweepStep,
     walks: flows.walks,
     readAged: flows.readAged,
+    recentChecks: flows.recentChecks,
+    recent: config.recent,
     auditUser: flows.auditUser,
     drawSample: flows.drawSample,
     checkWebhook: flows.checkWebhook,
@@ -77,7 +79,13 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
   const blocking = connectRedis({ url: config.redisUrl, onError });
   const { publicRedis, droppedRefreshRequests: dropped } = store;
   const requests = createRefreshRequests({ redis: publicRedis, blocking, keys, dropped, onError });
-  const drain = drainRefreshRequests({ requests, queues, absences: store.absences, onError });
+  const drain = drainRefreshRequests({
+    requests,
+    queues,
+    absences: store.absences,
+    noteRead: store.recentUsers.note,
+    onError,
+  });
   const relays = queues.pushes.map((push) =>
     relayChanges({
       redis: connectRedis({ url: config.redisUrl, onError }),

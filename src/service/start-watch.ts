@@ -7,7 +7,7 @@ import { watchLedger } from "../refresh/watch-ledger.ts";
 import { sampleHistory } from "../status/sample-history.ts";
 import type { Store } from "../store.ts";
 import type { SweepPace } from "../sweep/pace.ts";
-import { scheduleSweeps } from "../sweep/schedule.ts";
+import { scheduleRecentChecks, scheduleSweeps } from "../sweep/schedule.ts";
 import type { Running, World } from "../world.ts";
 
 /** Delays of retries and of bursts are measured by the clocks of processes: these may differ as much, in milliseconds. */
@@ -80,6 +80,7 @@ export function startWatch({ config, world: { now }, log, store, pace }: WatchOp
     },
     changes: () => store.records.relayLeftChanges(),
     sweeps: () => scheduleSweeps({ ...store, pace, now }),
+    recent: () => scheduleRecentChecks({ ...store, pace, intervalMs: config.recent.intervalMs }),
     audits: () => auditTicks.keep(),
     pulse,
     clocks,

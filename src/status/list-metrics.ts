@@ -124,7 +124,7 @@ function workMetrics({ ledger, queues, calls, records, absences }: Figures): Met
 }
 
 function driftMetrics({
-  sweep: { completeSince, last: sweep, bound, walks },
+  sweep: { completeSince, last: sweep, bound, walks, recent },
   freshness: { audit, audits },
 }: Figures): Metric[] {
   const walkBounds = Object.entries(walks).flatMap(([part, { withinMs }]) =>
@@ -145,6 +145,12 @@ function driftMetrics({
       "kindling_walk_bound_seconds",
       "Time within which a change of roles, permissions or plans shows without any webhook.",
       walkBounds,
+    ),
+    gauge("kindling_recent_users", "Recently active users, who are checked more often.", known(recent?.users)),
+    gauge(
+      "kindling_recent_bound_seconds",
+      "Time within which a change of a recently active user shows without any webhook, as the last checks measured it.",
+      seconds(recent?.withinMs),
     ),
     gauge(
       "kindling_index_lag_seconds",

@@ -5,6 +5,7 @@ import { listFailures } from "../refresh/failures.ts";
 import type { Queues, Store } from "../store.ts";
 import { createSweepPace, type SweepBound, sweepBound, walkBoundMs } from "../sweep/pace.ts";
 import { currentSweep, failedSweep } from "../sweep/queue.ts";
+import { type RecentChecksSummary, summarizeChecks } from "../sweep/recent-log.ts";
 import { nextStart } from "../sweep/schedule.ts";
 import type { FinishedSweep } from "../sweep/sweep-log.ts";
 import type { SweepState } from "../sweep/sweep-state.ts";
@@ -63,6 +64,8 @@ export interface SweepStatus {
   bound: SweepBound | null;
   /** The same for roles, permissions and plans, as far as they are compared. */
   walks: Partial<Record<WalkKind, WalkStatus>>;
+  /** Recently active users, who are checked more often; `null` while nobody is, as in a store of few users. */
+  recent: RecentChecksSummary | null;
 }
 
 /** The last walk of a kind, and how soon a change shows; `null` if the last walk gave up. */
@@ -160,7 +163,7 @@ async function readSweep(store: Store, settings: Config["sweep"], now: number): 
   const { completeness, sweeps, queues, indexLag } = store;
   const { intervalMs, share } = settings;
   const pace = createSweepPace({ ...store, own: { intervalMs, share }, onOther: () => {} });
-  const [since, last, current, failed, setting, lagMs, walks] = await Promise.all([
+  const [since, last, current, failed, setting, lagMs, walks, recent] = await Promise.all([
     completeness.since(),
     sweeps.last(),
     currentSweep(queues),
@@ -168,6 +171,7 @@ async function readSweep(store: Store, settings: Config["sweep"], now: number): 
     pace.peek(),
     indexLag.expected(),
     store.walkLog.read(),
+    store.recentLog.read(),
   ]);
   const history = { last, failedAt: failed?.failedAt ?? 0, complete: since !== undefined, now };
   return {
@@ -181,6 +185,7 @@ async function readSweep(store: Store, settings: Config["sweep"], now: number): 
     next: current !== undefined || setting.intervalMs === 0 ? null : nextStart(setting, history),
     bound: sweepBound(last, setting, lagMs) ?? null,
     walks: readWalks(walks, setting.intervalMs > 0),
+    recent: summarizeChecks(recent, now) ?? null,
   };
 }
 

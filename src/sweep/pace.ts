@@ -72,6 +72,14 @@ export interface SweepBound {
   withinMs: number;
 }
 
+/**
+ * Returns whether checks of recently active users, this far apart, find a change much sooner than sweeps do. `false` before
+ * the first sweep and without scheduled ones.
+ */
+export function areChecksWorthwhile(last: FinishedSweep | undefined, pace: SweepPace, intervalMs: number): boolean {
+  return (sweepBound(last, pace, 0)?.everyMs ?? 0) > 2 * intervalMs;
+}
+
 /** Shortest time between the starts of two walks of a kind, in milliseconds. */
 export const shortestWalkMs = 60_000;
 
@@ -85,7 +93,7 @@ export function walkBoundMs({ startedAt, finishedAt }: Pick<FinishedWalk, "start
 }
 
 /** Allowance for refreshing the users that a page shows to differ: two calls and their wait. */
-const fetchMs = 3_000;
+export const fetchMs = 3_000;
 
 /** Returns the bound that the last sweep shows; `undefined` before the first one and without scheduled sweeps. */
 export function sweepBound(last: FinishedSweep | undefined, pace: SweepPace, lagMs: number): SweepBound | undefined {

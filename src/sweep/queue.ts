@@ -6,7 +6,7 @@ import type { SweepState } from "./sweep-state.ts";
 
 /**
  * Data of a job in the sweep queue. A `tick` enqueues the next sweep and the walks; a `sweep` is one pass over the search;
- * `walks` compare what the search does not show.
+ * `walks` compare what the search does not show; `recent` compares recently active users.
  */
 export interface SweepJob extends LongJob {
   /** Progress, stored as {@link storedSweep} or as {@link storedWalks}; absent before the first page. Any release can have written it. */
@@ -22,6 +22,8 @@ export interface SweepQueue {
   enqueueSweep(options?: Pick<SweepJob, "paced">): Promise<void>;
   /** Enqueues the walks that are due, unless some are waiting or running. */
   enqueueWalks(): Promise<void>;
+  /** Enqueues the checks of recently active users, unless they are waiting or running. */
+  enqueueRecentChecks(): Promise<void>;
   /** Schedules the next sweep. A tick that waits is moved. */
   enqueueTick(delayMs: number): Promise<void>;
 }
@@ -37,6 +39,9 @@ export function createSweepQueue(options: QueueOptions): SweepQueue {
     },
     async enqueueWalks() {
       await sweep.add("walks", {}, { jobId: randomUUID(), deduplication: { id: "walks" } });
+    },
+    async enqueueRecentChecks() {
+      await sweep.add("recent", {}, { jobId: randomUUID(), deduplication: { id: "recent" } });
     },
     async enqueueTick(delayMs) {
       const deduplication = { id: "tick", reschedule: true };

@@ -1,7 +1,8 @@
 import type { FleetSetting } from "../redis/fleet-setting.ts";
+import type { RecentUsers } from "../redis/recent-users.ts";
 import type { RefreshQueues } from "../refresh/queues.ts";
 import type { Completeness } from "./completeness.ts";
-import { leastIntervalMs, restMs, type SweepPace } from "./pace.ts";
+import { areChecksWorthwhile, leastIntervalMs, restMs, type SweepPace } from "./pace.ts";
 import { failedSweep, type SweepQueue } from "./queue.ts";
 import type { FinishedSweep, SweepLog } from "./sweep-log.ts";
 
@@ -43,6 +44,21 @@ export async function scheduleNext(
   if (setting.intervalMs === 0) return;
   const startAt = nextStart(setting, { last, failedAt: failed?.failedAt ?? 0, complete, now: now() });
   await queues.enqueueTick(Math.max(restMs, startAt - now()));
+}
+
+/** Dependencies of {@link scheduleRecentChecks}. */
+export interface ScheduleRecentOptions extends Pick<ScheduleSweepsOptions, "sweeps" | "pace"> {
+  queues: Pick<SweepQueue, "enqueueRecentChecks">;
+  recentUsers: Pick<RecentUsers, "size">;
+  intervalMs: number;
+}
+
+/** Starts the checks of recently active users if there are any, and sweeps take much longer. Call it repeatedly. */
+export async function scheduleRecentChecks(options: ScheduleRecentOptions): Promise<void> {
+  const { queues, recentUsers, sweeps, pace, intervalMs } = options;
+  if ((await recentUsers.size()) === 0) return;
+  const [last, setting] = await Promise.all([sweeps.last(), pace.read()]);
+  if (areChecksWorthwhile(last, setting, intervalMs)) await queues.enqueueRecentChecks();
 }
 
 /** What the start of the next sweep depends on. Times in milliseconds since the epoch. */

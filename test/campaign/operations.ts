@@ -46,6 +46,20 @@ export const operations = {
     if (ready === undefined) return;
     timeline.after(0, () => void ready.store.queues.enqueueSweep().catch(() => undefined), server.actor);
   },
+  /** A user is active: workers compare the record with what Kinde lists, at once and then again. */
+  checkRecent: (scene, step) => {
+    const { server, timeline } = scene;
+    const id = userOf(scene, step);
+    const { ready } = server;
+    if (ready === undefined || id === undefined) return;
+    const { recentUsers, queues } = ready.store;
+    const run = async () => {
+      recentUsers.note([id]);
+      await recentUsers.flush();
+      await queues.enqueueRecentChecks().catch(() => undefined);
+    };
+    timeline.after(0, () => void run(), server.actor);
+  },
   reprocess: (scene, step) => {
     const { server, timeline } = scene;
     const id = userOf(scene, step);

@@ -84,6 +84,7 @@ export function environmentOf({ callsPerMinute, callsAtOnce, absenceLimit }: Sce
     KINDLING_SWEEP_PAGE_SIZE: "2",
     KINDLING_SWEEP_INTERVAL: "1h",
     KINDLING_AUDIT_INTERVAL: "0s",
+    KINDLING_RECENT_INTERVAL: "300ms",
     KINDLING_CALLS_PER_MINUTE: String(callsPerMinute),
     KINDLING_CALLS_AT_ONCE: String(callsAtOnce),
   };

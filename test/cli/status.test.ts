@@ -100,7 +100,7 @@ describe("kindling status", () => {
   });
 
   it("states how soon a change in Kinde shows, and which walks have given up", async () => {
-    const { sweeps, walkLog, redis, keys } = stack.store;
+    const { sweeps, walkLog, recentLog, redis, keys } = stack.store;
     // What a fleet with the default pace announces.
     await redis.set(keys.ledgerPart("interval:sweep"), JSON.stringify({ v: 1, intervalMs: 900_000, share: 0.1 }));
     const begun = beginSweep({ number: 7, previous: undefined, now: Date.now() - 50_500, fill: false });
@@ -109,6 +109,12 @@ describe("kindling status", () => {
     await walkLog.finish("roles", walk);
     await walkLog.finish("plans", { ...walk, finishedAt: 10_000, disputed: 600 });
     await walkLog.fail("permissions", { at: Date.now(), reason: "grant the scope read:permissions." });
+    // Twenty minutes of checks, and some before that no longer count.
+    const checks = { checked: 20, different: 1, calls: 21, longestMs: 100_000, users: 400 };
+    await recentLog.add({ ...checks, longestMs: 900_000 }, Date.now() - 1_801_000);
+    await recentLog.add({ ...checks, longestMs: 212_000 }, Date.now() - 1_100_000);
+    await recentLog.add(checks, Date.now() - 400_000);
+    await recentLog.add({ ...checks, users: 412 }, Date.now());
     const { json } = await kindling(["status", "--json"], env);
     expect(json).toMatchObject({
       warnings: [
@@ -117,12 +123,14 @@ describe("kindling status", () => {
       ],
       sweep: {
         bound: { everyMs: 51_500, lateMs: 1_500, lagMs: 120_000, withinMs: 56_000 },
+        recent: { users: 412, checked: 60, different: 3, calls: 63, withinMs: 215_000 },
         walks: { roles: { withinMs: 243_000 }, permissions: { withinMs: null }, plans: { withinMs: 103_000 } },
       },
     });
     const { stdout } = await kindling(["status"], env);
     expect(stdout).toMatch(/a change in Kinde +shows within 56 s \(2 m more for a user refreshed just before\)/);
     expect(stdout).toMatch(/a change of roles +shows within 4 m 3 s\n/);
+    expect(stdout).toMatch(/of 412 recently active users +shows within 3 m 35 s\n/);
     expect(stdout).not.toMatch(/a change of permissions/);
   });
 

@@ -30,7 +30,7 @@ beforeEach(() => {
     return requests.take(urgency, count);
   };
   const absences = createAbsences({ redis, keys, now: Date.now, gapMs: 0 });
-  drain = drainRefreshRequests({ requests: { ...requests, take }, queues, absences, onError });
+  drain = drainRefreshRequests({ requests: { ...requests, take }, queues, absences, noteRead: () => {}, onError });
 });
 
 afterEach(async () => {

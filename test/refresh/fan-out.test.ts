@@ -130,6 +130,8 @@ describe("a fan-out", () => {
       pace: createSweepPace({ ...store, own: { intervalMs: 0, share: 0.1 }, onOther: () => {} }),
       walks: { needed: [], beginDue: async (state) => state, step: async () => undefined },
       readAged: async () => ({ members: false, customers: false }),
+      recentChecks: { step: async () => ({ refresh: [], calls: 0, waitMs: undefined }) },
+      recent: { share: 0, intervalMs: 30_000 },
       perMinute: 1_000,
       pageSize: 500,
       paceMs: 0,

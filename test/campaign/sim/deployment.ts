@@ -4,6 +4,7 @@ import { type Config, loadConfig } from "../../../src/config.ts";
 import type { Fetch } from "../../../src/fetch.ts";
 import { createLog } from "../../../src/log.ts";
 import { createFlows, type Flows } from "../../../src/service/create-flows.ts";
+import { noteSignIns } from "../../../src/service/keep-trail.ts";
 import { startServiceWorkers } from "../../../src/service/run-workers.ts";
 import { openStore, type Store } from "../../../src/store.ts";
 import { type Admission, type Admissions, createAdmissions } from "../../../src/webhook/admit.ts";
@@ -130,7 +131,10 @@ async function start({ env, definitions, workers }: ProcessSettings, { fetch }: 
   if (workers) startServiceWorkers({ config, world, log, store, flows });
   const { redis, keys, queues, replication } = store;
   const onError = () => undefined;
-  const admissions = createAdmissions({ redis, keys, queues, replication, burst: config.burst, onError });
+  const admissions = noteSignIns(
+    store.recentUsers.note,
+    createAdmissions({ redis, keys, queues, replication, burst: config.burst, onError }),
+  );
   return { store, flows, admissions };
 }
 

@@ -197,6 +197,14 @@ export const guards: readonly Guard[] = [
     proof: { test: "test/end-to-end/completeness.test.ts" },
   },
   {
+    name: "the order of checks of recently active users",
+    promise: 5,
+    file: "src/redis/recent-users.ts",
+    find: `redis.zrange(checkedKey, 0, count - 1, "WITHSCORES")`,
+    replace: `redis.zrevrange(checkedKey, 0, count - 1, "WITHSCORES")`,
+    proof: { test: "test/sweep/check-recent.test.ts" },
+  },
+  {
     name: "the overlay of written values",
     promise: 6,
     file: "src/redis/scripts/begin-refresh.lua",
@@ -251,6 +259,14 @@ export const guards: readonly Guard[] = [
     find: "if inRow < tonumber(ARGV[4]) then return 0 end",
     replace: "if true then return 0 end",
     proof: { test: "test/redis/call-budget.test.ts" },
+  },
+  {
+    name: "the share of checks of recently active users",
+    promise: 7,
+    file: "src/sweep/check-recent.ts",
+    find: "calls > 0 ? (calls * 60_000) / (share * perMinute) - spentMs : waitMs",
+    replace: "waitMs",
+    proof: { test: "test/sweep/check-recent.test.ts" },
   },
   {
     name: "the limit of one user",
@@ -339,6 +355,14 @@ export const guards: readonly Guard[] = [
     find: "if (trail?.mark === cursor) {",
     replace: "if (trail?.mark === null) {",
     proof: { test: "test/kinde/paging.test.ts" },
+  },
+  {
+    name: "the number of recently active users",
+    promise: 11,
+    file: "src/redis/scripts/note-recent-users.lua",
+    find: "if excess > 0 then",
+    replace: "if false then",
+    proof: { test: "test/sweep/check-recent.test.ts" },
   },
   {
     name: "the size of request bodies",

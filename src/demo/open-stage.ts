@@ -156,7 +156,7 @@ function demoSettings(kinde: Emulator, { url, prefix }: DemoRedis, apiToken: str
     KINDLING_RETRY_BASE: "100ms",
     KINDLING_RETRY_MAX: "500ms",
     // On a slow machine the burst has longer gaps than the defaults allow, and would count as several bursts.
-    KINDLING_BURST_QUIET: "2s",
+    KINDLING_BURST_QUIET: "500ms",
     KINDLING_BURST_MAX: "1m",
     KINDLING_SHUTDOWN_TIMEOUT: "3s",
   };

@@ -101,6 +101,7 @@ export const noteWrite = defineScript("note-write", {
 export interface SettleInput {
   sinceKey: string;
   latestKey: string;
+  timesKey: string;
   failuresKey: string;
   deletedKey: string;
   confirmKeys: ConfirmKeys;
@@ -138,6 +139,7 @@ export const settleMember = defineScript("settle", {
       confirmKeys.due,
       confirmKeys.later,
       input.signInsKey,
+      input.timesKey,
     ];
     const args = [
       input.member,

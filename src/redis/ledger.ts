@@ -175,10 +175,16 @@ export interface LedgerPlace {
 /** Returns the keys of a ledger. Users are in the public key `<prefix>:ledger`, fan-outs in an internal one. */
 export function ledgerKeys(keys: Keys, name: "users" | "fanouts") {
   return name === "users"
-    ? { since: keys.ledger, latest: keys.ledgerPart("latest"), failures: keys.ledgerPart("failures") }
+    ? {
+        since: keys.ledger,
+        latest: keys.ledgerPart("latest"),
+        times: keys.ledgerPart("times"),
+        failures: keys.ledgerPart("failures"),
+      }
     : {
         since: keys.ledgerPart("fanouts"),
         latest: keys.ledgerPart("fanouts:latest"),
+        times: keys.ledgerPart("fanouts:times"),
         failures: keys.ledgerPart("fanouts:failures"),
       };
 }
@@ -247,7 +253,7 @@ export function createLedger(
   settleMs = defaultSettleMs,
   settledKey?: string,
 ): Ledger {
-  const { since: sinceKey, latest: latestKey, failures: failuresKey } = ledgerKeys(keys, name);
+  const { since: sinceKey, latest: latestKey, times: timesKey, failures: failuresKey } = ledgerKeys(keys, name);
   const { ticket, ledgerPart } = keys;
   const writtenKeys = (member: string) => ({
     writtenKey: ledgerPart(`written:${member}`),
@@ -279,6 +285,7 @@ export function createLedger(
       ...input,
       sinceKey,
       latestKey,
+      timesKey,
       failuresKey,
       deletedKey: deletedKey(input.member),
       confirmKeys,

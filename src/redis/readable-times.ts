@@ -2,8 +2,8 @@ import type { RedisClient } from "./client.ts";
 import type { Keys } from "./keys.ts";
 
 /**
- * Histogram of the time from an event's acknowledgement to the commit that reflects it. Events of one user that were
- * outstanding together all count with the age of the oldest: an upper bound for the later ones.
+ * Histogram of the time from an event's acknowledgement to the commit that reflects it. Of more than 1,000 events that
+ * were outstanding for one user, the later ones count with the time of the 1,000th: an upper bound.
  */
 export interface ReadableTimes {
   events: number;

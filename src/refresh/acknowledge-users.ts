@@ -29,6 +29,7 @@ export function createAcknowledgeFanout({
     sinceKey: fanouts.since,
     latestKey: fanouts.latest,
     signInsKey: keys.ledgerPart("sign-ins"),
+    timesKey: undefined,
   };
   return async (subject) => {
     await acknowledge(redis, { ...input, since: undefined, members: [subject] });
@@ -48,13 +49,15 @@ interface AcknowledgeInput {
   sinceKey: string;
   latestKey: string;
   signInsKey: string;
+  /** `undefined` for fan-outs, which are not counted as readable. */
+  timesKey: string | undefined;
   since: number | undefined;
   members: readonly string[];
 }
 
 const acknowledge = defineScript("acknowledge-users", {
-  call: ({ ticket, sinceKey, latestKey, signInsKey, since, members }: AcknowledgeInput) => ({
-    keys: [ticket.counter, ticket.run, sinceKey, latestKey, signInsKey],
+  call: ({ ticket, sinceKey, latestKey, signInsKey, timesKey, since, members }: AcknowledgeInput) => ({
+    keys: [ticket.counter, ticket.run, sinceKey, latestKey, signInsKey, ...(timesKey === undefined ? [] : [timesKey])],
     args: [since ?? "", ...members],
   }),
   answer: z.int(),
@@ -68,6 +71,7 @@ export function createAcknowledgeUsers({ redis, keys, queues }: AcknowledgeUsers
     sinceKey: users.since,
     latestKey: users.latest,
     signInsKey: keys.ledgerPart("sign-ins"),
+    timesKey: users.times,
   };
   return async (userIds, since) => {
     if (userIds.length === 0) return;

@@ -47,6 +47,7 @@ const maxBatches = 4;
 interface LedgerKeys {
   since: string;
   latest: string;
+  times: string;
 }
 
 interface AdmitInput {
@@ -75,6 +76,7 @@ const admitEvents = defineScript("admit-events", {
       countsKey,
       users.since,
       users.latest,
+      users.times,
       signInsKey,
       fanouts.since,
       fanouts.latest,

@@ -43,24 +43,73 @@ async function admit(count = 1) {
   }
 }
 
-/** Makes the oldest outstanding event older. */
+const timesKey = () => context.keys.ledgerPart("times");
+
+/** Makes all outstanding events older. */
 async function age(ms: number) {
   await context.redis.zincrby(context.keys.ledger, -ms * 1000, id);
+  const times = await context.redis.hgetBuffer(timesKey(), id);
+  if (times === null) return;
+  for (let at = 0; at < times.length; at += 8) times.writeDoubleBE(times.readDoubleBE(at) - ms * 1000, at);
+  await context.redis.hset(timesKey(), id, times);
 }
 
 const settle = async ({ ticket, ...begun }: Begun) =>
   (await ledger.settle(id, ticket, begun)).pending ? "pending" : "settled";
 
 describe("readable times", () => {
-  it("count every event of a burst with the age of the oldest", async () => {
-    await admit(3);
-    await age(7_000);
+  it("count every event of a burst with its own time", async () => {
+    for (const ms of [4_000, 20_000, 200]) {
+      await admit();
+      await age(ms);
+    }
+    await admit();
     expect(await settle(await ledger.begin(id))).toBe("settled");
     const { ever, lastDay } = await times();
-    expect(ever.events).toBe(3);
-    expect(ever.sumMs / 3).toBeGreaterThanOrEqual(7_000);
-    expect([shareWithin(ever, 5_000), shareWithin(ever, 10_000)]).toEqual([0, 1]);
+    expect(ever.events).toBe(4);
+    const shares = ([100, 250, 10_000, 30_000] as const).map((bound) => shareWithin(ever, bound));
+    expect(shares).toEqual([0.25, 0.5, 0.5, 1]);
+    expect(ever.sumMs).toBeGreaterThanOrEqual(24_200 + 20_200 + 200);
     expect(lastDay).toEqual(ever);
+    expect(await context.redis.exists(timesKey())).toBe(0);
+  });
+
+  it("of events that arrive during the fetch are their own, too", async () => {
+    await admit();
+    await age(60_000);
+    await admit();
+    await age(20_000);
+    const first = await ledger.begin(id);
+    await admit(2);
+    expect(await settle(first)).toBe("pending");
+    const shares = async () =>
+      ([1_000, 30_000, 300_000] as const).map(async (bound) => shareWithin((await times()).ever, bound));
+    expect(await Promise.all(await shares())).toEqual([0, 0.5, 1]);
+    await age(400);
+    await admit();
+    await settle(await ledger.begin(id));
+    expect(await Promise.all(await shares())).toEqual([0.6, 0.8, 1]);
+  });
+
+  it("of many events are kept for the first 1,000, and the others count with the last of these", async () => {
+    const acknowledge = createAcknowledgeUsers({ ...context, queues });
+    await acknowledge(Array.from({ length: 999 }, () => id));
+    await age(7_000);
+    await acknowledge([id, id, id]);
+    expect(await context.redis.hstrlen(timesKey(), id)).toBe(8 * 1_000);
+    await settle(await ledger.begin(id));
+    const { ever } = await times();
+    expect([ever.events, ever.within[readableBoundsMs.indexOf(5_000)]]).toEqual([1_002, 3]);
+  });
+
+  it("count with the age of the oldest if an earlier release admitted the events", async () => {
+    await admit(3);
+    await age(7_000);
+    await context.redis.del(timesKey());
+    await admit();
+    await settle(await ledger.begin(id));
+    const { ever } = await times();
+    expect([ever.events, shareWithin(ever, 5_000), shareWithin(ever, 10_000)]).toEqual([4, 0, 1]);
   });
 
   it("fill one bucket per event", async () => {
@@ -128,7 +177,7 @@ describe("readable times", () => {
     expect(await counted()).toBe(0);
     await settle(await ledger.begin(id));
     const { ever } = await times();
-    expect([ever.events, shareWithin(ever, 30_000)]).toEqual([2, 0]);
+    expect([ever.events, shareWithin(ever, 30_000), shareWithin(ever, 300_000)]).toEqual([2, 0.5, 1]);
   });
 
   it("of a fan-out's users start at the event, not when the users were found", async () => {
@@ -137,7 +186,7 @@ describe("readable times", () => {
     await acknowledge([id]);
     await settle(await ledger.begin(id));
     const { ever } = await times();
-    expect([ever.events, shareWithin(ever, 10_000), shareWithin(ever, 60_000)]).toEqual([2, 0, 1]);
+    expect([ever.events, shareWithin(ever, 10_000), shareWithin(ever, 60_000)]).toEqual([2, 0.5, 1]);
   });
 
   it("exclude discarded events, fan-outs and refreshes without an event", async () => {

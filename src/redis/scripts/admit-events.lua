@@ -7,9 +7,10 @@
 -- KEYS[4]    hash: counter name -> number of events
 -- KEYS[5]    users: sorted set: member -> when its first event that is not reflected was acknowledged, in microseconds
 -- KEYS[6]    users: hash: member -> note on its latest event
--- KEYS[7]    users: set of members with sign-ins only
--- KEYS[8]    fan-outs: sorted set like KEYS[5]
--- KEYS[9]    fan-outs: hash like KEYS[6]
+-- KEYS[7]    users: hash: member -> when its events were acknowledged
+-- KEYS[8]    users: set of members with sign-ins only
+-- KEYS[9]    fan-outs: sorted set like KEYS[5]
+-- KEYS[10]   fan-outs: hash like KEYS[6]
 -- ARGV[1..]  per member of an event: the event's id, or '' for a further member of the same event; counter name; ledger
 --            ('users', 'fanouts' or ''); member; 'd' for a deletion, 's' for a sign-in, otherwise ''
 -- Answer     per member of an event: -1 for a duplicate, -2 if nothing was outstanding for the member, otherwise for how
@@ -18,6 +19,7 @@
 -- @include "ticket"
 -- @include "latest-event"
 -- @include "seen-events"
+-- @include "event-times"
 
 local function isSeen(id)
   local offset, digest = placeOf(id)
@@ -29,13 +31,16 @@ local firstTicket, now = drawTicket(KEYS[2], KEYS[3], rows)
 local answers, inBatch, counts = {}, {}, {}
 
 -- Adds the event to the ledger. Answers for how many milliseconds something has been outstanding, or -2.
-local function acknowledge(sinceKey, latestKey, member, mark, ticket)
+local function acknowledge(sinceKey, latestKey, timesKey, member, mark, ticket)
   local since = redis.call('ZSCORE', sinceKey, member)
   local latestMark, _, earlier, reflected = readLatest(redis.call('HGET', latestKey, member))
   if latestMark == 'd' then mark = 'd' end
   redis.call('HSET', latestKey, member, writeLatest(mark, ticket, earlier + 1, reflected))
   -- A failure or an intent can have added the member: the time is that of the first event.
-  if since and earlier > 0 then return math.max(0, math.floor((now - since) / 1000)) end
+  if since and earlier > 0 then
+    if timesKey then noteTime(timesKey, member, earlier - reflected, since, now) end
+    return math.max(0, math.floor((now - since) / 1000))
+  end
   redis.call('ZADD', sinceKey, string.format('%.0f', now), member)
   return -2
 end
@@ -52,14 +57,14 @@ for row = 1, rows do
   end
   answers[row] = duplicate and -1 or -2
   if not duplicate and ledger == 'users' then
-    answers[row] = acknowledge(KEYS[5], KEYS[6], member, mark == 'd' and 'd' or '', ticket)
+    answers[row] = acknowledge(KEYS[5], KEYS[6], KEYS[7], member, mark == 'd' and 'd' or '', ticket)
     if mark ~= 's' then
-      redis.call('SREM', KEYS[7], member)
+      redis.call('SREM', KEYS[8], member)
     elseif answers[row] == -2 then
-      redis.call('SADD', KEYS[7], member)
+      redis.call('SADD', KEYS[8], member)
     end
   elseif not duplicate and ledger == 'fanouts' then
-    answers[row] = acknowledge(KEYS[8], KEYS[9], member, '', ticket)
+    answers[row] = acknowledge(KEYS[9], KEYS[10], nil, member, '', ticket)
   end
 end
 

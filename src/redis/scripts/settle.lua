@@ -1,6 +1,6 @@
 -- Removes a member from the ledger, unless an event was acknowledged after the refresh drew its ticket.
 -- Counts the events that the refresh reflects in the histogram of readable times. Each event counts once, even if
--- refreshes overlap. All events of a member count with the age of the oldest: an upper bound for the later ones.
+-- refreshes overlap, and with its own time.
 --
 -- Kinde can answer from a copy that lags. So a user whose events were fetched within the settle time after them is noted
 -- for a confirming refresh: once that time is over, and, if more events follow, once again after the last of them.
@@ -12,9 +12,10 @@
 -- KEYS[5]   sorted set: member -> when its confirming refresh is due, in microseconds
 -- KEYS[6]   hash: member -> when another confirming refresh is due after that
 -- KEYS[7]   set of members with sign-ins only
--- KEYS[8]   all-time histogram; omit KEYS[8] and KEYS[9] to count nothing
--- KEYS[9]   histogram of the current hour
--- KEYS[10]  sorted set of recently settled members; omit it if whatever loses a commit loses its settlement too
+-- KEYS[8]   hash: member -> when its events were acknowledged
+-- KEYS[9]   all-time histogram; omit KEYS[9] and KEYS[10] to count nothing
+-- KEYS[10]  histogram of the current hour
+-- KEYS[11]  sorted set of recently settled members; omit it if whatever loses a commit loses its settlement too
 -- ARGV[1]   member
 -- ARGV[2]   ticket of the refresh
 -- ARGV[3]   when the refresh drew its ticket, in microseconds, or '' if unknown
@@ -22,10 +23,11 @@
 -- ARGV[5]   lifetime of KEYS[4] in milliseconds
 -- ARGV[6]   settle time in microseconds, or '' if the member needs no confirmation
 -- ARGV[7]   upper bounds of the histogram in milliseconds, comma-separated
--- ARGV[8]   lifetime of KEYS[9] in milliseconds
+-- ARGV[8]   lifetime of KEYS[10] in milliseconds
 -- Answer    { 1 if the member was removed else 0, milliseconds until a confirming refresh that this call noted, or -1 }
 
 -- @include "latest-event"
+-- @include "event-times"
 -- @include "readable-time"
 -- @include "confirm"
 
@@ -37,11 +39,18 @@ local settleMicros = tonumber(ARGV[6])
 local confirmMs = -1
 if settleMicros and began then confirmMs = confirmed(KEYS[5], KEYS[6], ARGV[1], began) end
 
+local function count(number)
+  if number <= 0 then return end
+  -- An event that is alone in the ledger has its time there.
+  local times = events > 1 and takeTimes(KEYS[8], ARGV[1], number) or {}
+  countReadable(KEYS[9], KEYS[10], times, since, number, ARGV[7], ARGV[8])
+end
+
 if latest > ticket then
   local known = tonumber(ARGV[4])
   -- If the number is unknown, a user keeps its place: the refresh that knows it counts the events with their true age.
-  if (known or not KEYS[8]) and began and since and since < began then
-    if KEYS[8] then countReadable(KEYS[8], KEYS[9], since, known - reflected, ARGV[7], ARGV[8]) end
+  if (known or not KEYS[9]) and began and since and since < began then
+    if KEYS[9] then count(known - reflected) end
     reflected = math.max(reflected, known or 0)
     redis.call('HSET', KEYS[2], ARGV[1], writeLatest(mark, latest, events, reflected))
     -- The refresh reflects everything before its ticket, so the oldest outstanding event came later.
@@ -51,7 +60,8 @@ if latest > ticket then
 end
 
 if mark == 'd' then redis.call('SET', KEYS[4], '1', 'PX', ARGV[5]) end
-if KEYS[8] and since then countReadable(KEYS[8], KEYS[9], since, events - reflected, ARGV[7], ARGV[8]) end
+if KEYS[9] and since then count(events - reflected) end
+redis.call('HDEL', KEYS[8], ARGV[1])
 local signInsOnly = redis.call('SREM', KEYS[7], ARGV[1]) == 1
 if settleMicros and since and mark ~= 'd' and not signInsOnly then
   -- The time is that of the first event. Of several, the last one can be as late as the refresh, and so can a write.
@@ -62,11 +72,11 @@ if settleMicros and since and mark ~= 'd' and not signInsOnly then
     if ms >= 0 then confirmMs = ms end
   end
 end
-if KEYS[10] and since then
+if KEYS[11] and since then
   local one, other = 'u:', 'd:'
   if mark == 'd' then one, other = other, one end
-  redis.call('ZREM', KEYS[10], other .. ARGV[1])
-  redis.call('ZADD', KEYS[10], string.format('%.0f', nowMicros()), one .. ARGV[1])
+  redis.call('ZREM', KEYS[11], other .. ARGV[1])
+  redis.call('ZADD', KEYS[11], string.format('%.0f', nowMicros()), one .. ARGV[1])
 end
 redis.call('ZREM', KEYS[1], ARGV[1])
 redis.call('HDEL', KEYS[2], ARGV[1])

@@ -45,6 +45,12 @@ const examples = {
  */
 export function parseRedisUrl(text: string): RedisTarget {
   const [, scheme, mode, credentials, hosts = "", path = "", query = ""] = form.exec(text) ?? [];
+  // An unencoded character of the password ends the host too early.
+  if (/^rediss?(-cluster|-sentinel)?:\/\/.*@/.test(text) && (scheme === undefined || path.includes("@"))) {
+    throw new RedisUrlError(
+      "must have a percent-encoded password: write %40 for @, %2F for /, %23 for # and %3F for ?",
+    );
+  }
   if (scheme === undefined) {
     throw new RedisUrlError(
       `must be a redis:// or rediss:// URL, or redis-cluster:// or redis-sentinel:// for several hosts`,

@@ -23,8 +23,8 @@ export function countWords(count: number): string {
 }
 
 /** Formats a count and its noun: `1 user`, `2 users`. */
-export function plural(count: number, noun: string): string {
-  return `${countWords(count)} ${noun}${count === 1 ? "" : "s"}`;
+export function plural(count: number, noun: string, nouns = `${noun}s`): string {
+  return `${countWords(count)} ${count === 1 ? noun : nouns}`;
 }
 
 /** Formats a share from 0 to 1 as `12.5%`. Only exact values show as `0%` or `100%`. */

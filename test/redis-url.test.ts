@@ -46,6 +46,10 @@ it.each([
   ["redis-sentinel://a/mymaster/one", /number of a database/],
   ["redis://a/one", /must end in the number of a database, such as \/0/],
   ["redis://%zz:x@a", /percent-encoded/],
+  ["redis://:p@ss@a", /write %40 for @/],
+  ["redis://:p@ss:word/@127.0.0.1:6379", /write %40 for @/],
+  ["rediss://:pa#ss@a:6380", /write %40 for @, %2F for \/, %23 for #/],
+  ["redis://:pa/ss@a:6380/1", /percent-encoded password/],
 ])("%s is refused without repeating it", (url, message) => {
   expect(() => parseRedisUrl(url)).toThrow(message);
 });

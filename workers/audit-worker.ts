@@ -53,7 +53,7 @@ async function audit(options: AuditWorkerOptions, deps: WorkerDeps, job: Job<Aud
   await audits.finish(state, now());
   const { rest: _rest, examples, ...counts } = state;
   if (state.drifted > 0) log.warn({ ...counts, examples }, "drift found: the users are refreshed");
-  else log.info(counts, "audit found no drift");
+  else log.info(counts, state.checked === 0 ? "audit compared no record" : "audit found no drift");
 }
 
 async function recordWebhookCheck(

@@ -17,6 +17,7 @@ import { addSweep } from "./commands/sweep.ts";
 import { addVerify } from "./commands/verify.ts";
 import { addWebhook } from "./commands/webhook.ts";
 import type { ExitCode } from "./exit-codes.ts";
+import { note } from "./output.ts";
 import type { CommandContext, Terminal } from "./terminal.ts";
 import { readVersion } from "./version.ts";
 
@@ -42,11 +43,11 @@ export function createProgram(
       writeOut: (text) => terminal.stdout.write(text),
       writeErr: (text) => terminal.stderr.write(text),
       // Commander puts its suggestions on a second line; scripts expect one line per problem.
-      outputError: (text, write) => write(`${text.trim().replace(/\s*\n\s*/g, " ")}\n`),
+      outputError: (text) => note(terminal, text.trim().replace(/\s*\n\s*/g, " ")),
     })
     .addHelpText(
       "after",
-      "\nSettings are read from the environment. Run `kindling <command> --help` for\narguments, options, examples and exit codes.",
+      "\nSettings are read from the environment and from .env in the working directory.\nRun `kindling <command> --help` for arguments, options, examples and exit codes.",
     );
   const context: CommandContext = { terminal, exitWith };
   addServices(program, context);

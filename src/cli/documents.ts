@@ -21,11 +21,14 @@ const version1 = (shape: z.ZodRawShape): Document => ({ version: 1, schema: z.ob
 
 const refusal = { code: text, message: text, failedAt: instant, attempts: count };
 const failure = { ...refusal, final: z.boolean() };
-const member = z.object({ kind: z.enum(["user", "fanout"]), member: text, ...failure });
-const push = z.object({ kind: z.literal("push"), member: text, userId: text, ...refusal });
+const failed = z.union([
+  z.object({ kind: z.enum(["user", "fanout"]), member: text, ...failure }),
+  z.object({ kind: z.literal("push"), member: text, userId: text, ...refusal }),
+]);
 const webhook = z.object({ id: text, name: text, endpoint: text, eventTypes: z.array(text) });
-const driftCounts = z.record(cause, count);
 const example = z.object({ userId: text, cause, fields: z.array(text) });
+
+const counts = z.record(text, count);
 
 /** Counts of a sweep, without its position. */
 const sweep = z.object({
@@ -33,7 +36,8 @@ const sweep = z.object({
   finishedAt: instant.optional(),
   users: count,
   different: count,
-  fields: z.record(text, count).optional(),
+  fields: counts.optional(),
+  derived: count,
   missing: count,
   filled: count,
   unlisted: count,
@@ -80,42 +84,49 @@ const audit = z.object({
   drifted: count,
   unsettled: count,
   failed: count,
-  causes: driftCounts,
+  causes: counts,
   examples: z.array(example),
   rate: share,
   atMost: share,
 });
 
-// Loose where figures are added often. What is internal, such as the position of a sweep, is in objects that are not.
-const status: Document = {
-  version: 1,
-  schema: z.looseObject({
-    prefix: text,
-    warnings: z.array(z.object({ code: text, message: text })),
-    queues: z.record(text, queue),
-    ledger: z.record(text, ledger),
-    calls: z.looseObject({ pausedMs: ms, inUse: count, available: count, perMinute: count, atOnce: count }),
-    records: z.looseObject({ present: count, deleted: count, exact: z.boolean() }),
-    sweep: z.looseObject({
-      completeSince: instant.nullable(),
-      last: sweep.nullable(),
-      current: sweep.nullable(),
-      failed: z.object({ failedAt: instant, reason: text }).nullable(),
-      next: instant.nullable(),
-      bound: z.object({ everyMs: ms, lateMs: ms, fetchMs: ms, lagMs: ms, withinMs: ms }).nullable(),
-      walks: z.record(text, walk),
-      recent: z.object({ users: count, checked: count, different: count, calls: count, withinMs: ms }).nullable(),
-    }),
-    events: z.record(text, z.union([count, z.record(text, count)])),
-    freshness: z.looseObject({
-      readable: z.object({ lastDay: readable, ever: readable }),
-      audit: audit.nullable(),
-      silence: silence.nullable(),
-      webhook: webhookCheck.nullable(),
-    }),
-    lastFailures: z.array(member),
+const status: Document = version1({
+  prefix: text,
+  warnings: z.array(z.object({ code: text, message: text })),
+  queues: z.record(text, queue),
+  ledger: z.record(text, ledger),
+  calls: z.object({ pausedMs: ms, inUse: count, available: count, limited: count, perMinute: count, atOnce: count }),
+  redis: z.object({
+    appendOnly: z.boolean().nullable(),
+    fsync: z.enum(["always", "everysec", "no"]).nullable(),
+    replicas: count.nullable(),
+    required: count,
   }),
-};
+  records: z.object({ present: count, deleted: count, exact: z.boolean() }),
+  absences: z.object({ users: count, suspendedSince: instant.nullable() }),
+  sweep: z.object({
+    completeSince: instant.nullable(),
+    last: sweep.nullable(),
+    current: sweep.nullable(),
+    failed: z.object({ failedAt: instant, reason: text }).nullable(),
+    next: instant.nullable(),
+    bound: z.object({ everyMs: ms, lateMs: ms, fetchMs: ms, lagMs: ms, withinMs: ms }).nullable(),
+    walks: z.record(text, walk),
+    recent: z.object({ users: count, checked: count, different: count, calls: count, withinMs: ms }).nullable(),
+  }),
+  events: z.record(text, z.union([count, counts])),
+  refusedRequests: counts,
+  droppedRefreshRequests: counts,
+  freshness: z.object({
+    readable: z.object({ lastDay: readable, ever: readable }),
+    audit: audit.nullable(),
+    audits: z.object({ checked: count, unsettled: count, failed: count, drift: counts }),
+    silence: silence.nullable(),
+    webhook: webhookCheck.nullable(),
+  }),
+  failedDeliveries: count,
+  lastFailures: z.array(failed),
+});
 
 const difference = z.object({ name: text, stored: z.unknown().optional(), live: z.unknown().optional() });
 
@@ -125,19 +136,27 @@ export const documents = {
   inspect: version1({
     userId: text,
     record: z
-      .looseObject({
+      .object({
         status: z.enum(["present", "deleted"]),
         ticket: z.number(),
         fetchedAt: instant,
+        accountAt: instant.optional(),
+        keptTicket: z.number().optional(),
         ageMs: ms,
         schema: text,
         schemaMatches: z.boolean(),
       })
       .nullable(),
     flags: z.array(
-      z.looseObject({ name: text, value: z.unknown().optional(), source: text.nullable(), misfit: text.nullable() }),
+      z.object({
+        name: text,
+        value: z.unknown().optional(),
+        organizations: z.record(text, z.unknown()).optional(),
+        source: text.nullable(),
+        misfit: text.nullable(),
+      }),
     ),
-    ledger: z.object({ since: z.number(), ageMs: ms, failure: z.object(failure).optional() }).nullable(),
+    ledger: z.object({ since: instant, ageMs: ms, failure: z.object(failure).optional() }).nullable(),
     jobs: z.array(z.object({ queue: text, state: text, attempts: count })),
     profile: z.unknown().optional(),
     live: z
@@ -156,7 +175,7 @@ export const documents = {
     fetchedAt: instant,
     misfits: z.array(z.object({ flag: text, reason: text })),
   }),
-  failed: version1({ failures: z.array(z.union([member, push])) }),
+  failed: version1({ failures: z.array(failed) }),
   failedRetry: version1({ retried: z.array(text), missing: z.array(text) }),
   failedDiscard: version1({ discarded: z.array(text), missing: z.array(text) }),
   verify: version1({
@@ -166,7 +185,7 @@ export const documents = {
     drifted: count,
     unsettled: count,
     failed: count,
-    causes: driftCounts,
+    causes: counts,
     examples: z.array(example),
     rate: share,
     atMost: share.optional(),
@@ -196,7 +215,7 @@ export const documents = {
   import: version1({ imported: count, kept: count }),
   erase: version1({
     userId: text,
-    erased: z.record(text, count),
+    erased: counts,
     searched: count,
     found: z.array(text),
   }),

@@ -54,14 +54,19 @@ function oneLine(text: string): string {
 export const exitCodes = { done: 0, found: 1, input: 2, unreachable: 3 } as const;
 export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 
-/** Returns the exit code section of `--help`; `found` says what 1 means for the command. */
-export function exitCodesHelp(found: string): string {
+/**
+ * Returns the exit code section of `--help`.
+ *
+ * @param found what 1 means for the command
+ * @param calls what 3 means: which servers the command calls. Default: both
+ */
+export function exitCodesHelp(found: string, calls: "Redis" | "Redis or Kinde" | "none" = "Redis or Kinde"): string {
   return [
     "Exit codes:",
     "  0    success",
     `  1    ${found}`,
     "  2    invalid arguments or settings; standard error names each one",
-    "  3    Redis or Kinde is unreachable",
+    ...(calls === "none" ? [] : [`  3    ${calls} is unreachable`]),
     "  130  stopped by Ctrl-C (143: by SIGTERM)",
   ].join("\n");
 }

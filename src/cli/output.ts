@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from "node:util";
 import picocolors from "picocolors";
-import { durationWords } from "../words.ts";
+import { durationWords, visible } from "../words.ts";
 import { type Document, toDocument } from "./documents.ts";
 import type { Output, Terminal } from "./terminal.ts";
 
@@ -12,32 +12,27 @@ export interface ReportOptions {
 /** Arguments of commander's `option` for `--json`. */
 export const jsonOption = ["--json", "print the result as one JSON document"] as const;
 
-// Everything but line breaks, tabs and the colors of our own that can move a cursor, hide text or turn it around:
-// C0 and C1 controls, and Unicode's bidirectional and line separators.
-// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach a terminal
-const unprintable = /\x1b\[[\d;]*m|[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
-
 // The placeholder in our own messages is no secret.
 const credentials = /\b([a-z][a-z\d+.-]*:\/\/)(?!:<password>@)[^\s/?#"'@]+@/gi;
 
 /**
- * Escapes control and bidirectional characters, so that a name from Kinde cannot rewrite an operator's terminal, and masks
- * the credentials of URLs.
+ * Escapes characters that could rewrite an operator's terminal, such as those of a name from Kinde, and masks the
+ * credentials of URLs.
  */
 export function printable(text: string): string {
-  return text
-    .replace(unprintable, (found) =>
-      found.startsWith("\x1b[") ? found : `\\u${found.charCodeAt(0).toString(16).padStart(4, "0")}`,
-    )
-    .replace(credentials, "$1***@");
+  return visible(text).replace(credentials, "$1***@");
 }
 
 /** Writes one line to standard error: a warning or the next step, not the result. */
-export function note({ stderr }: Terminal, text: string): void {
-  stderr.write(`${printable(text)}\n`);
+export function note({ stderr }: Pick<Terminal, "stderr">, text: string): void {
+  stderr.write(`${foldLines(printable(text), stderr)}\n`);
 }
 
-/** Prints a result as its versioned JSON document or as text. */
+/**
+ * Prints a result as its versioned JSON document or as text.
+ *
+ * @param render receives the result with every string made {@link printable}, so that only its own colors reach the terminal
+ */
 export function report<T>(
   { stdout }: Terminal,
   { json }: ReportOptions,
@@ -45,9 +40,24 @@ export function report<T>(
   result: T,
   render: (result: T) => string,
 ): void {
-  stdout.write(
-    `${printable(json === true ? JSON.stringify(toDocument(document, result), null, 2) : render(result))}\n`,
-  );
+  if (json === true) {
+    const lines = JSON.stringify(toDocument(document, result), null, 2).split("\n");
+    stdout.write(`${lines.map(printable).join("\n")}\n`);
+  } else stdout.write(`${foldLines(render(mapStrings(result, printable)), stdout)}\n`);
+}
+
+/** Applies a function to every string in a value, and to the names of members. */
+function mapStrings<T>(value: T, change: (text: string) => string): T;
+function mapStrings(value: unknown, change: (text: string) => string): unknown {
+  if (typeof value === "string") return change(value);
+  if (Array.isArray(value)) return value.map((item) => mapStrings(item, change));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [change(name), mapStrings(item, change)]));
+}
+
+/** Formats a value that {@link report} has made printable as JSON, without escaping its escapes again. */
+export function valueWords(value: unknown, indent?: number): string {
+  return JSON.stringify(value, null, indent).replace(/\\(\\u[\da-f]{4})/g, "$1");
 }
 
 /** Formats rows as lines with aligned columns. The last column is not padded; color codes have no width. */
@@ -62,15 +72,33 @@ export function align(rows: readonly (readonly string[])[], indent = "  "): stri
   return rows.map((row) => (indent + row.map(pad).join("  ")).trimEnd()).join("\n");
 }
 
-/** Breaks a line after spaces and commas, so that sentences and JSON stay readable on a narrow terminal. */
-export function fold(text: string, width: number): string[] {
+/** Breaks a line after spaces, and in JSON after commas. Further lines are indented by `hanging`. */
+export function fold(text: string, width: number, hanging = 0): string[] {
   const lines = [""];
-  for (const word of text.split(/(?<=[ ,])/)) {
+  for (const word of text.split(/(?<= )(?=[^ ])|(?<=,)(?=["[{])/)) {
     const current = lines.at(-1) ?? "";
-    if (current !== "" && widthOf((current + word).trimEnd()) > width) lines.push(word);
+    if (current.trim() !== "" && widthOf((current + word).trimEnd()) > width) lines.push(" ".repeat(hanging) + word);
     else lines[lines.length - 1] = current + word;
   }
   return lines.map((part) => part.trimEnd());
+}
+
+const widestLabel = 30;
+
+/** Folds lines that are wider than the terminal, if the stream is one. Their rest stands below the second column. */
+function foldLines(text: string, { isTTY, columns }: Output): string {
+  if (isTTY !== true) return text;
+  const width = columns || 80;
+  return text
+    .split("\n")
+    .flatMap((line) => {
+      const plain = stripVTControlCharacters(line);
+      if (plain.length <= width) return [line];
+      const label = /^ *[^ ].*? {2,}(?=[^ ])/.exec(plain)?.[0].length ?? Number.POSITIVE_INFINITY;
+      const indent = plain.length - plain.trimStart().length;
+      return fold(line, width, label <= widestLabel ? label : indent + 2);
+    })
+    .join("\n");
 }
 
 function widthOf(cell: string): number {
@@ -91,9 +119,9 @@ export function createPaint({ env }: Terminal, output: Output): Paint {
 const noticeableMs = 1_000;
 
 /** Returns a callback that reports waits for Kinde's call limit on standard error. */
-export function reportWaiting({ stderr }: Terminal): (ms: number) => void {
+export function reportWaiting(terminal: Terminal): (ms: number) => void {
   return (ms) => {
     if (ms >= noticeableMs)
-      stderr.write(`Kinde's call limit is reached: waiting ${durationWords(ms)} (Ctrl-C to stop).\n`);
+      note(terminal, `Kinde's call limit is reached: waiting ${durationWords(ms)} (Ctrl-C to stop).`);
   };
 }

@@ -1,6 +1,7 @@
 import cliProgress, { type Params } from "cli-progress";
 import type { ProgressEvent, ReportProgress } from "../progress.ts";
 import { countWords, durationWords, instantWords, plural } from "../words.ts";
+import { note } from "./output.ts";
 import type { Output, Terminal } from "./terminal.ts";
 
 /** Displays the progress of one long operation. */
@@ -32,7 +33,10 @@ export function createProgress(output: Output, now: () => number): ProgressDispl
     if (event.type === "resumed") {
       Object.assign(state, { done: event.done, startedWith: event.done });
       const since = instantWords(event.startedAt);
-      output.write(`Resuming after ${countWords(event.done)} users (run started ${since}; --restart starts over).\n`);
+      note(
+        { stderr: output },
+        `Resuming after ${countWords(event.done)} users (run started ${since}; --restart starts over).`,
+      );
     }
     view.start();
   };

@@ -2,7 +2,7 @@ import type { Difference, LiveComparison } from "../audit/compare-live.ts";
 import type { FlagView, Inspection, RecordView } from "../status/inspect-user.ts";
 import { durationWords, instantWords, plural } from "../words.ts";
 import type { Paint } from "./output.ts";
-import { align } from "./output.ts";
+import { align, valueWords } from "./output.ts";
 
 /** Result of `kindling inspect`. Profile values are personal data and present only with `--profile`. */
 export type InspectionAnswer = Omit<Inspection, "profile"> & {
@@ -16,7 +16,7 @@ export function renderInspection(answer: InspectionAnswer, paint: Paint, now: nu
     `${paint.bold(answer.userId)}\n${align(overview(answer, paint, now))}`,
     answer.record === null ? undefined : `${paint.bold("Flags")}\n${align(answer.flags.map(flagRow(paint)))}`,
     answer.live === undefined ? undefined : renderLive(answer.live, answer.record !== null, paint),
-    answer.profile == null ? undefined : `${paint.bold("Profile")}\n${indent(JSON.stringify(answer.profile, null, 2))}`,
+    answer.profile == null ? undefined : `${paint.bold("Profile")}\n${indent(valueWords(answer.profile, 2))}`,
   ];
   return sections.filter((section) => section !== undefined).join("\n\n");
 }
@@ -69,7 +69,7 @@ function jobWords(queue: string, state: string, attempts: number): string {
 const longestSource = 72;
 
 const flagRow = (paint: Paint) => (flag: FlagView) => {
-  const value = "value" in flag ? valueWords(flag) : paint.notice("not in the record");
+  const value = "value" in flag ? valuesOf(flag) : paint.notice("not in the record");
   const source = flag.source ?? "no longer declared";
   const short = source.length > longestSource ? `${source.slice(0, longestSource - 1)}…` : source;
   const misfit = flag.misfit === null ? "" : `  ${paint.notice(`(${flag.misfit}: the default is used)`)}`;
@@ -78,11 +78,11 @@ const flagRow = (paint: Paint) => (flag: FlagView) => {
 
 const mostOrganizations = 5;
 
-function valueWords({ value, organizations = {} }: FlagView): string {
+function valuesOf({ value, organizations = {} }: FlagView): string {
   const others = Object.entries(organizations);
-  const shown = others.slice(0, mostOrganizations).map(([code, other]) => `, ${JSON.stringify(other)} in ${code}`);
+  const shown = others.slice(0, mostOrganizations).map(([code, other]) => `, ${valueWords(other)} in ${code}`);
   const rest = others.length - shown.length;
-  return `${JSON.stringify(value)}${shown.join("")}${rest > 0 ? `, and other values in ${rest} more` : ""}`;
+  return `${valueWords(value)}${shown.join("")}${rest > 0 ? `, and other values in ${rest} more` : ""}`;
 }
 
 function renderLive(live: NonNullable<InspectionAnswer["live"]>, recorded: boolean, paint: Paint): string {
@@ -103,7 +103,7 @@ const differenceRow =
     kind,
     difference.name,
     "live" in difference
-      ? `${JSON.stringify(difference.stored)} stored, ${JSON.stringify(difference.live)} in Kinde`
+      ? `${valueWords(difference.stored)} stored, ${valueWords(difference.live)} in Kinde`
       : "differs (--profile shows the values)",
   ];
 

@@ -163,6 +163,7 @@ function readableWords({ events, within1s, within10s, within60s, within5m }: Rea
 
 function auditWords(audit: NonNullable<Freshness["audit"]>, paint: Paint, now: number): string {
   const { checked, drifted, failed, rate, atMost, causes, finishedAt } = audit;
+  if (checked + failed === 0) return `${durationWords(now - finishedAt)} ago: no record to compare`;
   const bound = paint.dim(`(at most ${percentWords(atMost)} of all users, 95% confidence)`);
   const found =
     drifted === 0
@@ -173,8 +174,12 @@ function auditWords(audit: NonNullable<Freshness["audit"]>, paint: Paint, now: n
   return `${durationWords(now - finishedAt)} ago: ${[found, ...why, ...unchecked].join(", ")} ${bound}`;
 }
 
+/** Events are counted, and the counts sampled every half a minute. */
+const silenceStepMs = 60_000;
+
 function silenceWords({ forMs, usualMs, unusual, ever }: NonNullable<Freshness["silence"]>, paint: Paint): string {
-  const words = ever ? `${durationWords(forMs)} ago` : "never";
+  const since = forMs < silenceStepMs ? "less than a minute ago" : `${durationWords(forMs)} ago`;
+  const words = ever ? since : "never";
   return `${unusual ? paint.bad(words) : words} ${paint.dim(`(unusual after ${durationWords(usualMs)})`)}`;
 }
 

@@ -1,7 +1,7 @@
 import { CommanderError } from "commander";
 import { type AddCommand, createProgram } from "./create-program.ts";
 import { type ExitCode, exitCodes, explainError } from "./exit-codes.ts";
-import { printable } from "./output.ts";
+import { note } from "./output.ts";
 import { Interrupted, type Terminal } from "./terminal.ts";
 
 /**
@@ -29,7 +29,7 @@ export async function runKindling(
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.input;
     if (error instanceof Interrupted) return error.exitCode;
     const { exitCode, lines } = explainError(error);
-    terminal.stderr.write(lines.map((line) => `error: ${printable(line)}\n`).join(""));
+    for (const line of lines) note(terminal, `error: ${line}`);
     return exitCode;
   }
 }

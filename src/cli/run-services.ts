@@ -1,9 +1,7 @@
-import { randomUUID } from "node:crypto";
-import { hostname } from "node:os";
 import { setTimeout as delay } from "node:timers/promises";
 import { type Config, loadConfig } from "../config.ts";
 import { createLog, errorFields, type Log } from "../log.ts";
-import { forgetMember, heartbeatMs, noteMember } from "../redis/fleet.ts";
+import { joinFleet } from "../redis/fleet.ts";
 import { hasDashboard, withOwnToken } from "../service/operator-access.ts";
 import { runMetrics } from "../service/run-metrics.ts";
 import { runServer } from "../service/run-server.ts";
@@ -43,14 +41,16 @@ export async function runServices(terminal: Terminal, services: readonly Service
       const { runDashboard } = await import("../service/run-dashboard.ts");
       const dashboard = await runDashboard(config, terminal.world, log, store);
       running.push(dashboard);
-      if (token !== undefined)
-        note(terminal, `Dashboard: ${dashboard.url}\nOperator token, until this stops: ${token}`);
+      if (token !== undefined) {
+        note(terminal, `Dashboard: ${dashboard.url}`);
+        note(terminal, `Operator token, until this stops: ${token}`);
+      }
     }
   } catch (error) {
     await shutDown(config, log, running, store);
     throw error;
   }
-  const member = announce(terminal, services, store);
+  const member = joinFleet(store, { services, version: readVersion() }, terminal.world.now);
   await aborted(stop);
   await member.leave();
   log.info({ timeoutMs: config.shutdownTimeoutMs }, "stopping");
@@ -62,21 +62,6 @@ export async function runServices(terminal: Terminal, services: readonly Service
 /** A dashboard that runs alone is of no use without a way to sign in, so it gets a token of its own. */
 function ownToken(config: Config, services: readonly Service[]): { config: Config; token: string | undefined } {
   return services.length === 1 && services[0] === "dashboard" ? withOwnToken(config) : { config, token: undefined };
-}
-
-/** Lets `kindling doctor` see this process, until it leaves. Failing to is no reason to stop. */
-function announce({ world }: Terminal, services: readonly Service[], store: Store): { leave(): Promise<void> } {
-  const id = randomUUID();
-  const about = { services, version: readVersion(), host: hostname() };
-  const beat = () => noteMember(store, id, about, world.now).catch(() => undefined);
-  void beat();
-  const timer = setInterval(beat, heartbeatMs);
-  return {
-    async leave() {
-      clearInterval(timer);
-      await forgetMember(store, id).catch(() => undefined);
-    },
-  };
 }
 
 async function shutDown(config: Config, log: Log, running: readonly Running[], store: Store): Promise<boolean> {

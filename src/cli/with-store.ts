@@ -5,6 +5,7 @@ import { errorCode, RedisError } from "../errors.ts";
 import { createLog } from "../log.ts";
 import { hostsOf, parseRedisUrl } from "../redis-url.ts";
 import { openStore, placesOf, type Store } from "../store.ts";
+import { note } from "./output.ts";
 import type { Terminal } from "./terminal.ts";
 
 /**
@@ -26,9 +27,10 @@ export async function withKinde<T>(terminal: Terminal, task: (store: Store, conf
 }
 
 /** Reads the settings of a command, and says on standard error which of them come from `.env`. */
-export function loadSettings<T>({ env, envFile, stderr }: Terminal, load: (env: Terminal["env"]) => T): T {
+export function loadSettings<T>(terminal: Terminal, load: (env: Terminal["env"]) => T): T {
+  const { env, envFile } = terminal;
   const names = envFile?.names.filter(isSetting).sort() ?? [];
-  if (envFile !== undefined && names.length > 0) stderr.write(`Settings from ${envFile.path}: ${names.join(", ")}\n`);
+  if (envFile !== undefined && names.length > 0) note(terminal, `Settings from ${envFile.path}: ${names.join(", ")}`);
   return load(env);
 }
 

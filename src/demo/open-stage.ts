@@ -3,11 +3,13 @@ import { fileURLToPath } from "node:url";
 import { createEmulator, type Emulator } from "kinde-emulator";
 import { createReader } from "kindling";
 import type { Terminal } from "../cli/terminal.ts";
+import { readVersion } from "../cli/version.ts";
 import { loadConfig } from "../config.ts";
 import { createWriter } from "../index.ts";
 import { createLog } from "../log.ts";
 import { scanKeys } from "../redis/client.ts";
 import { connectRedis, waitUntilReady } from "../redis/connection.ts";
+import { joinFleet } from "../redis/fleet.ts";
 import { createKeys } from "../redis/keys.ts";
 import { runDashboard } from "../service/run-dashboard.ts";
 import { runServer } from "../service/run-server.ts";
@@ -24,8 +26,6 @@ export interface OpenStage extends Stage {
   serverUrl: string;
   /** The page for operators, and the token that signs in there. */
   dashboard: { url: string; token: string };
-  /** Command line that connects to the demo's Redis. */
-  redisCli: string;
   /** Settings that connect the `kindling` command to the demo. Without `REDIS_URL` if the user gave it. */
   commandSettings: Readonly<Record<string, string>>;
   close(): Promise<void>;
@@ -58,6 +58,9 @@ export async function openStage({ env, world, stopSignal }: Terminal, narrator: 
     kinde.webhooks.register({ url: `${serverUrl}/webhooks/kinde` });
     const dashboard = await runDashboard(config, world, log, store);
     closers.push(dashboard.close);
+    closers.push(
+      joinFleet(store, { services: ["server", "worker", "dashboard"], version: readVersion() }, world.now).leave,
+    );
     const redis = connectRedis({ url: demoRedis.url, timeoutMs, onError: () => undefined });
     closers.push(async () => redis.disconnect());
     const writer = createWriter({ definitions, env: settings, fetch: world.fetch });
@@ -75,7 +78,6 @@ export async function openStage({ env, world, stopSignal }: Terminal, narrator: 
       signal: stopSignal(),
       serverUrl,
       dashboard: { url: dashboard.url, token: apiToken },
-      redisCli: demoRedis.cli,
       commandSettings: pickSettings(settings, [
         ...(env.REDIS_URL ? [] : ["REDIS_URL"]),
         "KINDE_DOMAIN",
@@ -96,8 +98,6 @@ export async function openStage({ env, world, stopSignal }: Terminal, narrator: 
 interface DemoRedis {
   url: string;
   prefix: string;
-  /** Command line that connects to it, without credentials. */
-  cli: string;
   close(): Promise<void>;
 }
 
@@ -105,10 +105,10 @@ interface DemoRedis {
 async function openDemoRedis(given: string | undefined, say: (line: string) => void): Promise<DemoRedis> {
   if (given) {
     const prefix = `kindling-demo-${randomBytes(4).toString("hex")}`;
-    return { url: given, prefix, cli: 'redis-cli -u "$REDIS_URL"', close: () => removeKeys(given, prefix) };
+    return { url: given, prefix, close: () => removeKeys(given, prefix) };
   }
   const { url, close } = await startEmbeddedRedis({ say });
-  return { url, prefix: "kindling", cli: `redis-cli -u ${url}`, close };
+  return { url, prefix: "kindling", close };
 }
 
 const timeoutMs = 2_000;

@@ -1,6 +1,5 @@
 import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
-import { align } from "../cli/output.ts";
 import type { Terminal } from "../cli/terminal.ts";
 import { plural } from "../words.ts";
 import { Mismatch } from "./checks.ts";
@@ -73,27 +72,30 @@ async function runSteps(steps: readonly Step[], stage: Stage): Promise<boolean> 
   return true;
 }
 
-function invitation({ kinde, keys, serverUrl, dashboard, redisCli, commandSettings }: OpenStage): string {
+function invitation({ keys, serverUrl, dashboard, commandSettings }: OpenStage): string {
   const shell = (value: string) => (/^[\w:/.@%+,-]+$/.test(value) ? value : `'${value.replaceAll("'", "'\\''")}'`);
   const settings = Object.entries(commandSettings).map(([name, value]) => `  export ${name}=${shell(value)}`);
+  // Two lines each: commands are not broken on a narrow terminal.
+  const commands = [
+    ["See how it is doing", "npm run kindling -- status"],
+    ["Compare Bob with Kinde", `npm run kindling -- inspect ${bob.id} --live`],
+    ["Change Bob's tier", `npm run kindling -- set ${bob.id} plan_tier=free`],
+    ["Read Bob's flags", `redis-cli -u "$REDIS_URL" \\\n      GET '${keys.flags(bob.id)}'`],
+    ["Unsuspend Bob", `curl "$KINDE_DOMAIN/__emulator/kinde/suspendUser" \\\n      --json '["${bob.id}", false]'`],
+    ["Check readiness", `curl ${serverUrl}/readyz`],
+    ["Explore the emulator", 'curl "$KINDE_DOMAIN"'],
+  ].map(([what, command]) => `  ${what}:\n    ${command}`);
   return [
     "",
-    `Dashboard: ${dashboard.url}  (operator token: ${dashboard.token})`,
+    `Dashboard: ${dashboard.url}`,
+    `Operator token: ${dashboard.token}`,
     "",
     "Kindling keeps running. In another terminal, connect the command to it:",
     ...("REDIS_URL" in commandSettings ? [] : ["  (with the same REDIS_URL as here)"]),
     ...settings,
     "",
     "Then try:",
-    align([
-      ["See how it is doing", "npm run kindling -- status"],
-      ["Compare Bob with Kinde", `npm run kindling -- inspect ${bob.id} --live`],
-      ["Change Bob's tier", `npm run kindling -- set ${bob.id} plan_tier=free`],
-      ["Read Bob's flags", `${redisCli} GET '${keys.flags(bob.id)}'`],
-      ["Unsuspend Bob", `curl -X POST ${kinde.url}/__emulator/kinde/suspendUser -d '["${bob.id}", false]'`],
-      ["Check readiness", `curl ${serverUrl}/readyz`],
-      ["Explore the emulator", `curl ${kinde.url}/`],
-    ]),
+    ...commands,
     "",
     "Press Ctrl-C to stop.",
   ].join("\n");

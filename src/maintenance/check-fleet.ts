@@ -29,9 +29,14 @@ export function checkFleet(members: readonly FleetMember[], version: string): Ch
 }
 
 const lateMs = 300_000;
+const seeFailed = "See the reasons: kindling failed.";
 
 /** Checks the work: how far behind it is, what failed, and the warnings of `kindling status`. */
-export function checkWork({ ledger, warnings }: Pick<Status, "ledger" | "warnings">): Check[] {
+export function checkWork({
+  ledger,
+  failedDeliveries,
+  warnings,
+}: Pick<Status, "ledger" | "failedDeliveries" | "warnings">): Check[] {
   const { ok, warning } = checksOf("Work");
   const failed = ledger.users.failed + ledger.fanouts.failed;
   const age = Math.max(ledger.users.oldestAgeMs, ledger.fanouts.oldestAgeMs);
@@ -43,7 +48,12 @@ export function checkWork({ ledger, warnings }: Pick<Status, "ledger" | "warning
           "Look at the call budget and the queues: kindling status.",
         )
       : ok("no event waits for long"),
-    ...(failed > 0 ? [warning(`${plural(failed, "refresh")} failed`, "See the reasons: kindling failed.")] : []),
+    ...(failed > 0
+      ? [warning(`${plural(failed, "refresh", "refreshes")} failed`, seeFailed)]
+      : []),
+    ...(failedDeliveries > 0
+      ? [warning(`${plural(failedDeliveries, "delivery", "deliveries")} of changed flags failed`, seeFailed)]
+      : []),
     // The webhook has a check of its own.
     ...warnings
       .filter(({ code }) => !code.startsWith("webhook"))

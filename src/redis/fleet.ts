@@ -1,3 +1,5 @@
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
 import { z } from "zod";
 import type { RedisClient } from "./client.ts";
 import type { Keys } from "./keys.ts";
@@ -27,11 +29,29 @@ const storedMember = storedShape<FleetMember>(
 );
 
 /** Time between two signs of life. */
-export const heartbeatMs = 30_000;
+const heartbeatMs = 30_000;
 /** A process that is silent for longer has ended. */
 const goneAfterMs = 3 * heartbeatMs;
 
 type FleetOptions = { redis: RedisClient; keys: Pick<Keys, "ledgerPart"> };
+
+/** Lets `kindling doctor` see this process, until it leaves. Failing to is no reason to stop. */
+export function joinFleet(
+  options: FleetOptions,
+  about: Pick<FleetMember, "services" | "version">,
+  now: () => number,
+): { leave(): Promise<void> } {
+  const id = randomUUID();
+  const beat = () => noteMember(options, id, { ...about, host: hostname() }, now).catch(() => undefined);
+  void beat();
+  const timer = setInterval(beat, heartbeatMs);
+  return {
+    async leave() {
+      clearInterval(timer);
+      await options.redis.hdel(options.keys.ledgerPart("fleet"), id).catch(() => undefined);
+    },
+  };
+}
 
 /** Notes that a process runs, and forgets those that have ended. */
 export async function noteMember(
@@ -45,11 +65,6 @@ export async function noteMember(
   const gone = Object.entries(await redis.hgetall(fleetKey)).filter(([, text]) => !isAlive(text, seenAt));
   if (gone.length > 0) await redis.hdel(fleetKey, ...gone.map(([field]) => field));
   await redis.hset(fleetKey, id, storedMember.serialize({ ...member, seenAt, clockAheadMs: now() - seenAt }));
-}
-
-/** Forgets a process that ends. */
-export async function forgetMember({ redis, keys }: FleetOptions, id: string): Promise<void> {
-  await redis.hdel(keys.ledgerPart("fleet"), id);
 }
 
 /** Returns the running processes. */

@@ -26,8 +26,8 @@ export async function bindTenant(
     throw new TenantError(
       "tenant_mismatch",
       `The keys under the prefix ${keys.prefix} belong to ${bound}, but KINDE_DOMAIN is ${domain}. Give each tenant its ` +
-        "own KINDLING_PREFIX. If both are the same tenant under two domains, stop all processes, run redis-cli DEL " +
-        `${keys.tenant}, and start again.`,
+        `own KINDLING_PREFIX. If both are the same tenant under two domains, or ${bound} was a mistake, stop all ` +
+        `processes, run redis-cli DEL ${keys.tenant}, and start again.`,
     );
   }
 }

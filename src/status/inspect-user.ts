@@ -65,7 +65,10 @@ export async function inspectUser(
     userId,
     record: stored.flags === undefined ? null : viewRecord(stored.flags, definitions, now),
     flags: viewFlags(stored, definitions, keep),
-    ledger: entry === undefined ? null : { since: entry.since, ageMs: entry.ageMs, failure: entry.failure },
+    ledger:
+      entry === undefined
+        ? null
+        : { since: Math.floor(entry.since / 1000), ageMs: entry.ageMs, failure: entry.failure },
     jobs,
     profile: stored.profile ?? null,
   };

@@ -1,7 +1,7 @@
 import type { Config } from "../config.ts";
+import { type FailedPush, listFailedPushes } from "../push/queues.ts";
 import { type Durability, readDurability } from "../redis/durability.ts";
-import type { Failure } from "../redis/ledger.ts";
-import { listFailures } from "../refresh/failures.ts";
+import { type FailedMember, listFailures } from "../refresh/failures.ts";
 import type { Queues, Store } from "../store.ts";
 import { createSweepPace, type SweepBound, sweepBound, walkBoundMs } from "../sweep/pace.ts";
 import { currentSweep, failedSweep } from "../sweep/queue.ts";
@@ -16,7 +16,9 @@ import { type Freshness, readFreshness } from "./read-freshness.ts";
 
 /** Figures of a deployment and its latest failures. */
 export interface Status extends Figures {
-  lastFailures: ({ kind: "user" | "fanout"; member: string } & Failure)[];
+  /** Deliveries of changed flags that used up their attempts. */
+  failedDeliveries: number;
+  lastFailures: (FailedMember | FailedPush)[];
 }
 
 /** Figures of a deployment. Times and durations are in milliseconds. */
@@ -89,8 +91,13 @@ const failuresShown = 5;
 
 /** Reads figures and latest failures. Slower than {@link readFigures}, because it reads all failures. */
 export async function readStatus(store: Store, config: StatusSettings, now: number): Promise<Status> {
-  const [figures, failures] = await Promise.all([readFigures(store, config, now), listFailures(store)]);
-  return { ...figures, lastFailures: failures.slice(0, failuresShown) };
+  const [figures, refreshes, deliveries] = await Promise.all([
+    readFigures(store, config, now),
+    listFailures(store),
+    listFailedPushes(store.queues.pushes),
+  ]);
+  const latest = [...refreshes, ...deliveries].sort((a, b) => b.failedAt - a.failedAt);
+  return { ...figures, failedDeliveries: deliveries.length, lastFailures: latest.slice(0, failuresShown) };
 }
 
 /**

@@ -88,10 +88,11 @@ describe("kindling doctor on a sound set-up", () => {
     expect(checks.length).toBeGreaterThan(20);
     const after = (await redis.keys("*")).sort();
     expect(after.filter((key) => !before.includes(key) && !key.includes("access-token"))).toEqual([]);
-    const { stdout } = await kindling(["doctor"], env);
+    const { stdout } = await kindling(["doctor"], { ...env, NO_COLOR: "1" }, { isTTY: true, columns: 80 });
+    expect(stdout).toMatch(/^ok {7}Redis role: primary$/m);
     expect(stdout).toMatch(/0 failed, 0 with a warning, \d+ ok\.\n$/);
     expect(stdout).not.toContain(emulator.clientSecret);
-    expect(Math.max(...stdout.split("\n").map((line) => line.length))).toBeLessThanOrEqual(120);
+    expect(Math.max(...stdout.split("\n").map((line) => line.length))).toBeLessThanOrEqual(80);
   });
 
   it("does not bind an unused store to the domain", async () => {

@@ -1,11 +1,21 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createEmulator } from "kinde-emulator";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { loadConfig } from "../../src/config.ts";
 import { testRedisUrl } from "../support/redis-url.ts";
 import { dropKeys, uniquePrefix } from "../support/stack.ts";
 import { kindling, type Spawned, spawnKindling } from "./command-line.ts";
 
 let process: Spawned | undefined;
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "kindling-emulator-"));
+});
+
+afterAll(() => rm(folder, { recursive: true }));
 
 afterEach(async () => {
   process?.child.kill("SIGKILL");
@@ -31,7 +41,7 @@ describe("kindling emulator", () => {
     });
     expect(answer.status).toBe(200);
     await process.says(/Webhooks: all events are delivered to http:\/\/127\.0\.0\.1:1\//);
-    const control = /curl (\S+\/__emulator) /.exec(process.stdout())?.[1] ?? "";
+    const control = /curl (\S+\/__emulator)\n/.exec(process.stdout())?.[1] ?? "";
     const state = (await (await fetch(control)).json()) as { users: number; webhooks: { endpoint: string }[] };
     expect(state.users).toBe(12);
     expect(state.webhooks.map(({ endpoint }) => endpoint)).toEqual([webhook]);
@@ -42,7 +52,9 @@ describe("kindling emulator", () => {
   it("prints working settings for Kinde's SDKs, and takes those of an existing app", async () => {
     const secret = "a1".repeat(20);
     const callback = "http://localhost:3000/callback";
-    const args = ["--client-id", "my-app", "--client-secret", secret, "--callback-url", callback];
+    const file = join(folder, "client-secret");
+    await writeFile(file, `${secret}\n`);
+    const args = ["--client-id", "my-app", "--client-secret-file", file, "--callback-url", callback];
     process = spawnKindling(["emulator", "--port", "0", ...args], {});
     const issuer = await setting("KINDE_ISSUER_URL");
     expect(await setting("KINDE_CLIENT_ID")).toBe("my-app");
@@ -56,7 +68,8 @@ describe("kindling emulator", () => {
   });
 
   it.each([
-    ["--client-secret", "too-short"],
+    ["--client-secret-file", "/dev/null"],
+    ["--client-secret-file", "/no/such/file"],
     ["--callback-url", "not a url"],
     ["--logout-url", "javascript:alert(1)"],
   ])("refuses %s %s on one line and exits with 2", async (option, value) => {

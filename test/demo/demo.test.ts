@@ -10,10 +10,11 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Terminal } from "../../src/cli/terminal.ts";
 import { expectEqual } from "../../src/demo/checks.ts";
 import { addDemo } from "../../src/demo/command.ts";
+import { createNarrator } from "../../src/demo/narrator.ts";
 import { tour } from "../../src/demo/run-demo.ts";
 import type { Step } from "../../src/demo/stage.ts";
 import { signUp } from "../../src/demo/steps/sign-up.ts";
-import { type Spawned, spawnKindling } from "../cli/command-line.ts";
+import { kindling, type Spawned, spawnKindling } from "../cli/command-line.ts";
 import { testRedisUrl } from "../support/redis-url.ts";
 import { until } from "../support/until.ts";
 
@@ -24,6 +25,15 @@ const broken: Step = {
     return "not reached";
   },
 };
+
+const terminalOf = (env: Terminal["env"]): Terminal => ({
+  env,
+  stdin: new PassThrough(),
+  stdout: new PassThrough(),
+  stderr: new PassThrough(),
+  world: { fetch, now: Date.now },
+  stopSignal: () => new AbortController().signal,
+});
 
 describe("kindling demo without a Redis", () => {
   let folder: string;
@@ -71,6 +81,14 @@ describe("kindling demo without a Redis", () => {
     const readiness = /curl (http:\S+\/readyz)/;
     await until(() => expect(stdout()).toMatch(readiness), 50_000);
     expect((await fetch(String(readiness.exec(stdout())?.[1]))).status).toBe(200);
+    const invitation = stdout().slice(stdout().indexOf("Dashboard:"));
+    expect(Math.max(...invitation.split("\n").map((line) => line.length))).toBeLessThanOrEqual(80);
+    const env = Object.fromEntries([...invitation.matchAll(/^ {2}export (\w+)=(\S+)$/gm)].map(([, ...pair]) => pair));
+    const { json } = await kindling(["status", "--json"], env);
+    expect(json).toMatchObject({ freshness: { readable: { ever: { events: 1_105 } } }, warnings: [] });
+    const { stdout: diagnosis } = await kindling(["doctor"], env);
+    expect(diagnosis).toContain("Fleet: 1 server, 1 worker");
+    expect(diagnosis).toContain("0 failed");
     child.kill("SIGINT");
     expect((await ended).code).toBe(0);
     expect(leftovers()).toEqual([]);
@@ -92,14 +110,7 @@ describe("kindling demo with REDIS_URL", () => {
     const stdout = new PassThrough().on("data", (chunk: Buffer) => {
       output += chunk.toString();
     });
-    const terminal: Terminal = {
-      env: { REDIS_URL: testRedisUrl() },
-      stdin: new PassThrough(),
-      stdout,
-      stderr: new PassThrough(),
-      world: { fetch, now: Date.now },
-      stopSignal: () => stop.signal,
-    };
+    const terminal: Terminal = { ...terminalOf({ REDIS_URL: testRedisUrl() }), stdout, stopSignal: () => stop.signal };
     const exitWith = (found: number) => {
       code = found;
     };
@@ -132,4 +143,21 @@ describe("kindling demo with REDIS_URL", () => {
     expect(await done).toBe(0);
     expect(await demoKeys()).toEqual([]);
   });
+});
+
+it("highlights the flags that changed since the user was last shown", () => {
+  let text = "";
+  const stdout = Object.assign(
+    new PassThrough().on("data", (chunk: Buffer) => {
+      text += chunk.toString();
+    }),
+    { isTTY: true, columns: 80 },
+  );
+  const { show } = createNarrator({ ...terminalOf({}), stdout });
+  show("GET flags:{kp_1}", '{"flags":{"tier":"free","admin":false}}');
+  show("GET flags:{kp_2}", '{"flags":{"tier":"pro","admin":false}}');
+  expect(text).not.toContain("\u001b[33m");
+  show("GET flags:{kp_1}", '{"flags":{"tier":"free","admin":true}}');
+  const yellow = text.split("\u001b[33m").slice(1);
+  expect(yellow.map((part) => part.split("\u001b")[0])).toEqual(['"admin":true']);
 });

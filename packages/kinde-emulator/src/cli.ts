@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { createEmulator } from "./create-emulator.ts";
 import { EmulatorError } from "./emulator-error.ts";
@@ -13,8 +14,8 @@ export interface CommandLine {
 
 const help = `Usage: kinde-emulator [options]
 
-Emulates Kinde on localhost: sign-in, tokens, Management API, webhooks and faults.
-State is kept in memory. Press Ctrl-C to stop.
+Emulates Kinde on localhost: sign-in, tokens, Management API, webhooks and
+faults. State is kept in memory. Press Ctrl-C to stop.
 
 Options:
   --users <count>    number of seeded users (default: 100)
@@ -23,18 +24,28 @@ Options:
   --host <address>   address to listen on (default: 127.0.0.1)
   --webhook <url>    deliver every event to this URL
   --client-id <id>   client id of the application users sign in to
-  --client-secret <secret>  its client secret, 40 to 60 letters and digits
-  --callback-url <url>  a callback URL it allows; repeatable (default: any URL on localhost)
-  --logout-url <url>  a logout URL it allows; repeatable (default: any URL on localhost)
-  --allow-host <name>  accept requests to this host name; repeatable
-  --allow-production  start even with NODE_ENV=production
-  --verbose          log calls, events and deliveries to standard error, as JSON lines
+  --client-secret-file <file>
+                     file with its client secret, 40 to 60 letters and digits;
+                     /dev/stdin reads it from standard input
+  --callback-url <url>
+                     a callback URL it allows; repeatable (default: any URL on
+                     localhost)
+  --logout-url <url>
+                     a logout URL it allows; repeatable (default: any URL on
+                     localhost)
+  --allow-host <name>
+                     accept requests to this host name; repeatable
+  --allow-production
+                     start even with NODE_ENV=production
+  --verbose          log calls, events and deliveries to standard error, as JSON
+                     lines
   -h, --help         show this help
 
 Examples:
   kinde-emulator --users 1000
   kinde-emulator --port 0 --webhook http://localhost:3000/webhooks/kinde
-  curl http://127.0.0.1:4000/__emulator/kinde/createUser --json '[{"email": "a@example.com"}]'
+  curl http://127.0.0.1:4000/__emulator/kinde/createUser \\
+    --json '[{"email": "a@example.com"}]'
 
 Exit codes:
   0    stopped by a signal, or help shown
@@ -49,7 +60,7 @@ const options = {
   host: { type: "string", default: "127.0.0.1" },
   webhook: { type: "string" },
   "client-id": { type: "string" },
-  "client-secret": { type: "string" },
+  "client-secret-file": { type: "string" },
   "callback-url": { type: "string", multiple: true },
   "logout-url": { type: "string", multiple: true },
   "allow-host": { type: "string", multiple: true, default: [] as string[] },
@@ -91,6 +102,7 @@ export async function runEmulator(args: readonly string[], { stdout, stderr, sig
   }
   let emulator: Emulator;
   try {
+    const application = applicationOf(values);
     const onEvent = (entry: LogEntry) => stderr.write(`${JSON.stringify(entry)}\n`);
     emulator = await createEmulator({
       users,
@@ -99,7 +111,7 @@ export async function runEmulator(args: readonly string[], { stdout, stderr, sig
       host,
       allowedHosts: values["allow-host"],
       allowProduction: values["allow-production"],
-      application: applicationOf(values),
+      application,
       ...(verbose && { onEvent }),
     });
   } catch (error) {
@@ -121,14 +133,24 @@ export async function runEmulator(args: readonly string[], { stdout, stderr, sig
 const REFUSALS: readonly string[] = ["production_refused", "invalid_application"];
 
 function applicationOf(values: ReturnType<typeof parse>): ApplicationInput {
-  const { "client-id": clientId, "client-secret": clientSecret } = values;
+  const { "client-id": clientId, "client-secret-file": secretFile } = values;
   const { "callback-url": callbackUrls, "logout-url": logoutUrls } = values;
   return {
     ...(clientId !== undefined && { clientId }),
-    ...(clientSecret !== undefined && { clientSecret }),
+    ...(secretFile !== undefined && { clientSecret: readSecret(secretFile) }),
     ...(callbackUrls && { callbackUrls }),
     ...(logoutUrls && { logoutUrls }),
   };
+}
+
+// Not an argument itself: every user of a machine can read the arguments of its processes.
+function readSecret(file: string): string {
+  try {
+    return readFileSync(file, "utf8").trim();
+  } catch (cause) {
+    const why = cause instanceof Error && "code" in cause ? ` (${cause.code})` : "";
+    throw new EmulatorError("invalid_application", `--client-secret-file cannot be read${why}: ${file}`, { cause });
+  }
 }
 
 function parse(args: readonly string[]) {
@@ -170,13 +192,23 @@ function welcome(emulator: Emulator, webhook: string | undefined): string {
     `  export KINDE_MANAGEMENT_CLIENT_SECRET=${clientSecret}`,
     "",
     "Control:",
-    `  curl ${url}                                 list all commands`,
-    `  curl ${url}/__emulator                      show the current state`,
-    `  curl '${url}/__emulator/users?limit=5'      list user ids`,
-    `  curl ${url}/__emulator/sign-in --json '{"as": "<user id>"}'  sign in without a page`,
-    "",
-    webhook === undefined
-      ? `Webhooks: none. curl ${url}/__emulator/webhooks --json '{"url": "http://localhost:3000/webhooks/kinde"}'`
-      : `Webhooks: all events are delivered to ${webhook}`,
+    `  All commands:   curl ${url}`,
+    `  Current state:  curl ${url}/__emulator`,
+    `  User ids:       curl '${url}/__emulator/users?limit=5'`,
+    `  Sign-in:        curl ${url}/__emulator/sign-in \\`,
+    `                    --json '{"as": "<user id>"}'`,
+    ...(webhook === undefined
+      ? [
+          `  New webhook:    curl ${url}/__emulator/webhooks \\`,
+          `                    --json '{"url": "<URL of the endpoint>"}'`,
+        ]
+      : ["", `Webhooks: all events are delivered to ${withoutCredentials(webhook)}`]),
   ].join("\n");
+}
+
+function withoutCredentials(text: string): string {
+  const url = new URL(text);
+  const secret = url.username !== "" || url.password !== "";
+  Object.assign(url, { username: "", password: "" });
+  return secret ? `${url.protocol}//***@${url.href.slice(url.protocol.length + 2)}` : text;
 }

@@ -8,7 +8,7 @@ Examples:
   kindling completion zsh > "\${fpath[1]}/_kindling"
   kindling completion fish > ~/.config/fish/completions/kindling.fish
 
-${exitCodesHelp("unexpected error")}`;
+${exitCodesHelp("unexpected error", "none")}`;
 
 /** Adds `kindling completion`. */
 export function addCompletion(program: Command, { terminal }: CommandContext): void {

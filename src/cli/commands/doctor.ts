@@ -18,7 +18,7 @@ import { readStatus } from "../../status/read-status.ts";
 import { openStore, placesOf, type Store } from "../../store.ts";
 import { documents } from "../documents.ts";
 import { exitCodes, exitCodesHelp } from "../exit-codes.ts";
-import { createPaint, fold, jsonOption, type Paint, type ReportOptions, report } from "../output.ts";
+import { createPaint, jsonOption, type Paint, type ReportOptions, report } from "../output.ts";
 import type { CommandContext, Terminal } from "../terminal.ts";
 import { readVersion } from "../version.ts";
 import { loadSettings } from "../with-store.ts";
@@ -33,7 +33,7 @@ Examples:
   kindling doctor
   kindling doctor --json | jq '.checks[] | select(.status != "ok")'
 
-${exitCodesHelp("at least one check failed; warnings do not count")}`;
+${exitCodesHelp("a check failed, be it settings, Redis or Kinde; warnings do not count", "none")}`;
 
 /** Adds `kindling doctor`. */
 export function addDoctor(program: Command, { terminal, exitWith }: CommandContext): void {
@@ -46,7 +46,7 @@ export function addDoctor(program: Command, { terminal, exitWith }: CommandConte
       const checks = await examine(terminal);
       const ok = checks.every(({ status }) => status !== "failed");
       const paint = createPaint(terminal, terminal.stdout);
-      report(terminal, options, documents.doctor, { ok, checks }, () => render(checks, paint, terminal.stdout.columns));
+      report(terminal, options, documents.doctor, { ok, checks }, (found) => render(found.checks, paint));
       exitWith(ok ? exitCodes.done : exitCodes.found);
     });
 }
@@ -158,13 +158,13 @@ async function checkApplication(
 }
 
 const marks = { ok: "ok", warning: "warning", failed: "FAILED", skipped: "skipped" } as const;
+const column = "         ";
 
-function render(checks: readonly Check[], paint: Paint, columns = 80): string {
+function render(checks: readonly Check[], paint: Paint): string {
   const paints = { ok: paint.good, warning: paint.notice, failed: paint.bad, skipped: paint.dim } as const;
   const lines = checks.flatMap(({ name, status, message, remedy }) => [
-    `${paints[status](marks[status].padEnd(7))}  ${paint.bold(name)}`,
-    ...fold(message, columns - 9).map((line) => `         ${line}`),
-    ...(remedy === undefined ? [] : fold(`→ ${remedy}`, columns - 9).map((line) => `         ${line}`)),
+    `${paints[status](marks[status].padEnd(column.length - 2))}  ${paint.bold(name)}: ${message}`,
+    ...(remedy === undefined ? [] : [`${column}→ ${remedy}`]),
   ]);
   const count = (wanted: Check["status"]) => checks.filter(({ status }) => status === wanted).length;
   return [...lines, "", `${count("failed")} failed, ${count("warning")} with a warning, ${count("ok")} ok.`].join("\n");

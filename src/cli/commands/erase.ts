@@ -18,7 +18,7 @@ Examples:
   kindling erase kp_0123456789abcdef0123456789abcdef
   kindling erase kp_0123456789abcdef0123456789abcdef --json > proof.json
 
-${exitCodesHelp("a job of the user is running: run it again")}`;
+${exitCodesHelp("something about the user is left: run it again", "Redis")}`;
 
 /** Adds `kindling erase`. */
 export function addErase(program: Command, { terminal, exitWith }: CommandContext): void {

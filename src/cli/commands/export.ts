@@ -21,7 +21,7 @@ Examples:
   kindling export records.ndjson
   kindling export - | age --recipient "$KEY" > records.age
 
-${exitCodesHelp("the file exists or cannot be written")}`;
+${exitCodesHelp("the file could not be written to its end", "Redis")}`;
 
 const importHelp = `
 Writes the records of an export for users who have no record here: what this
@@ -32,7 +32,7 @@ Examples:
   kindling import records.ndjson
   age --decrypt --identity key.txt records.age | kindling import -
 
-${exitCodesHelp("the file is not an export, or could not be read")}`;
+${exitCodesHelp("the file is not an export, or is one of another tenant", "Redis")}`;
 
 /** Adds `kindling export` and `kindling import`. */
 export function addExport(program: Command, { terminal }: CommandContext): void {

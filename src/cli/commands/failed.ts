@@ -21,7 +21,7 @@ Examples:
   kindling failed retry --all
   kindling failed discard kp_0123456789abcdef0123456789abcdef
 
-${exitCodesHelp("at least one failure is listed")}`;
+${exitCodesHelp("at least one failure is listed", "Redis")}`;
 
 /** Adds `kindling failed`, `failed retry` and `failed discard`. */
 export function addFailed(program: Command, context: CommandContext): void {
@@ -34,8 +34,8 @@ export function addFailed(program: Command, context: CommandContext): void {
     .action(async (options: ReportOptions) => {
       const failures = await withStore(terminal, listFailed);
       const paint = createPaint(terminal, terminal.stdout);
-      report(terminal, options, documents.failed, { failures }, () =>
-        renderFailures(failures, paint, terminal.world.now()),
+      report(terminal, options, documents.failed, { failures }, (found) =>
+        renderFailures(found.failures, paint, terminal.world.now()),
       );
       exitWith(failures.length > 0 ? exitCodes.found : exitCodes.done);
     });
@@ -97,7 +97,7 @@ Examples:
   kindling failed ${name} organization:org_0123456789a
   kindling failed ${name} --all
 
-${exitCodesHelp("an id is not on the failed list; all others were processed")}`;
+${exitCodesHelp("an id is not on the failed list; all others were processed", "Redis")}`;
 
 const retryNote = `
 If a refresh failed for a missing scope or a rejected token, this requests a new

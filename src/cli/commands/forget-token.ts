@@ -14,7 +14,7 @@ KINDLING_TOKEN_STORE=memory, restart the processes instead.
 Examples:
   kindling forget-token
 
-${exitCodesHelp("unexpected error")}`;
+${exitCodesHelp("unexpected error", "Redis")}`;
 
 /** Adds `kindling forget-token`. */
 export function addForgetToken(program: Command, { terminal }: CommandContext): void {

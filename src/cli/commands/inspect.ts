@@ -43,7 +43,9 @@ export function addInspect(program: Command, { terminal, exitWith }: CommandCont
     .action(async (userId: string, options: InspectCommandOptions) => {
       const answer = await inspect(terminal, userId, options);
       const paint = createPaint(terminal, terminal.stdout);
-      report(terminal, options, documents.inspect, answer, () => renderInspection(answer, paint, terminal.world.now()));
+      report(terminal, options, documents.inspect, answer, (found) =>
+        renderInspection(found, paint, terminal.world.now()),
+      );
       const { record, ledger, live } = answer;
       const found = record === null || ledger?.failure !== undefined || live?.same === false;
       exitWith(found ? exitCodes.found : exitCodes.done);

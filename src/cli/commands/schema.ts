@@ -11,7 +11,7 @@ Examples:
   kindling schema status
   kindling schema > kindling.schemas.json
 
-${exitCodesHelp("unexpected error")}`;
+${exitCodesHelp("unexpected error", "none")}`;
 
 /** Adds `kindling schema`. */
 export function addSchema(program: Command, { terminal }: CommandContext): void {

@@ -50,7 +50,7 @@ stops it immediately.
 Examples:
   kindling ${name}
   ${example}
-  node --env-file=.env "$(command -v kindling)" ${name}
+  REDIS_URL_FILE=/run/secrets/redis_url kindling ${name}
 
 Exit codes:
   0    stopped gracefully

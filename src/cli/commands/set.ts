@@ -7,7 +7,7 @@ import { createFlows } from "../../service/create-flows.ts";
 import { parseUserId } from "../arguments.ts";
 import { documents } from "../documents.ts";
 import { exitCodesHelp } from "../exit-codes.ts";
-import { align, createPaint, jsonOption, note, type Paint, type ReportOptions, report } from "../output.ts";
+import { align, createPaint, jsonOption, note, type Paint, type ReportOptions, report, valueWords } from "../output.ts";
 import type { CommandContext, Terminal } from "../terminal.ts";
 import { withKinde } from "../with-store.ts";
 
@@ -75,7 +75,7 @@ function set(terminal: Terminal, userId: string, properties: Written, options: S
 }
 
 function render({ userId, flags }: SetAnswer, paint: Paint): string {
-  const rows = Object.entries(flags).map(([name, value]) => [name, JSON.stringify(value)]);
+  const rows = Object.entries(flags).map(([name, value]) => [name, valueWords(value)]);
   return `${paint.bold(userId)}\n${align(rows)}`;
 }
 

@@ -17,7 +17,7 @@ Examples:
   kindling status --json | jq -r .warnings[].message
   kindling status --json | jq .ledger.users.oldestAgeMs
 
-${exitCodesHelp("unexpected error")}`;
+${exitCodesHelp("unexpected error", "Redis")}`;
 
 /** Adds `kindling status`. */
 export function addStatus(program: Command, { terminal }: CommandContext): void {

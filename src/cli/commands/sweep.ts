@@ -19,7 +19,7 @@ Examples:
   kindling sweep
   kindling sweep --wait --json
 
-${exitCodesHelp("with --wait: the sweep failed")}`;
+${exitCodesHelp("with --wait: the sweep failed", "Redis")}`;
 
 /** Adds `kindling sweep`. */
 export function addSweep(program: Command, { terminal }: CommandContext): void {

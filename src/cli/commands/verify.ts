@@ -70,7 +70,7 @@ export function addVerify(program: Command, { terminal, exitWith }: CommandConte
       }
       const answer = await verify(terminal, options);
       const paint = createPaint(terminal, terminal.stdout);
-      report(terminal, options, documents.verify, answer, () => render(answer, paint));
+      report(terminal, options, documents.verify, answer, (found) => render(found, paint));
       exitWith(answer.drifted + answer.failed > 0 ? exitCodes.found : exitCodes.done);
       if (answer.complete) return;
       note(terminal, "Stopped: the result covers only the users checked so far.");

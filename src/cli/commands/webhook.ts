@@ -38,10 +38,34 @@ update:webhooks and delete:webhooks.
 Examples:
   kindling webhook list
   kindling webhook register https://kindling.example.com/webhooks/kinde
-  kindling webhook register --renew        with KINDLING_WEBHOOK_URL set
-  kindling webhook delete event_0123456789abcdef
+  KINDLING_WEBHOOK_URL=https://kindling.example.com/webhooks/kinde \\
+    kindling webhook register --renew
+  kindling webhook delete webhook_0123456789abcdef
 
 ${exitCodesHelp("list: the webhook is missing or incomplete; delete: no such webhook")}`;
+
+const listHelp = `
+Examples:
+  kindling webhook list
+  kindling webhook list --json | jq -r '.webhooks[] | select(.ours) | .endpoint'
+
+${exitCodesHelp("Kindling's webhook is missing or lacks event types")}`;
+
+const registerHelp = `
+A webhook for another URL stays: Kinde delivers to both until you delete it.
+
+Examples:
+  kindling webhook register https://kindling.example.com/webhooks/kinde
+  KINDLING_WEBHOOK_URL=https://kindling.example.com/webhooks/kinde \\
+    kindling webhook register --renew
+
+${exitCodesHelp("Kinde rejects the webhook")}`;
+
+const deleteHelp = `
+Examples:
+  kindling webhook delete webhook_0123456789abcdef
+
+${exitCodesHelp("Kinde has no such webhook")}`;
 
 /** Adds `kindling webhook list`, `register` and `delete`. */
 export function addWebhook(program: Command, context: CommandContext): void {
@@ -59,6 +83,7 @@ function addList(webhook: Command, { terminal, exitWith }: CommandContext): void
     .command("list")
     .description("list all webhooks and mark Kindling's")
     .option(...jsonOption)
+    .addHelpText("after", listHelp)
     .action(async (options: ReportOptions) => {
       const { listed, ok } = await withWebhooks(terminal, async ({ webhooks, config, check, call }) => {
         const ours = isOurs(config.webhookUrl);
@@ -66,7 +91,9 @@ function addList(webhook: Command, { terminal, exitWith }: CommandContext): void
         return { listed: all, ok: (await check()).state === "ok" };
       });
       const paint = createPaint(terminal, terminal.stdout);
-      report(terminal, options, documents.webhookList, { webhooks: listed }, () => renderList(listed, paint));
+      report(terminal, options, documents.webhookList, { webhooks: listed }, (found) =>
+        renderList(found.webhooks, paint),
+      );
       exitWith(ok ? exitCodes.done : exitCodes.found);
     });
 }
@@ -79,6 +106,7 @@ function addRegister(webhook: Command, { terminal }: CommandContext): void {
     .option("--name <name>", "name shown in Kinde", "Kindling")
     .option("--renew", "replace the webhook, in case Kinde has switched it off")
     .option(...jsonOption)
+    .addHelpText("after", registerHelp)
     .action(
       async (
         given: string | undefined,
@@ -122,6 +150,7 @@ function addDelete(webhook: Command, { terminal }: CommandContext): void {
     .description("delete a webhook in Kinde")
     .argument("<id>", "webhook id from `kindling webhook list`", parseWebhookId)
     .option(...jsonOption)
+    .addHelpText("after", deleteHelp)
     .action(async (id: string, options: ReportOptions) => {
       await withWebhooks(terminal, async ({ webhooks, check, call }) => {
         await webhooks.remove(id, call).catch((error: unknown) => {

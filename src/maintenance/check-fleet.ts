@@ -48,9 +48,7 @@ export function checkWork({
           "Look at the call budget and the queues: kindling status.",
         )
       : ok("no event waits for long"),
-    ...(failed > 0
-      ? [warning(`${plural(failed, "refresh", "refreshes")} failed`, seeFailed)]
-      : []),
+    ...(failed > 0 ? [warning(`${plural(failed, "refresh", "refreshes")} failed`, seeFailed)] : []),
     ...(failedDeliveries > 0
       ? [warning(`${plural(failedDeliveries, "delivery", "deliveries")} of changed flags failed`, seeFailed)]
       : []),

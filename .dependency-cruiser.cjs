@@ -4,7 +4,8 @@
  *   the client package's contract -> config, errors.
  * Packages never import the service.
  */
-const ground = "^src/(config|setting-values|redis-url|environment|errors|fetch|log|words|world|progress|trace|load-definitions)\\.ts$";
+const ground =
+  "^src/(config|setting-values|redis-url|environment|errors|fetch|log|words|world|progress|trace|load-definitions)\\.ts$";
 /** The client's optional entry points, each with peers of its own. */
 const clientEntries = "^packages/kindling/src/(adapters/|openfeature|request|testing)";
 const above = (...folders) =>

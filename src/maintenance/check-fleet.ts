@@ -52,9 +52,9 @@ export function checkWork({
     ...(failedDeliveries > 0
       ? [warning(`${plural(failedDeliveries, "delivery", "deliveries")} of changed flags failed`, seeFailed)]
       : []),
-    // The webhook has a check of its own.
+    // The webhook and failures have checks of their own.
     ...warnings
-      .filter(({ code }) => !code.startsWith("webhook"))
+      .filter(({ code }) => !code.startsWith("webhook") && code !== "failed")
       .map(({ code, message }) => checksOf(`Warning ${code}`).warning(message)),
   ];
 }

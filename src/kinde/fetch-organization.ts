@@ -1,7 +1,8 @@
 import type { Agreement, OrganizationPart } from "kindling/contract";
 import { z } from "zod";
 import { KindeError } from "../errors.ts";
-import type { Call, CallOptions, ManagementApi } from "./management-api.ts";
+import { mustExist } from "./answers.ts";
+import type { CallOptions, ManagementApi } from "./management-api.ts";
 
 /** What belongs to an organization itself and so to all its members. A part that was not fetched is absent. */
 export interface OrganizationDetails {
@@ -15,6 +16,7 @@ const propertiesSchema = z.object({
 });
 
 const organizationSchema = z.object({
+  code: z.string(),
   billing: z
     .object({
       agreements: z.array(z.object({ agreement_id: z.string().nullish(), plan_code: z.string() })).nullish(),
@@ -23,11 +25,11 @@ const organizationSchema = z.object({
 });
 
 /**
- * Fetches the given parts of an organization, at one call each. A deleted organization has neither properties nor
- * agreements: Kinde sends an event for its members.
+ * Fetches the given parts of an organization, at one call each.
  *
  * @throws {ThrottledError} as {@link ManagementApi.get}
- * @throws {KindeError} as {@link ManagementApi.get}
+ * @throws {KindeError} as {@link ManagementApi.get}, and `kinde_unavailable` for a 404: the accounts of its members name the
+ *   organization, so it exists, or they are out of date
  */
 export async function fetchOrganization(
   api: ManagementApi,
@@ -44,35 +46,31 @@ export async function fetchOrganization(
 
 async function getProperties(api: ManagementApi, code: string, options: CallOptions) {
   const route = "GET /api/v1/organizations/{code}/properties";
-  const page = await unlessGone(api, options, {
+  const call = {
     path: `/api/v1/organizations/${encodeURIComponent(code)}/properties`,
     route,
     scope: "read:organization_properties",
     answer: propertiesSchema,
-  });
+  };
+  const page = await mustExist(api.get(call, options));
   // As for users: Kinde documents `next_token` but no way to request the next page.
-  if (page?.next_token) throw new KindeError("kinde_unavailable", `${route} returned only a first page.`);
-  return Object.fromEntries((page?.properties ?? []).map(({ key, value }) => [key, value ?? null]));
+  if (page.next_token) throw new KindeError("kinde_unavailable", `${route} returned only a first page.`);
+  return Object.fromEntries(page.properties.map(({ key, value }) => [key, value ?? null]));
 }
 
 async function getAgreements(api: ManagementApi, code: string, options: CallOptions) {
-  const organization = await unlessGone(api, options, {
+  const route = "GET /api/v1/organization";
+  const call = {
     path: `/api/v1/organization?code=${encodeURIComponent(code)}&expand=billing`,
-    route: "GET /api/v1/organization",
+    route,
     scope: "read:organizations",
     answer: organizationSchema,
-  });
-  return (organization?.billing?.agreements ?? []).map(({ agreement_id, plan_code }) => ({
+  };
+  const organization = await mustExist(api.get(call, options));
+  if (organization.code !== code)
+    throw new KindeError("kinde_unavailable", `${route} returned a different organization.`);
+  return (organization.billing?.agreements ?? []).map(({ agreement_id, plan_code }) => ({
     id: agreement_id ?? "",
     planCode: plan_code,
   }));
-}
-
-async function unlessGone<T>(api: ManagementApi, options: CallOptions, call: Call<T>): Promise<T | undefined> {
-  try {
-    return await api.get(call, options);
-  } catch (error) {
-    if (error instanceof KindeError && error.code === "kinde_not_found") return undefined;
-    throw error;
-  }
 }

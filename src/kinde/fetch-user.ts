@@ -2,7 +2,8 @@ import { setMaxListeners } from "node:events";
 import type { Agreement, ExtraPart, Grant, Membership, Profile } from "kindling/contract";
 import { z } from "zod";
 import { KindeError } from "../errors.ts";
-import { pathId, queryId } from "./ids.ts";
+import { asOutage, listAnswer, mustExist } from "./answers.ts";
+import { mostOrganizations, pathId, queryId } from "./ids.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
 import { follow, type Trail } from "./paging.ts";
 
@@ -21,8 +22,6 @@ const listOf = <T>(item: z.ZodType<T>) =>
     .nullish()
     .transform((list) => (list ?? []).flatMap((entry) => item.safeParse(entry).data ?? []));
 
-/** Organizations of one user: each costs up to two calls. */
-const mostOrganizations = 1_000;
 /** Pages of one user's agreements. */
 const mostAgreementPages = 20;
 
@@ -60,9 +59,9 @@ const propertiesSchema = z.object({
 });
 
 const grantSchema = z.object({ id: z.string(), key: z.string() });
-const rolesSchema = z.object({ roles: listOf(grantSchema), next_token: nextToken });
-const permissionsSchema = z.object({ permissions: listOf(grantSchema), next_token: nextToken });
-const agreementsSchema = z.object({
+const rolesSchema = listAnswer(["roles"], { roles: listOf(grantSchema), next_token: nextToken });
+const permissionsSchema = listAnswer(["permissions"], { permissions: listOf(grantSchema), next_token: nextToken });
+const agreementsSchema = listAnswer(["agreements"], {
   agreements: listOf(z.object({ id: z.string(), plan_code: z.string(), expires_on: z.string().nullish() })),
   has_more: z.boolean().nullish(),
 });
@@ -142,11 +141,11 @@ async function fetchParts(api: ManagementApi, id: string, options: FetchUserOpti
   const rest = { ...options, patienceMs: restPatienceMs };
   const customerId = found.billing?.customer_id ?? null;
   const fetchExtras = async (): Promise<KnownExtras> => {
-    const [organizations, agreements] = await Promise.all([
+    const [memberships, agreements] = await Promise.all([
       Promise.all(found.organizations.map((code) => getMembership(api, id, code, rest))),
       getAgreements(api, customerId, rest),
     ]);
-    return { organizations, agreements };
+    return { organizations: memberships.filter((membership) => membership !== undefined), agreements };
   };
   const known = options.keep?.({ organizations: found.organizations, customerId });
   const { organizations, agreements } = known ?? (await fetchExtras());
@@ -253,12 +252,13 @@ function rejectPart({ next_token }: { next_token?: string | null | undefined }, 
   if (next_token) throw new KindeError("kinde_unavailable", `${route} returned only a first page.`);
 }
 
+/** Returns `undefined` if the user has left the organization since the account was fetched. */
 async function getMembership(
   api: ManagementApi,
   id: string,
   code: string,
   options: FetchUserOptions,
-): Promise<Membership> {
+): Promise<Membership | undefined> {
   const base = `/api/v1/organizations/${encodeURIComponent(code)}/users/${encodeURIComponent(id)}`;
   const grants = async <T extends { next_token?: string | null | undefined }>(
     part: "roles" | "permissions",
@@ -273,19 +273,28 @@ async function getMembership(
       rejectPart(found, route);
       return pick(found);
     } catch (error) {
-      // The user left the organization between two calls: Kinde sends a separate event for that.
-      if (isNotFound(error)) return [];
       if (error instanceof KindeError && error.status === 400) {
         throw new KindeError("kinde_unavailable", error.message, { cause: error, status: 400 });
       }
       throw error;
     }
   };
-  const [roles, permissions] = await Promise.all([
-    grants("roles", rolesSchema, (found) => found.roles),
-    grants("permissions", permissionsSchema, (found) => found.permissions),
-  ]);
-  return { code, roles, permissions };
+  try {
+    const [roles, permissions] = await Promise.all([
+      grants("roles", rolesSchema, (found) => found.roles),
+      grants("permissions", permissionsSchema, (found) => found.permissions),
+    ]);
+    return { code, roles, permissions };
+  } catch (error) {
+    if (isNotFound(error) && (await hasLeft(api, id, code, options))) return undefined;
+    throw asOutage(error);
+  }
+}
+
+// A member without grants has empty lists, so a 404 says that the account fetched before is out of date, or is a gateway's.
+async function hasLeft(api: ManagementApi, id: string, code: string, options: CallOptions): Promise<boolean> {
+  const { organizations } = await mustExist(getUser(api, id, options));
+  return !organizations.includes(code);
 }
 
 async function getAgreements(
@@ -327,12 +336,7 @@ async function getAgreementsPage(api: ManagementApi, query: string, options: Cal
     route: agreementsRoute,
     scope: "read:billing_agreements",
   };
-  try {
-    return await api.get({ ...call, answer: agreementsSchema }, options);
-  } catch (error) {
-    if (isNotFound(error)) return { agreements: [] };
-    throw error;
-  }
+  return mustExist(api.get({ ...call, answer: agreementsSchema }, options));
 }
 
 /** Kinde's offsets can lack minutes (`+11`), which `Date.parse` does not accept. */

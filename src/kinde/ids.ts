@@ -12,6 +12,8 @@ export const grantId = z.string().regex(/^[0-9A-Za-z_-]{1,128}$/);
  * only, but never a dot segment or a slash.
  */
 export const pathId = z.string().regex(/^[0-9A-Za-z_-][0-9A-Za-z_.:-]{0,127}$/);
+/** Organizations of one user: each costs up to two calls. */
+export const mostOrganizations = 1_000;
 /** An opaque cursor or id that enters a query. */
 export const queryId = z.string().min(1).max(2048);
 

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { listAnswer } from "./answers.ts";
 import { queryId } from "./ids.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
 
@@ -9,7 +10,7 @@ export interface UserDetails {
   customerId: string | null;
 }
 
-const listingSchema = z.object({
+const listingSchema = listAnswer(["users"], {
   users: z
     .array(
       z.object({

@@ -1,6 +1,7 @@
 import type { Grant } from "kindling/contract";
 import { z } from "zod";
 import { KindeError } from "../errors.ts";
+import { listAnswer, mustExist } from "./answers.ts";
 import { organizationCode, pathId, queryId, userId } from "./ids.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
 import { follow, type Trail } from "./paging.ts";
@@ -35,27 +36,33 @@ const mostUnreadable = 10;
 const nextToken = queryId.or(z.literal("")).nullish();
 const listOf = <T>(entry: z.ZodType<T>) => z.array(entry).max(pageSize).nullish();
 const grant = z.object({ id: pathId, key: z.string().min(1).max(500) });
-const rolesSchema = z.object({ roles: listOf(grant), next_token: nextToken });
-const permissionsSchema = z.object({ permissions: listOf(grant), next_token: nextToken });
-const organizationsSchema = z.object({
+const rolesSchema = listAnswer(["roles"], { roles: listOf(grant), next_token: nextToken });
+const permissionsSchema = listAnswer(["permissions"], { permissions: listOf(grant), next_token: nextToken });
+const organizationsSchema = listAnswer(["organizations"], {
   organizations: listOf(z.object({ code: organizationCode })),
   next_token: nextToken,
 });
 const entries = listOf(z.unknown());
-const holdersSchema = z.object({ users: entries, organization_users: entries, next_token: nextToken });
+const holdersSchema = listAnswer(["users"], { users: entries, next_token: nextToken });
+const membersSchema = listAnswer(["organization_users"], { organization_users: entries, next_token: nextToken });
 const holderSchema = z.object({ id: userId });
 const codesSchema = z.object({ org_codes: z.array(organizationCode).max(mostCodes) });
 
-/** Lists all roles, each with the permissions that it grants: a call for 500 roles, and one for each role. */
-export async function listRoles(api: ManagementApi, options: CallOptions): Promise<ListedRole[]> {
+/** Lists all roles, in a call for 500 of them. */
+export async function listRoles(api: ManagementApi, options: CallOptions): Promise<Grant[]> {
   const route = "GET /api/v1/roles";
-  const roles = await listAll(route, async (cursor) => {
+  return listAll(route, async (cursor) => {
     const call = { path: `/api/v1/roles${query(cursor)}`, route, scope: "read:roles", answer: rolesSchema };
-    const { roles: items, next_token } = await api.get(call, options);
+    const { roles: items, next_token } = await mustExist(api.get(call, options));
     return { items: items ?? [], next: next_token || null };
   });
+}
+
+/** Lists all roles, each with the permissions that it grants: a call for 500 roles, and one for each role. */
+export async function listGrantingRoles(api: ManagementApi, options: CallOptions): Promise<ListedRole[]> {
   const listed: ListedRole[] = [];
-  for (const role of roles) listed.push({ ...role, permissions: await listRolePermissions(api, role.id, options) });
+  for (const role of await listRoles(api, options))
+    listed.push({ ...role, permissions: await listRolePermissions(api, role.id, options) });
   return listed;
 }
 
@@ -64,7 +71,7 @@ async function listRolePermissions(api: ManagementApi, roleId: string, options: 
   return listAll(route, async (cursor) => {
     const path = `/api/v1/roles/${encodeURIComponent(roleId)}/permissions${query(cursor)}`;
     const call = { path, route, scope: "read:role_permissions", answer: permissionsSchema };
-    const { permissions, next_token } = await api.get(call, options);
+    const { permissions, next_token } = await mustExist(api.get(call, options));
     return { items: permissions ?? [], next: next_token || null };
   });
 }
@@ -74,7 +81,7 @@ export async function listPermissions(api: ManagementApi, options: CallOptions):
   const route = "GET /api/v1/permissions";
   return listAll(route, async (cursor) => {
     const call = { path: `/api/v1/permissions${query(cursor)}`, route, scope: "read:permissions" };
-    const { permissions, next_token } = await api.get({ ...call, answer: permissionsSchema }, options);
+    const { permissions, next_token } = await mustExist(api.get({ ...call, answer: permissionsSchema }, options));
     return { items: permissions ?? [], next: next_token || null };
   });
 }
@@ -91,7 +98,7 @@ export async function listOrganizations(
     scope: "read:organizations",
     answer: organizationsSchema,
   };
-  const { organizations, next_token } = await api.get(call, options);
+  const { organizations, next_token } = await mustExist(api.get(call, options));
   return { items: (organizations ?? []).map(({ code }) => code), next: next_token || null };
 }
 
@@ -128,7 +135,7 @@ export async function listPermitted(
     path: `/api/v1/organizations/${encodeURIComponent(code)}/users${query(cursor)}${filter}`,
     route: "GET /api/v1/organizations/{code}/users",
     scope: "read:organization_users",
-    answer: holdersSchema,
+    answer: membersSchema,
   };
   const { organization_users, next_token } = await api.get(call, options);
   return { items: readable(organization_users ?? [], call.route).map(({ id }) => id), next: next_token || null };

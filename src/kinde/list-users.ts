@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { KindeError } from "../errors.ts";
+import { listAnswer } from "./answers.ts";
 import { queryId, userId } from "./ids.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
 
@@ -57,7 +58,11 @@ const mostUnreadable = 10;
 
 const users = z.array(z.unknown()).max(pageSize).nullish();
 const userSchema = z.object({ id: userId });
-const pageSchema = z.object({ users, organization_users: users, next_token: queryId.or(z.literal("")).nullish() });
+const pageSchema = listAnswer(["users", "organization_users"], {
+  users,
+  organization_users: users,
+  next_token: queryId.or(z.literal("")).nullish(),
+});
 
 function listing(api: ManagementApi, { path, route, scope }: { path: string; route: string; scope: string }): Listing {
   return async (cursor, options) => {

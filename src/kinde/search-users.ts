@@ -1,7 +1,7 @@
 import type { Profile } from "kindling/contract";
 import { z } from "zod";
 import { KindeError } from "../errors.ts";
-import { userId } from "./ids.ts";
+import { mostOrganizations, pathId, userId } from "./ids.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
 
 /** A user in Kinde's search index: without phone and billing, organizations as codes only, possibly out of date. */
@@ -32,7 +32,7 @@ const userSchema = entrySchema.extend({
   failed_sign_ins: number,
   last_signed_in: text,
   created_on: text,
-  organizations: z.array(z.string()).nullish(),
+  organizations: z.array(pathId).max(mostOrganizations).nullish(),
   identities: z.array(z.object({ type: z.string(), identity: z.string().nullish() })).nullish(),
   properties: z.record(z.string(), z.string().nullish()).nullish(),
 });

@@ -1,4 +1,12 @@
-import { createLocalJWKSet, errors, importJWK, type JWK, type JWTVerifyGetKey } from "jose";
+import {
+  type CryptoKey,
+  createLocalJWKSet,
+  errors,
+  flattenedVerify,
+  importJWK,
+  type JWK,
+  type JWTVerifyGetKey,
+} from "jose";
 import { WebhookError } from "../errors.ts";
 import type { Fetch } from "../fetch.ts";
 import { parseJson, readText } from "./request.ts";
@@ -105,7 +113,10 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
 /** Largest key set in bytes, decoded. */
 const maxKeySetBytes = 256 * 1024;
 
-type KeyFinder = ReturnType<typeof createLocalJWKSet>;
+/** Keys of one id that a token is tried with. */
+const mostOfOneId = 10;
+
+type KeyFinder = (...token: Parameters<JWTVerifyGetKey>) => Promise<CryptoKey>;
 
 async function fetchKeys({ url, fetch, timeoutMs }: SigningKeysOptions): Promise<KeyFinder> {
   const response = await fetch(url, {
@@ -123,7 +134,32 @@ async function fetchKeys({ url, fetch, timeoutMs }: SigningKeysOptions): Promise
   }
   const keys = await preferUsable(body.keys.filter(isObject));
   if (keys.length === 0) throw new Error(`${url} returned a key set without keys`);
-  return createLocalJWKSet({ keys });
+  return createFinder(createLocalJWKSet({ keys }));
+}
+
+/** Tells keys of the same id apart, which jose leaves to its caller: nothing says that a key set has but one of each. */
+function createFinder(find: ReturnType<typeof createLocalJWKSet>): KeyFinder {
+  return async (header, token) => {
+    try {
+      return await find(header, token);
+    } catch (error) {
+      if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;
+      let tried = 0;
+      for await (const key of error) {
+        if (await verifies(token, key)) return key;
+        tried += 1;
+        if (tried === mostOfOneId) break;
+      }
+      throw tried === 0 ? new Error("No key of this id is usable.") : new errors.JWSSignatureVerificationFailed();
+    }
+  };
+}
+
+function verifies(token: Parameters<JWTVerifyGetKey>[1], key: CryptoKey): Promise<boolean> {
+  return flattenedVerify(token, key, { algorithms: ["RS256"] }).then(
+    () => true,
+    () => false,
+  );
 }
 
 /**

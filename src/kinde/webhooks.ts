@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { KindeError } from "../errors.ts";
+import { changed, listAnswer } from "./answers.ts";
 import { pathId } from "./ids.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
 
@@ -23,7 +24,7 @@ export interface Webhooks {
   eventTypes(options: CallOptions): Promise<ReadonlySet<string> | undefined>;
 }
 
-const webhooksSchema = z.object({
+const webhooksSchema = listAnswer(["webhooks"], {
   webhooks: z
     .array(
       z.object({
@@ -37,7 +38,6 @@ const webhooksSchema = z.object({
 });
 const createdSchema = z.object({ webhook: z.object({ id: pathId }) });
 const eventTypesSchema = z.object({ event_types: z.array(z.object({ code: z.string() })) });
-const done = z.unknown();
 
 /**
  * Creates the client for webhooks.
@@ -45,7 +45,7 @@ const done = z.unknown();
  * @see https://docs.kinde.com/kinde-apis/management/#tag/webhooks
  */
 export function createWebhooks(api: ManagementApi): Webhooks {
-  const one = (id: string) => ({ path: `/api/v1/webhooks/${encodeURIComponent(id)}`, answer: done });
+  const one = (id: string) => ({ path: `/api/v1/webhooks/${encodeURIComponent(id)}`, answer: changed });
   return {
     async list(options) {
       const call = { path: "/api/v1/webhooks", route: "GET /api/v1/webhooks", scope: "read:webhooks" };

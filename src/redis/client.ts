@@ -23,10 +23,17 @@ export function primaries(redis: RedisClient): readonly Redis[] {
   return isCluster(redis) ? redis.nodes("master") : [redis];
 }
 
-/** Reads string keys of any slots, in one round trip. */
+/** Reads string keys of any slots, in one round trip. A key of another type reads as missing, as `MGET` has it. */
 export async function readAll(redis: RedisClient, keys: readonly string[]): Promise<(string | null)[]> {
   if (keys.length === 0) return [];
-  return isCluster(redis) ? Promise.all(keys.map((key) => redis.get(key))) : redis.mget([...keys]);
+  return isCluster(redis)
+    ? Promise.all(keys.map((key) => redis.get(key).catch(missingIfOtherType)))
+    : redis.mget([...keys]);
+}
+
+function missingIfOtherType(error: unknown): null {
+  if (error instanceof Error && error.message.startsWith("WRONGTYPE")) return null;
+  throw error;
 }
 
 /** Counts those of the keys that exist, whatever their slots. */

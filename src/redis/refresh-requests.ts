@@ -4,6 +4,7 @@ import { userId as userIdSchema } from "../kinde/ids.ts";
 import { isCluster, type RedisClient } from "./client.ts";
 import type { Counters } from "./counters.ts";
 import type { Keys } from "./keys.ts";
+import { readClock } from "./ledger-scripts.ts";
 import { defineScript } from "./script.ts";
 
 /** A reader's request to have a user refreshed. */
@@ -65,12 +66,15 @@ export function createRefreshRequests(options: RefreshRequestsOptions): RefreshR
     dropped.add({ oversize: 1 }).catch(onError);
   });
 
+  // No fetch can be fresher than one that begins now. A later time would never be satisfied, and cost a fetch each time.
   const valid = async (requests: readonly RefreshRequest[]) => {
     const kept = requests.filter(
       ({ userId, freshSince }) => userIdSchema.safeParse(userId).success && Number.isFinite(freshSince),
     );
     if (kept.length < requests.length) await dropped.add({ malformed: requests.length - kept.length });
-    return kept;
+    if (kept.length === 0) return kept;
+    const nowMs = Math.floor((await readClock(redis, { key: keys.refreshRequests.now })) / 1000);
+    return kept.map(({ userId, freshSince }) => ({ userId, freshSince: Math.min(freshSince, nowMs) }));
   };
 
   return {

@@ -15,6 +15,12 @@ export interface Demands {
   satisfy(userId: string, fetchedAt: number): Promise<void>;
 }
 
+/**
+ * Demands kept. Those of failed jobs and of unknown users stay behind, so the oldest give way: far more than there can be jobs
+ * of requests.
+ */
+export const mostDemands = 5_000;
+
 const satisfyDemand = defineScript("satisfy-demand", {
   call: (input: { key: string; userId: string; fetchedAt: number }) => ({
     keys: [input.key],
@@ -31,7 +37,11 @@ export function createDemands({ redis, keys }: Pick<QueueOptions, "redis" | "key
       // App servers write the scores, which can be infinite.
       const finite = requests.filter(({ freshSince }) => Number.isFinite(freshSince));
       if (finite.length === 0) return;
-      await redis.zadd(key, "GT", ...finite.flatMap(({ userId, freshSince }) => [freshSince, userId]));
+      await redis
+        .multi()
+        .zadd(key, "GT", ...finite.flatMap(({ userId, freshSince }) => [freshSince, userId]))
+        .zremrangebyrank(key, 0, -1 - mostDemands)
+        .exec();
     },
     async strictest(userId) {
       return Number((await redis.zscore(key, userId)) ?? 0);

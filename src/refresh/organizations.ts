@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Definitions } from "kindling";
 import { type ExtraPart, type OrganizationPart, organizationParts, type Profile } from "kindling/contract";
+import { concernsOne } from "../kinde/answers.ts";
 import { fetchOrganization, type OrganizationDetails } from "../kinde/fetch-organization.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Ledger } from "../redis/ledger.ts";
@@ -14,7 +15,10 @@ export interface Organizations {
    * @param fetchedAt Start of the user's fetch, in milliseconds since the epoch
    */
   addTo(profile: Profile, parts: ReadonlySet<ExtraPart>, fetchedAt: number, call: CallOptions): Promise<Profile>;
-  /** Fetches those of the organizations again that are too old, so that a change reaches all their members. */
+  /**
+   * Fetches those of the organizations again that are too old, so that a change reaches all their members. Skips a few that
+   * Kinde does not answer about: they must not end a sweep, and the refreshes of their members report them.
+   */
   recheck(codes: Iterable<string>, call: CallOptions): Promise<void>;
   /** Makes sure that every refresh from now on fetches the organization again: something about it changed. */
   forget(code: string): Promise<void>;
@@ -47,6 +51,8 @@ interface Flight {
 const patienceMs = 30_000;
 /** Organizations that one recheck fetches at the same time. */
 const concurrency = 10;
+/** Organizations that one recheck skips. More of them are an outage. */
+const mostSkipped = 10;
 
 /** Creates the organizations over a store that all processes share. */
 export function createOrganizations(options: OrganizationsOptions): Organizations {
@@ -97,12 +103,10 @@ export function createOrganizations(options: OrganizationsOptions): Organization
     entry.fetchedAt >= since && [...asked].every((part) => entry[memberOf[part]] !== undefined);
   const find = async (codes: readonly string[], since: number, call: CallOptions) => {
     const stored = await store.readMany(codes);
-    return Promise.all(
-      codes.map((code, index) => {
-        const entry = stored[index];
-        return entry !== undefined && isUsable(entry, since) ? entry : fetchShared(code, entry, since, call);
-      }),
-    );
+    return codes.map(async (code, index) => {
+      const entry = stored[index];
+      return entry !== undefined && isUsable(entry, since) ? entry : fetchShared(code, entry, since, call);
+    });
   };
 
   return {
@@ -112,14 +116,20 @@ export function createOrganizations(options: OrganizationsOptions): Organization
       for (const part of wanted) asked.add(part);
       const since = isAgeLimited(definitions) ? fetchedAt : fetchedAt - maxAgeMs;
       const codes = profile.organizations.map(({ code }) => code);
-      return withDetails(profile, await find(codes, since, call), wanted);
+      return withDetails(profile, await Promise.all(await find(codes, since, call)), wanted);
     },
     async recheck(codes, call) {
       if (asked.size === 0) return;
       const all = [...new Set(codes)];
       const since = (await ledger.clock()) - maxAgeMs;
+      let skipped = 0;
       for (let at = 0; at < all.length; at += concurrency) {
-        await find(all.slice(at, at + concurrency), since, call);
+        const outcomes = await Promise.allSettled(await find(all.slice(at, at + concurrency), since, call));
+        for (const outcome of outcomes) {
+          if (outcome.status === "fulfilled") continue;
+          skipped += 1;
+          if (!concernsOne(outcome.reason) || skipped > mostSkipped) throw outcome.reason;
+        }
       }
     },
     async forget(code) {

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Definitions } from "kindling";
 import type { Agreement } from "kindling/contract";
+import { concernsOne } from "../kinde/answers.ts";
 import { fetchAgreements } from "../kinde/fetch-user.ts";
 import { heldParts, withHeldParts } from "../kinde/keep-parts.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
@@ -17,8 +18,13 @@ export interface ComparePlansOptions {
 
 /** Small, because each billing customer of a page takes a call. */
 const scanCount = 50;
+/** Customers of one page that Kinde does not answer about. More of them are an outage. */
+const mostUnanswered = 5;
 
-/** Compares the plans of the billing customers on one page of records. Kinde lists agreements by customer only. */
+/**
+ * Compares the plans of the billing customers on one page of records. Kinde lists agreements by customer only. Customers that
+ * Kinde does not answer about must not end the walk: they are refreshed, which reports the failure.
+ */
 export async function comparePlansStep(
   { api, records, definitions, now }: ComparePlansOptions,
   cursor: string,
@@ -28,11 +34,25 @@ export async function comparePlansStep(
   const stored = await records.readMany(page.userIds);
   const refresh: string[] = [];
   let compared = 0;
+  let unanswered = 0;
+  const plansOf = async (customerId: string) => {
+    try {
+      return await fetchAgreements(api, customerId, { ...call, now });
+    } catch (error) {
+      unanswered += 1;
+      if (!concernsOne(error) || unanswered > mostUnanswered) throw error;
+      return undefined;
+    }
+  };
   for (const { flags, profile } of stored) {
     const customerId = profile?.billing.customerId;
     if (flags?.status !== "present" || !profile || !customerId) continue;
     compared += 1;
-    const agreements = await fetchAgreements(api, customerId, { ...call, now });
+    const agreements = await plansOf(customerId);
+    if (agreements === undefined) {
+      refresh.push(profile.id);
+      continue;
+    }
     const kept = heldParts(profile).has("billing");
     const view = withHeldParts({ ...profile, billing: { customerId, agreements } }, ["billing"]);
     const different = kept

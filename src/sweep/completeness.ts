@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { type RedisClient, readRunId } from "../redis/client.ts";
+import { type RedisClient, readAll, readRunId } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
 import { storedShape } from "../redis/stored.ts";
 
@@ -47,7 +47,7 @@ export function createCompleteness({ redis, internal = redis, keys }: Completene
     const clients = redis === internal ? [redis] : [redis, internal];
     return (await Promise.all(clients.map(readRunId))).join("+");
   };
-  const read = async () => storedMark.parse(await redis.get(keys.complete));
+  const read = async () => storedMark.parse((await readAll(redis, [keys.complete]))[0]);
   const clear = async () => {
     await redis.del(keys.complete);
   };

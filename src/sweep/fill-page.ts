@@ -9,6 +9,7 @@ import {
   type Profile,
   type ProfilePart,
 } from "kindling/contract";
+import { concernsOne } from "../kinde/answers.ts";
 import { fetchAgreements } from "../kinde/fetch-user.ts";
 import { keepParts } from "../kinde/keep-parts.ts";
 import { listDetails, type UserDetails } from "../kinde/list-details.ts";
@@ -59,6 +60,8 @@ export interface GatheredGrants {
 
 /** Billing customers whose plans are fetched at the same time. */
 const customersAtOnce = 5;
+/** Customers of one page that Kinde does not answer about. More of them are an outage. */
+const mostUnanswered = 5;
 
 /** Creates a {@link FillPage} that derives the same flags and keeps the same parts as a refresh. */
 export function createFillPage(options: FillPageOptions): FillPage {
@@ -105,11 +108,18 @@ export function createFillPage(options: FillPageOptions): FillPage {
   };
   const fetchPlans = async (details: readonly UserDetails[], call: CallOptions) => {
     const plans = new Map<string | null, readonly Agreement[]>();
+    let unanswered = 0;
     const rest = parts.has("billing") ? details.flatMap(({ customerId }) => customerId ?? []) : [];
     const fetchNext = async (): Promise<void> => {
       const customerId = rest.pop();
       if (customerId === undefined) return;
-      plans.set(customerId, await fetchAgreements(api, customerId, { ...call, patienceMs }));
+      try {
+        plans.set(customerId, await fetchAgreements(api, customerId, { ...call, patienceMs }));
+      } catch (error) {
+        // The user is refreshed individually, which reports the failure.
+        unanswered += 1;
+        if (!concernsOne(error) || unanswered > mostUnanswered) throw error;
+      }
       return fetchNext();
     };
     await Promise.all(Array.from({ length: customersAtOnce }, fetchNext));

@@ -1,6 +1,14 @@
 import { z } from "zod";
 import { KindeError } from "../errors.ts";
-import { listHolders, listOrganizations, listPermissions, listPermitted, listRoles } from "../kinde/list-grants.ts";
+import { asOutage } from "../kinde/answers.ts";
+import {
+  listGrantingRoles,
+  listHolders,
+  listOrganizations,
+  listPermissions,
+  listPermitted,
+  listRoles,
+} from "../kinde/list-grants.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import { follow, type Trail, trailSchema } from "../kinde/paging.ts";
 import { type GrantIndex, type IndexMark, markIndex } from "./grant-index.ts";
@@ -74,7 +82,7 @@ export async function gatherStep(
   const { mark, parts } = state;
   if (state.phase === "gathered") return state;
   if (state.phase === "catalogue") {
-    const roles = await listRoles(api, call);
+    const roles = await listGrantingRoles(api, call);
     const permissions = parts.includes("permissions") ? await listPermissions(api, call) : [];
     await index.begin(kind, mark, { roles, permissions });
     return { ...state, phase: "holders" };
@@ -87,7 +95,10 @@ export async function gatherStep(
       const phase = parts.includes("permissions") && catalogue.permissions.length > 0 ? "organizations" : "gathered";
       return { ...withoutTrail(state), phase, grant: 0, cursor: null };
     }
-    const { items, next } = await unlessGone(listHolders(api, role.id, state.cursor, call));
+    const { items, next } = await unlessGone(
+      listHolders(api, role.id, state.cursor, call),
+      async () => !(await listRoles(api, call)).some(({ id }) => id === role.id),
+    );
     await index.add(
       mark,
       items.flatMap(({ userId, codes }) =>
@@ -110,6 +121,8 @@ export async function gatherStep(
   }
   const { items, next } = await unlessGone(
     listPermitted(api, { code, permission: permission.key }, state.cursor, call),
+    // The first of them show whether Kinde answers at all.
+    async () => !(await listOrganizations(api, null, call)).items.includes(code),
   );
   await index.add(
     mark,
@@ -127,13 +140,16 @@ function withoutTrail({ trail: _trail, ...state }: GatherState): GatherState {
   return state;
 }
 
-// A role or an organization that was deleted meanwhile has no holders.
-async function unlessGone<Page extends { items: unknown[]; next: string | null }>(page: Promise<Page>): Promise<Page> {
+// A role or an organization that was deleted meanwhile has no holders. Those of one that Kinde lists are not known.
+async function unlessGone<Page extends { items: unknown[]; next: string | null }>(
+  page: Promise<Page>,
+  isGone: () => Promise<boolean>,
+): Promise<Page> {
   try {
     return await page;
   } catch (error) {
-    if (error instanceof KindeError && error.code === "kinde_not_found")
-      return { items: [], next: null } as unknown as Page;
-    throw error;
+    const gone = error instanceof KindeError && error.code === "kinde_not_found" && (await isGone());
+    if (gone) return { items: [], next: null } as unknown as Page;
+    throw asOutage(error);
   }
 }

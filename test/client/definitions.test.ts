@@ -1,7 +1,7 @@
 import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { defineFlags, permission, plan, property, role } from "kindling";
+import { defineFlags, fresh, permission, plan, property, role } from "kindling";
 import {
   blankProfile,
   isPartMissing,
@@ -122,6 +122,35 @@ describe("a function flag", () => {
     expect(() => flags.derive(user, new Set())).toThrow(PartMissing);
     expect(flags.derive(user, new Set(["roles"])).flags).toEqual({ roles: 0 });
     expect(flags.mayNeed("billing")).toBe(true);
+  });
+});
+
+describe("a flag with limited age", () => {
+  const tier = property.oneOf("plan_tier", ["free", "pro"], { default: "free" });
+
+  // What JavaScript lets pass would answer the old value, or nothing, where the flag is to deny.
+  it.each<[string, unknown]>([
+    ["maxAge", { whenOlder: "serve" }],
+    ["maxAge", { maxAge: "60000", whenOlder: "serve" }],
+    ["maxAge", { maxAge: Number.NaN, whenOlder: "refresh" }],
+    ["maxAge", { maxAge: -1, whenOlder: "refresh" }],
+    ["whenOlder", { maxAge: 1 }],
+    ["whenOlder", { maxAge: 1, whenOlder: "Deny", value: "free" }],
+    ["value", { maxAge: 1, whenOlder: "deny" }],
+    ["value", { maxAge: 1, whenOlder: "deny", value: "gold" }],
+  ])("is rejected without a valid %s: %j", (what, freshness) => {
+    const problem = expect.objectContaining({ code: "flag_malformed", message: expect.stringContaining(what) });
+    expect(() => fresh(tier, freshness as never)).toThrow(problem);
+  });
+
+  it("may deny with any value that it can have, at any age", () => {
+    expect(fresh(tier, { maxAge: 0, whenOlder: "deny", value: "pro" }).freshness).toMatchObject({ value: "pro" });
+    const suspended = fresh((user) => user.isSuspended, {
+      maxAge: Number.POSITIVE_INFINITY,
+      whenOlder: "deny",
+      value: true,
+    });
+    expect(suspended.freshness).toMatchObject({ value: true });
   });
 });
 

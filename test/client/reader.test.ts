@@ -6,6 +6,7 @@ import definitions from "../../kindling.flags.ts";
 import { createRecords } from "../../src/redis/records.ts";
 import { useRedis } from "../support/redis.ts";
 import { testUser } from "../support/signer.ts";
+import { until } from "../support/until.ts";
 
 // Database 0: the read-only user is not allowed to SELECT another.
 const context = useRedis(0);
@@ -91,6 +92,13 @@ describe("createReader", () => {
   ])("returns defaults and the status invalid for the corrupt record %s", async (text) => {
     await context.redis.set(context.keys.flags(testUser(4)), text);
     expect(await reader().get(testUser(4))).toMatchObject({ flags: definitions.defaults, status: "invalid" });
+  });
+
+  it("takes another type of value for a corrupt record, which a refresh repairs", async () => {
+    await context.redis.zadd(context.keys.flags(testUser(9)), 1, "x");
+    expect(await reader().get(testUser(9))).toMatchObject({ flags: definitions.defaults, status: "invalid" });
+    const later = context.keys.refreshRequests.later;
+    await until(async () => expect(await context.redis.zscore(later, testUser(9))).not.toBeNull());
   });
 
   it("replaces values that do not fit the definitions by their defaults", async () => {

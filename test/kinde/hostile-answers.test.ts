@@ -1,11 +1,20 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { gzipSync } from "node:zlib";
-import { extraParts } from "kindling/contract";
+import { extraParts, organizationParts } from "kindling/contract";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createFetch } from "../../src/fetch.ts";
 import { createAccessTokens, createMemoryTokenStore } from "../../src/kinde/access-token.ts";
+import { fetchOrganization } from "../../src/kinde/fetch-organization.ts";
 import { fetchUser } from "../../src/kinde/fetch-user.ts";
+import { listDetails } from "../../src/kinde/list-details.ts";
+import {
+  listHolders,
+  listOrganizations,
+  listPermissions,
+  listPermitted,
+  listRoles,
+} from "../../src/kinde/list-grants.ts";
 import { listEveryone, listMembers } from "../../src/kinde/list-users.ts";
 import { createManagementApi } from "../../src/kinde/management-api.ts";
 import { searchUsers } from "../../src/kinde/search-users.ts";
@@ -16,6 +25,14 @@ import { testUser } from "../support/signer.ts";
 const fetch = createFetch();
 const call = { priority: "webhook", signal: new AbortController().signal } as const;
 const id = testUser(1);
+
+/** What a gateway answers in Kinde's place. */
+const missing = Symbol("404");
+const gateways: [string, unknown][] = [
+  ["a 404", missing],
+  ["an empty object", {}],
+  ["another object", { status: "ok" }],
+];
 
 /** Answers by path without the query. A function also receives the query. */
 let answers: Record<string, unknown>;
@@ -46,6 +63,7 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
   const found = answers[pathname];
   const value: unknown = typeof found === "function" ? found(searchParams) : found;
   if (value instanceof Buffer) response.writeHead(200, { "content-encoding": "gzip" }).end(value);
+  else if (value === missing) response.writeHead(404).end("<html>Not found</html>");
   else response.writeHead(value === undefined ? 404 : 200).end(JSON.stringify(value ?? {}));
 }
 
@@ -153,6 +171,82 @@ describe("pages without an end", () => {
     await expect(searchUsers(open(), { after: null, pageSize: 500 }, call)).rejects.toThrow("malformed");
     answers["/api/v1/users"] = pageOfUsers(1);
     expect(await listEveryone(open())(null, call)).toEqual({ userIds: [testUser(1)], next: null });
+  });
+});
+
+describe("a gateway's answer in Kinde's place", () => {
+  const member = `/api/v1/organizations/org_1/users/${id}`;
+  const isUnavailable = { code: "kinde_unavailable" };
+
+  beforeEach(() => {
+    answers["/api/v1/user"] = { id, organizations: ["org_1"], billing: { customer_id: "customer_1" } };
+    answers[`${member}/roles`] = { roles: [{ id: "r1", key: "banned" }] };
+    answers[`${member}/permissions`] = { code: "OK", message: "Success" };
+    answers["/api/v1/billing/agreements"] = { agreements: null, has_more: false };
+  });
+
+  it("differs from Kinde's own without a list", async () => {
+    expect(await fetched()).toMatchObject({
+      organizations: [{ code: "org_1", roles: [{ key: "banned" }], permissions: [] }],
+      billing: { agreements: [] },
+    });
+  });
+
+  it.each(gateways)("never means that a user holds nothing: %s", async (_what, answer) => {
+    for (const path of [`${member}/roles`, `${member}/permissions`, "/api/v1/billing/agreements"]) {
+      const before = answers[path];
+      answers[path] = answer;
+      await expect(fetched()).rejects.toMatchObject(isUnavailable);
+      answers[path] = before;
+    }
+  });
+
+  it("leaves out an organization that the user has left between two calls", async () => {
+    const accounts = [["org_1", "org_2"], ["org_2"]];
+    answers["/api/v1/user"] = () => ({ id, organizations: accounts.shift() ?? ["org_2"] });
+    for (const part of ["roles", "permissions"]) {
+      answers[`${member}/${part}`] = missing;
+      answers[`${member.replace("org_1", "org_2")}/${part}`] = { [part]: [] };
+    }
+    expect((await fetched())?.organizations.map(({ code }) => code)).toEqual(["org_2"]);
+  });
+
+  it.each([...gateways, ["another organization", { code: "org_2" }]])(
+    "never means that an organization has nothing: %s",
+    async (_what, answer) => {
+      answers["/api/v1/organizations/org_1/properties"] = answer;
+      answers["/api/v1/organization"] = answer;
+      for (const part of organizationParts) {
+        await expect(fetchOrganization(open(), "org_1", new Set([part]), call)).rejects.toMatchObject(isUnavailable);
+      }
+    },
+  );
+
+  it.each(gateways.slice(1))("is no empty list: %s", async (_what, answer) => {
+    const paths = ["users", "organizations/org_1/users", "roles/r1/users", "roles", "permissions", "organizations"];
+    for (const path of [...paths, "webhooks"]) answers[`/api/v1/${path}`] = answer;
+    const api = open();
+    const lists = [
+      listEveryone(api)(null, call),
+      listMembers(api, "org_1")(null, call),
+      listDetails(api, [id], call),
+      listHolders(api, "r1", null, call),
+      listPermitted(api, { code: "org_1", permission: "p" }, null, call),
+      listRoles(api, call),
+      listPermissions(api, call),
+      listOrganizations(api, null, call),
+      createWebhooks(api).list(call),
+    ];
+    for (const list of lists) await expect(list).rejects.toMatchObject(isUnavailable);
+  });
+
+  it.each(gateways.slice(1))("does not say that a webhook was changed: %s", async (_what, answer) => {
+    answers["/api/v1/webhooks/webhook_1"] = answer;
+    const webhooks = createWebhooks(open());
+    await expect(webhooks.setEventTypes("webhook_1", ["user.created"], call)).rejects.toMatchObject(isUnavailable);
+    await expect(webhooks.remove("webhook_1", call)).rejects.toMatchObject(isUnavailable);
+    answers["/api/v1/webhooks/webhook_1"] = { code: "WEBHOOK_DELETED", message: "Webhook deleted" };
+    await expect(webhooks.remove("webhook_1", call)).resolves.toBeUndefined();
   });
 });
 

@@ -1,4 +1,4 @@
-import type { JWK } from "jose";
+import { type JWK, SignJWT } from "jose";
 import { beforeEach, describe, expect, it } from "vitest";
 import { createSigningKeys } from "../../src/kinde/signing-keys.ts";
 import { verifyWebhookToken } from "../../src/webhook/verify.ts";
@@ -118,10 +118,25 @@ describe("one unusable key in the set", () => {
   it.each<[string, (keys: JWK[]) => unknown[]]>([
     ["is not an object", (keys) => [null, "key", ...keys]],
     ["has no modulus", (keys) => [{ kty: "RSA", kid: "broken", alg: "RS256", use: "sig" }, ...keys]],
+    ["is encrypted with", (keys) => [...keys.map((key) => ({ ...key, use: "enc" })), ...keys]],
     ["has the same id as a usable one", (keys) => [...keys.map(({ n: _n, ...rest }) => rest), ...keys]],
   ])("does not disable the others if it %s", async (_what, spoil) => {
     const keys = open(spoiled(spoil));
     await expect(verifyWebhookToken(await signer.sign({ a: 1 }), keys)).resolves.toMatchObject({ a: 1 });
+  });
+
+  it("is told apart from a usable one of the same id, or of none, by the signature", async () => {
+    const foreign = (await (await (await createSigner()).fetch(signer.url)).json()) as { keys: JWK[] };
+    const sign = await signer.sign({ a: 1 });
+    const twins = open(
+      spoiled((keys) => [...foreign.keys.map((key) => ({ ...key, kid: signer.kid() })), ...keys, ...keys]),
+    );
+    await expect(verifyWebhookToken(sign, twins)).resolves.toMatchObject({ a: 1 });
+    const nameless = open(spoiled((keys) => [...foreign.keys, ...keys].map(({ kid: _kid, ...key }) => key)));
+    const unnamed = await new SignJWT({ a: 1 }).setProtectedHeader({ alg: "RS256" }).sign(signer.privateKey());
+    await expect(verifyWebhookToken(unnamed, nameless)).resolves.toMatchObject({ a: 1 });
+    const forged = (await createSigner()).sign({ a: 1 }, { kid: signer.kid() });
+    await expect(verifyWebhookToken(await forged, twins)).rejects.toMatchObject({ code: "token_forged" });
   });
 
   it("is an outage for the tokens that it signs, not a forgery", async () => {

@@ -58,6 +58,13 @@ it("drops and counts members that are no user ids, and ages that are no times", 
   expect(await dropped.read()).toEqual({ malformed: 4, oversize: 1 });
 });
 
+it("takes a time ahead of Redis' clock for the present, which a fetch can satisfy", async () => {
+  await add(Date.now() + 3_600_000, testUser(1), 1e300, testUser(2));
+  const taken = [...(await requests.take("now", 1)), ...((await requests.wait(["now"], 1))?.requests ?? [])];
+  expect(taken.map(({ userId }) => userId)).toEqual([testUser(1), testUser(2)]);
+  for (const { freshSince } of taken) expect(Math.abs(freshSince - Date.now())).toBeLessThan(60_000);
+});
+
 it("keeps the latest requests of too many, also while it takes none", async () => {
   const flood = mostRequests * 2 + 500;
   await add(...Array.from({ length: flood }, (_, n) => [n, testUser(n)]).flat());

@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { mostDemands } from "../../src/refresh/demands.ts";
+import { testUser } from "../support/signer.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
@@ -57,6 +59,15 @@ it("a record stamped by a clock that was ahead does not satisfy a refresh reques
   await stack.store.queues.enqueueRefreshRequests([{ userId: id, freshSince: now - 60_000 }], "now");
   await stack.startWorkers();
   await until(async () => expect(Number((await stack.record(id))?.fetchedAt)).toBeLessThan(now + 60_000));
+});
+
+it("requests that no fetch satisfies, such as those for unknown users, do not pile up", async () => {
+  const { queues, redis } = stack.store;
+  const left = Array.from({ length: mostDemands }, (_, n) => [n, testUser(n)]);
+  await redis.zadd(demandsKey(), ...left.flat());
+  await queues.demands.raise([{ userId: id, freshSince: mostDemands }]);
+  expect(await redis.zcard(demandsKey())).toBe(mostDemands);
+  expect(await queues.demands.strictest(id)).toBe(mostDemands);
 });
 
 it("a refresh request with an infinite time is only a request", async () => {

@@ -1,6 +1,7 @@
 import { defineFlags, organizationProperty } from "kindling";
 import { blankProfile } from "kindling/contract";
 import { beforeEach, describe, expect, it } from "vitest";
+import { KindeError, type KindeErrorCode } from "../../src/errors.ts";
 import type { Call, ManagementApi } from "../../src/kinde/management-api.ts";
 import { createOrganizationStore } from "../../src/redis/organization-store.ts";
 import { createOrganizations } from "../../src/refresh/organizations.ts";
@@ -51,9 +52,9 @@ const ledgerAt = (now: () => number) => ({
   }),
   clock: async () => now(),
 });
-const open = (now = () => 1_000) =>
+const open = (now = () => 1_000, kinde = api) =>
   createOrganizations({
-    api,
+    api: kinde,
     store: store(),
     definitions,
     ledger: ledgerAt(now),
@@ -136,6 +137,26 @@ describe("the shared details of organizations", () => {
     await expect(failing.recheck(["org_a"], call)).rejects.toThrow("away");
     await open(() => 2_000).recheck(["org_a"], call);
     expect(changed).toEqual(["org_a"]);
+  });
+
+  it("do not end a sweep if Kinde has no answer about a few of them", async () => {
+    const codes = Array.from({ length: 12 }, (_, number) => `org_${number}`);
+    const asked: string[] = [];
+    let clock = 0;
+    const recheck = (failing: number, code: KindeErrorCode) => {
+      clock += 1_000;
+      const get: ManagementApi["get"] = async (request) => {
+        const number = Number(/org_(\d+)/.exec(request.path)?.[1]);
+        if (number < failing) throw new KindeError(code, "Kinde does not answer.");
+        asked.push(`org_${number}`);
+        return api.get(request, call);
+      };
+      return open(() => clock, { ...api, get }).recheck(codes, call);
+    };
+    await recheck(10, "kinde_unavailable");
+    expect(asked.sort()).toEqual(["org_10", "org_11"]);
+    await expect(recheck(11, "kinde_unavailable")).rejects.toThrow("does not answer");
+    await expect(recheck(1, "kinde_forbidden")).rejects.toThrow("does not answer");
   });
 
   it.each(["{", "null", '{"v":2}', '{"v":1,"ticket":"x"}', '{"v":1,"ticket":1,"fetchedAt":1e15,"properties":[]}'])(

@@ -1,6 +1,6 @@
 import { Redis } from "ioredis";
 import { createReader, defineFlags, fresh, property, type Reader } from "kindling";
-import { createRequestReader, oncePerProcess, perRequest, type Verify } from "kindling/request";
+import { createRequestReader, findRefusal, oncePerProcess, perRequest, type Verify } from "kindling/request";
 import { acceptUserIds } from "kindling/testing";
 import { afterAll, beforeAll, beforeEach, describe, expect, expectTypeOf, it } from "vitest";
 import { useRedis } from "../support/redis.ts";
@@ -53,6 +53,15 @@ beforeEach(async () => {
 });
 
 const requests = (verify: Verify = acceptUserIds) => createRequestReader({ reader, verify });
+
+describe("findRefusal", () => {
+  it("lets nobody pass but for true: JavaScript can return a promise or a text", async () => {
+    const result = await requests().read({ token: user });
+    expect(findRefusal(result, ({ tier }) => tier === "free")).toBeUndefined();
+    const truthy = [async () => false, () => "no", () => ({}), () => 1] as unknown as (() => boolean)[];
+    for (const requirement of truthy) expect(findRefusal(result, requirement)).toMatchObject({ status: 403 });
+  });
+});
 
 describe("perRequest", () => {
   it("reads nothing until it is called, and then once", async () => {

@@ -160,6 +160,16 @@ describe("the signing keys", () => {
     expect(await verify(await signer.sign(claims(lifetime)))).toMatchObject({ userId });
   });
 
+  it("are used although others beside them are malformed, or have the same id", async () => {
+    const foreign = (await (await (await createSigner()).fetch("")).json()) as { keys: object[] };
+    const { keys } = (await (await signer.fetch("")).json()) as { keys: object[] };
+    const twins = foreign.keys.map((key) => ({ ...key, kid: signer.kid() }));
+    const verify = verifier({ fetch: async () => Response.json({ keys: [null, "key", ...twins, ...keys, ...keys] }) });
+    expect(await verify(await signer.sign(claims()))).toMatchObject({ userId });
+    const forged = await (await createSigner()).sign(claims(), { kid: signer.kid() });
+    expect(await verify(forged)).toEqual(refused("token_invalid"));
+  });
+
   it.each<[string, () => Promise<Response>]>([
     ["answers 500", async () => new Response("down", { status: 500 })],
     ["answers no JSON", async () => new Response("<html>")],

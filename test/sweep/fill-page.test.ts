@@ -1,10 +1,12 @@
 import { type Definitions, defineFlags, permission, plan, property } from "kindling";
 import type { ProfilePart } from "kindling/contract";
 import { beforeEach, describe, expect, it } from "vitest";
+import { KindeError } from "../../src/errors.ts";
 import type { Call, ManagementApi } from "../../src/kinde/management-api.ts";
 import type { SearchedUser } from "../../src/kinde/search-users.ts";
 import { createLedger } from "../../src/redis/ledger.ts";
 import { createRecords } from "../../src/redis/records.ts";
+import { comparePlansStep } from "../../src/sweep/compare-plans.ts";
 import { createFillPage } from "../../src/sweep/fill-page.ts";
 import { createAdmissions } from "../../src/webhook/admit.ts";
 import { useRedis } from "../support/redis.ts";
@@ -17,6 +19,8 @@ let detailCalls: number[];
 let planCalls: number;
 let customers: Record<string, string>;
 let unlisted: Set<string>;
+/** Customers that Kinde does not answer about. */
+let unanswered: Set<string>;
 
 beforeEach(async () => {
   const left = await context.redis.keys(`*${context.keys.prefix}*`);
@@ -25,12 +29,15 @@ beforeEach(async () => {
   planCalls = 0;
   customers = {};
   unlisted = new Set();
+  unanswered = new Set();
 });
 
 const api: ManagementApi = {
   async get<T>({ path, route, answer }: Call<T>) {
     if (route === "GET /api/v1/billing/agreements") {
       planCalls += 1;
+      const customer = new URL(path, "http://kinde").searchParams.get("customer_id") ?? "";
+      if (unanswered.has(customer)) throw new KindeError("kinde_unavailable", "Kinde does not answer.");
       return answer.parse({ agreements: [{ id: "agreement_1", plan_code: "pro", expires_on: null }] });
     }
     expect(route).toBe("GET /api/v1/users");
@@ -101,6 +108,29 @@ describe("filling records from a search page", () => {
     expect((await records().read(testUser(2))).flags?.flags).toEqual({ tier: "pro", pro: false });
   });
 
+  it("leaves a few customers to a refresh if Kinde does not answer about their plans, and the walk over plans too", async () => {
+    const ids = [1, 2, 3, 4, 5, 6, 7].map(testUser);
+    customers = Object.fromEntries(ids.map((id, index) => [id, `customer_${index + 1}`]));
+    const definitions = defineFlags({ pro: plan("pro") });
+    const filling = () =>
+      fill(
+        definitions,
+        ["billing"],
+        ids.map((_, index) => searched(index + 1)),
+      );
+    const comparing = () => comparePlansStep({ api, records: records(), definitions, now: Date.now }, "0", call);
+    unanswered = new Set(["customer_1", "customer_2", "customer_3", "customer_4", "customer_5", "customer_6"]);
+    await expect(filling()).rejects.toThrow("does not answer");
+    unanswered.delete("customer_6");
+    expect((await filling()).sort()).toEqual(ids.slice(0, 5));
+    unanswered.clear();
+    expect(await filling()).toEqual([]);
+    unanswered = new Set(["customer_2"]);
+    expect(await comparing()).toMatchObject({ refresh: [testUser(2)], compared: 7 });
+    unanswered = new Set(Object.values(customers));
+    await expect(comparing()).rejects.toThrow("does not answer");
+  });
+
   it("leaves organization members to a refresh if grants are needed, without fetching their details", async () => {
     const definitions = defineFlags({ tier, admin: permission("admin:access") });
     expect(await fill(definitions, ["account"], [searched(1), searched(2, ["org_1"])])).toEqual([testUser(2)]);
@@ -134,16 +164,18 @@ describe("filling records from a search page", () => {
     expect(flags?.fetchedAt).toBeLessThanOrEqual(Date.now() - lagMs);
   });
 
-  it("overwrites neither older records nor tombstones, only unreadable text", async () => {
+  it("overwrites neither older records nor tombstones, only what no record can be", async () => {
     const old = { flags: { tier: "free" }, fetchedAt: 1, ticket: 1, schema: plain.schema };
     await records().bury(testUser(1), { ...old, status: "deleted" });
     await context.redis.set(context.keys.flags(testUser(2)), JSON.stringify({ ...old, status: "present" }));
     await context.redis.set(context.keys.flags(testUser(3)), "no record");
-    await fill(plain, [], [searched(1), searched(2), searched(3)]);
-    const stored = await records().readMany([1, 2, 3].map(testUser));
+    await context.redis.zadd(context.keys.flags(testUser(4)), 1, "no record");
+    await fill(plain, [], [searched(1), searched(2), searched(3), searched(4)]);
+    const stored = await records().readMany([1, 2, 3, 4].map(testUser));
     expect(stored.map(({ flags }) => [flags?.status, flags?.flags.tier])).toEqual([
       ["deleted", "free"],
       ["present", "free"],
+      ["present", "pro"],
       ["present", "pro"],
     ]);
   });

@@ -83,6 +83,25 @@ it.each([
   await expect(gather(answering({ ...one, "GET /api/v1/roles/{id}/users": () => page }))).rejects.toThrow("malformed");
 });
 
+it("takes no holders from a 404, unless Kinde no longer lists the role or the organization", async () => {
+  const listed = {
+    ...one,
+    "GET /api/v1/permissions": () => ({ permissions: [{ id: "p2", key: "reports:read" }] }),
+    "GET /api/v1/organizations": () => ({ organizations: [{ code: "org_1" }] }),
+  };
+  await expect(gather(answering(listed))).rejects.toMatchObject({ code: "kinde_unavailable" });
+  const held = { ...listed, "GET /api/v1/roles/{id}/users": () => ({ users: [] }) };
+  await expect(gather(answering(held), ["roles", "permissions"])).rejects.toMatchObject({ code: "kinde_unavailable" });
+  const roles = [[{ id: "r1", key: "admin" }], []];
+  const organizations = [[{ code: "org_1" }], []];
+  const deleted = {
+    ...listed,
+    "GET /api/v1/roles": () => ({ roles: roles.shift() }),
+    "GET /api/v1/organizations": () => ({ organizations: organizations.shift() }),
+  };
+  expect(await gather(answering(deleted), ["roles", "permissions"])).toMatchObject({ phase: "gathered" });
+});
+
 it("counts as lost if Redis lost a part of it, or another Redis process has taken over", async () => {
   const api = answering({ ...one, "GET /api/v1/roles/{id}/users": () => ({ users: [] }) });
   const { mark } = await gather(api, ["roles"], 7);

@@ -3,7 +3,7 @@
  *
  * - `flag_without_default`: a flag function throws, or returns a promise, for an empty profile. Thrown by
  *   `defineFlags` and `fresh`.
- * - `flag_malformed`: contradictory options of a builder. Thrown by `permission`, `role` and `plan`.
+ * - `flag_malformed`: contradictory or malformed options. Thrown by `permission`, `role`, `plan` and `fresh`.
  * - `invalid_options`: an option is missing or malformed. Thrown by `createVerifier`.
  * - `flags_unavailable`: a guard cannot decide because of an outage. Thrown by the guard of `kindling/next`.
  *

@@ -1,5 +1,5 @@
 -- Writes a user's record or tombstone, unless the stored record has a later ticket.
--- A stored record that cannot be decoded has no ticket and is overwritten: that repairs it.
+-- A stored record that cannot be decoded, or is no string, has no ticket and is overwritten: that repairs it.
 -- Parts can be kept from the stored record instead of fetched: the commit then names the ticket it built on, and is refused
 -- if another one came between. The record notes the ticket that the kept parts come from. A refresh that fetched everything
 -- and is overtaken by one that kept older parts is refused too: its newer parts would be lost.
@@ -25,6 +25,7 @@
 --          parts that are older than this one's
 
 -- @include "note-change"
+-- @include "read-record"
 
 -- No counter gets there: only a record that is not Kindling's has such a ticket.
 local highest = 2 ^ 52
@@ -32,7 +33,7 @@ local highest = 2 ^ 52
 local counter = KEYS[4] and redis.call('GET', KEYS[4])
 if counter and tonumber(ARGV[1]) > tonumber(counter) then return -1 end
 
-local current = redis.call('GET', KEYS[1])
+local current = readRecord(KEYS[1])
 local previous
 local ticket, basis = tonumber(ARGV[1]), tonumber(ARGV[9])
 if current then

@@ -11,8 +11,9 @@
 -- Answer   1 if the record was replaced, 0 if it has changed
 
 -- @include "note-change"
+-- @include "read-record"
 
-local current = redis.call('GET', KEYS[1])
+local current = readRecord(KEYS[1])
 if not current then return 0 end
 local decoded, record = pcall(cjson.decode, current)
 if not decoded or type(record) ~= 'table' then return 0 end

@@ -76,7 +76,8 @@ export function computed<T>(name: string, derive: (profile: Profile) => T): Flag
  *
  * @param flag A definition, or a function of the profile as in {@link defineFlags}
  * @param freshness `maxAge` in milliseconds, `whenOlder`, and for `"deny"` the `value` to answer
- * @throws {KindlingError} `flag_without_default` if a function throws, or returns a promise, for an unknown user
+ * @throws {KindlingError} `flag_without_default` if a function throws, or returns a promise, for an unknown user;
+ * `flag_malformed` if `freshness` is not of its type, or `value` is one that the flag cannot have
  *
  * @example
  * ```ts
@@ -92,7 +93,23 @@ export function fresh<T>(
   freshness: Freshness<T>,
 ): FlagDefinition<T> {
   const definition = typeof flag === "function" ? computed(flag.toString(), flag) : flag;
+  checkFreshness(definition, freshness);
   return { ...definition, freshness };
+}
+
+// JavaScript does not check the types, and a misspelled "deny", or one without a value, must not fail open.
+function checkFreshness<T>({ source, accepts }: FlagDefinition<T>, freshness: Freshness<T>): void {
+  const { maxAge, whenOlder, value }: { maxAge: number; whenOlder: string; value?: unknown } = freshness;
+  const problem =
+    typeof maxAge !== "number" || !(maxAge >= 0)
+      ? "maxAge must be a number of milliseconds"
+      : !["serve", "refresh", "deny"].includes(whenOlder)
+        ? 'whenOlder must be "serve", "refresh" or "deny"'
+        : whenOlder === "deny" && (value === undefined || !accepts(value))
+          ? 'with "deny", value must be one that the flag can have'
+          : undefined;
+  if (problem !== undefined)
+    throw new KindlingError("flag_malformed", `The freshness of the flag of ${source.slice(0, 100)}: ${problem}.`);
 }
 
 function kindOf(value: unknown): string {

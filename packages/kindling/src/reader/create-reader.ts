@@ -78,7 +78,7 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
 
   const look = async (userId: string, ms: number): Promise<Found> => {
     const end = cache?.begin(userId);
-    const text = await within(ms, () => redis.get(keys.flags(userId)));
+    const text = await within(ms, () => redis.get(keys.flags(userId)).catch(corruptIfOtherType));
     if (text === nothing) {
       end?.(undefined);
       return { status: "unavailable" };
@@ -240,7 +240,15 @@ interface Held<V> extends Entry, Pick<ReadResult<V>, "flags" | "denied"> {
 }
 
 function readAll(redis: ReaderRedis, keys: string[]): Promise<(string | null)[]> {
-  return redis.mget === undefined ? Promise.all(keys.map((key) => redis.get(key))) : redis.mget(keys);
+  return redis.mget === undefined
+    ? Promise.all(keys.map((key) => redis.get(key).catch(corruptIfOtherType)))
+    : redis.mget(keys);
+}
+
+/** A key of another type is no record either: a refresh repairs both. */
+function corruptIfOtherType(error: unknown): string {
+  if (error instanceof Error && error.message.startsWith("WRONGTYPE")) return "";
+  throw error;
 }
 
 /** Returns the cheapest copy that shares no object: a change to one answer must not affect the next. */

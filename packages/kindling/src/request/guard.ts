@@ -47,7 +47,8 @@ export function findRefusal<V>(
   if (reason === "keys_unavailable") return unavailable;
   // A token outlives its user: flags of a deleted one are defaults, which must not let anyone in.
   if (userId === null || status === "deleted") return refuse(401, "Unauthorized", signIn);
-  if (typeof requirement === "function" ? requirement(flags) : flags[requirement] === true) return undefined;
+  // A promise, which JavaScript lets an async function return, is no `true`.
+  if ((typeof requirement === "function" ? requirement(flags) : flags[requirement]) === true) return undefined;
   return status === "unavailable" ? unavailable : refuse(403, "Forbidden", redirect);
 }
 

@@ -1,4 +1,4 @@
-import { createLocalJWKSet, errors, type JWTVerifyGetKey } from "jose";
+import { type CryptoKey, createLocalJWKSet, errors, flattenedVerify, type JWTVerifyGetKey } from "jose";
 
 /** Thrown when a key is unknown and the key server cannot be asked. */
 export class KeysUnavailable extends Error {}
@@ -19,6 +19,8 @@ const softAgeMs = 10 * 60_000;
 /** While the key server is down, keys up to this age still count. */
 const hardAgeMs = 24 * 3_600_000;
 const maxBytes = 256 * 1024;
+/** Keys of one id that a token is tried with. */
+const mostOfOneId = 10;
 
 /**
  * Creates a cache of the tenant's public keys. Unlike jose's `createRemoteJWKSet`, it keeps using known keys while the key
@@ -79,7 +81,34 @@ async function fetchKeys({ url, fetch, timeoutMs }: KeySetOptions): Promise<JWTV
   if (typeof body !== "object" || body === null || !("keys" in body) || !Array.isArray(body.keys)) {
     throw new Error(`${url} did not return a key set`);
   }
-  return createLocalJWKSet({ keys: body.keys });
+  const keys = body.keys.filter((key: unknown) => typeof key === "object" && key !== null && !Array.isArray(key));
+  if (keys.length === 0) throw new Error(`${url} returned a key set without keys`);
+  return createFinder(createLocalJWKSet({ keys }));
+}
+
+/** Tells keys of the same id apart, which jose leaves to its caller: nothing says that a key set has but one of each. */
+function createFinder(find: ReturnType<typeof createLocalJWKSet>): JWTVerifyGetKey {
+  return async (header, token) => {
+    try {
+      return await find(header, token);
+    } catch (error) {
+      if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;
+      let tried = 0;
+      for await (const key of error) {
+        if (await verifies(token, key)) return key;
+        tried += 1;
+        if (tried === mostOfOneId) break;
+      }
+      throw tried === 0 ? new Error("No key of this id is usable.") : new errors.JWSSignatureVerificationFailed();
+    }
+  };
+}
+
+function verifies(token: Parameters<JWTVerifyGetKey>[1], key: CryptoKey): Promise<boolean> {
+  return flattenedVerify(token, key, { algorithms: ["RS256"] }).then(
+    () => true,
+    () => false,
+  );
 }
 
 async function readText(response: Response): Promise<string> {

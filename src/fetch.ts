@@ -26,112 +26,143 @@ export interface FetchAnswer {
 
 /** Unread bytes of a body at which the connection stops receiving. */
 const mostUnread = 256 * 1024;
+/** Connections to one host. Further requests wait for a free one: each connection takes memory, even if idle. */
+const mostConnections = 100;
 
 /**
  * Creates a {@link Fetch} with a pool of connections. It takes a seventh of the processor time of the global `fetch`, which
  * builds web streams and header objects for every call. Connections close when they have been idle for a few seconds.
  */
 export function createFetch(): Fetch {
-  const agent = new Agent();
-  return (url, request) =>
+  const agent = new Agent({ connections: mostConnections });
+  return (url, request = { redirect: "error", signal: new AbortController().signal }) =>
     new Promise((resolve, reject) => {
-      const { method = "GET", headers = {}, body = null, redirect, signal } = request ?? { redirect: "error" as const };
-      const { origin, pathname, search } = new URL(url);
-      const answer = new ReceivedBody();
-      const abort = () => {
-        answer.fail(signal?.reason);
-        reject(signal?.reason);
-      };
-      const end = () => signal?.removeEventListener("abort", abort);
-      if (signal?.aborted) return abort();
-      signal?.addEventListener("abort", abort);
-      const handler: Dispatcher.DispatchHandler = {
-        onRequestStart: (controller) => answer.begin(controller),
-        onResponseStart(_controller, status, received) {
-          if (status < 200) return;
-          if (redirect === "error" && status >= 300 && status < 400) throw new Error("The answer is a redirect.");
-          resolve({
-            status,
-            ok: status >= 200 && status < 300,
-            headers: { get: (name) => textOf(received[name]) },
-            body: textOf(received["content-encoding"]) === "gzip" ? unpack(answer) : answer,
-          });
-        },
-        onResponseData: (_controller, chunk) => answer.add(chunk),
-        onResponseEnd() {
-          end();
-          answer.end();
-        },
-        onResponseError(_controller, error) {
-          end();
-          answer.fail(error);
-          reject(error);
-        },
-      };
-      agent.dispatch({ origin, path: pathname + search, method, headers, body }, handler);
+      const { method = "GET", headers = {}, body = null, signal } = request;
+      if (signal.aborted) return reject(signal.reason);
+      const exchange = new Exchange(request, resolve, reject);
+      agent.dispatch({ ...splitUrl(url), method, headers, body }, exchange);
     });
+}
+
+// `URL` takes longer than all else here. undici checks both parts.
+function splitUrl(url: string): { origin: string; path: string } {
+  const end = url.slice(8).search(/[/?#]/) + 8;
+  if (end < 8) return { origin: url, path: "/" };
+  const [path = ""] = url.slice(end).split("#", 1);
+  return { origin: url.slice(0, end), path: path.startsWith("/") ? path : `/${path}` };
 }
 
 function textOf(header: string | string[] | undefined): string | null {
   return header === undefined ? null : String(header);
 }
 
-/** A body while it is received. */
-class ReceivedBody implements AsyncIterable<Uint8Array> {
-  #chunks: Uint8Array[] = [];
+/** A request, and the body of its answer while it is received. One object, as every call to Kinde needs one. */
+class Exchange implements Dispatcher.DispatchHandler, AsyncIterable<Uint8Array> {
+  readonly #request: FetchRequest;
+  readonly #resolve: (answer: FetchAnswer) => void;
+  readonly #reject: (error: unknown) => void;
+  readonly #chunks: Uint8Array[] = [];
   #unread = 0;
   #state: "receiving" | "ended" | "failed" = "receiving";
   #error: unknown;
   #controller: Dispatcher.DispatchController | undefined;
-  #wake = () => {};
+  #wake: (() => void) | undefined;
 
-  begin(controller: Dispatcher.DispatchController): void {
+  constructor(request: FetchRequest, resolve: (answer: FetchAnswer) => void, reject: (error: unknown) => void) {
+    this.#request = request;
+    this.#resolve = resolve;
+    this.#reject = reject;
+    request.signal.addEventListener("abort", this);
+  }
+
+  /** Called when the signal aborts. */
+  handleEvent(): void {
+    this.#fail(this.#request.signal.reason);
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
     if (this.#state === "failed") this.#stop();
   }
 
-  add(chunk: Uint8Array): void {
+  onResponseStart(
+    _controller: Dispatcher.DispatchController,
+    status: number,
+    headers: Record<string, string | string[] | undefined>,
+  ): void {
+    if (status < 200) return;
+    if (this.#request.redirect === "error" && status >= 300 && status < 400) {
+      throw new Error("The answer is a redirect.");
+    }
+    this.#resolve({
+      status,
+      ok: status < 300,
+      headers: { get: (name) => textOf(headers[name]) },
+      body: textOf(headers["content-encoding"]) === "gzip" ? unpack(this) : this,
+    });
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Uint8Array): void {
     this.#chunks.push(chunk);
     this.#unread += chunk.byteLength;
     if (this.#unread > mostUnread) this.#controller?.pause();
-    this.#wake();
+    this.#wake?.();
   }
 
-  end(): void {
-    this.#state = "ended";
-    this.#wake();
+  onResponseEnd(): void {
+    this.#end("ended");
   }
 
-  fail(error: unknown): void {
-    if (this.#state !== "receiving") return;
-    this.#state = "failed";
-    this.#error = error;
-    this.#stop();
-    this.#wake();
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    if (this.#state === "receiving") this.#error = error;
+    this.#end("failed");
+    this.#reject(this.#error);
   }
 
   async cancel(): Promise<void> {
     // An error costs its stack trace.
-    if (this.#state === "receiving") this.fail(new Error("The body is not read."));
+    if (this.#state === "receiving") this.#fail(new Error("The body is not read."));
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
-    try {
-      for (;;) {
-        const chunks = this.#chunks.splice(0);
-        this.#unread = 0;
-        yield* chunks;
-        if (this.#chunks.length > 0) continue;
-        if (this.#state === "failed") throw this.#error;
-        if (this.#state === "ended") return;
-        if (this.#controller?.paused) this.#controller.resume();
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array, undefined> {
+    return {
+      next: () => this.#next(),
+      return: async () => {
+        await this.cancel();
+        return { done: true, value: undefined };
+      },
+    };
+  }
+
+  async #next(): Promise<IteratorResult<Uint8Array, undefined>> {
+    for (;;) {
+      const value = this.#chunks.shift();
+      if (value !== undefined) {
+        this.#unread -= value.byteLength;
+        return { done: false, value };
       }
-    } finally {
-      await this.cancel();
+      if (this.#state === "failed") throw this.#error;
+      if (this.#state === "ended") return { done: true, value: undefined };
+      if (this.#controller?.paused) this.#controller.resume();
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
     }
+  }
+
+  #fail(error: unknown): void {
+    if (this.#state !== "receiving") return;
+    this.#error = error;
+    this.#end("failed");
+    this.#reject(error);
+    this.#stop();
+  }
+
+  #end(state: "ended" | "failed"): void {
+    if (this.#state !== "receiving") return;
+    this.#state = state;
+    this.#request.signal.removeEventListener("abort", this);
+    this.#wake?.();
   }
 
   #stop(): void {
@@ -140,7 +171,7 @@ class ReceivedBody implements AsyncIterable<Uint8Array> {
   }
 }
 
-function unpack(body: ReceivedBody): FetchAnswer["body"] {
+function unpack(body: Exchange): FetchAnswer["body"] {
   // Errors reach the reader through the stream itself.
   const unpacked = pipeline(Readable.from(body), createGunzip(), () => undefined);
   const cancel = async () => {

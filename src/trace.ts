@@ -37,7 +37,7 @@ export function isTracing(): boolean {
  *
  * @param task Receives the span; `undefined` if no SDK is registered
  */
-export async function inSpan<T>(
+export function inSpan<T>(
   name: string,
   { kind = "internal", attributes = {} }: SpanSpec,
   task: (span: Span | undefined) => Promise<T>,

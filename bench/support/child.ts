@@ -21,7 +21,8 @@ export type FromChild =
 /** Starts a script under `bench/servers`, and waits until it serves. */
 export async function startChild(script: string, env: Record<string, string>): Promise<Child> {
   const file = fileURLToPath(new URL(`../servers/${script}.ts`, import.meta.url));
-  const child = fork(file, { env: { ...process.env, ...env }, execArgv: ["--import", import.meta.resolve("tsx")] });
+  const execArgv = ["--import", import.meta.resolve("tsx"), ...(process.env.BENCH_NODE_ARGS?.split(" ") ?? [])];
+  const child = fork(file, { env: { ...process.env, ...env }, execArgv });
   const { port } = await hear(child, "ready");
   return {
     port,

@@ -76,7 +76,9 @@ const mostRefusals = 5;
 /** Creates a client for the Management API. */
 export function createManagementApi(options: ManagementApiOptions): ManagementApi {
   const { accessTokens, budget } = options;
-  const { host } = new URL(options.origin);
+  const { host, hostname } = new URL(options.origin);
+  const authorize = createAuthorize();
+  const requestOptions = { ...options, host, hostname };
   // Without a token nobody can call. If Redis cannot store the pause, the caller must still learn about the 429.
   const paused = async (pauseMs: number) => {
     await budget.pause(pauseMs).catch(() => undefined);
@@ -96,7 +98,7 @@ export function createManagementApi(options: ManagementApiOptions): ManagementAp
   const once = async <T>(call: Call<T> | Change<T>, callOptions: CallOptions, token: string) => {
     const { priority, signal, patienceMs = 0, subject = call.route } = callOptions;
     const attempt = async () => {
-      const answer = await budget.run(priority, () => request(options, call, token, signal), {
+      const answer = await budget.run(priority, () => request(requestOptions, call, authorize(token), signal), {
         ...callOptions,
         subject,
       });
@@ -146,18 +148,36 @@ interface Answer {
   text: string;
 }
 
+/** Options of one request: those of the API, with the parts of its origin. */
+interface RequestOptions extends Pick<ManagementApiOptions, "origin" | "fetch" | "timeoutMs" | "onAnswer"> {
+  host: string;
+  hostname: string;
+}
+
+/** Returns the headers that every call with a token has. One text for all calls: a token takes a kilobyte. */
+function createAuthorize(): (token: string) => Readonly<Record<string, string>> {
+  let authorized: { token: string; headers: Readonly<Record<string, string>> } | undefined;
+  return (token) => {
+    if (authorized?.token !== token) {
+      const authorization = Buffer.from(`Bearer ${token}`).toString();
+      authorized = { token, headers: { authorization, accept: "application/json" } };
+    }
+    return authorized.headers;
+  };
+}
+
 function request(
-  options: ManagementApiOptions,
+  options: RequestOptions,
   call: Call<unknown> | Change<unknown>,
-  token: string,
+  authorized: Readonly<Record<string, string>>,
   signal: AbortSignal,
 ): Promise<Answer> {
   const { route } = call;
   const { onAnswer } = options;
-  const attributes = { "url.template": route, "server.address": new URL(options.origin).hostname };
+  const attributes = { "url.template": route, "server.address": options.hostname };
   return inSpan(route, { kind: "client", attributes }, async (span) => {
     try {
-      const answer = await exchange(options, call, token, signal);
+      const answer = await exchange(options, call, authorized, signal);
       span?.setAttribute("http.response.status_code", answer.status);
       onAnswer?.(route, answer.status);
       return answer;
@@ -169,9 +189,9 @@ function request(
 }
 
 async function exchange(
-  { origin, fetch, timeoutMs }: ManagementApiOptions,
+  { origin, host, fetch, timeoutMs }: RequestOptions,
   call: Call<unknown> | Change<unknown>,
-  token: string,
+  authorized: Readonly<Record<string, string>>,
   signal: AbortSignal,
 ): Promise<Answer> {
   if (!isPlainPath(call.path)) {
@@ -184,8 +204,7 @@ async function exchange(
       const response = await fetch(origin + call.path, {
         ...change,
         headers: {
-          authorization: `Bearer ${token}`,
-          accept: "application/json",
+          ...authorized,
           ...(call.long ? { "accept-encoding": "gzip" } : {}),
           ...("method" in call ? { "content-type": "application/json" } : {}),
         },
@@ -206,7 +225,7 @@ async function exchange(
       : cause instanceof BodyTooLarge
         ? `the answer is larger than ${maxAnswerBytes / 1024 / 1024} MiB`
         : (connectionProblem(cause) ?? "the connection failed");
-    throw new KindeError("kinde_unavailable", `${call.route} at ${new URL(origin).host} failed: ${reason}.`, { cause });
+    throw new KindeError("kinde_unavailable", `${call.route} at ${host} failed: ${reason}.`, { cause });
   }
 }
 
@@ -244,8 +263,7 @@ function read<T>(host: string, call: Call<T> | Change<T>, { status, text }: Answ
 
 /** Returns whether a path reaches the route it names. URLs drop `.` and `..`, which no encoding protects. */
 function isPlainPath(path: string): boolean {
-  const [, ...segments] = (path.split("?")[0] ?? "").split("/");
-  return segments.every((segment) => segment !== "" && segment !== "." && segment !== "..");
+  return !/^[^?]*\/\.{0,2}(?:[/?]|$)/.test(path);
 }
 
 function reasonOf(text: string): { reason?: string } {

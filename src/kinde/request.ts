@@ -45,17 +45,19 @@ export async function readText(response: FetchAnswer, maxBytes: number): Promise
     await response.body?.cancel();
     throw new BodyTooLarge(maxBytes);
   }
-  const decoder = new TextDecoder();
-  let text = "";
+  const chunks: Uint8Array[] = [];
   let bytes = 0;
   // Leaving the loop cancels the body.
   for await (const chunk of response.body ?? []) {
     bytes += chunk.byteLength;
     if (bytes > maxBytes) throw new BodyTooLarge(maxBytes);
-    text += decoder.decode(chunk, { stream: true });
+    chunks.push(chunk);
   }
-  return text + decoder.decode();
+  return utf8.decode(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks));
 }
+
+/** Keeps nothing between calls that are not told to stream. */
+const utf8 = new TextDecoder();
 
 /** Parses JSON; returns `undefined` for anything else. */
 export function parseJson(text: string): unknown {

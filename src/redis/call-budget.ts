@@ -1,4 +1,4 @@
-import { randomUUID } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { z } from "zod";
 import { ThrottledError } from "../errors.ts";
 import type { CallBudget, Priority } from "../kinde/call-budget.ts";
@@ -93,7 +93,7 @@ export function createCallBudget(options: CallBudgetOptions): CallBudget {
   const markerKey = (subject: string) => `${limitedKey}:${subject}`;
   const budget: BudgetInput = { stateKey, leasesKey, perMinute, atOnce };
   const defaultPatienceMs = Math.max(2_000, 8 * (60_000 / perMinute));
-  const owner = randomUUID();
+  const owner = randomBytes(9).toString("base64url");
   let calls = 0;
   const ended: string[] = [];
   let releasing = false;

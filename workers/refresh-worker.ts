@@ -1,9 +1,17 @@
+import { ThrottledError } from "../src/errors.ts";
 import type { RefreshCause } from "../src/redis/activity.ts";
 import type { Ledger } from "../src/redis/ledger.ts";
 import type { Records } from "../src/redis/records.ts";
-import type { BulkJob, ConfirmJob, RefreshJob, RefreshQueues, RequestJob } from "../src/refresh/queues.ts";
+import {
+  type BulkJob,
+  type RefreshJob,
+  type RefreshQueues,
+  type RequestJob,
+  type UsersOfJob,
+  usersOf,
+} from "../src/refresh/queues.ts";
 import type { RefreshUser } from "../src/refresh/refresh-user.ts";
-import { createWorker, type WorkerDeps } from "./create-worker.ts";
+import { createWorker, handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
 
 /** Dependencies of the workers that refresh single users. */
 export interface RefreshWorkerOptions {
@@ -59,8 +67,7 @@ export function createBulkWorker(options: RefreshWorkerOptions, deps: WorkerDeps
       // Later events can have joined this job while it waited. Only the ledger knows whether they are reflected too.
       const reflected = data.since !== undefined && ticket >= data.since;
       if (reflected) {
-        const { pending, confirmInMs } = await ledger.settle(data.userId, ticket);
-        if (confirmInMs !== undefined) await queues.enqueueConfirm(data.userId, confirmInMs);
+        const { pending } = await ledger.settle(data.userId, ticket);
         if (!pending) return;
       }
       await refreshUser(data.userId, {
@@ -73,23 +80,44 @@ export function createBulkWorker(options: RefreshWorkerOptions, deps: WorkerDeps
   });
 }
 
-/** Creates the worker that refreshes users again after the settle time. */
+/**
+ * Creates the worker that refreshes users again after the settle time, several in one job, one after the other. A user who
+ * fails gets a job of their own, with its attempts. So do all of a job that crashed its worker, because of one of them.
+ */
 export function createConfirmWorker(options: RefreshWorkerOptions, deps: WorkerDeps) {
   const { queues, ledger, refreshUser, concurrency } = options;
-  return createWorker<ConfirmJob>(deps, {
+  return createWorker<UsersOfJob>(deps, {
     queue: queues.confirm,
     concurrency: concurrency.bulk,
     ledger,
-    member: ({ userId }) => userId,
-    async process({ data: { userId } }, onTicket) {
-      const dueInMs = await ledger.confirmInMs(userId);
-      // Another refresh confirmed the user.
-      if (dueInMs === undefined) return;
-      // The clock of the process that promoted the job is ahead of Redis' clock.
-      if (dueInMs > 0) return queues.enqueueConfirm(userId, dueInMs);
-      await refreshUser(userId, { priority: "bulk", cause: "confirm", signal: deps.signal, onTicket });
+    member: (data) => usersOf(data)[0] ?? "",
+    async process(job, onTicket) {
+      const userIds = usersOf(job.data);
+      const ended: string[] = [];
+      const confirm = async (userId: string) => {
+        const call = { priority: "bulk", signal: deps.signal } as const;
+        const { outcome } = await refreshUser(userId, { ...call, cause: "confirm", confirming: true, onTicket });
+        // An absent user stays noted, and is not taken again at once.
+        if (outcome !== "absent") ended.push(userId);
+      };
+      const [first, ...others] = userIds;
+      if (first !== undefined && others.length === 0) await confirm(first);
+      else {
+        for (const userId of userIds) {
+          await handBackIfClosing(deps, job);
+          if (job.stalledCounter > 0) await queues.enqueueConfirm([userId]);
+          else await confirm(userId).catch((error: unknown) => leaveToOwnJob(userId, error));
+        }
+      }
+      await ledger.giveBack(ended);
     },
   });
+
+  function leaveToOwnJob(userId: string, error: unknown): Promise<void> {
+    // Everybody's trouble: the job itself waits.
+    if (deps.signal.aborted || (error instanceof ThrottledError && error.scope === "all")) throw error;
+    return queues.enqueueConfirm([userId]);
+  }
 }
 
 /**

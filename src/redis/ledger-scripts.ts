@@ -68,8 +68,9 @@ export const beginRefresh = defineScript("begin-refresh", {
       booleanAnswer,
       booleanAnswer,
       booleanAnswer,
+      booleanAnswer,
     ])
-    .transform(([ticket, at, deleted, events, written, absent, outstanding, signInsOnly]) => ({
+    .transform(([ticket, at, deleted, events, written, absent, outstanding, signInsOnly, confirmDue]) => ({
       ticket,
       at,
       deleted,
@@ -78,6 +79,7 @@ export const beginRefresh = defineScript("begin-refresh", {
       absent,
       outstanding,
       signInsOnly,
+      confirmDue,
     })),
 });
 
@@ -127,7 +129,7 @@ export interface ConfirmKeys {
   later: string;
 }
 
-/** Removes a member from the ledger, unless a later event is outstanding. Notes confirming refreshes. */
+/** Removes a member from the ledger, unless a later event is outstanding, and answers whether it did. Notes confirming refreshes. */
 export const settleMember = defineScript("settle", {
   call: (input: SettleInput) => {
     const { histogram, confirmKeys, settleMs } = input;
@@ -155,10 +157,29 @@ export const settleMember = defineScript("settle", {
     args.push(histogram.bounds, histogram.hourTtlMs);
     return { keys, args };
   },
-  answer: z.tuple([booleanAnswer, z.int().min(-1)]).transform(([settled, ms]) => ({
-    settled,
-    confirmInMs: ms === -1 ? undefined : ms,
-  })),
+  answer: booleanAnswer,
+});
+
+/** Input of {@link takeConfirmations}. Durations are in milliseconds. */
+export interface TakeConfirmationsInput {
+  dueKey: string;
+  takenKey: string;
+  failuresKey: string;
+  limit: number;
+  forMs: number;
+  /** How far ahead of Redis' clock a due time can be. */
+  aheadMs: number;
+}
+
+/** Takes members whose confirming refresh is due. */
+export const takeConfirmations = defineScript("take-confirmations", {
+  call: (input: TakeConfirmationsInput) => ({
+    keys: [input.dueKey, input.takenKey, input.failuresKey],
+    args: [input.limit, Math.round(input.forMs * 1000), Math.round(input.aheadMs * 1000)],
+  }),
+  answer: z
+    .tuple([z.int().min(-1)], z.string())
+    .transform(([nextInMs, ...members]) => ({ members, nextInMs: nextInMs === -1 ? undefined : nextInMs })),
 });
 
 /** Stores why a member's job gave up. The failure is JSON. */

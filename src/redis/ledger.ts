@@ -14,6 +14,7 @@ import {
   readMembers,
   type SettleInput,
   settleMember,
+  takeConfirmations,
   withdrawIntent,
 } from "./ledger-scripts.ts";
 import { releaseLock } from "./lock.ts";
@@ -54,12 +55,15 @@ export interface Ledger {
    */
   settle(member: string, ticket: number, begun?: Partial<Pick<Begun, "events" | "at">>): Promise<Settled>;
   /**
-   * Returns in how many milliseconds the confirming refresh of a member is due, 0 if it is overdue, `undefined` if the
-   * member needs none.
+   * Takes members whose confirming refresh is due, so that nobody else takes them for `forMs`. They stay noted until a
+   * refresh that began late enough has committed: if the one that was meant to is lost, they can be taken again.
    */
-  confirmInMs(member: string): Promise<number | undefined>;
-  /** Lists members whose confirming refresh has been due for a time, longest first. */
-  unconfirmed(options: PageOptions): Promise<{ members: string[]; next: LedgerPlace | undefined }>;
+  takeUnconfirmed(options: { limit: number; forMs: number }): Promise<{
+    members: string[] /** Until the next one is due; `undefined` if none is noted. */;
+    nextInMs: number | undefined;
+  }>;
+  /** Gives members back that were taken. If they are noted again, they can be taken once they are due. */
+  giveBack(members: readonly string[]): Promise<void>;
   /**
    * Removes the member like {@link Ledger.settle}, but counts nothing: its events cannot become readable, because Kinde
    * does not know the user.
@@ -109,14 +113,14 @@ export interface Begun {
    * refresh failed, or is to be confirmed now.
    */
   signInsOnly: boolean;
+  /** Whether a confirming refresh is due. */
+  confirmDue: boolean;
 }
 
 /** The result of {@link Ledger.settle}. */
 export interface Settled {
   /** Whether a later event is outstanding. */
   pending: boolean;
-  /** Milliseconds until the member must be refreshed again, if this call noted it. */
-  confirmInMs: number | undefined;
 }
 
 /** The announcement of a change, from {@link Ledger.intend}. */
@@ -128,7 +132,7 @@ export interface Intent {
   holder: string;
 }
 
-/** Options for {@link Ledger.page} and {@link Ledger.unconfirmed}. */
+/** Options for {@link Ledger.page}. */
 export interface PageOptions {
   from?: LedgerPlace;
   olderThanMs: number;
@@ -263,6 +267,7 @@ export function createLedger(
   const deletedKey = (member: string) => ledgerPart(`deleted:${member}`);
   const signInsKey = ledgerPart("sign-ins");
   const confirmKeys = { due: ledgerPart("confirm"), later: ledgerPart("confirm:later") };
+  const takenKey = ledgerPart("confirm:taken");
   const clock = () => readClock(redis, { key: sinceKey });
 
   const begin = (member: string) =>
@@ -296,7 +301,7 @@ export function createLedger(
 
   /** Settles without counting anything or noting a confirming refresh: there is nothing that could become readable. */
   const forget = async (member: string, ticket: number) => {
-    const answer = await settle({
+    const settled = await settle({
       member,
       ticket,
       at: undefined,
@@ -304,10 +309,10 @@ export function createLedger(
       settleMs: undefined,
       histogram: undefined,
     });
-    if (name === "users" && answer.settled) {
-      await redis.multi().zrem(confirmKeys.due, member).hdel(confirmKeys.later, member).exec();
+    if (name === "users" && settled) {
+      await redis.multi().zrem(confirmKeys.due, member).hdel(confirmKeys.later, member).zrem(takenKey, member).exec();
     }
-    return answer;
+    return settled;
   };
 
   // Takes the answer of a command with WITHSCORES: member, score, member, score, ...
@@ -364,7 +369,7 @@ export function createLedger(
     },
     async settle(member, ticket, { events, at } = {}) {
       const ofUsers = name === "users" ? { settleMs, histogram: readableHistogram(keys, now()) } : undefined;
-      const { settled, confirmInMs } = await settle({
+      const settled = await settle({
         member,
         ticket,
         at,
@@ -372,24 +377,23 @@ export function createLedger(
         settleMs: ofUsers?.settleMs,
         histogram: ofUsers?.histogram,
       });
-      return { pending: !settled, confirmInMs };
+      return { pending: !settled };
     },
-    async confirmInMs(member) {
-      const [due, micros] = await Promise.all([redis.zscore(confirmKeys.due, member), clock()]);
-      return due === null ? undefined : Math.max(0, Math.ceil((Number(due) - micros) / 1000));
-    },
-    async unconfirmed({ from = { since: 0, skip: 0 }, olderThanMs, limit }) {
-      // The settle time, and the tenth that a confirming refresh waits for a burst.
-      const input = { key: confirmKeys.due, from, olderThanMs, aheadMs: settleMs * 1.1, limit };
-      const { membersAndTimes } = await readMembers(redis, input);
-      return {
-        members: membersAndTimes.filter((_, index) => index % 2 === 0),
-        next: placeAfter(membersAndTimes, from, limit),
-      };
+    takeUnconfirmed: ({ limit, forMs }) =>
+      // Ahead by the settle time at most, and the tenth that a confirming refresh waits for a burst.
+      takeConfirmations(redis, {
+        dueKey: confirmKeys.due,
+        takenKey,
+        failuresKey,
+        limit,
+        forMs,
+        aheadMs: settleMs * 1.1,
+      }),
+    async giveBack(members) {
+      if (members.length > 0) await redis.zrem(takenKey, ...members);
     },
     async dismiss(member, ticket) {
-      const { settled } = await forget(member, ticket);
-      return { pending: !settled, confirmInMs: undefined };
+      return { pending: !(await forget(member, ticket)) };
     },
     async fail(member, failure) {
       const failed = { ...failure, ticket: await drawTicket(redis, { ticket }) };

@@ -23,9 +23,9 @@ export interface BulkJob {
   since?: number;
 }
 
-/** A job that refreshes one user again, because Kinde can have answered from a copy that lags. */
+/** A job that refreshes users again, because Kinde can have answered from a copy that lags. */
 export interface ConfirmJob {
-  userId: string;
+  userIds: readonly string[];
 }
 
 /** The subject of a fan-out: its kind and Kinde's id of the organization, role or permission. */
@@ -79,13 +79,13 @@ export interface RefreshQueues {
   refresh: Queue<RefreshJob>;
   bulk: Queue<BulkJob>;
   /** Its own queue, so that confirming refreshes neither delay webhooks nor wait behind bulk work. */
-  confirm: Queue<ConfirmJob>;
+  confirm: Queue<UsersOfJob>;
   requests: Queue<RequestJob>;
   fanout: Queue<FanoutJob>;
   /** Adds jobs for events. Deduplicates waiting users, pulls waiting retries forward, and refetches users in progress. */
   enqueueRefreshes(refreshes: readonly (RefreshJob & { delayMs: number; trace?: string | undefined })[]): Promise<void>;
-  /** Adds the job of a confirming refresh, which the ledger noted. One that waits for the user already is not postponed. */
-  enqueueConfirm(userId: string, delayMs: number): Promise<void>;
+  /** Adds a job that confirms users. One user's own job is a retry: a second one is not added. */
+  enqueueConfirm(userIds: readonly string[]): Promise<void>;
   /** Adds jobs for an event that affects many users. */
   enqueueBulk(userIds: readonly string[], since: number): Promise<void>;
   /** Refreshes users regardless of the age of their record: `refresh` runs now, `bulk` when the budget allows it. */
@@ -109,7 +109,7 @@ export interface RefreshQueues {
 export function createRefreshQueues(options: QueueOptions): RefreshQueues {
   const refresh = openQueue<RefreshJob>("refresh", options);
   const bulk = openQueue<BulkJob>("bulk", options);
-  const confirm = openQueue<ConfirmJob>("confirm", options);
+  const confirm = openQueue<UsersOfJob>("confirm", options);
   const requests = openQueue<RequestJob>("requests", options);
   const fanout = openQueue<FanoutJob>("fanout", options);
   const demands = createDemands(options);
@@ -134,9 +134,10 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
         })),
       );
     },
-    async enqueueConfirm(userId, delayMs) {
-      const deduplication = { id: userId, keepLastIfActive: true };
-      await confirm.add("confirm", { userId }, { delay: delayMs, deduplication });
+    async enqueueConfirm(userIds) {
+      // A user's own job is a retry. Another one must not pull it forward.
+      const [only] = userIds.length === 1 ? userIds : [];
+      await confirm.add("confirm", { userIds }, only === undefined ? {} : { deduplication: { id: only } });
     },
     async enqueueBulk(userIds, since) {
       if (userIds.length === 0) return;
@@ -172,10 +173,18 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
     },
     async activeUsers() {
       const queues = [refresh, bulk, confirm, requests];
-      const jobs = await Promise.all(queues.map((queue): Promise<{ data: { userId: string } }[]> => queue.getActive()));
-      return [...new Set(jobs.flat().map(({ data }) => data.userId))];
+      const jobs = await Promise.all(queues.map((queue): Promise<{ data: UsersOfJob }[]> => queue.getActive()));
+      return [...new Set(jobs.flat().flatMap(({ data }) => usersOf(data)))];
     },
   };
+}
+
+/** Data of a job that refreshes one user, or of one that confirms several. A release before 0.3 confirmed one user a job. */
+export type UsersOfJob = { userId: string } | ConfirmJob;
+
+/** Returns the users that a job refreshes. */
+export function usersOf(data: UsersOfJob): readonly string[] {
+  return "userId" in data ? [data.userId] : data.userIds;
 }
 
 /** Returns the deduplication id of an operator's refresh. */

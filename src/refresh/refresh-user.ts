@@ -19,14 +19,13 @@ import { inSpan } from "../trace.ts";
 import type { JudgeAbsence } from "./judge-absence.ts";
 import { findKeepable, type Keepable, keepExtras, keptAtMost } from "./keep-extras.ts";
 import type { Organizations } from "./organizations.ts";
-import type { RefreshQueues } from "./queues.ts";
 
 /** The result of a refresh. */
 export interface RefreshResult {
   /**
    * `superseded`: a refresh with a later ticket had already committed. `absent`: Kinde did not find the user, which is not
    * confirmed, so the record stays. `unknown`: Kinde did not find the user, who has no record. `reflected`: no event was
-   * outstanding.
+   * outstanding, and no confirming refresh due.
    */
   outcome: "committed" | "superseded" | "deleted" | "absent" | "unknown" | "reflected";
   ticket: number;
@@ -45,6 +44,8 @@ export interface RefreshOptions extends CallOptions {
    * could revive a deleted user. Default: false.
    */
   owed?: boolean;
+  /** Fetch only if a confirming refresh is due. Default: false. */
+  confirming?: boolean;
 }
 
 /** Fetches one user and commits the record. */
@@ -59,7 +60,6 @@ export interface RefreshUserOptions {
   api: ManagementApi;
   organizations: Pick<Organizations, "addTo">;
   definitions: Definitions;
-  queues: Pick<RefreshQueues, "enqueueConfirm">;
   /** Parts of the profile to store. */
   keep: ReadonlySet<ProfilePart>;
   /** Age at which roles, permissions and plans are fetched again although no event concerns them, in milliseconds. */
@@ -72,7 +72,7 @@ export interface RefreshUserOptions {
  * that of two refreshes the one that started later wins. The ledger is settled after the commit, so that a crash in
  * between costs a fetch and not an event.
  *
- * If Kinde can have answered from a copy that lags, the ledger notes a confirming refresh. Its job is only a hint.
+ * If Kinde can have answered from a copy that lags, the ledger notes a confirming refresh.
  *
  * A sign-in changes nothing but its time and count. So a refresh that only sign-ins caused keeps roles, permissions and plans
  * of the record, if they are recent and the memberships did not change. Such a record counts as old as they are. If another
@@ -84,7 +84,7 @@ export interface RefreshUserOptions {
  * believed at all; the record is unchanged
  */
 export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
-  const { ledger, absences, judgeAbsence, records, queues, api, organizations, definitions, activity } = options;
+  const { ledger, absences, judgeAbsence, records, api, organizations, definitions, activity } = options;
   // Grows when a flag function reads a part that the definitions do not declare.
   const parts = new Set<ExtraPart>([...definitions.needs, ...extraParts.filter((part) => options.keep.has(part))]);
 
@@ -102,12 +102,13 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
   const attempt = async (
     userId: string,
     first: boolean,
-    { onTicket, owed = false, ...call }: RefreshOptions,
+    { onTicket, owed = false, confirming = false, ...call }: RefreshOptions,
   ): Promise<Omit<RefreshResult, "outcome"> & { outcome: RefreshResult["outcome"] | "crossed" }> => {
     const begun = await ledger.begin(userId);
     const { ticket, at, events, deleted, written, absent } = begun;
     onTicket?.(ticket);
     if (owed && !begun.outstanding) return { outcome: "reflected", ticket, pending: false };
+    if (confirming && !begun.confirmDue) return { outcome: "reflected", ticket, pending: false };
     // Redis' clock: the clocks of two workers can differ.
     const stamp = { fetchedAt: Math.floor(at / 1000), ticket, schema: definitions.schema };
     const keepable =
@@ -148,8 +149,7 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
     const misfits = new Set(found?.misfits.map(({ flag }) => flag));
     if (outcome === "committed") for (const flag of misfits) activity?.countMisfit(flag);
     if (absent || verdict === "deleted") await absences.clear(userId);
-    const { pending, confirmInMs } = await ledger.settle(userId, ticket, { events, at });
-    if (confirmInMs !== undefined) await queues.enqueueConfirm(userId, confirmInMs);
+    const { pending } = await ledger.settle(userId, ticket, { events, at });
     return {
       outcome: outcome === "committed" && found === undefined ? "deleted" : outcome,
       ticket,

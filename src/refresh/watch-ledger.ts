@@ -45,27 +45,7 @@ export async function watchLedger(options: WatchLedgerOptions): Promise<number> 
   const lostFanouts = await enqueueLost(options, fanouts, [queues.fanout], (members) =>
     queues.enqueueFanouts(members.filter((member): member is FanoutSubject => member.includes(":"))),
   );
-  return lostUsers + lostFanouts + (await enqueueUnconfirmed(options));
-}
-
-/** Enqueues overdue confirming refreshes without a job. Users in the ledger get another refresh anyway, which counts. */
-async function enqueueUnconfirmed({ redis, queues, ledger, intervalMs }: WatchLedgerOptions): Promise<number> {
-  let found = 0;
-  let from: LedgerPlace | undefined;
-  do {
-    const page = await ledger.unconfirmed({ ...(from && { from }), olderThanMs: intervalMs, limit: pageSize });
-    const open = await Promise.all(
-      page.members.map(
-        async (member) =>
-          (await ledger.entry(member)) === undefined && !(await hasJob(redis, [queues.confirm], [member])),
-      ),
-    );
-    const lost = page.members.filter((_, index) => open[index]);
-    for (const member of lost) await queues.enqueueConfirm(member, 0);
-    found += lost.length;
-    from = page.next;
-  } while (from !== undefined);
-  return found;
+  return lostUsers + lostFanouts;
 }
 
 async function enqueueLost(
@@ -96,7 +76,8 @@ function isDue({ now, retryMs, failedRetryMs }: WatchLedgerOptions, { failure, n
   return Math.abs(now() - failure.failedAt) > (failure.final ? failedRetryMs : retryMs);
 }
 
-async function hasJob(
+/** Returns whether one of the queues has a job with one of the deduplication ids. */
+export async function hasJob(
   redis: RedisClient,
   queues: readonly Pick<Queue, "getDeduplicationJobId" | "toKey">[],
   ids: readonly string[],

@@ -86,7 +86,6 @@ export function createFlows(options: FlowsOptions): Flows {
     ledger,
     absences,
     judgeAbsence,
-    queues,
     definitions,
     keep,
     extrasMaxAgeMs,

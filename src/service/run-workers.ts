@@ -7,6 +7,7 @@ import { connectRedis } from "../redis/connection.ts";
 import { describeLoss, readDurability } from "../redis/durability.ts";
 import { createRefreshRequests } from "../redis/refresh-requests.ts";
 import { createAcknowledgeUsers } from "../refresh/acknowledge-users.ts";
+import { drainConfirmations } from "../refresh/drain-confirmations.ts";
 import { drainRefreshRequests } from "../refresh/drain-refresh-requests.ts";
 import type { Store } from "../store.ts";
 import { createSweepPace } from "../sweep/pace.ts";
@@ -79,6 +80,13 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
   const blocking = connectRedis({ url: config.redisUrl, onError });
   const { publicRedis, droppedRefreshRequests: dropped } = store;
   const requests = createRefreshRequests({ redis: publicRedis, blocking, keys, dropped, onError });
+  const confirmations = drainConfirmations({
+    redis: store.redis,
+    ledger,
+    queues,
+    settleMs: config.writeSettleMs,
+    onError,
+  });
   const drain = drainRefreshRequests({
     requests,
     queues,
@@ -106,6 +114,7 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
       await Promise.all([
         watch.close(),
         drain.close(),
+        confirmations.close(),
         ...relays.map((relay) => relay.close()),
         workers.close(config.shutdownTimeoutMs * 0.8),
       ]);

@@ -44,7 +44,6 @@ let ledger: Ledger;
 let records: Records;
 let refreshUser: RefreshUser;
 let setProperties: SetProperties;
-let confirms: { at: number; userId: string }[];
 let reprocessed: string[];
 let serial = 0;
 
@@ -81,15 +80,11 @@ beforeEach(async () => {
   fetches = 0;
   patch = async () => {};
   patched = async () => {};
-  confirms = [];
   reprocessed = [];
   const redis = withRedisWorld(context.redis, world);
   ledger = createLedger(redis, context.keys, "users", () => world.now, settleMs);
   records = createRecords({ redis, keys: context.keys, tombstoneTtlMs: 60 * second });
   const queues = {
-    enqueueConfirm: async (userId: string, delayMs: number) => {
-      confirms.push({ at: world.now + delayMs, userId });
-    },
     enqueueReprocess: async (userIds: readonly string[]) => {
       reprocessed.push(...userIds);
     },
@@ -100,7 +95,6 @@ beforeEach(async () => {
     api,
     ledger,
     records,
-    queues,
     definitions,
     keep,
     extrasMaxAgeMs: 0,
@@ -144,17 +138,26 @@ async function event(route: Partial<Route & { to: "user" }> = {}) {
   await refreshUser(id, call);
 }
 
-/** Moves the clock and runs the jobs that become due, as the worker does. */
+const take = () => ledger.takeUnconfirmed({ limit: 10, forMs: 60 * second });
+
+/** Moves the clock and confirms the users who become due, as the worker does. */
 async function pass(ms: number) {
   const end = world.now + ms;
   for (;;) {
-    const [next] = confirms.sort((a, b) => a.at - b.at);
-    if (next === undefined || next.at > end) break;
-    confirms.shift();
-    world.now = Math.max(world.now, next.at);
-    if ((await ledger.confirmInMs(next.userId)) === 0) await refreshUser(next.userId, call);
+    const { members, nextInMs } = await take();
+    for (const member of members) await refreshUser(member, { ...call, confirming: true });
+    await ledger.giveBack(members);
+    if (members.length > 0) continue;
+    if (nextInMs === undefined || world.now + nextInMs > end) break;
+    world.now += nextInMs;
   }
   world.now = end;
+}
+
+/** Milliseconds until the user's confirming refresh is due. */
+async function confirmInMs() {
+  const due = await context.redis.zscore(context.keys.ledgerPart("confirm"), id);
+  return due === null ? undefined : Math.ceil(Number(due) / 1000 - world.now);
 }
 
 describe("after an event, a user", () => {
@@ -166,7 +169,7 @@ describe("after an event, a user", () => {
     copy = undefined;
     await pass(confirmMs);
     expect(await flags()).toMatchObject({ admin: false });
-    expect(await ledger.confirmInMs(id)).toBeUndefined();
+    expect(await confirmInMs()).toBeUndefined();
   });
 
   it("is refreshed once per settle time, however many events follow", async () => {
@@ -178,7 +181,7 @@ describe("after an event, a user", () => {
     await pass(10 * settleMs);
     // Once after the first event, once after the last.
     expect(fetches - before).toBe(2);
-    expect(await ledger.confirmInMs(id)).toBeUndefined();
+    expect(await confirmInMs()).toBeUndefined();
   });
 
   it("is refreshed once more after a burst", async () => {
@@ -210,27 +213,27 @@ describe("after an event, a user", () => {
     await acknowledge();
     await pass(settleMs + second);
     await refreshUser(id, call);
-    expect(await ledger.confirmInMs(id)).toBeUndefined();
+    expect(await confirmInMs()).toBeUndefined();
   });
 
   it("needs no confirmation after sign-ins alone, but after a change that joins them", async () => {
     await event({ signIn: true });
-    expect(await ledger.confirmInMs(id)).toBeUndefined();
+    expect(await confirmInMs()).toBeUndefined();
     await acknowledge({ signIn: true });
     await event();
-    expect(await ledger.confirmInMs(id)).toBe(confirmMs);
+    expect(await confirmInMs()).toBe(confirmMs);
   });
 
   it("needs no confirmation after a deletion, which Kinde is not asked about", async () => {
     await event({ deleted: true });
-    expect(await ledger.confirmInMs(id)).toBeUndefined();
+    expect(await confirmInMs()).toBeUndefined();
   });
 
   it("is confirmed by any refresh that begins late enough", async () => {
     await event();
     world.now += confirmMs;
     await refreshUser(id, call);
-    expect(await ledger.confirmInMs(id)).toBeUndefined();
+    expect(await confirmInMs()).toBeUndefined();
   });
 
   it("is confirmed although the process died right after the commit", async () => {
@@ -244,25 +247,52 @@ describe("after an event, a user", () => {
     // The ledger still owes the refresh, so that nothing is lost.
     expect(await ledger.entry(id)).toBeDefined();
     await refreshUser(id, call);
-    expect(await ledger.confirmInMs(id)).toBe(confirmMs);
+    expect(await confirmInMs()).toBe(confirmMs);
   });
 
   it("stays noted until the confirming refresh has committed, whatever happens to its job", async () => {
     await event();
-    confirms = [];
-    await pass(3 * settleMs);
-    expect(await ledger.confirmInMs(id)).toBe(0);
-    expect((await ledger.unconfirmed({ olderThanMs: 30 * second, limit: 10 })).members).toEqual([id]);
+    expect((await take()).members).toEqual([]);
+    world.now += confirmMs;
+    expect((await take()).members).toEqual([id]);
+    // Nothing comes of it.
+    expect((await take()).members).toEqual([]);
+    world.now += 61 * second;
+    expect((await take()).members).toEqual([id]);
+    await refreshUser(id, { ...call, confirming: true });
+    world.now += 61 * second;
+    expect(await take()).toEqual({ members: [], nextInMs: undefined });
+  });
+
+  it("is taken by nobody else meanwhile, although Redis' clock stepped back, and not at all once its job gave up", async () => {
+    await event();
+    world.now += confirmMs;
+    expect((await take()).members).toEqual([id]);
+    world.now -= 5 * 3_600_000;
+    await context.redis.zadd(context.keys.ledgerPart("confirm"), 1, id);
+    expect((await take()).members).toEqual([id]);
+    expect((await take()).members).toEqual([]);
+    await ledger.giveBack([id]);
+    await ledger.fail(id, { code: "kinde_unavailable", message: "", failedAt: 0, attempts: 20, final: false });
+    expect((await take()).members).toEqual([]);
+  });
+
+  it("is not fetched if another refresh has confirmed it", async () => {
+    await event();
+    world.now += confirmMs;
+    await take();
     await refreshUser(id, call);
-    expect((await ledger.unconfirmed({ olderThanMs: 0, limit: 10 })).members).toEqual([]);
+    const before = fetches;
+    expect(await refreshUser(id, { ...call, confirming: true })).toMatchObject({ outcome: "reflected" });
+    expect(fetches).toBe(before);
   });
 
   it("is confirmed within two settle times although Redis' clock stepped back by hours", async () => {
     world.now += 5 * 3_600_000;
     await event();
     world.now -= 5 * 3_600_000;
-    await ledger.unconfirmed({ olderThanMs: 0, limit: 10 });
-    expect(await ledger.confirmInMs(id)).toBe(confirmMs);
+    await take();
+    expect(await confirmInMs()).toBe(confirmMs);
   });
 
   it("is confirmed if a fan-out found it, but only if it was fetched within the settle time", async () => {
@@ -271,11 +301,11 @@ describe("after an event, a user", () => {
     const found = createAcknowledgeUsers({ redis, keys: context.keys, queues });
     await found([id], world.now * 1000);
     await refreshUser(id, call);
-    expect(await ledger.confirmInMs(id)).toBe(confirmMs);
+    expect(await confirmInMs()).toBe(confirmMs);
     await pass(2 * settleMs);
     await found([id], (world.now - 2 * settleMs) * 1000);
     await refreshUser(id, call);
-    expect(await ledger.confirmInMs(id)).toBeUndefined();
+    expect(await confirmInMs()).toBeUndefined();
   });
 });
 

@@ -70,7 +70,6 @@ const open = (given: Parameters<typeof createRefreshUser>[0]["definitions"] = de
     api,
     ledger,
     records,
-    queues: { enqueueConfirm: async () => {} },
     definitions: given,
     keep: new Set(["account", "properties", "organizations", "roles", "permissions", "billing"]),
     extrasMaxAgeMs,

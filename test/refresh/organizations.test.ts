@@ -49,6 +49,7 @@ const ledgerAt = (now: () => number) => ({
     absent: false,
     outstanding: false,
     signInsOnly: false,
+    confirmDue: false,
   }),
   clock: async () => now(),
 });

@@ -23,3 +23,37 @@ it("skips the job of an event that another refresh has reflected", async () => {
   expect(fetched(outstanding)).toBeGreaterThan(0);
   expect(fetched(reflected)).toBe(0);
 });
+
+it("confirms the users of a job one by one, and leaves one who fails to a job of their own", async () => {
+  const { emulator, store } = stack;
+  const { redis, keys, queues, ledger } = store;
+  const due = keys.ledgerPart("confirm");
+  const users = emulator.kinde.importUsers([{}, {}, {}, {}]).map(({ id }) => id);
+  const [first, broken, last, confirmed] = users.map(String) as [string, string, string, string];
+  const fetched = (id: string) => emulator.stats.recent.filter(({ user }) => user === id).length;
+  await redis.zadd(due, ...[first, broken, last].flatMap((id) => [1, id]));
+  const repair = emulator.faults.set({ kind: "error", status: 500, path: `/api/v1/users/${broken}/properties` });
+  await queues.enqueueConfirm(users);
+  await until(async () => expect(await redis.zrangebyscore(due, 1, 1)).toEqual([broken]));
+  expect([first, last, confirmed].map((id) => fetched(id) > 0)).toEqual([true, true, false]);
+  await until(async () => expect(await queues.confirm.getDeduplicationJobId(broken)).not.toBeNull());
+  repair();
+  expect(await ledger.failures()).toEqual([]);
+});
+
+it("confirms the users of a job that crashed its worker in jobs of their own", async () => {
+  const { emulator, store } = stack;
+  const { redis, keys, queues } = store;
+  const due = keys.ledgerPart("confirm");
+  const users = emulator.kinde.importUsers([{}, {}]).map(({ id }) => id);
+  await queues.confirm.pause();
+  await redis.zadd(due, ...users.flatMap((id) => [1, id]));
+  await queues.enqueueConfirm(users);
+  const [job] = await queues.confirm.getWaiting();
+  await redis.hset(queues.confirm.toKey(String(job?.id)), "stc", 1);
+  const jobs = async () => Number(await redis.get(queues.confirm.toKey("id")));
+  const before = await jobs();
+  await queues.confirm.resume();
+  await until(async () => expect(await redis.zcount(due, 1, 1)).toBe(0));
+  expect(await jobs()).toBe(before + 2);
+});

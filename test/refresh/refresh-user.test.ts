@@ -57,7 +57,6 @@ const refresh = (definitions = configured as Parameters<typeof createRefreshUser
     definitions,
     keep: new Set(["account", "properties", "organizations"]),
     extrasMaxAgeMs: 0,
-    queues: { enqueueConfirm: async () => {} },
   });
 
 let serial = 0;

@@ -43,31 +43,6 @@ it("a failure stamped by a clock that was ahead is retried in time", async () =>
   expect(await enqueuedAfter(0)).toBe(1);
 });
 
-describe("a confirming refresh whose job is lost", () => {
-  it("is enqueued again once it is overdue, and only once", async () => {
-    const { id } = stack.emulator.kinde.createUser();
-    await stack.emulator.deliveries.settled();
-    const { ledger, queues, redis, keys } = stack.store;
-    const begun = await ledger.begin(id);
-    await ledger.settle(id, begun.ticket, begun);
-    await queues.refresh.obliterate({ force: true });
-    expect(await enqueuedAfter(0)).toBe(0);
-    await redis.zincrby(keys.ledgerPart("confirm"), -60 * minute * 1000, id);
-    expect(await enqueuedAfter(0)).toBe(1);
-    expect((await queues.confirm.getJobs(["waiting"])).map(({ data }) => data)).toEqual([{ userId: id }]);
-    expect(await enqueuedAfter(0)).toBe(0);
-  });
-
-  it("is left to the refresh of an event that is outstanding", async () => {
-    const { id } = stack.emulator.kinde.createUser();
-    await stack.emulator.deliveries.settled();
-    const { queues, redis, keys } = stack.store;
-    await redis.zadd(keys.ledgerPart("confirm"), 1, id);
-    await enqueuedAfter(0);
-    expect(await queues.confirm.getJobCountByTypes("waiting", "delayed", "active")).toBe(0);
-  });
-});
-
 describe("a user whose job failed for good", () => {
   it("gets another job soon if the attempts were used up", async () => {
     await gaveUp(false);

@@ -16,7 +16,8 @@
 -- ARGV[3]  longest lifetime of a property value in milliseconds
 -- Answer   { ticket, time in microseconds, 1 if a deletion was acknowledged else 0, events since the member entered the
 --          ledger, property values as JSON or nil, 1 if the member is in KEYS[7] else 0, 1 if anything is outstanding
---          else 0, 1 if that is nothing but sign-ins, and no earlier refresh failed or waits for confirmation, else 0 }
+--          else 0, 1 if that is nothing but sign-ins, and no earlier refresh failed or waits for confirmation, else 0,
+--          1 if a confirming refresh is due else 0 }
 
 -- @include "ticket"
 -- @include "latest-event"
@@ -35,4 +36,4 @@ local confirm = tonumber(redis.call('ZSCORE', KEYS[10], ARGV[1]) or nil) or math
 local signInsOnly = not deleted and events > 0 and confirm > now and redis.call('SISMEMBER', KEYS[9], ARGV[1]) == 1
   and redis.call('HEXISTS', KEYS[11], ARGV[1]) == 0
 return { ticket, now, deleted and 1 or 0, events, any and cjson.encode(written) or false,
-  redis.call('HEXISTS', KEYS[7], ARGV[1]), outstanding, signInsOnly and 1 or 0 }
+  redis.call('HEXISTS', KEYS[7], ARGV[1]), outstanding, signInsOnly and 1 or 0, confirm <= now and 1 or 0 }

@@ -24,7 +24,7 @@
 -- ARGV[6]   settle time in microseconds, or '' if the member needs no confirmation
 -- ARGV[7]   upper bounds of the histogram in milliseconds, comma-separated
 -- ARGV[8]   lifetime of KEYS[10] in milliseconds
--- Answer    { 1 if the member was removed else 0, milliseconds until a confirming refresh that this call noted, or -1 }
+-- Answer    1 if the member was removed else 0
 
 -- @include "latest-event"
 -- @include "event-times"
@@ -36,8 +36,7 @@ local mark, latest, events, reflected = readLatest(redis.call('HGET', KEYS[2], A
 local ticket, began = tonumber(ARGV[2]), tonumber(ARGV[3])
 local settleMicros = tonumber(ARGV[6])
 
-local confirmMs = -1
-if settleMicros and began then confirmMs = confirmed(KEYS[5], KEYS[6], ARGV[1], began) end
+if settleMicros and began then confirmed(KEYS[5], KEYS[6], ARGV[1], began) end
 
 local function count(number)
   if number <= 0 then return end
@@ -56,7 +55,7 @@ if latest > ticket then
     -- The refresh reflects everything before its ticket, so the oldest outstanding event came later.
     redis.call('ZADD', KEYS[1], 'XX', 'GT', ARGV[3], ARGV[1])
   end
-  return { 0, confirmMs }
+  return 0
 end
 
 if mark == 'd' then redis.call('SET', KEYS[4], '1', 'PX', ARGV[5]) end
@@ -68,8 +67,7 @@ if settleMicros and since and mark ~= 'd' and not signInsOnly then
   local begun = began or nowMicros()
   local last = events == 1 and since or begun
   if begun < last + settleMicros then
-    local ms = noteConfirm(KEYS[5], KEYS[6], ARGV[1], begun + settleMicros, settleMicros / 10)
-    if ms >= 0 then confirmMs = ms end
+    noteConfirm(KEYS[5], KEYS[6], ARGV[1], begun + settleMicros, settleMicros / 10)
   end
 end
 if KEYS[11] and since then
@@ -81,4 +79,4 @@ end
 redis.call('ZREM', KEYS[1], ARGV[1])
 redis.call('HDEL', KEYS[2], ARGV[1])
 redis.call('HDEL', KEYS[3], ARGV[1])
-return { 1, confirmMs }
+return 1

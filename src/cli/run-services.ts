@@ -28,9 +28,14 @@ export async function runServices(terminal: Terminal, services: readonly Service
   const stop = terminal.stopSignal();
   const store = await openStore(config, terminal.world, log);
   const running: Running[] = [];
+  let definitions: string | undefined;
   try {
     // Workers first: they load the flags file, and its problems must show before a port is opened.
-    if (services.includes("worker")) running.push(await runWorkers(config, terminal.world, log, store));
+    if (services.includes("worker")) {
+      const workers = await runWorkers(config, terminal.world, log, store);
+      running.push(workers);
+      definitions = workers.schema;
+    }
     if (services.includes("server")) {
       running.push(await runServer(config, terminal.world, log, store));
       const metrics = await runMetrics(config, terminal.world, log, store);
@@ -50,7 +55,11 @@ export async function runServices(terminal: Terminal, services: readonly Service
     await shutDown(config, log, running, store);
     throw error;
   }
-  const member = joinFleet(store, { services, version: readVersion() }, terminal.world.now);
+  const member = joinFleet(
+    store,
+    { services, version: readVersion(), ...(definitions !== undefined && { definitions }) },
+    terminal.world.now,
+  );
   await aborted(stop);
   await member.leave();
   log.info({ timeoutMs: config.shutdownTimeoutMs }, "stopping");

@@ -58,9 +58,8 @@ export async function openStage({ env, world, stopSignal }: Terminal, narrator: 
     kinde.webhooks.register({ url: `${serverUrl}/webhooks/kinde` });
     const dashboard = await runDashboard(config, world, log, store);
     closers.push(dashboard.close);
-    closers.push(
-      joinFleet(store, { services: ["server", "worker", "dashboard"], version: readVersion() }, world.now).leave,
-    );
+    const about = { services: ["server", "worker", "dashboard"], version: readVersion(), definitions: workers.schema };
+    closers.push(joinFleet(store, about, world.now).leave);
     const redis = connectRedis({ url: demoRedis.url, timeoutMs, onError: () => undefined });
     closers.push(async () => redis.disconnect());
     const writer = createWriter({ definitions, env: settings, fetch: world.fetch });

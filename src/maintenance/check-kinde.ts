@@ -75,7 +75,13 @@ function neededScopes({ keep, definitions, writes }: ScopeOptions): NeededScope[
     { scopes: ["read:users", "read:user_properties"], what: "every refresh", required: true },
     { scopes: ["read:organization_user_roles"], what: "roles", required: needs("roles") },
     {
-      scopes: ["read:roles", "read:role_permissions", "read:permissions", "read:organizations"],
+      scopes: [
+        "read:roles",
+        "read:role_permissions",
+        "read:permissions",
+        "read:organizations",
+        "read:organization_users",
+      ],
       what: "comparing roles and permissions in bulk",
       required: false,
     },
@@ -87,7 +93,11 @@ function neededScopes({ keep, definitions, writes }: ScopeOptions): NeededScope[
       required: reads("organizationProperties"),
     },
     { scopes: ["read:organizations"], what: "plans of organizations", required: reads("organizationAgreements") },
-    { scopes: ["read:organization_users", "read:roles"], what: "events of organizations and roles", required: true },
+    {
+      scopes: ["read:organization_users", "read:organization_user_roles"],
+      what: "events of organizations and roles",
+      required: true,
+    },
     { scopes: ["read:webhooks"], what: "checking the webhook", required: false },
     {
       scopes: ["create:webhooks", "update:webhooks", "delete:webhooks"],
@@ -138,10 +148,10 @@ function scopesOf(token: string): ReadonlySet<string> | undefined {
 }
 
 /** Judges the registration of the webhook. */
-export function webhookCheck({ state, endpoint, missingTypes = [], reason = "" }: WebhookCheck): Check {
+export function webhookCheck({ state, endpoint, missingTypes = [], reason = "" }: WebhookCheck, url = "<url>"): Check {
   const { ok, warning, failed } = checksOf("Kinde webhook");
   if (state === "ok") return ok(`registered for ${endpoint}`);
-  if (state === "missing") return failed("Kinde has no webhook for Kindling", "Run kindling webhook register <url>.");
+  if (state === "missing") return failed("Kinde has no webhook for Kindling", `Run kindling webhook register ${url}.`);
   if (state === "incomplete") {
     return failed(`it lacks the event types ${missingTypes.join(", ")}`, `Run kindling webhook register ${endpoint}.`);
   }

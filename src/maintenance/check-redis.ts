@@ -22,6 +22,8 @@ export interface CheckRedisOptions {
   now: () => number;
   /** Origin of the tenant in the settings. */
   domain: string | undefined;
+  /** Replicas that must have an event before it is acknowledged. */
+  replicas: number;
 }
 
 /** Checks Redis: whether it is reachable and fit for the ledger, persistent, allowed, fast, on time and of this tenant. */
@@ -41,6 +43,7 @@ export async function checkRedisServer(options: CheckRedisOptions): Promise<Chec
     connection.ok(`${masters}version ${versions}, ${infos[0]?.maxmemory_policy ?? "noeviction"}`),
     ...(isCluster(redis) ? [await checkCluster(redis)] : []),
     ...[checkRole, checkPersistence, checkMemory].map((check) => worst(infos.map(check))),
+    ...(options.replicas === 0 ? [] : [worst(infos.map((info) => checkReplicas(info, options.replicas)))]),
   ];
   const permissions = await checkPermissions(options);
   checks.push(permissions);
@@ -96,6 +99,15 @@ function checkPersistence({ aof_enabled, aof_last_write_status, rdb_last_bgsave_
   );
 }
 
+function checkReplicas({ connected_slaves = "0" }: Info, required: number): Check {
+  const { ok, failed } = checksOf("Redis replicas");
+  if (Number(connected_slaves) >= required) return ok(`${connected_slaves} connected, ${required} required`);
+  return failed(
+    `${connected_slaves} connected, ${required} required: events and writes are refused`,
+    "Bring the replicas back, or lower KINDLING_REDIS_REPLICAS.",
+  );
+}
+
 const fullShare = 0.9;
 
 function checkMemory({ maxmemory = "0", used_memory = "0" }: Info): Check {
@@ -107,6 +119,14 @@ function checkMemory({ maxmemory = "0", used_memory = "0" }: Info): Check {
     "Raise maxmemory. docs/sizing.md says what a user takes.",
   );
 }
+
+const remedies: Readonly<Record<string, string>> = {
+  NOPERM: "Use the ACL rules of docs/security.md for Kindling's Redis user.",
+  OOM: "Raise maxmemory. docs/sizing.md says what a user takes.",
+  MISCONF: "Redis cannot save to its disk: make room, and see its log.",
+  NOREPLICAS: "Bring the replicas back, or lower min-replicas-to-write in redis.conf.",
+  READONLY: "Let REDIS_URL name the primary.",
+};
 
 /** One command of each kind that Kindling needs, on keys of its own. */
 async function checkPermissions({ redis, keys }: CheckRedisOptions): Promise<Check> {
@@ -128,10 +148,10 @@ async function checkPermissions({ redis, keys }: CheckRedisOptions): Promise<Che
       await attempt();
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      const remedy = reason.startsWith("NOPERM")
-        ? "Use the ACL rules of docs/security.md for Kindling's Redis user."
-        : "See the log of Redis.";
-      return failed(`${command} is refused: ${reason}`, remedy);
+      return failed(
+        `${command} is refused: ${reason}`,
+        remedies[/^\w+/.exec(reason)?.[0] ?? ""] ?? "See the log of Redis.",
+      );
     }
   }
   return ok("every kind of command is allowed");

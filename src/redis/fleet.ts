@@ -10,6 +10,8 @@ import { storedShape } from "./stored.ts";
 export interface FleetMember {
   services: readonly string[];
   version: string;
+  /** Fingerprint of the definitions that its workers derive flags by; absent without workers. */
+  definitions?: string;
   host: string;
   /** When Redis last heard of it, by Redis' clock. */
   seenAt: number;
@@ -22,6 +24,7 @@ const storedMember = storedShape<FleetMember>(
   z.object({
     services: z.array(z.string()),
     version: z.string(),
+    definitions: z.string().exactOptional(),
     host: z.string(),
     seenAt: z.number(),
     clockAheadMs: z.number(),
@@ -38,7 +41,7 @@ type FleetOptions = { redis: RedisClient; keys: Pick<Keys, "ledgerPart"> };
 /** Lets `kindling doctor` see this process, until it leaves. Failing to is no reason to stop. */
 export function joinFleet(
   options: FleetOptions,
-  about: Pick<FleetMember, "services" | "version">,
+  about: Pick<FleetMember, "services" | "version" | "definitions">,
   now: () => number,
 ): { leave(): Promise<void> } {
   const id = randomUUID();
@@ -57,7 +60,7 @@ export function joinFleet(
 export async function noteMember(
   { redis, keys }: FleetOptions,
   id: string,
-  member: Pick<FleetMember, "services" | "version" | "host">,
+  member: Pick<FleetMember, "services" | "version" | "definitions" | "host">,
   now: () => number,
 ): Promise<void> {
   const fleetKey = keys.ledgerPart("fleet");

@@ -132,11 +132,16 @@ async function warnOfLoss({ redisReplicas }: Config, log: Log, { publicRedis, re
   }
 }
 
-/** Loads the flags file and starts the workers. */
-export async function runWorkers(config: Config, world: World, log: Log, store: Store): Promise<Running> {
+/** Loads the flags file and starts the workers. `schema` is the fingerprint of its definitions. */
+export async function runWorkers(
+  config: Config,
+  world: World,
+  log: Log,
+  store: Store,
+): Promise<Running & { schema: string }> {
   const definitions = await loadDefinitions(config.flagsFile);
   const flows = createFlows({ config, world, store, definitions });
   const workers = startServiceWorkers({ config, world, log, store, flows });
   log.info({ ...config.concurrency, flags: Object.keys(definitions.flags) }, "workers started");
-  return workers;
+  return { ...workers, schema: definitions.schema };
 }

@@ -1,15 +1,18 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, connect, createServer as createTcpServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Redis } from "ioredis";
+import { UnsecuredJWT } from "jose";
 import type { Emulator } from "kinde-emulator";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { readVersion } from "../../src/cli/version.ts";
 import { type EmbeddedRedis, startEmbeddedRedis } from "../../src/demo/embedded-redis.ts";
 import type { Check } from "../../src/maintenance/check.ts";
+import { checkCredentials } from "../../src/maintenance/check-kinde.ts";
 import { noteMember } from "../../src/redis/fleet.ts";
 import { createKeys } from "../../src/redis/keys.ts";
 import { startEmulator } from "../support/emulator.ts";
@@ -49,9 +52,10 @@ afterEach(async () => {
 });
 
 /** Lets the fleet look as if a process ran. */
-function enlist(service: string, version: string, now = Date.now) {
+function enlist(service: string, version: string, now = Date.now, about: { host?: string; definitions?: string } = {}) {
   const keys = createKeys(env.KINDLING_PREFIX ?? "");
-  return noteMember({ redis, keys }, `${service}-${version}`, { services: [service], version, host: "host-1" }, now);
+  const member = { services: [service], version, host: "host-1", ...about };
+  return noteMember({ redis, keys }, `${service}-${version}-${member.host}`, member, now);
 }
 
 interface Diagnosis {
@@ -132,6 +136,18 @@ describe("kindling doctor names the cause of broken settings:", () => {
   it("a missing flags file", () =>
     expectCause({ KINDLING_FLAGS: "none.ts" }, { name: "Flags file", status: "failed", says: /there is no file/ }));
 
+  it("a flags file that does not parse", async () => {
+    const file = join(folder, "broken.flags.ts");
+    await writeFile(file, "export default defineFlags({");
+    await expectCause(
+      { KINDLING_FLAGS: file },
+      { name: "Flags file", status: "failed", says: /broken\.flags\.ts does not load: / },
+    );
+  });
+
+  it("a password that is not percent-encoded", () =>
+    expectCause({ REDIS_URL: "redis://:p@ss@host" }, { name: "Settings", status: "failed", says: /write %40 for @/ }));
+
   it("a flags file that exports something else", async () => {
     const file = join(folder, "empty.flags.ts");
     await writeFile(file, "export default {};");
@@ -157,6 +173,88 @@ describe("kindling doctor names the cause of a broken Redis:", () => {
     change(url);
     return { REDIS_URL: url.href };
   };
+
+  /** Lets a test talk to the Redis of all tests through a changed or slow network. */
+  const throughProxy = async (
+    change: (answer: string) => string,
+    delayMs: number,
+    test: (url: string) => Promise<void>,
+  ) => {
+    const { hostname, port } = new URL(server.url);
+    const proxy = createTcpServer((client) => {
+      const target = connect(Number(port), hostname);
+      client.pipe(target);
+      target.on("data", (answer) => {
+        setTimeout(() => client.write(change(answer.toString("latin1")), "latin1"), delayMs);
+      });
+      for (const socket of [client, target])
+        socket.on("error", () => undefined).on("close", () => [client, target].map((each) => each.destroy()));
+    });
+    await once(proxy.listen(0, "127.0.0.1"), "listening");
+    try {
+      await test(`redis://127.0.0.1:${(proxy.address() as AddressInfo).port}`);
+    } finally {
+      proxy.close();
+    }
+  };
+
+  it("a version that is too old", () =>
+    throughProxy(
+      // Of equal length, so that the length before the text stays right.
+      (answer) => answer.replace(/(?<=redis_version:)\d/, "5"),
+      0,
+      (url) => expectCause({ REDIS_URL: url }, failing(/^Redis 5\..* is too old: use 6\.2 or later/)),
+    ));
+
+  it("a slow network", () =>
+    throughProxy(
+      (answer) => answer,
+      25,
+      (url) =>
+        expectCause(
+          { REDIS_URL: url },
+          { name: "Redis latency", status: "warning", says: /^\d+\.\d ms a command/, remedy: /same region/ },
+        ),
+    ));
+
+  it("fewer replicas than the settings require", () =>
+    expectCause(
+      { KINDLING_REDIS_REPLICAS: "1" },
+      {
+        name: "Redis replicas",
+        status: "failed",
+        says: /^0 connected, 1 required: events and writes are refused$/,
+        remedy: /lower KINDLING_REDIS_REPLICAS/,
+      },
+    ));
+
+  it("memory that is used up", async () => {
+    await redis.config("SET", "maxmemory", 1);
+    try {
+      const { problems } = await diagnose();
+      expect(problems.at(-1)).toMatchObject({
+        name: "Redis permissions",
+        remedy: expect.stringContaining("maxmemory"),
+      });
+      expect(problems.at(-1)?.message).toMatch(/^SET is refused: OOM/);
+    } finally {
+      await redis.config("SET", "maxmemory", 0);
+    }
+  });
+
+  it.each([
+    ["keys", ["~kindling:*", "&*", "+@all"], "Redis permissions", /^SET is refused: NOPERM/],
+    ["INFO", ["~*", "&*", "+@all", "-info"], "Redis", /denies the command INFO of the user narrow/],
+    ["scripts", ["~*", "&*", "+@all", "-eval", "-evalsha"], "Redis permissions", /^EVAL is refused: NOPERM/],
+    ["channels", ["~*", "resetchannels", "+@all"], "Redis permissions", /^PUBLISH is refused: NOPERM/],
+  ])("a user who may not use %s", async (_what, rules, name, says) => {
+    await redis.acl("SETUSER", "narrow", "reset", "on", ">right", ...rules);
+    const changes = sameHost((url) => Object.assign(url, { username: "narrow", password: "right" }));
+    const { code, problems } = await diagnose(changes);
+    expect({ code, names: problems.map((problem) => problem.name) }).toEqual({ code: 1, names: [name] });
+    expect(problems[0]?.message).toMatch(says);
+    expect(`${problems[0]?.message} ${problems[0]?.remedy}`).toContain("ACL rules of docs/security.md");
+  });
 
   it("nothing listens", () =>
     expectCause({ REDIS_URL: "redis://127.0.0.1:1" }, failing(/nothing listens on that port/)));
@@ -266,6 +364,50 @@ describe("kindling doctor names the cause of a broken Kinde:", () => {
       { name: "Kinde credentials", status: "failed", says: /rejected the client credentials/ },
     ));
 
+  it("a wrong audience", () =>
+    expectCause(
+      { KINDE_AUDIENCE: "https://other.kinde.com/api", KINDLING_TOKEN_STORE: "memory" },
+      { name: "Kinde credentials", status: "failed", says: /KINDE_AUDIENCE/ },
+    ));
+
+  it("each missing scope of those that docs/operations.md lists", async () => {
+    const page = await readFile(new URL("../../docs/operations.md", import.meta.url), "utf8");
+    const section = page.slice(page.indexOf("## Scopes"), page.indexOf("## Freshness"));
+    const documented = new Set(
+      [...section.matchAll(/`((?:read|create|update|delete):\w+)`/g)].map(([, scope]) => scope),
+    );
+    const keep = new Set(["roles", "permissions", "billing"] as const);
+    const checksWith = (granted: readonly unknown[]) => {
+      const token = new UnsecuredJWT({ scp: granted }).encode();
+      const options = { keep, definitions: undefined, writes: true };
+      return checkCredentials({ get: async () => token }, options, new AbortController().signal);
+    };
+    const all = await checksWith([...documented]);
+    expect(all.every(({ status }) => status === "ok")).toBe(true);
+    expect(new Set(all.slice(1).flatMap(({ message }) => message.split(", ")))).toEqual(documented);
+    for (const missing of documented) {
+      const problems = (await checksWith([...documented].filter((scope) => scope !== missing))).filter(
+        ({ status }) => status !== "ok",
+      );
+      expect(problems.length).toBeGreaterThan(0);
+      for (const { message, remedy } of problems) {
+        expect(message).toBe(`${missing} is not granted`);
+        expect(remedy).toContain("Grant it to the machine-to-machine application in Kinde");
+      }
+    }
+  });
+
+  it("a webhook for another URL than KINDLING_WEBHOOK_URL", () =>
+    expectCause(
+      { KINDLING_WEBHOOK_URL: "https://new.example.com/webhooks/kinde" },
+      {
+        name: "Kinde webhook",
+        status: "failed",
+        says: /no webhook for Kindling/,
+        remedy: /webhook register https:\/\/new\.example\.com/,
+      },
+    ));
+
   it.each(["read:organization_properties", "read:organizations"])(
     "a missing scope that only flags of organizations need, %s",
     async (scope) => {
@@ -330,6 +472,35 @@ describe("kindling doctor names the cause of a broken fleet:", () => {
   it("two versions", async () => {
     await enlist("worker", "0.1.0");
     await expectCause({}, { name: "Versions", status: "warning", says: /^0\.1\.0, .* run side by side/ });
+  });
+
+  it("workers with two flags files, and with another one than here", async () => {
+    const fingerprint = (await import("../../kindling.flags.ts")).default.schema;
+    await enlist("worker", readVersion(), Date.now, { host: "host-2", definitions: "0123456789ab" });
+    await expectCause(
+      {},
+      { name: "Definitions", status: "warning", says: /0123456789ab on host-2, here \w+$/, remedy: /KINDLING_FLAGS/ },
+    );
+    await enlist("worker", readVersion(), Date.now, { host: "host-3", definitions: fingerprint });
+    await expectCause(
+      {},
+      {
+        name: "Definitions",
+        status: "warning",
+        says: /0123456789ab on host-2; .* on host-3/,
+        remedy: /same flags file/,
+      },
+    );
+  });
+
+  it("an event that waits for long", async () => {
+    await redis.zadd(createKeys(env.KINDLING_PREFIX ?? "").ledger, (Date.now() - 3_600_000) * 1_000, "kp_1");
+    await expectCause({}, { name: "Work", status: "warning", says: /waits for 1 h/, remedy: /call budget/ });
+  });
+
+  it("a paused queue", async () => {
+    await redis.hset(`{${env.KINDLING_PREFIX}}:refresh:meta`, "paused", "1");
+    await expectCause({}, { name: "Warning queue_paused", status: "warning", says: /resumes it, on the dashboard/ });
   });
 
   it("a process whose clock is off", async () => {

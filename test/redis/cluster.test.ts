@@ -262,7 +262,8 @@ describe("checks", () => {
   it("examine every master", async () => {
     const redis = connectRedis({ url: cluster.url, timeoutMs: 2_000, onError: () => undefined });
     const place = { url: cluster.url, setting: "REDIS_URL" };
-    const options = { redis, place, keys: createKeys("doctor"), timeoutMs: 2_000, now: Date.now, domain: undefined };
+    const settings = { timeoutMs: 2_000, now: Date.now, domain: undefined, replicas: 0 };
+    const options = { redis, place, keys: createKeys("doctor"), ...settings };
     const checks = await checkRedisServer(options);
     expect(checks.map(({ name, status }) => `${name}: ${status}`)).toEqual([
       ...["Redis: ok", "Redis Cluster: ok", "Redis role: ok", "Redis persistence: warning", "Redis memory: ok"],

@@ -62,7 +62,8 @@ async function examine(terminal: Terminal): Promise<Check[]> {
   const timeoutMs = config.redisTimeoutMs;
   for (const [index, place] of placesOf(config).entries()) {
     const redis = connectRedis({ url: place.url, timeoutMs, onError: () => undefined });
-    const ofRedis = await checkRedisServer({ redis, place, keys, timeoutMs, now, domain: config.domain }).finally(() =>
+    const { domain, redisReplicas: replicas } = config;
+    const ofRedis = await checkRedisServer({ redis, place, keys, timeoutMs, now, domain, replicas }).finally(() =>
       redis.disconnect(),
     );
     checks.push(...ofRedis.map((check) => (index === 0 ? check : { ...check, name: `Internal ${check.name}` })));
@@ -120,7 +121,8 @@ async function checkDeployment(
   try {
     const ofKinde = kinde === undefined ? [] : await checkApplication(terminal, kinde, store, definitions);
     const [members, status] = await Promise.all([readFleet(store), readStatus(store, config, world.now())]);
-    return [...ofKinde, ...checkFleet(members, readVersion()), ...checkWork(status)];
+    const own = { version: readVersion(), definitions: definitions?.schema };
+    return [...ofKinde, ...checkFleet(members, own), ...checkWork(status)];
   } finally {
     await store.close();
   }
@@ -150,7 +152,7 @@ async function checkApplication(
   if (definitions === undefined) return checks;
   const flows = createFlows({ config, world, store, definitions });
   try {
-    return [...checks, webhookCheck(await flows.checkWebhook({ priority: "webhook", signal }))];
+    return [...checks, webhookCheck(await flows.checkWebhook({ priority: "webhook", signal }), config.webhookUrl)];
   } catch (error) {
     if (!(error instanceof KindlingError)) throw error;
     return [...checks, checksOf("Kinde webhook").warning(`not checked: ${error.message}`)];

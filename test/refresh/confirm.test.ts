@@ -343,6 +343,17 @@ describe("a written property", () => {
     expect(fetches - before).toBe(1);
   });
 
+  it.each([5, 20, 60, 5 * 3_600])(
+    "is compared with Kinde once it has expired, although Redis' clock stepped back by %i s",
+    async (step) => {
+      await setProperties(id, { plan_tier: "enterprise" }, call);
+      kinde.properties.plan_tier = "free";
+      world.now -= step * second;
+      await pass(2.5 * confirmMs);
+      expect(await flags()).toMatchObject({ tier: "free" });
+    },
+  );
+
   it("expires in time although Redis' clock stepped back by hours", async () => {
     world.now += 5 * 3_600_000;
     await setProperties(id, { plan_tier: "enterprise" }, call);

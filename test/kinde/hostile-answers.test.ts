@@ -266,6 +266,15 @@ describe("an id that would change a path or a key", () => {
     expect(requested).toEqual(["/oauth2/token", "/oauth2/token"]);
   });
 
+  it("makes an entry of the search unreadable, which is then fetched, instead of entering a path with it", async () => {
+    const codes = ["..", "", "org/1", "org\n1"];
+    const results = codes.map((code, n) => ({ id: testUser(n), organizations: ["org_1", code] }));
+    answers["/api/v1/search/users"] = { results: [...results, { id: testUser(9), organizations: ["org_1"] }] };
+    const page = await searchUsers(open(), { after: null, pageSize: 7 }, call);
+    expect(page.users).toMatchObject([{ id: testUser(9), organizations: ["org_1"] }]);
+    expect(page.unreadable).toEqual(codes.map((_, n) => testUser(n)));
+  });
+
   it("is left out of a page of users, unless there are many", async () => {
     const bad = ["kp_../x", "nobody", "kp_{x}"].map((malformed) => ({ id: malformed }));
     const listed = [...bad, { id: testUser(1) }, ...bad];

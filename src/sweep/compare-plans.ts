@@ -4,6 +4,7 @@ import type { Agreement } from "kindling/contract";
 import { concernsOne } from "../kinde/answers.ts";
 import { fetchAgreements } from "../kinde/fetch-user.ts";
 import { heldParts, withHeldParts } from "../kinde/keep-parts.ts";
+import { listDetails } from "../kinde/list-details.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Records } from "../redis/records.ts";
 import { findFlagDifference } from "./compare-flags.ts";
@@ -16,14 +17,15 @@ export interface ComparePlansOptions {
   now: () => number;
 }
 
-/** Small, because each billing customer of a page takes a call. */
-const scanCount = 50;
+/** One call lists so many users. More would make steps long, because each billing customer of a page takes a call. */
+const scanCount = 100;
 /** Customers of one page that Kinde does not answer about. More of them are an outage. */
 const mostUnanswered = 5;
 
 /**
- * Compares the plans of the billing customers on one page of records. Kinde lists agreements by customer only. Customers that
- * Kinde does not answer about must not end the walk: they are refreshed, which reports the failure.
+ * Compares the plans of the users on one page of records. The list of users shows who is a billing customer; Kinde lists
+ * agreements by customer only. Customers that Kinde does not answer about must not end the walk: they are refreshed, which
+ * reports the failure.
  */
 export async function comparePlansStep(
   { api, records, definitions, now }: ComparePlansOptions,
@@ -31,7 +33,14 @@ export async function comparePlansStep(
   call: CallOptions,
 ): Promise<{ refresh: string[]; compared: number; cursor: string }> {
   const page = await records.scanIds(cursor, scanCount);
-  const stored = await records.readMany(page.userIds);
+  const stored = (await records.readMany(page.userIds)).flatMap(({ flags, profile }) =>
+    flags?.status === "present" && profile !== undefined ? { flags, profile } : [],
+  );
+  const listed = await listDetails(
+    api,
+    stored.map(({ profile }) => profile.id),
+    call,
+  );
   const refresh: string[] = [];
   let compared = 0;
   let unanswered = 0;
@@ -45,15 +54,18 @@ export async function comparePlansStep(
     }
   };
   for (const { flags, profile } of stored) {
-    const customerId = profile?.billing.customerId;
-    if (flags?.status !== "present" || !profile || !customerId) continue;
+    const details = listed.get(profile.id);
+    // The sweep decides what becomes of users that Kinde does not list.
+    if (details === undefined) continue;
     compared += 1;
-    const agreements = await plansOf(customerId);
+    const { customerId } = details;
+    const kept = heldParts(profile).has("billing");
+    const other = kept && customerId !== profile.billing.customerId;
+    const agreements = other ? undefined : customerId === null ? [] : await plansOf(customerId);
     if (agreements === undefined) {
       refresh.push(profile.id);
       continue;
     }
-    const kept = heldParts(profile).has("billing");
     const view = withHeldParts({ ...profile, billing: { customerId, agreements } }, ["billing"]);
     const different = kept
       ? !isDeepStrictEqual(textsOf(profile.billing.agreements), textsOf(agreements))

@@ -86,7 +86,9 @@ describe("walks over what the search does not show", () => {
     // Both walks list the roles: one call, and two for each of three.
     expect(histories.roles?.last?.calls).toBe(7);
     expect(calls("GET /api/v1/organizations/{org_code}/users")).toBe(emulator.kinde.organizations().length * 5);
-    expect(histories.plans?.last?.calls).toBe(calls("GET /api/v1/billing/agreements"));
+    const customers = [...emulator.kinde.userIds()].filter((id) => emulator.kinde.user(id)?.billing);
+    expect(calls("GET /api/v1/billing/agreements")).toBe(customers.length);
+    expect(histories.plans?.last?.calls).toBe(customers.length + calls("GET /api/v1/users"));
     expect(await stack.store.redis.keys(`*${stack.config.prefix}*sweep:grants:1*`)).toEqual([]);
   }, 60_000);
 
@@ -121,18 +123,23 @@ describe("walks over what the search does not show", () => {
     await expectAllTrue();
   }, 60_000);
 
-  it("find plans that changed, with a call for each customer", async () => {
+  it("find plans that changed, and users who became customers, with a call for each customer", async () => {
     const { emulator } = await start({ emulator: { users: 60 } });
     await fill();
-    const customers = [...emulator.kinde.userIds()].filter((id) => emulator.kinde.user(id)?.billing);
-    const [id = ""] = customers;
-    emulator.kinde.assignPlan(id, "gold");
+    const ids = [...emulator.kinde.userIds()];
+    const customers = ids.filter((id) => emulator.kinde.user(id)?.billing);
+    const [changed = ""] = customers;
+    const other = ids.find((id) => !customers.includes(id)) ?? "";
+    emulator.kinde.assignPlan(changed, "gold");
+    emulator.kinde.assignPlan(other, "silver");
     emulator.stats.reset();
     const { plans } = await walk();
-    expect(plans?.last).toMatchObject({ compared: customers.length, different: 1 });
-    const profile = (await stack.store.records.read(id)).profile;
-    expect(profile?.billing.agreements.map(({ planCode }) => planCode)).toEqual(["gold"]);
-    expect(fetches()).toBe(1);
+    expect(plans?.last).toMatchObject({ compared: ids.length, different: 2 });
+    const plansOf = async (id: string) =>
+      (await stack.store.records.read(id)).profile?.billing.agreements.map(({ planCode }) => planCode);
+    expect(await Promise.all([changed, other].map(plansOf))).toEqual([["gold"], ["silver"]]);
+    expect(fetches()).toBe(2);
+    expect(calls("GET /api/v1/users")).toBeLessThanOrEqual(3);
   }, 60_000);
 
   it("fetch a user once if Kinde's listings and its answers about the user disagree", async () => {

@@ -33,7 +33,7 @@ export interface BeginInput {
   absencesKey: string;
   sinceKey: string;
   signInsKey: string;
-  confirmKeys: ConfirmKeys;
+  confirmKey: string;
   failuresKey: string;
   member: string;
   deletedForMs: number;
@@ -53,9 +53,8 @@ export const beginRefresh = defineScript("begin-refresh", {
       input.absencesKey,
       input.sinceKey,
       input.signInsKey,
-      input.confirmKeys.due,
+      input.confirmKey,
       input.failuresKey,
-      input.confirmKeys.later,
     ],
     args: [input.member, input.deletedForMs, input.settleMs],
   }),

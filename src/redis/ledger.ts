@@ -279,7 +279,7 @@ export function createLedger(
       absencesKey: absencesKey(keys),
       sinceKey,
       signInsKey,
-      confirmKeys,
+      confirmKey: confirmKeys.due,
       failuresKey,
       member,
       deletedForMs,
@@ -310,7 +310,12 @@ export function createLedger(
       histogram: undefined,
     });
     if (name === "users" && settled) {
-      await redis.multi().zrem(confirmKeys.due, member).hdel(confirmKeys.later, member).zrem(takenKey, member).exec();
+      await redis
+        .multi()
+        .zrem(confirmKeys.due, member)
+        .hdel(confirmKeys.later, member, `ticket:${member}`)
+        .zrem(takenKey, member)
+        .exec();
     }
     return settled;
   };

@@ -173,6 +173,21 @@ describe("the ledger", () => {
     expect(await ledger.entry(id)).toMatchObject({ failure, newer: true });
   });
 
+  it("keeps a confirming refresh although one that began before a step back settles late", async () => {
+    const reflect = async () => {
+      await acknowledge();
+      const begun = await ledger.begin(id);
+      await ledger.settle(id, begun.ticket, begun);
+    };
+    await reflect();
+    world.now += 40 * second;
+    const slow = await ledger.begin(id);
+    world.now -= 38 * second;
+    await reflect();
+    await ledger.settle(id, slow.ticket, slow);
+    expect(await context.redis.zscore(context.keys.ledgerPart("confirm"), id)).not.toBeNull();
+  });
+
   it("forgets a settled deletion in time although Redis' clock stepped back", async () => {
     const marker = context.keys.ledgerPart(`deleted:${id}`);
     await context.redis.set(marker, "1", "PX", 5 * hour);

@@ -10,7 +10,8 @@
 -- KEYS[3]   hash: member -> failure
 -- KEYS[4]   marker of a recently settled deletion of the member
 -- KEYS[5]   sorted set: member -> when its confirming refresh is due, in microseconds
--- KEYS[6]   hash: member -> when another confirming refresh is due after that
+-- KEYS[6]   hash: member -> when another confirming refresh is due after that; `ticket:<member>` -> ticket of the latest
+--           refresh that needs confirmation
 -- KEYS[7]   set of members with sign-ins only
 -- KEYS[8]   hash: member -> when its events were acknowledged
 -- KEYS[9]   all-time histogram; omit KEYS[9] and KEYS[10] to count nothing
@@ -36,7 +37,7 @@ local mark, latest, events, reflected = readLatest(redis.call('HGET', KEYS[2], A
 local ticket, began = tonumber(ARGV[2]), tonumber(ARGV[3])
 local settleMicros = tonumber(ARGV[6])
 
-if settleMicros and began then confirmed(KEYS[5], KEYS[6], ARGV[1], began) end
+if settleMicros and began then confirmed(KEYS[5], KEYS[6], ARGV[1], began, ticket) end
 
 local function count(number)
   if number <= 0 then return end
@@ -67,7 +68,7 @@ if settleMicros and since and mark ~= 'd' and not signInsOnly then
   local begun = began or nowMicros()
   local last = events == 1 and since or begun
   if begun < last + settleMicros then
-    noteConfirm(KEYS[5], KEYS[6], ARGV[1], begun + settleMicros, settleMicros / 10)
+    noteConfirm(KEYS[5], KEYS[6], ARGV[1], begun + settleMicros, settleMicros / 10, ARGV[2])
   end
 end
 if KEYS[11] and since then

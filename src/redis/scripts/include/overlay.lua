@@ -4,23 +4,22 @@
 
 -- @include "clock"
 
--- Reads the values that still count, and forgets the others. Returns them, and when the last of them expires, or nil
--- without any. Times are in milliseconds.
+-- Reads the values that still count, and forgets the others. Times are in milliseconds.
 -- A property cannot expire later than `maxMs` from now, unless Redis' clock stepped back: its time then starts again.
 local function readWritten(valuesKey, expiriesKey, maxMs)
   local text = redis.call('GET', valuesKey)
-  if not text then return {}, nil end
+  if not text then return {}, false end
   local now = math.floor(nowMicros() / 1000)
-  local written, last = cjson.decode(text), 0
+  local written, left = cjson.decode(text), false
   local expiries = redis.call('HGETALL', expiriesKey)
   for i = 1, #expiries, 2 do
     local property, expiry = expiries[i], tonumber(expiries[i + 1])
-    if expiry > now + maxMs then
-      expiry = now + maxMs
-      redis.call('HSET', expiriesKey, property, string.format('%.0f', expiry))
+    if expiry <= now then
+      written[property] = nil
+    elseif expiry > now + maxMs then
+      redis.call('HSET', expiriesKey, property, string.format('%.0f', now + maxMs))
     end
-    if expiry <= now then written[property] = nil else last = math.max(last, expiry) end
   end
-  if next(written) == nil then return written, nil end
-  return written, last > 0 and last or now + maxMs
+  for _ in pairs(written) do left = true end
+  return written, left
 end

@@ -64,7 +64,9 @@ export function createLife({ emulator: { kinde, deliveries }, ids, random, watch
   const writing = new Set<string>();
   let markers = 0;
 
-  const some = (keys: readonly string[]) => keys.filter(() => random.chance(0.3));
+  // As many as the tenant's users have at the start: their data must not grow.
+  const oneRole = () => [random.pick(roles)];
+  const rarePermission = () => (random.chance(0.05) ? [random.pick(permissions)] : []);
   const slot = () => random.below(random.chance(busyShare) ? busyUsers : ids.length);
   const idAt = (index: number) => ids[index] ?? "";
 
@@ -79,7 +81,7 @@ export function createLife({ emulator: { kinde, deliveries }, ids, random, watch
   const inOrganization = (change: (userId: string, code: string) => void) =>
     announced((userId) => {
       const code = kinde.user(userId)?.organizations[0]?.code;
-      if (code === undefined) kinde.addToOrganization(userId, random.pick(organizations), { roles: some(roles) });
+      if (code === undefined) kinde.addToOrganization(userId, random.pick(organizations), { roles: oneRole() });
       else change(userId, code);
     });
 
@@ -90,8 +92,8 @@ export function createLife({ emulator: { kinde, deliveries }, ids, random, watch
       kinde.setProperties(userId, { plan_tier: random.pick(tiers), onboarded: String(random.chance(0.5)) });
       kinde.updateUser(userId, { lastName: `P${markers}` });
     }),
-    roles: inOrganization((userId, code) => kinde.setRoles(userId, code, some(roles))),
-    permissions: inOrganization((userId, code) => kinde.setPermissions(userId, code, some(permissions))),
+    roles: inOrganization((userId, code) => kinde.setRoles(userId, code, oneRole())),
+    permissions: inOrganization((userId, code) => kinde.setPermissions(userId, code, rarePermission())),
     membership: inOrganization((userId, code) => kinde.removeFromOrganization(userId, code)),
     suspension: announced((userId) => kinde.suspendUser(userId, random.chance(0.5))),
     plan: announced((userId) => {
@@ -121,7 +123,7 @@ export function createLife({ emulator: { kinde, deliveries }, ids, random, watch
       ids[index] = watch.expectSignUp(() => kinde.createUser().id);
     },
     organization: () => kinde.updateOrganization(random.pick(organizations), { name: `Renamed ${markers}` }),
-    role: () => kinde.updateRole(random.pick(roles), { permissions: some(permissions) }),
+    role: () => kinde.updateRole(random.pick(roles), { permissions: permissions.filter(() => random.chance(0.3)) }),
   };
 
   const change = () => {

@@ -1,11 +1,11 @@
 import { drawLines, type Panel } from "../../bench/support/picture.ts";
-import type { Sample } from "./samples.ts";
+import { ownName, type Sample } from "./samples.ts";
 
 const mebibyte = 1024 ** 2;
 
 /** Draws memory and backlog of a soak as `bench/pictures/soak.svg`. */
 export async function drawSoak(title: string, samples: readonly Sample[], faultsAt: readonly number[]): Promise<void> {
-  const names = [...new Set(samples.flatMap(({ memory }) => Object.keys(memory)))].filter((name) => !/soak/.test(name));
+  const names = [...new Set(samples.flatMap(({ memory }) => Object.keys(memory)))].filter((name) => name !== ownName);
   const line = (label: string, figure: (sample: Sample) => number | undefined) => ({
     label,
     points: samples.flatMap((sample): [number, number][] => {

@@ -17,6 +17,9 @@ export interface Sample {
   redis?: { usedMemory: number; ledger: number; failed: number; confirm: number; jobs: Record<string, number> };
 }
 
+/** The soak's own process. It holds the emulator, which remembers every change for an hour. */
+export const ownName = "soak and emulator";
+
 /** Options for {@link takeSample}. */
 export interface SampleOptions {
   store: Store;
@@ -33,7 +36,7 @@ export async function takeSample({ store, processes, watch, startedAt }: SampleO
     readRedis(store).catch(() => undefined),
   ]);
   const memory: Record<string, number> = {};
-  for (const [name, pid] of [...pids, ["soak and emulator", process.pid] as const]) {
+  for (const [name, pid] of [...pids, [ownName, process.pid] as const]) {
     const resident = pid === undefined ? undefined : bytes.get(pid);
     if (resident !== undefined) memory[name] = resident;
   }

@@ -163,6 +163,7 @@ describe("a flag that is denied when its own value is unknown", () => {
 
   it("is denied for a missing user, a corrupt record and an unavailable Redis", async () => {
     expect(await strict().get(testUser(3))).toMatchObject({ status: "missing", ...denied });
+    await context.redis.set(context.keys.flags(testUser(4)), "not a record");
     expect(await strict().get(testUser(4))).toMatchObject({ status: "invalid", ...denied });
     const silent: ReaderRedis = { get: () => new Promise(() => undefined), mget: () => new Promise(() => undefined) };
     expect(await strict(silent, 20).get(testUser(1))).toMatchObject({ status: "unavailable", ...denied });
@@ -204,14 +205,6 @@ describe("refresh requests", () => {
     expect(requests).toEqual([]);
     await subject.get(testUser(3), { maxAge: 0 });
     expect(requests).toHaveLength(1);
-  });
-
-  it("are not asked of Redis for a value that no id can be, which takes the place of nobody in a batch", async () => {
-    const text = { toString: () => expect.unreachable("A value is not turned into an id.") };
-    const strange = [[testUser(1)], text, Symbol("id"), null, "kp_".padEnd(1_000_000, "x")] as never[];
-    for (const id of strange) expect(await reader().get(id, null as never)).toMatchObject({ status: "missing" });
-    const answers = await reader().getMany([...strange, testUser(1)]);
-    expect(answers.map(({ status }) => status)).toEqual([...strange.map(() => "missing"), "present"]);
   });
 
   it("are paused only after Redis denied the permission", async () => {

@@ -13,8 +13,14 @@ export interface Guard {
   proof: Proof;
 }
 
-/** Random schedules of these actions, of which two of the first hundred must fail, or a test file with a failing test. */
-export type Proof = { actions: readonly ActionName[] } | { test: string };
+/** Random schedules of these actions, of which two of the first hundred must fail, or a test that must fail. */
+export type Proof = { actions: readonly ActionName[] } | TestProof;
+
+/** A test, by its file and a part of its name. */
+export interface TestProof {
+  test: string;
+  name: string;
+}
 
 export type Promise = keyof typeof promises;
 
@@ -42,7 +48,10 @@ export const guards: readonly Guard[] = [
     find: `    const outcome = await inSpan("commit", {}, () =>`,
     replace: `    await ledger.settle(userId, ticket, { events, at });
     const outcome = await inSpan("commit", {}, () =>`,
-    proof: { actions: ["signIn", "killAtRoundTrip"] },
+    proof: {
+      test: "test/refresh/refresh-user.test.ts",
+      name: "leaves the user in the ledger if the record cannot be committed",
+    },
   },
   {
     name: "the watch over the ledger",
@@ -50,7 +59,7 @@ export const guards: readonly Guard[] = [
     file: "src/refresh/watch-ledger.ts",
     find: "    const lost = due.filter((_, index) => !live[index]).map(({ member }) => member);",
     replace: "    const lost = due.filter((_, index) => !live[index] && index < 0).map(({ member }) => member);",
-    proof: { actions: ["rename", "suspend", "obliteratedQueue"] },
+    proof: { test: "test/faults/lost-jobs.test.ts", name: "individually" },
   },
   {
     name: "the answer 503 for an event that could not be stored",
@@ -59,6 +68,33 @@ export const guards: readonly Guard[] = [
     find: "for (const { reject } of [...batch, ...pending.splice(0)]) reject(error);",
     replace: `void error; for (const { resolve } of [...batch, ...pending.splice(0)]) resolve("accepted");`,
     proof: { actions: ["rename", "suspend", "outOfMemory", "redisRestart", "partition"] },
+  },
+  {
+    name: "the wait for replicas",
+    promise: 1,
+    file: "src/webhook/admit.ts",
+    find: "    await replication.confirm();\n",
+    replace: "",
+    proof: {
+      test: "test/redis/durability.test.ts",
+      name: "acknowledges events and writes that a replica has, and none without a replica",
+    },
+  },
+  {
+    name: "users settled shortly before their records' failover",
+    promise: 1,
+    file: "src/redis/settled.ts",
+    find: "if (last !== null && last !== run) {",
+    replace: "if (last !== null && last === undefined) {",
+    proof: { test: "test/redis/cluster.test.ts", name: "puts recently settled users back into the ledger" },
+  },
+  {
+    name: "the relay of changes that a process left behind",
+    promise: 1,
+    file: "src/redis/outbox.ts",
+    find: "if (left.length > 0) await relay(left, before);",
+    replace: "",
+    proof: { test: "test/redis/cluster.test.ts", name: "relays changes of a process that died after its commit" },
   },
   {
     name: "the ledger's comparison of event and refresh",
@@ -82,7 +118,15 @@ export const guards: readonly Guard[] = [
     file: "src/redis/scripts/take-confirmations.lua",
     find: "  if #answer > limit then break end",
     replace: "  if #answer > limit then break end\n  redis.call('ZREM', KEYS[1], member)",
-    proof: { test: "test/refresh/confirm.test.ts" },
+    proof: { test: "test/refresh/confirm.test.ts", name: "stays noted until the confirming refresh has committed" },
+  },
+  {
+    name: "the confirming refresh that a later one still needs",
+    promise: 2,
+    file: "src/redis/scripts/include/confirm.lua",
+    find: "local earlier = ticket < noted",
+    replace: "local earlier = false",
+    proof: { test: "test/redis/clock-steps.test.ts", name: "keeps a confirming refresh although" },
   },
   {
     name: "the time for which a confirming refresh is one worker's",
@@ -90,7 +134,7 @@ export const guards: readonly Guard[] = [
     file: "src/redis/scripts/take-confirmations.lua",
     find: "redis.call('ZADD', KEYS[2], 'NX', ending, member) == 1 and",
     replace: "",
-    proof: { test: "test/refresh/confirm.test.ts" },
+    proof: { test: "test/refresh/confirm.test.ts", name: "is taken by nobody else meanwhile" },
   },
   {
     name: "a job of their own for a user who cannot be confirmed",
@@ -98,7 +142,7 @@ export const guards: readonly Guard[] = [
     file: "workers/refresh-worker.ts",
     find: "else await confirm(userId).catch((error: unknown) => leaveToOwnJob(userId, error));",
     replace: "else await confirm(userId);",
-    proof: { test: "test/refresh/owed-jobs.test.ts" },
+    proof: { test: "test/refresh/owed-jobs.test.ts", name: "confirms the users of a job one by one" },
   },
   {
     name: "the check that an event is still outstanding",
@@ -106,7 +150,21 @@ export const guards: readonly Guard[] = [
     file: "src/refresh/refresh-user.ts",
     find: `if (owed && !begun.outstanding) return { outcome: "reflected", ticket, pending: false };`,
     replace: "",
-    proof: { test: "test/refresh/owed-jobs.test.ts" },
+    proof: {
+      test: "test/refresh/owed-jobs.test.ts",
+      name: "skips the job of an event that another refresh has reflected",
+    },
+  },
+  {
+    name: "the quiet time of a burst",
+    promise: 2,
+    file: "src/webhook/admit.ts",
+    find: "delayMs: atOnce ? 0 : burstDelay(burst, ofMembers[index]?.outstandingMs)",
+    replace: "delayMs: atOnce ? 0 : 0 * burstDelay(burst, ofMembers[index]?.outstandingMs)",
+    proof: {
+      test: "test/redis/ledger.test.ts",
+      name: "refreshes the first event of a burst at once and delays the rest",
+    },
   },
   {
     name: "users that are being fetched when a fan-out starts",
@@ -114,7 +172,10 @@ export const guards: readonly Guard[] = [
     file: "src/refresh/fan-out.ts",
     find: "const fetching = at === undefined ? await activeUsers() : [];",
     replace: "const fetching = at === undefined ? (await activeUsers()).slice(0, 0) : [];",
-    proof: { test: "test/refresh/fan-out-affected.test.ts" },
+    proof: {
+      test: "test/refresh/fan-out-affected.test.ts",
+      name: "includes users who are being fetched when it starts",
+    },
   },
   {
     name: "a scan that begins again on another Redis process",
@@ -122,7 +183,10 @@ export const guards: readonly Guard[] = [
     file: "src/refresh/fan-out.ts",
     find: `const lost = cursor !== "0" && page.runId !== at?.runId;`,
     replace: "const lost = false;",
-    proof: { test: "test/refresh/fan-out-restart.test.ts" },
+    proof: {
+      test: "test/refresh/fan-out-restart.test.ts",
+      name: "scans the records again from the start when Redis was replaced",
+    },
   },
   {
     name: "the commit fence",
@@ -138,7 +202,10 @@ export const guards: readonly Guard[] = [
     file: "src/redis/scripts/commit-record.lua",
     find: "if basis and not (previous and previous.ticket == basis) then return -2 end",
     replace: "",
-    proof: { test: "test/refresh/keep-extras.test.ts" },
+    proof: {
+      test: "test/refresh/keep-extras.test.ts",
+      name: "wins although it began earlier, if it commits in between",
+    },
   },
   {
     name: "the fence of whole refreshes against those that keep older parts",
@@ -146,7 +213,7 @@ export const guards: readonly Guard[] = [
     file: "src/redis/scripts/commit-record.lua",
     find: "local older = type(record.keptTicket) == 'number' and record.keptTicket < ticket",
     replace: "local older = false",
-    proof: { test: "test/refresh/keep-extras.test.ts" },
+    proof: { test: "test/refresh/keep-extras.test.ts", name: "is repeated if it began earlier and commits later" },
   },
   {
     name: "tickets that a failover cannot hand out again",
@@ -154,7 +221,26 @@ export const guards: readonly Guard[] = [
     file: "src/redis/scripts/include/ticket.lua",
     find: "if lastRun then last = last + lostAtMost end",
     replace: "",
-    proof: { test: "test/redis/clock-steps.test.ts" },
+    proof: { test: "test/redis/clock-steps.test.ts", name: "exceed those that a failover lost" },
+  },
+  {
+    name: "the comparison of a ticket with a counter on another master",
+    promise: 3,
+    file: "src/redis/records.ts",
+    find: "if (apart && !(await isReached(record.ticket))) throw ticketLost();",
+    replace: "",
+    proof: {
+      test: "test/redis/cluster.test.ts",
+      name: "refuses a ticket that the counter on another master has not reached",
+    },
+  },
+  {
+    name: "the counter that is raised above records that outlived it",
+    promise: 3,
+    file: "src/redis/records.ts",
+    find: "if (answer === -1 || (await raiseTicket(internal, { ticket: keys.ticket, stored }))) throw ticketLost();",
+    replace: "if (answer === -1) throw ticketLost();",
+    proof: { test: "test/redis/cluster.test.ts", name: "raises the counter above records that outlived it" },
   },
   {
     name: "the note of an acknowledged deletion",
@@ -170,7 +256,7 @@ export const guards: readonly Guard[] = [
     file: "src/refresh/judge-absence.ts",
     find: `if (!confirmed) return "absent";`,
     replace: "",
-    proof: { test: "test/faults/absence.test.ts" },
+    proof: { test: "test/faults/absence.test.ts", name: "is not counted by many refreshes at the same moment" },
   },
   {
     name: "the second source about an absent user",
@@ -178,7 +264,7 @@ export const guards: readonly Guard[] = [
     file: "src/refresh/judge-absence.ts",
     find: "if (await isListed(api, userId, call)) {",
     replace: "if (false as boolean) {",
-    proof: { test: "test/faults/absence.test.ts" },
+    proof: { test: "test/faults/absence.test.ts", name: "leave every record, and the users are refreshed afterwards" },
   },
   {
     name: "the breaker for many absences at once",
@@ -186,7 +272,7 @@ export const guards: readonly Guard[] = [
     file: "src/refresh/judge-absence.ts",
     find: "if (limit > 0 && (confirmed || noted.recent > limit)) await requireOthers(options, userId, call);",
     replace: "",
-    proof: { test: "test/faults/absence.test.ts" },
+    proof: { test: "test/faults/absence.test.ts", name: "are not believed while Kinde finds nobody else" },
   },
   {
     name: "the tenant that a store is bound to",
@@ -202,7 +288,7 @@ export const guards: readonly Guard[] = [
     file: "src/sweep/judge-user.ts",
     find: 'if (field !== undefined || profile === undefined) return differs(field ?? "profile missing");',
     replace: 'if (profile === undefined) return differs(field ?? "profile missing");',
-    proof: { actions: ["edit", "import"] },
+    proof: { test: "test/end-to-end/sweep.test.ts", name: "finds a changed property and fetches only that user" },
   },
   {
     name: "the count that earns the mark of completeness",
@@ -210,7 +296,7 @@ export const guards: readonly Guard[] = [
     file: "src/sweep/count-held.ts",
     find: "if ((await countUnheld(options, unheld)) < unheld.length) return { state, over: true };",
     replace: "",
-    proof: { test: "test/end-to-end/completeness.test.ts" },
+    proof: { test: "test/end-to-end/completeness.test.ts", name: "is lost, and is set by the next" },
   },
   {
     name: "the mark that another Redis process loses",
@@ -218,7 +304,10 @@ export const guards: readonly Guard[] = [
     file: "src/sweep/completeness.ts",
     find: "if (mark?.runId === undefined || mark.runId === runId) return mark?.since;",
     replace: "if (runId !== undefined) return mark?.since;",
-    proof: { test: "test/end-to-end/completeness.test.ts" },
+    proof: {
+      test: "test/end-to-end/completeness.test.ts",
+      name: "is removed at once when another Redis process takes over",
+    },
   },
   {
     name: "the order of checks of recently active users",
@@ -226,14 +315,14 @@ export const guards: readonly Guard[] = [
     file: "src/redis/recent-users.ts",
     find: `redis.zrange(checkedKey, 0, count - 1, "WITHSCORES")`,
     replace: `redis.zrevrange(checkedKey, 0, count - 1, "WITHSCORES")`,
-    proof: { test: "test/sweep/check-recent.test.ts" },
+    proof: { test: "test/sweep/check-recent.test.ts", name: "find edits long before a sweep of a million users does" },
   },
   {
     name: "the overlay of written values",
     promise: 6,
     file: "src/redis/scripts/begin-refresh.lua",
-    find: "lastExpiry and cjson.encode(written) or false",
-    replace: "false",
+    find: "any and cjson.encode(written) or false",
+    replace: "false and cjson.encode(written) or any and false",
     proof: { actions: ["write", "rename", "laggingCopy"] },
   },
   {
@@ -245,20 +334,28 @@ export const guards: readonly Guard[] = [
     proof: { actions: ["write", "kill", "killAtRoundTrip"] },
   },
   {
-    name: "the comparison with Kinde once an override has expired",
-    promise: 5,
-    file: "src/redis/scripts/begin-refresh.lua",
-    find: "if lastExpiry then noteConfirm(",
-    replace: "if false then noteConfirm(",
-    proof: { test: "test/refresh/confirm.test.ts" },
-  },
-  {
     name: "one write of a user at a time",
     promise: 6,
     file: "src/redis/scripts/note-intent.lua",
     find: "if not takeLock(KEYS[6], ARGV[2], ARGV[3]) then return { 0, 0 } end",
     replace: "",
-    proof: { test: "test/refresh/confirm.test.ts" },
+    proof: { test: "test/refresh/confirm.test.ts", name: "are made one after the other" },
+  },
+  {
+    name: "the lease of a caching reader",
+    promise: 6,
+    file: "packages/kindling/src/reader/cache.ts",
+    find: "return lease?.isValid(time) ? memory.get(userId, time) : undefined;",
+    replace: "return memory.get(userId, time);",
+    proof: { test: "test/client/cache.test.ts", name: "reads from Redis if it" },
+  },
+  {
+    name: "the lease from every master",
+    promise: 6,
+    file: "packages/kindling/src/reader/cluster.ts",
+    find: "ping: () => onEach((connection) => connection.ping()),",
+    replace: "ping: () => Promise.any([...members.values()].map(({ connection }) => connection.ping())),",
+    proof: { test: "test/redis/cluster.test.ts", name: "answers nothing from memory while a master does not answer" },
   },
   {
     name: "the later of two writes",
@@ -266,7 +363,10 @@ export const guards: readonly Guard[] = [
     file: "src/redis/scripts/note-write.lua",
     find: "if tonumber(redis.call('HGET', KEYS[3], ARGV[i]) or 0) <= tonumber(ARGV[2]) then",
     replace: "if true then",
-    proof: { test: "test/refresh/confirm.test.ts" },
+    proof: {
+      test: "test/refresh/confirm.test.ts",
+      name: "keep the later one's value if the process of the earlier one was suspended",
+    },
   },
   {
     name: "the rate of calls",
@@ -274,7 +374,7 @@ export const guards: readonly Guard[] = [
     file: "src/redis/scripts/take-calls.lua",
     find: "  elseif level < needed then",
     replace: "  elseif false then",
-    proof: { test: "test/redis/call-budget.test.ts" },
+    proof: { test: "test/redis/call-budget.test.ts", name: "refuses calls beyond the limit per minute" },
   },
   {
     name: "the number of calls at once",
@@ -282,7 +382,7 @@ export const guards: readonly Guard[] = [
     file: "src/redis/scripts/take-calls.lua",
     find: "  elseif budget.inUse >= places then",
     replace: "  elseif false then",
-    proof: { test: "test/redis/call-budget.test.ts" },
+    proof: { test: "test/redis/call-budget.test.ts", name: "limits concurrent calls across processes" },
   },
   {
     name: "the pause of the fleet",
@@ -290,7 +390,7 @@ export const guards: readonly Guard[] = [
     file: "src/redis/scripts/limit-subject.lua",
     find: "if inRow < tonumber(ARGV[4]) then return 0 end",
     replace: "if true then return 0 end",
-    proof: { test: "test/redis/call-budget.test.ts" },
+    proof: { test: "test/redis/call-budget.test.ts", name: "pauses all calls with the third limited subject in a row" },
   },
   {
     name: "the share of checks of recently active users",
@@ -298,7 +398,7 @@ export const guards: readonly Guard[] = [
     file: "src/sweep/check-recent.ts",
     find: "calls > 0 ? (calls * 60_000) / (share * perMinute) - spentMs : waitMs",
     replace: "waitMs",
-    proof: { test: "test/sweep/check-recent.test.ts" },
+    proof: { test: "test/sweep/check-recent.test.ts", name: "find edits long before a sweep of a million users does" },
   },
   {
     name: "the limit of one user",
@@ -306,7 +406,18 @@ export const guards: readonly Guard[] = [
     file: "src/redis/scripts/take-calls.lua",
     find: "local anyLimited = redis.call('EXISTS', KEYS[3]) == 1",
     replace: "local anyLimited = false",
-    proof: { test: "test/redis/call-budget.test.ts" },
+    proof: { test: "test/redis/call-budget.test.ts", name: "stops calls about a limited subject in all processes" },
+  },
+  {
+    name: "the list of failed refreshes",
+    promise: 8,
+    file: "workers/job-errors.ts",
+    find: "if (final) await ledger?.fail(member, failure(error, attempt.number, now()));",
+    replace: "if (final) void failure(error, attempt.number, now());",
+    proof: {
+      test: "test/faults/failing-calls.test.ts",
+      name: "fails only the affected user and names the missing scope",
+    },
   },
   {
     name: "the signature algorithm",
@@ -314,7 +425,7 @@ export const guards: readonly Guard[] = [
     file: "src/webhook/verify.ts",
     find: `, { algorithms: ["RS256"] }).catch(`,
     replace: ").catch(",
-    proof: { test: "test/webhook/verify.test.ts" },
+    proof: { test: "test/webhook/verify.test.ts", name: "rejects algorithms other than RS256" },
   },
   {
     name: "the refusal of users' own tokens",
@@ -322,7 +433,7 @@ export const guards: readonly Guard[] = [
     file: "src/webhook/verify.ts",
     find: "if (userClaims.some((claim) => claim in payload)) {",
     replace: "if (userClaims.length === 0) {",
-    proof: { test: "test/webhook/route.test.ts" },
+    proof: { test: "test/webhook/route.test.ts", name: "a user's token with the fields of an event" },
   },
   {
     name: "the refusal of critical headers",
@@ -330,7 +441,7 @@ export const guards: readonly Guard[] = [
     file: "src/webhook/verify.ts",
     find: "if (protectedHeader.crit !== undefined)",
     replace: "if (protectedHeader.crit === null)",
-    proof: { test: "test/webhook/route.test.ts" },
+    proof: { test: "test/webhook/route.test.ts", name: "crit that the library supports" },
   },
   {
     name: "the issuer of an event",
@@ -338,7 +449,7 @@ export const guards: readonly Guard[] = [
     file: "src/webhook/verify.ts",
     find: `if (fields.iss !== undefined && !issuers.includes(fields.iss.replace(/\\/$/, ""))) {`,
     replace: "if (fields.iss !== undefined && issuers.length === 0) {",
-    proof: { test: "test/webhook/route.test.ts" },
+    proof: { test: "test/webhook/route.test.ts", name: "another issuer" },
   },
   {
     name: "the format of user ids in events",
@@ -346,7 +457,7 @@ export const guards: readonly Guard[] = [
     file: "src/webhook/route-event.ts",
     find: "const byUser = z.object({ user: z.object({ id: userId }) });",
     replace: "const byUser = z.object({ user: z.object({ id: z.string() }) });",
-    proof: { test: "test/webhook/route.test.ts" },
+    proof: { test: "test/webhook/route.test.ts", name: "the user id" },
   },
   {
     name: "the cooldown of the key set",
@@ -354,7 +465,59 @@ export const guards: readonly Guard[] = [
     file: "src/kinde/signing-keys.ts",
     find: "if (attempt !== undefined && now() - attempt.at < cooldownMs) return attempt.done;",
     replace: "",
-    proof: { test: "test/kinde/signing-keys.test.ts" },
+    proof: {
+      test: "test/kinde/signing-keys.test.ts",
+      name: "cost one fetch per cooldown under a flood of unknown kids",
+    },
+  },
+  {
+    name: "the tokens of the HTTP API",
+    promise: 9,
+    file: "src/http/require-token.ts",
+    find: "return matching !== undefined;",
+    replace: "return true;",
+    proof: { test: "test/http/require-token.test.ts", name: "lets requests pass whose token has the scope" },
+  },
+  {
+    name: "the scopes of tokens",
+    promise: 9,
+    file: "src/http/require-token.ts",
+    find: "if (!scopes.has(scope)) return refuse(context, missingScope(route, name, scope));",
+    replace: "",
+    proof: { test: "test/http/require-token.test.ts", name: "lets requests pass whose token has the scope" },
+  },
+  {
+    name: "the algorithm of users' tokens",
+    promise: 9,
+    file: "src/kinde/user-tokens.ts",
+    find: `      algorithms: ["RS256"],
+`,
+    replace: "",
+    proof: { test: "test/read/limits.test.ts", name: "are refused with another algorithm, even if the key would fit" },
+  },
+  {
+    name: "the user whose token it is",
+    promise: 9,
+    file: "src/read/flags-routes.ts",
+    find: `return caller.kind === "user" && caller.userId !== id ? refuse(context, notTheirs(route)) : id;`,
+    replace: `return caller.kind === "user" && caller.userId === "" ? refuse(context, notTheirs(route)) : id;`,
+    proof: { test: "test/read/flags.test.ts", name: "answers 403 to a user's token that asks for another user" },
+  },
+  {
+    name: "the signature of the dashboard's sessions",
+    promise: 9,
+    file: "src/dashboard/sessions.ts",
+    find: `const value = await getSignedCookie(context, secret, name, secure ? "host" : undefined);`,
+    replace: `const value = /dashboard=([\\w-]+)/.exec(context.req.header("cookie") ?? "")?.[1];`,
+    proof: { test: "test/dashboard/requests.test.ts", name: "accepts no session that is forged, changed, over" },
+  },
+  {
+    name: "the origin of the dashboard's forms",
+    promise: 9,
+    file: "src/dashboard/guard.ts",
+    find: `if (!["GET", "HEAD"].includes(context.req.method) && !isSameOrigin(context, url ?? \`http://\${host}\`)) {`,
+    replace: `if (context.req.method === "" && !isSameOrigin(context, host)) {`,
+    proof: { test: "test/dashboard/requests.test.ts", name: "cannot change anything" },
   },
   {
     name: "deny values of old flags",
@@ -362,7 +525,7 @@ export const guards: readonly Guard[] = [
     file: "packages/kindling/src/reader/compose-answer.ts",
     find: "if (age !== null && age <= maxAge) return [];",
     replace: "if (age !== null || maxAge === null) return [];",
-    proof: { test: "test/client/reader.test.ts" },
+    proof: { test: "test/client/reader.test.ts", name: "counts a record from more than 5 s ahead as that old" },
   },
   {
     name: "deny values of unknown flags",
@@ -370,7 +533,7 @@ export const guards: readonly Guard[] = [
     file: "packages/kindling/src/reader/compose-answer.ts",
     find: "if (age !== null && age <= maxAge) return [];",
     replace: "if (age === null || age <= maxAge) return [];",
-    proof: { test: "test/client/reader.test.ts" },
+    proof: { test: "test/client/reader.test.ts", name: "is denied for a missing user" },
   },
   {
     name: "the size of Kinde's answers",
@@ -378,7 +541,7 @@ export const guards: readonly Guard[] = [
     file: "src/kinde/request.ts",
     find: "if (bytes > maxBytes) throw new BodyTooLarge(maxBytes);",
     replace: "",
-    proof: { test: "test/kinde/hostile-answers.test.ts" },
+    proof: { test: "test/kinde/hostile-answers.test.ts", name: "is refused although it is not packed" },
   },
   {
     name: "the end of listings that lead in circles",
@@ -386,7 +549,7 @@ export const guards: readonly Guard[] = [
     file: "src/kinde/paging.ts",
     find: "if (trail?.mark === cursor) {",
     replace: "if (trail?.mark === null) {",
-    proof: { test: "test/kinde/paging.test.ts" },
+    proof: { test: "test/kinde/paging.test.ts", name: "ends soon in a cycle" },
   },
   {
     name: "the number of recently active users",
@@ -394,7 +557,18 @@ export const guards: readonly Guard[] = [
     file: "src/redis/scripts/note-recent-users.lua",
     find: "if excess > 0 then",
     replace: "if false then",
-    proof: { test: "test/sweep/check-recent.test.ts" },
+    proof: { test: "test/sweep/check-recent.test.ts", name: "keeps the latest ones, for a quarter of an hour" },
+  },
+  {
+    name: "the limit of refused requests",
+    promise: 11,
+    file: "src/http/refusals.ts",
+    find: "if (seconds === undefined) return answer",
+    replace: "if (seconds === undefined || seconds > 0) return answer",
+    proof: {
+      test: "test/http/refusals.test.ts",
+      name: "answers 429 with Retry-After to a source that was refused too often",
+    },
   },
   {
     name: "the size of request bodies",
@@ -402,7 +576,7 @@ export const guards: readonly Guard[] = [
     file: "src/webhook/route.ts",
     find: "limitBody(maxBodyBytes, { route, refuse })",
     replace: "limitBody(maxBodyBytes * 1_000, { route, refuse })",
-    proof: { test: "test/webhook/route.test.ts" },
+    proof: { test: "test/webhook/route.test.ts", name: "a body that is too large and has no content-length" },
   },
   {
     name: "ids from Kinde in paths",
@@ -410,7 +584,7 @@ export const guards: readonly Guard[] = [
     file: "src/kinde/ids.ts",
     find: "regex(/^[0-9A-Za-z_-][0-9A-Za-z_.:-]{0,127}$/)",
     replace: "min(0)",
-    proof: { test: "test/kinde/hostile-answers.test.ts" },
+    proof: { test: "test/kinde/hostile-answers.test.ts", name: "is refused as an organization" },
   },
   {
     name: "answers without Kinde's list",
@@ -418,7 +592,7 @@ export const guards: readonly Guard[] = [
     file: "src/kinde/answers.ts",
     find: `typeof answer.code === "string" || names.some`,
     replace: `typeof answer === "object" || names.some`,
-    proof: { test: "test/kinde/hostile-answers.test.ts" },
+    proof: { test: "test/kinde/hostile-answers.test.ts", name: "differs from Kinde's own without a list" },
   },
   {
     name: "a 404 for what Kinde has named",
@@ -426,7 +600,7 @@ export const guards: readonly Guard[] = [
     file: "src/kinde/answers.ts",
     find: `if (!(error instanceof KindeError) || error.code !== "kinde_not_found") return error;`,
     replace: "if (error !== undefined) return error;",
-    proof: { test: "test/kinde/hostile-answers.test.ts" },
+    proof: { test: "test/kinde/hostile-answers.test.ts", name: "never means that a user holds nothing" },
   },
   {
     name: "signing keys of the same id",
@@ -434,7 +608,7 @@ export const guards: readonly Guard[] = [
     file: "src/kinde/signing-keys.ts",
     find: "if (!(error instanceof errors.JWKSMultipleMatchingKeys)) throw error;",
     replace: "if (error !== undefined) throw error;",
-    proof: { test: "test/kinde/signing-keys.test.ts" },
+    proof: { test: "test/kinde/signing-keys.test.ts", name: "is told apart from a usable one of the same id" },
   },
   {
     name: "organizations that Kinde does not answer about",
@@ -442,7 +616,10 @@ export const guards: readonly Guard[] = [
     file: "src/refresh/organizations.ts",
     find: "if (!concernsOne(outcome.reason) || skipped > mostSkipped) throw outcome.reason;",
     replace: "throw outcome.reason;",
-    proof: { test: "test/refresh/organizations.test.ts" },
+    proof: {
+      test: "test/refresh/organizations.test.ts",
+      name: "do not end a sweep if Kinde has no answer about a few of them",
+    },
   },
   {
     name: "keys of another type in a record's place",
@@ -450,7 +627,7 @@ export const guards: readonly Guard[] = [
     file: "src/redis/scripts/include/read-record.lua",
     find: "redis.pcall",
     replace: "redis.call",
-    proof: { test: "test/sweep/fill-page.test.ts" },
+    proof: { test: "test/sweep/fill-page.test.ts", name: "overwrites neither older records nor tombstones" },
   },
   {
     name: "the options of flags that deny",
@@ -458,7 +635,7 @@ export const guards: readonly Guard[] = [
     file: "packages/kindling/src/definitions/computed.ts",
     find: "  checkFreshness(definition, freshness);",
     replace: "",
-    proof: { test: "test/client/definitions.test.ts" },
+    proof: { test: "test/client/definitions.test.ts", name: "is rejected without a valid" },
   },
   {
     name: "the number of demands",
@@ -466,7 +643,7 @@ export const guards: readonly Guard[] = [
     file: "src/refresh/demands.ts",
     find: "        .zremrangebyrank(key, 0, -1 - mostDemands)",
     replace: "",
-    proof: { test: "test/refresh/demands.test.ts" },
+    proof: { test: "test/refresh/demands.test.ts", name: "requests that no fetch satisfies" },
   },
   {
     name: "times of refresh requests",
@@ -474,6 +651,6 @@ export const guards: readonly Guard[] = [
     file: "src/redis/refresh-requests.ts",
     find: "Math.min(freshSince, nowMs)",
     replace: "freshSince",
-    proof: { test: "test/redis/refresh-requests.test.ts" },
+    proof: { test: "test/redis/refresh-requests.test.ts", name: "takes a time ahead of Redis' clock for the present" },
   },
 ];

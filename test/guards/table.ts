@@ -11,5 +11,6 @@ export function guardTable(): string {
 }
 
 function proofOf({ proof }: Guard): string {
-  return "test" in proof ? `\`${proof.test}\`` : `schedules of ${proof.actions.join(", ")}`;
+  if ("test" in proof) return `\`${proof.test}\`: ${proof.name.replaceAll("|", "\\|")}`;
+  return `schedules of ${proof.actions.join(", ")}`;
 }

@@ -97,6 +97,11 @@ describe("an answer larger than its limit", () => {
     expect(Math.max(peak, process.memoryUsage().rss) - before).toBeLessThan(100_000_000);
   });
 
+  it("is refused although it is not packed", async () => {
+    answers["/api/v1/user"] = { id, organizations: [], padding: "x".repeat(9_000_000) };
+    await expect(fetched()).rejects.toThrow("the answer is larger than 8 MiB");
+  });
+
   it("is refused from the token endpoint", async () => {
     answers["/oauth2/token"] = bomb;
     await expect(fetched()).rejects.toMatchObject({ code: "kinde_unavailable" });

@@ -404,6 +404,7 @@ describe("the client", () => {
   it("answers nothing from memory while a master does not answer", async () => {
     const kindling = createKindling({ redis: app, definitions, prefix, timeoutMs: 5_000, cache: { lease: 200 } });
     const [id = ""] = await idsOnAllMasters((id) => `{${id}}`);
+    await app.set(keys.flags(id), JSON.stringify(tierRecord("pro", 30, Date.now())));
     await until(async () => expect(await kindling.get(id)).toHaveProperty("cached", true));
     const own = await cluster.masterOf(`{${id}}`);
     const other = app.nodes("master").find(({ options }) => !cluster.masters[own]?.url.endsWith(`:${options.port}`));

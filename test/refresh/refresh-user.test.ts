@@ -130,6 +130,13 @@ describe("a refresh", () => {
     expect((await records().read(id)).flags?.status).toBe("deleted");
   });
 
+  it("leaves the user in the ledger if the record cannot be committed", async () => {
+    await acknowledge();
+    await context.redis.lpush(context.keys.flags(id), "not a record");
+    await expect(refresh()(id, call)).rejects.toThrow("WRONGTYPE");
+    expect(await ledger().entry(id)).toBeDefined();
+  });
+
   it("leaves record and ledger unchanged if it fails", async () => {
     await refresh()(id, call);
     await acknowledge();

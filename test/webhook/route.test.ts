@@ -203,6 +203,17 @@ describe("a request that is not an event from Kinde is rejected and not admitted
       },
     ],
     [
+      "crit that the library supports",
+      401,
+      "token_forged",
+      async () => {
+        const { CompactSign } = await import("jose");
+        return new CompactSign(Buffer.from(JSON.stringify(created())))
+          .setProtectedHeader({ alg: "RS256", kid: signer.kid(), b64: true, crit: ["b64"] })
+          .sign(signer.privateKey());
+      },
+    ],
+    [
       "a payload changed after signing",
       401,
       "token_forged",

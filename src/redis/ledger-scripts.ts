@@ -33,7 +33,7 @@ export interface BeginInput {
   absencesKey: string;
   sinceKey: string;
   signInsKey: string;
-  confirmKey: string;
+  confirmKeys: ConfirmKeys;
   failuresKey: string;
   member: string;
   deletedForMs: number;
@@ -53,8 +53,9 @@ export const beginRefresh = defineScript("begin-refresh", {
       input.absencesKey,
       input.sinceKey,
       input.signInsKey,
-      input.confirmKey,
+      input.confirmKeys.due,
       input.failuresKey,
+      input.confirmKeys.later,
     ],
     args: [input.member, input.deletedForMs, input.settleMs],
   }),

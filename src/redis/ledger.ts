@@ -279,7 +279,7 @@ export function createLedger(
       absencesKey: absencesKey(keys),
       sinceKey,
       signInsKey,
-      confirmKey: confirmKeys.due,
+      confirmKeys,
       failuresKey,
       member,
       deletedForMs,

@@ -125,8 +125,8 @@ export function createFlows(options: FlowsOptions): Flows {
     definitions,
     keep,
     disputes: {
-      roles: createDisputes({ redis, keys, kind: "roles", ttlMs: extrasMaxAgeMs, now }),
-      permissions: createDisputes({ redis, keys, kind: "permissions", ttlMs: extrasMaxAgeMs, now }),
+      roles: createDisputes({ redis, keys, kind: "roles", ttlMs: extrasMaxAgeMs, clock: ledger.clock }),
+      permissions: createDisputes({ redis, keys, kind: "permissions", ttlMs: extrasMaxAgeMs, clock: ledger.clock }),
     },
     knownRoles: createKnownRoles({ redis, keys }),
     onRoleChange: (id) => acknowledgeFanout(`role:${id}`),

@@ -26,13 +26,14 @@ export function createDisputes({
   keys,
   kind,
   ttlMs,
-  now,
+  clock,
 }: {
   redis: RedisClient;
   keys: Pick<Keys, "ledgerPart">;
   kind: string;
   ttlMs: number;
-  now: () => number;
+  /** Redis' clock, which records are stamped by. */
+  clock: () => Promise<number>;
 }): Disputes {
   const key = keys.ledgerPart(`sweep:disputes:${kind}`);
   return {
@@ -41,10 +42,10 @@ export function createDisputes({
       const same = compared.filter((each) => !each.different).map(({ userId }) => userId);
       if (same.length > 0 && (await redis.exists(key)) === 1) await redis.hdel(key, ...same);
       if (different.length === 0) return { open: [], disputed: 0 };
-      const notes = await redis.hmget(key, ...different.map(({ userId }) => userId));
-      const open = different.filter((each, index) => !isDisputed(each, notes[index] ?? null, { ttlMs, now: now() }));
+      const [notes, now] = await Promise.all([redis.hmget(key, ...different.map(({ userId }) => userId)), clock()]);
+      const open = different.filter((each, index) => !isDisputed(each, notes[index] ?? null, { ttlMs, now }));
       if (open.length > 0) {
-        const noted = open.flatMap(({ userId, fingerprint }) => [userId, `${fingerprint}:${now()}`]);
+        const noted = open.flatMap(({ userId, fingerprint }) => [userId, `${fingerprint}:${now}`]);
         await redis
           .multi()
           .hset(key, ...noted)

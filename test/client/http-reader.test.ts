@@ -279,6 +279,15 @@ describe("a service that does not answer as it should", () => {
     expect(result.flags).not.toHaveProperty("more");
   });
 
+  it("denies what a service of older definitions took from a token, whose age it does not tell", async () => {
+    const flags = { tier: "pro", suspended: false };
+    const body = { flags, status: "missing", source: "claims", fetchedAt: null, age: null, denied: [] };
+    const { result } = await ask((request, response) => {
+      response.end(JSON.stringify(request.method === "POST" ? { users: { [testUser(1)]: body } } : body));
+    });
+    expect(result).toMatchObject({ flags: { tier: "pro", suspended: true }, denied: ["suspended"] });
+  });
+
   it("denies a flag that became older than its own limit on the way", async () => {
     const body = {
       flags: { suspended: false },

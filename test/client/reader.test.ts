@@ -207,6 +207,14 @@ describe("refresh requests", () => {
     expect(requests).toHaveLength(1);
   });
 
+  it("are not asked of Redis for a value that no id can be, which takes the place of nobody in a batch", async () => {
+    const text = { toString: () => expect.unreachable("A value is not turned into an id.") };
+    const strange = [[testUser(1)], text, Symbol("id"), null, "kp_".padEnd(1_000_000, "x")] as never[];
+    for (const id of strange) expect(await reader().get(id, null as never)).toMatchObject({ status: "missing" });
+    const answers = await reader().getMany([...strange, testUser(1)]);
+    expect(answers.map(({ status }) => status)).toEqual([...strange.map(() => "missing"), "present"]);
+  });
+
   it("are paused only after Redis denied the permission", async () => {
     const failing = recording(() => Promise.reject(new Error("LOADING Redis is loading the dataset in memory")));
     for (let read = 0; read < 3; read += 1) await failing.reader.get(testUser(3), { maxAge: 0, wait: 1 });

@@ -321,8 +321,8 @@ export const guards: readonly Guard[] = [
     name: "the overlay of written values",
     promise: 6,
     file: "src/redis/scripts/begin-refresh.lua",
-    find: "any and cjson.encode(written) or false",
-    replace: "false and cjson.encode(written) or any and false",
+    find: "lastExpiry and cjson.encode(written) or false",
+    replace: "false",
     proof: { actions: ["write", "rename", "laggingCopy"] },
   },
   {
@@ -332,6 +332,14 @@ export const guards: readonly Guard[] = [
     find: "local added = redis.call('ZADD', KEYS[3], 'NX', string.format('%.0f', now), ARGV[1])",
     replace: "local added = 0",
     proof: { actions: ["write", "kill", "killAtRoundTrip"] },
+  },
+  {
+    name: "the comparison with Kinde once an override has expired",
+    promise: 5,
+    file: "src/redis/scripts/begin-refresh.lua",
+    find: "if lastExpiry then noteConfirm(",
+    replace: "if false then noteConfirm(",
+    proof: { test: "test/refresh/confirm.test.ts", name: "is compared with Kinde once it has expired" },
   },
   {
     name: "one write of a user at a time",

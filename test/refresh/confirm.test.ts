@@ -38,7 +38,6 @@ let kinde: State;
 let copy: State | undefined;
 let fetches: number;
 let patch: () => Promise<void>;
-/** Resolves when Kinde answers a write that it has applied. */
 let ledger: Ledger;
 let records: Records;
 let refreshUser: RefreshUser;
@@ -339,6 +338,17 @@ describe("a written property", () => {
     await pass(10 * settleMs);
     expect(fetches - before).toBe(1);
   });
+
+  it.each([5, 20, 60, 5 * 3_600])(
+    "is compared with Kinde once it has expired, although Redis' clock stepped back by %i s",
+    async (step) => {
+      await setProperties(id, { plan_tier: "enterprise" }, call);
+      kinde.properties.plan_tier = "free";
+      world.now -= step * second;
+      await pass(2.5 * confirmMs);
+      expect(await flags()).toMatchObject({ tier: "free" });
+    },
+  );
 
   it("expires in time although Redis' clock stepped back by hours", async () => {
     world.now += 5 * 3_600_000;

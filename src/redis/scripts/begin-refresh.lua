@@ -11,6 +11,7 @@
 -- KEYS[9]  set of members with sign-ins only
 -- KEYS[10]  sorted set: member -> when its confirming refresh is due, in microseconds
 -- KEYS[11]  hash: member -> failure
+-- KEYS[12]  hash: member -> when another confirming refresh is due after that
 -- ARGV[1]  member
 -- ARGV[2]  longest lifetime of KEYS[4] in milliseconds
 -- ARGV[3]  longest lifetime of a property value in milliseconds
@@ -22,6 +23,7 @@
 -- @include "ticket"
 -- @include "latest-event"
 -- @include "overlay"
+-- @include "confirm"
 
 local ticket, now = drawTicket(KEYS[1], KEYS[2])
 local mark, _, events = readLatest(redis.call('HGET', KEYS[3], ARGV[1]))
@@ -29,11 +31,13 @@ local settledMs = redis.call('PTTL', KEYS[4])
 -- A lifetime ends at a time of day: it grows when Redis' clock steps back.
 if settledMs > tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[4], ARGV[2]) end
 local deleted = mark == 'd' or settledMs > 0
-local written, any = readWritten(KEYS[5], KEYS[6], tonumber(ARGV[3]))
+local written, lastExpiry = readWritten(KEYS[5], KEYS[6], tonumber(ARGV[3]))
+-- What overrides Kinde's answer now is compared with it once it has expired, whatever clocks do until then.
+if lastExpiry then noteConfirm(KEYS[10], KEYS[12], ARGV[1], lastExpiry * 1000, tonumber(ARGV[3]) * 100) end
 local outstanding = redis.call('ZSCORE', KEYS[8], ARGV[1]) and 1 or 0
 -- A refresh that is due to confirm earlier events must fetch what they concern.
 local confirm = tonumber(redis.call('ZSCORE', KEYS[10], ARGV[1]) or nil) or math.huge
 local signInsOnly = not deleted and events > 0 and confirm > now and redis.call('SISMEMBER', KEYS[9], ARGV[1]) == 1
   and redis.call('HEXISTS', KEYS[11], ARGV[1]) == 0
-return { ticket, now, deleted and 1 or 0, events, any and cjson.encode(written) or false,
+return { ticket, now, deleted and 1 or 0, events, lastExpiry and cjson.encode(written) or false,
   redis.call('HEXISTS', KEYS[7], ARGV[1]), outstanding, signInsOnly and 1 or 0, confirm <= now and 1 or 0 }

@@ -5,7 +5,7 @@
 -- KEYS[3]  hash: user id -> when the user became active, in milliseconds since the epoch
 -- ARGV[1]  milliseconds for which a user counts as active
 -- ARGV[2]  most users to keep
--- ARGV[3…] user ids
+-- ARGV[3..]  user ids
 -- Answer   none
 
 -- @include "clock"
@@ -27,4 +27,6 @@ end
 forget(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now - tonumber(ARGV[1])))
 local excess = redis.call('ZCARD', KEYS[1]) - tonumber(ARGV[2])
 if excess > 0 then forget(redis.call('ZRANGE', KEYS[1], 0, excess - 1)) end
-for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[1]) end
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
+redis.call('PEXPIRE', KEYS[2], ARGV[1])
+redis.call('PEXPIRE', KEYS[3], ARGV[1])

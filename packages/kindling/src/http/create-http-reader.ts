@@ -31,7 +31,8 @@ export function createHttpReader<V extends Record<string, unknown>>(options: Htt
   const compose = (answer: unknown, elapsed: number, request: Request): ReadResult<V> => {
     const parsed = parseAnswer(answer);
     if (parsed === undefined) return without("unavailable", request);
-    const unknown = parsed.source === "defaults" && parsed.status !== "deleted";
+    // What the service took from a token, or does not know, our own claims tell too, and how old they are.
+    const unknown = parsed.source !== "record" && parsed.status !== "deleted";
     if (!unknown || request.claims === undefined) return adopt(definitions, rules, parsed, request, elapsed);
     const { complete } = parsed;
     return { ...without(parsed.status, request), ...(complete !== undefined && { complete }) };
@@ -53,7 +54,8 @@ export function createHttpReader<V extends Record<string, unknown>>(options: Htt
   return {
     definitions,
 
-    async get(userId, { maxAge, wait, claims: given, organization }: ReadOptions = {}) {
+    async get(userId, options) {
+      const { maxAge, wait, claims: given, organization }: ReadOptions = options ?? {};
       const claims = given?.sub === userId ? given : undefined;
       const request = { claims, organization: currentOrganization(organization, claims) };
       // Frameworks turn `?id[]=…` into an array: what is not a user id has no record.
@@ -127,8 +129,9 @@ function adopt<V extends Record<string, unknown>>(
   for (const name of Object.keys(values)) if (isKnown(name)) values[name] = answer.flags[name];
   const denied = new Set(answer.denied.filter((name) => Object.hasOwn(values, name)));
   for (const { name, maxAge, value } of denials) {
-    const tooOld = source === "record" && age !== null && age > maxAge;
-    if (!denied.has(name) && isKnown(name) && source !== "defaults" && !tooOld) continue;
+    // Of values from a token, the service alone knows the age: one that did not deny may have had older definitions.
+    const isYoung = source === "record" && age !== null && age <= maxAge;
+    if (!denied.has(name) && isKnown(name) && isYoung) continue;
     values[name] = value;
     denied.add(name);
   }

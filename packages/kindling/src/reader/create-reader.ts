@@ -76,7 +76,10 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
   };
   const cache = options.cache && createCache(redis, keys, options.cache, createEntry);
 
+  // In a batch, what cannot have a record takes the place of nobody.
+  const keyOf = (userId: string) => keys.flags(canHaveRecord(userId) ? userId : "");
   const look = async (userId: string, ms: number): Promise<Found> => {
+    if (!canHaveRecord(userId)) return { status: "missing" };
     const end = cache?.begin(userId);
     const text = await within(ms, () => redis.get(keys.flags(userId)).catch(corruptIfOtherType));
     if (text === nothing) {
@@ -117,7 +120,7 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
   ) => {
     // A Redis that does not answer records no request, and a deleted user stays deleted.
     if (found.status === "unavailable" || found.status === "deleted") return found;
-    // Frameworks turn `?id[]=…` into an array: what is not a user id has no record and gets no request.
+    // What is not a user id gets no request.
     if (!isUserId(userId)) return found;
     const { since, old, strict, soft } = demandOf(found, maxAge, claims);
     const patience = wait ?? (strict ? strictWait : 0);
@@ -187,17 +190,17 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
   return {
     definitions,
 
-    get(userId, options = {}) {
-      const remembered = peek(userId, options);
-      return remembered === undefined ? lookUp(userId, options) : Promise.resolve(remembered);
+    get(userId, options) {
+      const remembered = peek(userId, options ?? {});
+      return remembered === undefined ? lookUp(userId, options ?? {}) : Promise.resolve(remembered);
     },
 
-    peek: (userId, options = {}) => peek(userId, options),
+    peek: (userId, options) => peek(userId, options ?? {}),
 
     async getMany(userIds, { organization } = {}) {
       if (userIds.length === 0) return [];
       const ends = userIds.map((userId) => cache?.begin(userId));
-      const texts = await within(timeoutMs, () => readAll(redis, userIds.map(keys.flags)));
+      const texts = await within(timeoutMs, () => readAll(redis, userIds.map(keyOf)));
       const all = userIds.map((_, index): Found => {
         const text = texts === nothing ? nothing : (texts[index] ?? null);
         const found: Found = text === nothing ? { status: "unavailable" } : parseFound(text);
@@ -237,6 +240,14 @@ interface Held<V> extends Entry, Pick<ReadResult<V>, "flags" | "denied"> {
   readonly record: FlagsRecord | undefined;
   organization: string | undefined;
   copy: (flags: V) => V;
+}
+
+/** No id is longer. */
+const longestUserId = 67;
+
+/** Frameworks turn `?id[]=…` into an array, and a body can hold any value, of any length: Redis is not asked for these. */
+function canHaveRecord(userId: unknown): userId is string {
+  return typeof userId === "string" && userId.length <= longestUserId;
 }
 
 function readAll(redis: ReaderRedis, keys: string[]): Promise<(string | null)[]> {

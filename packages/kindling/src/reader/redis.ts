@@ -57,10 +57,13 @@ export interface Subscriber {
 /** What {@link within} resolves to when there is no answer in time. */
 export const nothing = Symbol("nothing");
 
+/** A longer timer fires at once. */
+const longestTimer = 2 ** 31 - 1;
+
 /** Resolves to the answer, or to `nothing` if the call fails or takes longer than `ms`. Never rejects. */
 export function within<T>(ms: number, call: () => Promise<T>): Promise<T | typeof nothing> {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms, nothing);
+    const timer = setTimeout(resolve, Math.min(ms, longestTimer), nothing);
     const end = (answer: T | typeof nothing) => {
       clearTimeout(timer);
       resolve(answer);

@@ -4,22 +4,23 @@
 
 -- @include "clock"
 
--- Reads the values that still count, and forgets the others. Times are in milliseconds.
+-- Reads the values that still count, and forgets the others. Returns them, and when the last of them expires, or nil
+-- without any. Times are in milliseconds.
 -- A property cannot expire later than `maxMs` from now, unless Redis' clock stepped back: its time then starts again.
 local function readWritten(valuesKey, expiriesKey, maxMs)
   local text = redis.call('GET', valuesKey)
-  if not text then return {}, false end
+  if not text then return {}, nil end
   local now = math.floor(nowMicros() / 1000)
-  local written, left = cjson.decode(text), false
+  local written, last = cjson.decode(text), 0
   local expiries = redis.call('HGETALL', expiriesKey)
   for i = 1, #expiries, 2 do
     local property, expiry = expiries[i], tonumber(expiries[i + 1])
-    if expiry <= now then
-      written[property] = nil
-    elseif expiry > now + maxMs then
-      redis.call('HSET', expiriesKey, property, string.format('%.0f', now + maxMs))
+    if expiry > now + maxMs then
+      expiry = now + maxMs
+      redis.call('HSET', expiriesKey, property, string.format('%.0f', expiry))
     end
+    if expiry <= now then written[property] = nil else last = math.max(last, expiry) end
   end
-  for _ in pairs(written) do left = true end
-  return written, left
+  if next(written) == nil then return written, nil end
+  return written, last > 0 and last or now + maxMs
 end

@@ -189,6 +189,9 @@ export const secretNames = [
   "KINDLING_API_TOKEN",
   "KINDLING_API_TOKENS",
   "KINDLING_PUSH_SECRETS",
+  // URLs can hold credentials, or a token in their path.
+  "KINDLING_PUSH_URLS",
+  "KINDLING_WEBHOOK_URL",
   "KINDLING_DASHBOARD_TOKENS",
   "KINDLING_DASHBOARD_CLIENT_SECRET",
 ] as const;

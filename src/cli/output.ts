@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from "node:util";
 import picocolors from "picocolors";
-import { durationWords, visible } from "../words.ts";
+import { durationWords, visible, withoutCredentials } from "../words.ts";
 import { type Document, toDocument } from "./documents.ts";
 import type { Output, Terminal } from "./terminal.ts";
 
@@ -12,15 +12,12 @@ export interface ReportOptions {
 /** Arguments of commander's `option` for `--json`. */
 export const jsonOption = ["--json", "print the result as one JSON document"] as const;
 
-// The placeholder in our own messages is no secret.
-const credentials = /\b([a-z][a-z\d+.-]*:\/\/)(?!:<password>@)[^\s/?#"'@]+@/gi;
-
 /**
  * Escapes characters that could rewrite an operator's terminal, such as those of a name from Kinde, and masks the
  * credentials of URLs.
  */
 export function printable(text: string): string {
-  return visible(text).replace(credentials, "$1***@");
+  return withoutCredentials(visible(text));
 }
 
 /** Writes one line to standard error: a warning or the next step, not the result. */

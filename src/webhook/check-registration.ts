@@ -1,6 +1,7 @@
 import { KindeError } from "../errors.ts";
 import type { CallOptions } from "../kinde/management-api.ts";
 import type { Webhook, Webhooks } from "../kinde/webhooks.ts";
+import { withoutCredentials } from "../words.ts";
 
 /** Whether our webhook exists and is subscribed to every required event type. */
 export interface WebhookCheck {
@@ -8,7 +9,7 @@ export interface WebhookCheck {
   state: "ok" | "missing" | "incomplete" | "unknown";
   /** Milliseconds since the epoch. */
   checkedAt: number;
-  /** URL of the webhook, if it exists. */
+  /** URL of the webhook, if it exists, without credentials: it is shown and logged. */
   endpoint?: string;
   missingTypes?: string[];
   reason?: string;
@@ -63,7 +64,7 @@ function judge(ours: readonly Webhook[], needed: readonly string[]): Omit<Webhoo
   const best = [...ours].sort((a, b) => lacking(a).length - lacking(b).length)[0];
   if (best === undefined) return { state: "missing" };
   const missingTypes = lacking(best);
-  const { endpoint } = best;
+  const endpoint = withoutCredentials(best.endpoint);
   return missingTypes.length === 0 ? { state: "ok", endpoint } : { state: "incomplete", endpoint, missingTypes };
 }
 

@@ -150,6 +150,7 @@ describe("kindling completion", () => {
     expect(complete("failed", "")).toEqual(expect.arrayContaining(["retry", "discard", "--json"]));
     expect(complete("failed", "retry", "--a")).toEqual(["--all"]);
     expect(complete("inspect", "kp_1", "--l")).toEqual(["--live"]);
+    expect(complete("schema", "webhookL")).toEqual(["webhookList"]);
   });
 
   it("prints a script for zsh and fish, and refuses other shells", async () => {

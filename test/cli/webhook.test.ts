@@ -117,6 +117,18 @@ describe("kindling webhook list and delete", () => {
     );
   });
 
+  it("shows and stores the credentials of a URL nowhere", async () => {
+    await begin();
+    const secret = "https://hook:s3cret@kindling.example.com/webhooks/kinde";
+    const outputs = [await run("register", secret), await run("list"), await kindling(["status"], env)];
+    expect(stack.emulator.webhooks.list().map(({ endpoint }) => endpoint)).toEqual([secret]);
+    for (const { stdout, stderr } of outputs) {
+      expect(stdout).toContain("https://***@kindling.example.com/webhooks/kinde");
+      expect(stdout + stderr).not.toContain("s3cret");
+    }
+    expect(JSON.stringify(await stack.store.audits.webhook())).not.toContain("s3cret");
+  });
+
   it("deletes a webhook, and reports an unknown one", async () => {
     await begin();
     const { id } = stack.emulator.webhooks.register({ url });

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { parseEnv } from "node:util";
 import { describe, expect, it } from "vitest";
-import { loadConfig, settingNames } from "../../src/config.ts";
+import { loadConfig, secretNames, settingNames } from "../../src/config.ts";
 
 const read = (file: string) => readFileSync(new URL(`../../${file}`, import.meta.url), "utf8");
 const namesIn = (text: string) => [...text.matchAll(/`([A-Z][A-Z_]+)`/g)].map(([, name]) => String(name));
@@ -22,6 +22,20 @@ const rows = read("docs/operations.md")
 describe("docs/operations.md", () => {
   it("has every setting there is, once, and no other", () => {
     expect(rows.flatMap(({ names }) => names).sort()).toEqual([...settingNames].sort());
+  });
+
+  it("names the file variable of every secret, and each is read", () => {
+    const documented = [...read("docs/operations.md").matchAll(/`([A-Z_]+)_FILE`/g)].map(([, name]) => String(name));
+    expect([...new Set(documented)].sort()).toEqual([...secretNames].sort());
+    const files = Object.fromEntries(secretNames.map((name) => [`${name}_FILE`, `/no/such/${name}`]));
+    const error = (() => {
+      try {
+        return loadConfig({ KINDE_DOMAIN: "acme.kinde.com", KINDE_MANAGEMENT_CLIENT_ID: "id", ...files });
+      } catch (found) {
+        return String(found);
+      }
+    })();
+    for (const name of secretNames) expect(error).toContain(`${name}_FILE names a file that cannot be read (ENOENT)`);
   });
 
   it("states the defaults that are in force", () => {

@@ -27,7 +27,8 @@ function wordsByCommand(program: Command): ReadonlyMap<string, readonly string[]
   const words = new Map<string, readonly string[]>();
   const add = (path: string, command: Command) => {
     const options = command.options.flatMap(({ long }) => long ?? []);
-    words.set(path, [...command.commands.map((sub) => sub.name()), ...options, "--help"]);
+    const choices = command.registeredArguments.flatMap(({ argChoices }) => argChoices ?? []);
+    words.set(path, [...command.commands.map((sub) => sub.name()), ...choices, ...options, "--help"]);
     for (const sub of command.commands) add(`${path} ${sub.name()}`.trim(), sub);
   };
   add("", program);

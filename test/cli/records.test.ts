@@ -112,7 +112,7 @@ describe("kindling erase", () => {
     const { code, json, stderr } = await kindling(["erase", id, "--json"], env);
     expect({ code, json, stderr }).toMatchObject({
       code: 0,
-      json: { v: 1, userId: id, erased: { records: 2, jobs: 2 }, found: [] },
+      json: { v: 1, userId: id, erased: { records: 2, jobs: 1 }, found: [] },
       stderr: "If Kinde still has the user, the next event or sweep stores the user again.\n",
     });
     expect((json as { searched: number }).searched).toBeGreaterThan(40);

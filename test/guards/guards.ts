@@ -124,7 +124,7 @@ export const guards: readonly Guard[] = [
     name: "the confirming refresh that a later one still needs",
     promise: 2,
     file: "src/redis/scripts/include/confirm.lua",
-    find: "local earlier = ticket < noted",
+    find: "local earlier = ticket <= noted",
     replace: "local earlier = false",
     proof: { test: "test/redis/clock-steps.test.ts", name: "keeps a confirming refresh although" },
   },

@@ -11,7 +11,8 @@
 -- KEYS[9]  set of members with sign-ins only
 -- KEYS[10]  sorted set: member -> when its confirming refresh is due, in microseconds
 -- KEYS[11]  hash: member -> failure
--- KEYS[12]  hash: member -> when another confirming refresh is due after that
+-- KEYS[12]  hash: member -> when another confirming refresh is due after that; `ticket:<member>` -> ticket of the latest
+--           refresh that needs confirmation
 -- ARGV[1]  member
 -- ARGV[2]  longest lifetime of KEYS[4] in milliseconds
 -- ARGV[3]  longest lifetime of a property value in milliseconds
@@ -33,7 +34,7 @@ if settledMs > tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[4], ARGV[2]) en
 local deleted = mark == 'd' or settledMs > 0
 local written, lastExpiry = readWritten(KEYS[5], KEYS[6], tonumber(ARGV[3]))
 -- What overrides Kinde's answer now is compared with it once it has expired, whatever clocks do until then.
-if lastExpiry then noteConfirm(KEYS[10], KEYS[12], ARGV[1], lastExpiry * 1000, tonumber(ARGV[3]) * 100) end
+if lastExpiry then noteConfirm(KEYS[10], KEYS[12], ARGV[1], lastExpiry * 1000, tonumber(ARGV[3]) * 100, ticket) end
 local outstanding = redis.call('ZSCORE', KEYS[8], ARGV[1]) and 1 or 0
 -- A refresh that is due to confirm earlier events must fetch what they concern.
 local confirm = tonumber(redis.call('ZSCORE', KEYS[10], ARGV[1]) or nil) or math.huge

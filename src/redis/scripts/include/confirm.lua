@@ -24,7 +24,7 @@ local function confirmed(dueKey, laterKey, member, began, ticket)
   if not due or due > began then return end
   local later, noted = unpack(redis.call('HMGET', laterKey, member, ticketField(member)))
   later, noted = tonumber(later or nil), tonumber(noted or 0)
-  local earlier = ticket < noted
+  local earlier = ticket <= noted
   if later and (earlier or later > began) then
     redis.call('HDEL', laterKey, member)
     redis.call('ZADD', dueKey, string.format('%.0f', later), member)

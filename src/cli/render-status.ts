@@ -2,6 +2,7 @@ import { describeLoss } from "../redis/durability.ts";
 import type { Freshness, ReadableSummary } from "../status/read-freshness.ts";
 import type { QueueStatus, Status } from "../status/read-status.ts";
 import type { SweepState } from "../sweep/sweep-state.ts";
+import { walkKinds, walkWords } from "../sweep/walk-log.ts";
 import type { WebhookCheck } from "../webhook/check-registration.ts";
 import { countWords, durationWords, percentWords, plural } from "../words.ts";
 import type { Paint } from "./output.ts";
@@ -95,8 +96,11 @@ const sweep: Section = ({ sweep: { completeSince, last, current, next, bound, wa
     const users = plural(recent.users, "recently active user");
     rows.push([`of ${users}`, `shows within ${durationWords(wholeSeconds(recent.withinMs))}`]);
   }
-  for (const [kind, { withinMs }] of Object.entries(walks))
-    if (withinMs !== null) rows.push([`a change of ${kind}`, `shows within ${durationWords(wholeSeconds(withinMs))}`]);
+  for (const kind of walkKinds) {
+    const withinMs = walks[kind]?.withinMs ?? null;
+    if (withinMs === null) continue;
+    rows.push([`a change of ${walkWords[kind]}`, `shows within ${durationWords(wholeSeconds(withinMs))}`]);
+  }
   if (current !== null) rows.push(["in progress", `${found(current)} so far`]);
   if (last === null) rows.push(["last", "none yet"]);
   else {

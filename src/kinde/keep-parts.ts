@@ -52,6 +52,11 @@ export function withHeldParts(profile: Profile, parts: readonly ProfilePart[]): 
   return { ...profile, parts: [...held].reduce((bits, part) => bits | bitOf(part), 0) };
 }
 
+/** Returns the profile as one that does not hold this part. */
+export function withoutHeldPart(profile: Profile, part: ProfilePart): KeptProfile {
+  return { ...profile, parts: Number((profile as Partial<KeptProfile>).parts ?? 0) & ~bitOf(part) };
+}
+
 function bitOf(part: ProfilePart): number {
   return 1 << profileParts.indexOf(part);
 }

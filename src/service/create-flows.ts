@@ -18,10 +18,11 @@ import { createDisputes } from "../sweep/disputes.ts";
 import { createFillPage } from "../sweep/fill-page.ts";
 import { createGrantIndex } from "../sweep/grant-index.ts";
 import { createKnownRoles } from "../sweep/known-roles.ts";
+import { createPermissionScope } from "../sweep/permission-scope.ts";
 import { type SweepStep, sweepStep } from "../sweep/sweep.ts";
 import type { SweepState } from "../sweep/sweep-state.ts";
 import { agedBy } from "../sweep/walk-log.ts";
-import { createWalks, grantPartsOf, neededWalks, type Walks } from "../sweep/walks.ts";
+import { createWalks, neededGrants, type Walks } from "../sweep/walks.ts";
 import { checkWebhook, type WebhookCheck } from "../webhook/check-registration.ts";
 import { neededEventTypes } from "../webhook/route-event.ts";
 import type { World } from "../world.ts";
@@ -105,7 +106,7 @@ export function createFlows(options: FlowsOptions): Flows {
     absences,
     seen,
     grantIndex,
-    grantParts: grantPartsOf(neededWalks(definitions, keep)),
+    grantParts: neededGrants(definitions, keep),
     listed,
     recheckOrganizations: organizations.recheck,
     now,
@@ -127,7 +128,15 @@ export function createFlows(options: FlowsOptions): Flows {
     disputes: {
       roles: createDisputes({ redis, keys, kind: "roles", ttlMs: extrasMaxAgeMs, clock: ledger.clock }),
       permissions: createDisputes({ redis, keys, kind: "permissions", ttlMs: extrasMaxAgeMs, clock: ledger.clock }),
+      otherPermissions: createDisputes({
+        redis,
+        keys,
+        kind: "otherPermissions",
+        ttlMs: extrasMaxAgeMs,
+        clock: ledger.clock,
+      }),
     },
+    scope: createPermissionScope({ redis, keys, definitions }),
     knownRoles: createKnownRoles({ redis, keys }),
     onRoleChange: (id) => acknowledgeFanout(`role:${id}`),
     settleMs: config.writeSettleMs,
@@ -176,7 +185,8 @@ export function createFlows(options: FlowsOptions): Flows {
     sweepStep: (state, call) => sweepStep(sweepOptions, state, call),
     walks,
     recentChecks,
-    readAged: async () => agedBy(await store.walkLog.read(), walks.needed, (await ledger.clock()) - extrasMaxAgeMs / 2),
+    readAged: async () =>
+      agedBy(await store.walkLog.read(), await walks.needed(), (await ledger.clock()) - extrasMaxAgeMs / 2),
     auditUser: (userId, call) => auditUser({ api: kinde, records, ledger, definitions, keep, signIns }, userId, call),
     drawSample: () => sampleUsers(publicRedis, keys, config.audit.sample),
     checkWebhook: (call) => checkWebhook(webhookOptions, call),

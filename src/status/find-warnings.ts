@@ -1,5 +1,5 @@
 import type { FinishedSweep } from "../sweep/sweep-log.ts";
-import type { WalkHistory, WalkKind } from "../sweep/walk-log.ts";
+import { type WalkHistory, type WalkKind, walkKinds, walkWords } from "../sweep/walk-log.ts";
 import { countWords, durationWords, percentWords, plural } from "../words.ts";
 import type { Freshness } from "./read-freshness.ts";
 
@@ -80,12 +80,13 @@ export function findWarnings(options: FindWarningsOptions): Warning[] {
     const message = `Kinde's search did not list ${countWords(heldBack)} of ${plural(recorded, "recorded user")} twice in a row. Too many to be deletions: nothing was done. If they are, run kindling verify --all --repair`;
     warnings.push({ code: "listing_short", message });
   }
-  for (const [kind, { last, failed }] of Object.entries(sweep.walks)) {
+  for (const kind of walkKinds) {
+    const { last, failed } = sweep.walks[kind] ?? { last: null, failed: null };
     if (failed !== null) {
-      const message = `Changed ${kind} without an event are found by age only, not by comparison: ${failed.reason}`;
+      const message = `Changed ${walkWords[kind]} without an event are found by age only, not by comparison: ${failed.reason}`;
       warnings.push({ code: "walk_failed", message });
     } else if (last !== null && last.disputed > Math.max(fewDisputes, last.compared / 100)) {
-      const message = `Kinde's listings of ${kind} and its answers about ${countWords(last.disputed)} of ${plural(last.compared, "user")} disagree. The answers count. Please report this.`;
+      const message = `Kinde's listings of ${walkWords[kind]} and its answers about ${countWords(last.disputed)} of ${plural(last.compared, "user")} disagree. The answers count. Please report this.`;
       warnings.push({ code: "listing_disputed", message });
     }
   }

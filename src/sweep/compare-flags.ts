@@ -11,7 +11,7 @@ import {
   type ProfilePart,
   withholdParts,
 } from "kindling/contract";
-import { heldParts } from "../kinde/keep-parts.ts";
+import { heldParts, withoutHeldPart } from "../kinde/keep-parts.ts";
 import type { SearchedUser } from "../kinde/search-users.ts";
 
 /** Flag values as a record holds them. */
@@ -64,14 +64,20 @@ export function compareFlags(
 /**
  * Returns the first flag whose value in the record differs from the one that the profile gives; `undefined` if none does.
  * Flags that read a part that the profile does not hold are left out.
+ *
+ * @param ofFunctions Profile for flags that are functions. Default: the same
  */
 export function findFlagDifference(
   definitions: Definitions,
   record: FlagsRecord,
   profile: Profile,
+  ofFunctions: Profile = profile,
 ): string | undefined {
   const view = withholdUnkept(profile);
-  const known = deriveKnown(definitions, view);
+  const known = {
+    ...deriveKnown(declared(definitions), view),
+    ...deriveKnown(functions(definitions), withholdUnkept(ofFunctions)),
+  };
   const changed = Object.keys(known).find((name) => differs(record, name, known));
   if (changed !== undefined) return changed;
   const byOrganization = deriveByOrganization(definitions, view);
@@ -80,11 +86,32 @@ export function findFlagDifference(
   return same ? undefined : "organizations";
 }
 
+/** Returns whether a function reads the profile's permissions, or can do so after another part that it does not hold. */
+export function readsPermissions(definitions: Definitions, profile: Profile): boolean {
+  const view = withholdUnkept(withoutHeldPart(profile, "permissions"));
+  return Object.values(functions(definitions).flags).some(({ read }) => {
+    try {
+      read(view);
+      return false;
+    } catch (error) {
+      return isPartMissing(error);
+    }
+  });
+}
+
+function functions({ flags }: Definitions) {
+  return { flags: Object.fromEntries(Object.entries(flags).filter(([, { opaque }]) => opaque)) };
+}
+
+function declared({ flags }: Definitions) {
+  return { flags: Object.fromEntries(Object.entries(flags).filter(([, { opaque }]) => !opaque)) };
+}
+
 /** Values by flag, as JSON text. Texts compare flags that JSON cannot hold, such as `undefined`. */
 type Known = Readonly<Record<string, string | undefined>>;
 
 /** Derives the flags that the profile determines. Leaves out those that read a withheld part. */
-function deriveKnown({ flags }: Definitions, profile: Profile): Known {
+function deriveKnown({ flags }: Pick<Definitions, "flags">, profile: Profile): Known {
   const known = Object.entries(flags).flatMap(([name, definition]) => {
     try {
       return [[name, JSON.stringify(definition.read(profile).value)]];

@@ -4,9 +4,9 @@ import type { Definitions } from "kindling";
 import type { Grant, Membership, Profile } from "kindling/contract";
 import { heldParts, withHeldParts } from "../kinde/keep-parts.ts";
 import type { Records, StoredRecord } from "../redis/records.ts";
-import { findFlagDifference } from "./compare-flags.ts";
+import { findFlagDifference, readsPermissions } from "./compare-flags.ts";
 import type { Disputes } from "./disputes.ts";
-import { type GatherState, GrantsLost } from "./gather-grants.ts";
+import { type GatherState, GrantsLost, isSelected } from "./gather-grants.ts";
 import type { GrantCatalogue, GrantIndex, Held } from "./grant-index.ts";
 import { listedMembership } from "./listed-membership.ts";
 
@@ -35,6 +35,8 @@ export interface CompareGrantsStep {
   compared: number;
   /** Users whose record differs although it was fetched because of the same difference. */
   disputed: number;
+  /** Whether a flag that is a function read permissions of one of them. */
+  reads: boolean;
   /** `"0"` after the last page. */
   cursor: string;
 }
@@ -55,15 +57,18 @@ export async function compareGrantsStep(
   const page = await records.scanIds(cursor, scanCount);
   const [stored, read] = await Promise.all([records.readMany(page.userIds), index.read(gathered.mark, page.userIds)]);
   if (read === undefined) throw new GrantsLost();
+  let reads = false;
   const compared = page.userIds.flatMap((userId, position) => {
     const { flags, profile } = stored[position] ?? {};
-    if (flags?.status !== "present" || profile === undefined || flags.fetchedAt > startedAt - settleMs) return [];
+    if (flags?.status !== "present" || profile === undefined) return [];
     const listed = { catalogue: read.catalogue, held: read.held[position] ?? [] };
+    reads ||= readsPermissions(definitions, withListed(profile, listed, gathered));
+    if (flags.fetchedAt > startedAt - settleMs) return [];
     const different = differs({ flags, profile }, listed, gathered, definitions);
     return [{ userId, fetchedAt: flags.fetchedAt, different, fingerprint: fingerprintOf(read.held[position]) }];
   });
   const { open, disputed } = await disputes.settle(compared);
-  return { refresh: open, compared: compared.length, disputed, cursor: page.cursor };
+  return { refresh: open, compared: compared.length, disputed, reads, cursor: page.cursor };
 }
 
 interface Listed {
@@ -75,35 +80,52 @@ type Present = { [Member in keyof StoredRecord]-?: NonNullable<StoredRecord[Memb
 
 function differs(
   { flags, profile }: Present,
-  { catalogue, held }: Listed,
-  { parts }: GatherState,
+  listed: Listed,
+  gathered: GatherState,
   definitions: Definitions,
-) {
+): boolean {
+  const { held } = listed;
+  const { parts, selection } = gathered;
   if (held === "unknown") return true;
   const kept = heldParts(profile);
-  const codes = kept.has("organizations")
-    ? profile.organizations.map(({ code }) => code)
-    : held.map(({ code }) => code);
-  if (held.some(({ code }) => !codes.includes(code))) return true;
-  const expected = codes.map((code) => listedMembership(catalogue, parts, code, held));
+  const expected = expectedMemberships(profile, listed, gathered);
+  const known = new Set(expected.map(({ code }) => code));
+  if (held.some(({ code }) => !known.has(code))) return true;
   const all = parts.includes("permissions");
+  const isListed = ({ key }: Grant) => all && isSelected(selection, key);
   const stored = (code: string) => profile.organizations.find((membership) => membership.code === code);
   for (const membership of expected) {
     const record = stored(membership.code);
     if (kept.has("roles") && !sameGrants(record?.roles, membership.roles)) return true;
     if (!kept.has("permissions")) continue;
-    // Without the listings by permission, only those of the roles are known.
-    const comparable = all ? record?.permissions : commonGrants(record?.permissions, membership.permissions);
+    // Of permissions that are not listed, only those of the roles are known.
+    const comparable = selectGrants(record?.permissions, membership.permissions, isListed);
     if (!sameGrants(comparable, membership.permissions)) return true;
   }
   // A part that the record does not keep shows in the flags only.
-  const missing = parts.filter((part) => !kept.has(part) && definitions.mayNeed(part));
-  if (missing.length === 0 || (!all && missing.includes("roles") && definitions.mayNeed("permissions"))) return false;
-  const view = withHeldParts({ ...profile, organizations: merge(profile, expected, kept) }, [
-    "organizations",
-    ...parts,
-  ]);
-  return findFlagDifference(definitions, flags, view) !== undefined;
+  if (!parts.some((part) => !kept.has(part) && definitions.mayNeed(part))) return false;
+  const view = withListed(profile, listed, gathered);
+  const whole = withHeldParts(view, ["permissions"]);
+  const complete = all && selection === undefined;
+  return (
+    findFlagDifference(definitions, flags, all && !selection?.except ? whole : view, complete ? whole : view) !==
+    undefined
+  );
+}
+
+/** The user's memberships as the listings show them. */
+function expectedMemberships(profile: Profile, { catalogue, held }: Listed, { parts }: GatherState): Membership[] {
+  const entries = held === "unknown" ? [] : held;
+  const codes = heldParts(profile).has("organizations")
+    ? profile.organizations.map(({ code }) => code)
+    : entries.map(({ code }) => code);
+  return codes.map((code) => listedMembership(catalogue, parts, code, entries));
+}
+
+/** Returns the profile with the memberships and roles that it does not hold as the listings show them. */
+function withListed(profile: Profile, listed: Listed, gathered: GatherState): Profile {
+  const organizations = merge(profile, expectedMemberships(profile, listed, gathered), heldParts(profile));
+  return withHeldParts({ ...profile, organizations }, ["organizations", "roles"]);
 }
 
 function merge(profile: Profile, expected: readonly Membership[], kept: ReadonlySet<string>): Membership[] {
@@ -121,9 +143,13 @@ function sameGrants(one: readonly Grant[] = [], other: readonly Grant[]): boolea
   return isDeepStrictEqual(idsOf(one), idsOf(other));
 }
 
-function commonGrants(one: readonly Grant[] = [], other: readonly Grant[]): Grant[] {
+function selectGrants(
+  one: readonly Grant[] = [],
+  other: readonly Grant[],
+  isListed: (grant: Grant) => boolean,
+): Grant[] {
   const ids = new Set(other.map(({ id }) => id));
-  return one.filter(({ id }) => ids.has(id));
+  return one.filter((grant) => isListed(grant) || ids.has(grant.id));
 }
 
 function idsOf(grants: readonly Grant[]): string[] {

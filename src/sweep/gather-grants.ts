@@ -16,11 +16,24 @@ import { type GrantIndex, type IndexMark, markIndex } from "./grant-index.ts";
 /** The parts that listings show. `permissions` includes those that roles grant. */
 export type GrantPart = "roles" | "permissions";
 
+/** Permissions to list: those with these keys, or all but those. */
+export interface KeySelection {
+  keys: readonly string[];
+  except: boolean;
+}
+
+/** Returns whether a permission with this key is selected. Without a selection, all are. */
+export function isSelected(selection: KeySelection | undefined, key: string): boolean {
+  return selection === undefined || selection.keys.includes(key) !== selection.except;
+}
+
 /** Progress of gathering who holds which roles and permissions. */
 export interface GatherState {
   mark: IndexMark;
   /** Which listings are read. */
   parts: readonly GrantPart[];
+  /** Which permissions are listed. Absent: all. */
+  selection?: KeySelection;
   phase: "catalogue" | "holders" | "organizations" | "permitted" | "gathered";
   /** Position of the role, or of the permission, that is being listed. */
   grant: number;
@@ -36,10 +49,12 @@ export interface GatherState {
 }
 
 const count = z.int().nonnegative();
+const mostKeys = 2_000;
 /** Schema of {@link GatherState}. */
 export const gatherSchema = z.object({
   mark: z.object({ number: z.number(), buckets: count.min(1).max(16_384) }),
   parts: z.array(z.enum(["roles", "permissions"])),
+  selection: z.object({ keys: z.array(z.string()).max(mostKeys), except: z.boolean() }).exactOptional(),
   phase: z.enum(["catalogue", "holders", "organizations", "permitted", "gathered"]),
   grant: count,
   cursor: z.string().nullable(),
@@ -57,9 +72,15 @@ export interface GatherOptions {
 }
 
 /** Returns the initial state for about so many users. */
-export function beginGathering(number: number, users: number, parts: readonly GrantPart[]): GatherState {
+export function beginGathering(
+  number: number,
+  users: number,
+  parts: readonly GrantPart[],
+  selection?: KeySelection,
+): GatherState {
   const mark = markIndex(number, users);
-  return { mark, parts, phase: "catalogue", grant: 0, cursor: null, codes: [], organization: 0, nextCodes: null };
+  const start = { phase: "catalogue", grant: 0, cursor: null, codes: [], organization: 0, nextCodes: null } as const;
+  return { mark, parts, ...(selection && { selection }), ...start };
 }
 
 /** The index lost what was gathered before: begin again. */
@@ -83,7 +104,8 @@ export async function gatherStep(
   if (state.phase === "gathered") return state;
   if (state.phase === "catalogue") {
     const roles = await listGrantingRoles(api, call);
-    const permissions = parts.includes("permissions") ? await listPermissions(api, call) : [];
+    const listed = parts.includes("permissions") ? await listPermissions(api, call) : [];
+    const permissions = listed.filter(({ key }) => isSelected(state.selection, key));
     await index.begin(kind, mark, { roles, permissions });
     return { ...state, phase: "holders" };
   }

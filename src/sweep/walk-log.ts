@@ -3,10 +3,21 @@ import type { RedisClient } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
 import { storedShape } from "../redis/stored.ts";
 
-/** What the search does not show, and is compared by walks of its own. */
-export const walkKinds = ["roles", "permissions", "plans"] as const;
+/**
+ * What the search does not show, and is compared by walks of its own. `permissions` are those that flags read, and
+ * `otherPermissions` the rest, if records keep them.
+ */
+export const walkKinds = ["roles", "permissions", "otherPermissions", "plans"] as const;
 /** One of {@link walkKinds}. */
 export type WalkKind = (typeof walkKinds)[number];
+
+/** What a walk compares, in words for an operator. */
+export const walkWords: Readonly<Record<WalkKind, string>> = {
+  roles: "roles",
+  permissions: "permissions",
+  otherPermissions: "permissions that no flag reads",
+  plans: "plans",
+};
 
 /** A completed walk. Times in milliseconds since the epoch. */
 export interface FinishedWalk {
@@ -31,6 +42,8 @@ export interface WalkHistory {
 export interface WalkLog {
   read(): Promise<Partial<Record<WalkKind, WalkHistory>>>;
   finish(kind: WalkKind, walk: FinishedWalk): Promise<void>;
+  /** Forgets the walks of a kind that is not needed any more. */
+  forget(kind: WalkKind): Promise<void>;
   fail(kind: WalkKind, failed: { at: number; reason: string }): Promise<void>;
 }
 
@@ -59,7 +72,8 @@ export function agedBy(
   since: number,
 ): { members: boolean; customers: boolean } {
   const isAged = (kind: WalkKind) => needed.includes(kind) && (histories[kind]?.last?.finishedAt ?? 0) < since;
-  return { members: isAged("roles") || isAged("permissions"), customers: isAged("plans") };
+  const members = (["roles", "permissions", "otherPermissions"] as const).some(isAged);
+  return { members, customers: isAged("plans") };
 }
 
 /** Creates the log. */
@@ -74,6 +88,9 @@ export function createWalkLog({ redis, keys }: { redis: RedisClient; keys: Pick<
     },
     async finish(kind, walk) {
       await write(kind, { last: walk, failed: null });
+    },
+    async forget(kind) {
+      await redis.hdel(key, kind);
     },
     async fail(kind, failed) {
       const before = stored.parse(await redis.hget(key, kind));

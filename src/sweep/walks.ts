@@ -21,6 +21,7 @@ import {
 import type { GrantIndex } from "./grant-index.ts";
 import type { KnownRoles } from "./known-roles.ts";
 import { shortestWalkMs } from "./pace.ts";
+import type { PermissionScope } from "./permission-scope.ts";
 import type { SweepLog } from "./sweep-log.ts";
 import { type FinishedWalk, type WalkHistory, type WalkKind, type WalkLog, walkKinds } from "./walk-log.ts";
 
@@ -28,6 +29,8 @@ import { type FinishedWalk, type WalkHistory, type WalkKind, type WalkLog, walkK
 export interface Walk extends Omit<FinishedWalk, "finishedAt"> {
   /** Absent in walks over plans, which read no listing. */
   gathered?: GatherState;
+  /** Whether a flag that is a function read permissions of a compared record; absent if none did. */
+  reads?: boolean;
   /** Where the comparison of records continues. */
   cursor: string;
 }
@@ -46,6 +49,7 @@ const walkSchema = z.object({
   different: count,
   disputed: count,
   gathered: gatherSchema.exactOptional(),
+  reads: z.boolean().exactOptional(),
   cursor: z.string(),
 });
 /** The state as its job keeps it. */
@@ -55,6 +59,7 @@ export const storedWalks = storedShape<WalksState>(
     walks: z.object({
       roles: walkSchema.exactOptional(),
       permissions: walkSchema.exactOptional(),
+      otherPermissions: walkSchema.exactOptional(),
       plans: walkSchema.exactOptional(),
     }),
     turn: count,
@@ -70,7 +75,9 @@ export interface WalksOptions
   log: WalkLog;
   sweeps: Pick<SweepLog, "last" | "nextNumber">;
   ledger: Pick<Ledger, "clock">;
-  disputes: Readonly<Record<"roles" | "permissions", Disputes>>;
+  disputes: Readonly<Record<Exclude<WalkKind, "plans">, Disputes>>;
+  /** The permissions that flags read. */
+  scope: PermissionScope;
   /** Parts of the profile that records keep. */
   keep: ReadonlySet<ProfilePart>;
   /** Remembers the roles of the last walk. */
@@ -81,8 +88,8 @@ export interface WalksOptions
 
 /** Comparisons of what the search does not show: each in pages, so that any process can continue them. */
 export interface Walks {
-  /** The kinds that flags or records need. */
-  needed: readonly WalkKind[];
+  /** Returns the kinds that flags or records need, as far as known. */
+  needed(): Promise<readonly WalkKind[]>;
   /** Begins the walks that are due. */
   beginDue(state: WalksState): Promise<WalksState>;
   /** Takes the next step of the walk whose turn it is; `undefined` if none is under way. */
@@ -102,32 +109,57 @@ export interface WalksStep {
 /** Pause after a walk that Kinde rejected: an operator has to act first. Milliseconds. */
 const failedPauseMs = 900_000;
 
-/** Returns the walks that flags or records need. */
-export function neededWalks(definitions: Pick<Definitions, "mayNeed">, keep: ReadonlySet<ProfilePart>): WalkKind[] {
-  const needs = (part: "roles" | "permissions" | "billing") => keep.has(part) || definitions.mayNeed(part);
-  return walkKinds.filter((kind) => {
-    if (kind === "plans") return needs("billing");
-    return kind === "permissions" ? needs("permissions") : needs("roles") || needs("permissions");
-  });
+/** Returns the listings that complete the records of members. */
+export function neededGrants(
+  definitions: Pick<Definitions, "mayNeed">,
+  keep: ReadonlySet<ProfilePart>,
+): readonly GrantPart[] {
+  const needs = (part: GrantPart) => keep.has(part) || definitions.mayNeed(part);
+  if (needs("permissions")) return ["roles", "permissions"];
+  return needs("roles") ? ["roles"] : [];
 }
 
-/** Returns the listings that complete the records of members. */
-export function grantPartsOf(needed: readonly WalkKind[]): readonly GrantPart[] {
-  if (needed.includes("permissions")) return ["roles", "permissions"];
-  return needed.includes("roles") ? ["roles"] : [];
-}
+/** Whose turn it is, in this order: permissions that no flag reads can wait longer. */
+const turns: readonly WalkKind[] = [
+  ...(["roles", "permissions", "plans"] as const),
+  ...(["roles", "permissions", "plans"] as const),
+  "otherPermissions",
+];
 
 /** Creates the walks. */
 export function createWalks(options: WalksOptions): Walks {
-  const { log, sweeps, ledger, index, knownRoles, onRoleChange } = options;
-  const needed = neededWalks(options.definitions, options.keep);
+  const { log, sweeps, ledger, index, knownRoles, onRoleChange, definitions, keep, scope } = options;
+  const grants = neededGrants(definitions, keep);
+  const plans = keep.has("billing") || definitions.mayNeed("billing");
 
+  const neededKinds = (keys: readonly string[] | undefined) => {
+    const isNeeded: Record<WalkKind, boolean> = {
+      roles: grants.length > 0,
+      permissions: keys === undefined ? definitions.mayNeed("permissions") : keys.length > 0,
+      otherPermissions: keep.has("permissions") && keys !== undefined,
+      plans,
+    };
+    return walkKinds.filter((kind) => isNeeded[kind]);
+  };
   const begin = async (kind: WalkKind): Promise<Walk> => {
     const [number, last, startedAt] = await Promise.all([sweeps.nextNumber(), sweeps.last(), ledger.clock()]);
     const walk = { startedAt, calls: 0, compared: 0, different: 0, disputed: 0, cursor: "0" };
     if (kind === "plans") return walk;
-    const parts = kind === "roles" ? (["roles"] as const) : (["roles", "permissions"] as const);
-    return { ...walk, gathered: beginGathering(number, last?.users ?? 0, parts) };
+    const users = last?.users ?? 0;
+    if (kind === "roles") return { ...walk, gathered: beginGathering(number, users, ["roles"]) };
+    const keys = await scope.keys();
+    const selection = keys && { keys, except: kind === "otherPermissions" };
+    return { ...walk, gathered: beginGathering(number, users, ["roles", "permissions"], selection) };
+  };
+  const noteReads = async (walk: Walk, reads: boolean, over: boolean): Promise<Walk> => {
+    if (reads && !walk.reads) await scope.note(true);
+    if (over && !reads && !walk.reads) await scope.note(false);
+    return reads ? { ...walk, reads } : walk;
+  };
+  const finish = async (kind: WalkKind, walk: Walk, finished: FinishedWalk) => {
+    await log.finish(kind, finished);
+    const comparesAll = kind === "permissions" && walk.gathered?.selection === undefined && keep.has("permissions");
+    if (comparesAll) await log.finish("otherPermissions", finished);
   };
   const reportRoles = async ({ mark }: GatherState) => {
     const [before, catalogue] = await Promise.all([knownRoles.read(), index.catalogue(mark)]);
@@ -153,34 +185,43 @@ export function createWalks(options: WalksOptions): Walks {
     const compareOptions = { ...options, disputes: options.disputes[kind] };
     const step = await compareGrantsStep(compareOptions, { ...walk, gathered: walk.gathered });
     const over = step.cursor === "0";
+    const next = await noteReads(add(walk, step), step.reads, over);
     if (over) await index.forget(kind, walk.gathered.mark);
-    return { refresh: step.refresh, walk: add(walk, step), calls: 0, over };
+    return { refresh: step.refresh, walk: next, calls: 0, over };
   };
 
   return {
-    needed,
+    needed: async () => neededKinds(await scope.keys()),
     async beginDue(state) {
-      const [histories, now] = await Promise.all([log.read(), ledger.clock()]);
-      const due = needed.filter((kind) => state.walks[kind] === undefined && isDue(histories[kind], now));
+      const [histories, now, keys] = await Promise.all([log.read(), ledger.clock(), scope.keys()]);
+      const needed = neededKinds(keys);
+      if (histories.permissions && !needed.includes("permissions")) await log.forget("permissions");
+      // A walk over the roles, which takes fewer calls, finds out whether functions read permissions at all.
+      const unknown = await scope.isUnknown();
+      const waits = (kind: WalkKind) => kind === "permissions" && unknown && histories.roles?.failed == null;
+      const due = needed.filter(
+        (kind) => state.walks[kind] === undefined && isDue(histories[kind], now) && !waits(kind),
+      );
       const begun = await Promise.all(due.map(async (kind) => [kind, await begin(kind)] as const));
       return { ...state, walks: { ...state.walks, ...Object.fromEntries(begun) } };
     },
     async step(state, call) {
-      const under = walkKinds.filter((kind) => state.walks[kind] !== undefined);
-      const kind = under[state.turn % Math.max(1, under.length)];
-      const walk = kind && state.walks[kind];
-      if (kind === undefined || walk === undefined) return undefined;
+      const places = turns.map((_, place) => (state.turn + place) % turns.length);
+      const place = places.find((each) => state.walks[turns[each] as WalkKind] !== undefined) ?? 0;
+      const kind = turns[place] as WalkKind;
+      const walk = state.walks[kind];
+      if (walk === undefined) return undefined;
       const put = (next: Walk | undefined): WalksState => {
         const { [kind]: _before, ...others } = state.walks;
-        return { turn: (state.turn + 1) % walkKinds.length, walks: { ...others, ...(next && { [kind]: next }) } };
+        return { turn: (place + 1) % turns.length, walks: { ...others, ...(next && { [kind]: next }) } };
       };
       try {
         const { refresh, walk: next, calls, over } = await advance(kind, walk, call);
         const counted = { ...next, calls: next.calls + calls };
         if (!over) return { refresh, state: put(counted), calls };
-        const { gathered: _gathered, cursor: _cursor, ...figures } = counted;
+        const { gathered: _gathered, reads: _reads, cursor: _cursor, ...figures } = counted;
         const finished = { ...figures, finishedAt: await ledger.clock() };
-        await log.finish(kind, finished);
+        await finish(kind, counted, finished);
         return { refresh, state: put(undefined), calls, finished: { kind, ...finished } };
       } catch (error) {
         if (error instanceof GrantsLost) return { refresh: [], state: put(await begin(kind)), calls: 0 };

@@ -128,7 +128,7 @@ describe("a fan-out", () => {
       auditUser: () => Promise.reject(new Error("Unexpected audit.")),
       checkWebhook: () => Promise.reject(new Error("Unexpected webhook check.")),
       pace: createSweepPace({ ...store, own: { intervalMs: 0, share: 0.1 }, onOther: () => {} }),
-      walks: { needed: [], beginDue: async (state) => state, step: async () => undefined },
+      walks: { needed: async () => [], beginDue: async (state) => state, step: async () => undefined },
       readAged: async () => ({ members: false, customers: false }),
       recentChecks: { step: async () => ({ refresh: [], calls: 0, waitMs: undefined }) },
       recent: { share: 0, intervalMs: 30_000 },

@@ -41,6 +41,8 @@ export interface FlagDefinition<T> {
   readonly source: string;
   /** Parts of a profile that must be fetched for it, beyond account, properties and organizations. */
   readonly needs: readonly ExtraPart[];
+  /** Keys of the permissions it depends on, if it needs `permissions`. Absent: it can depend on any. */
+  readonly permissions?: readonly string[];
   /** Set if it can need other parts too, as a function can. */
   readonly opaque?: true;
   /** The value when there is no record. */

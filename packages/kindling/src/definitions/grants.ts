@@ -41,7 +41,7 @@ export type GrantOptions =
  * ```
  */
 export function permission(key: string, options: GrantOptions = {}): FlagDefinition<boolean> {
-  return grant("permission", "permissions", key, options);
+  return { ...grant("permission", "permissions", key, options), permissions: [key] };
 }
 
 /**

@@ -15,6 +15,7 @@ import { streams } from "./streams.ts";
 import { type Benchmark, isMet, type Outcome } from "./support/benchmark.ts";
 import { render } from "./support/report.ts";
 import { sweep } from "./sweep.ts";
+import { walks } from "./walks.ts";
 
 const benchmarks: Readonly<Record<string, Benchmark>> = {
   ingest,
@@ -26,6 +27,7 @@ const benchmarks: Readonly<Record<string, Benchmark>> = {
   refresh,
   memory,
   sweep,
+  walks,
   freshness,
   day,
 };

@@ -19,6 +19,7 @@ import { createReplication, type Replication } from "./redis/durability.ts";
 import { createHistory, type History } from "./redis/history.ts";
 import { createKeys, type Keys } from "./redis/keys.ts";
 import { createLedger, type Ledger } from "./redis/ledger.ts";
+import { createPeak, type Peak } from "./redis/peak.ts";
 import type { QueueOptions } from "./redis/queue.ts";
 import { createRecentUsers, type RecentUsers } from "./redis/recent-users.ts";
 import { createRecords, type Records } from "./redis/records.ts";
@@ -102,6 +103,8 @@ export interface Store {
   indexLag: IndexLag;
   walkLog: WalkLog;
   recentUsers: RecentUsers;
+  /** Delays of sweeps. */
+  delays: { late: Peak; fetch: Peak };
   recentLog: RecentLog;
   audits: AuditLog;
   pulse: PulseStore;
@@ -178,6 +181,14 @@ export async function openStore(config: StoreConfig, { now }: World, log: Log): 
     most: config.recent.share === 0 ? 0 : config.recent.users,
     onError: (error) => log.warn(errorFields(error), "active users not noted"),
   });
+  const openPeak = (name: string) =>
+    createPeak({
+      redis,
+      key: keys.ledgerPart(`sweep:${name}`),
+      now,
+      onError: (error) => log.warn(errorFields(error), "delays of sweeps not noted"),
+    });
+  const delays = { late: openPeak("late"), fetch: openPeak("fetch") };
   const apart = areApart(publicRedis, redis);
   const trail = createTrail({
     redis,
@@ -217,6 +228,7 @@ export async function openStore(config: StoreConfig, { now }: World, log: Log): 
     indexLag: createIndexLag({ redis, keys, assumedMs: config.sweep.indexLagMs }),
     walkLog: createWalkLog({ redis, keys }),
     recentUsers,
+    delays,
     recentLog: createRecentLog({ redis, keys }),
     audits: createAuditLog({ redis, keys }),
     pulse: createPulse({ redis, keys, now }),
@@ -240,6 +252,8 @@ export async function openStore(config: StoreConfig, { now }: World, log: Log): 
         activity.close(),
         trail.close(),
         recentUsers.close(),
+        delays.late.close(),
+        delays.fetch.close(),
       ]);
       replication.close();
       disconnect();

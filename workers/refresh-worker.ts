@@ -1,3 +1,4 @@
+import type { Job } from "bullmq";
 import { ThrottledError } from "../src/errors.ts";
 import type { RefreshCause } from "../src/redis/activity.ts";
 import type { Ledger } from "../src/redis/ledger.ts";
@@ -11,6 +12,7 @@ import {
   usersOf,
 } from "../src/refresh/queues.ts";
 import type { RefreshUser } from "../src/refresh/refresh-user.ts";
+import type { SweepDelayPeaks } from "../src/sweep/pace.ts";
 import { createWorker, handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
 
 /** Dependencies of the workers that refresh single users. */
@@ -20,6 +22,12 @@ export interface RefreshWorkerOptions {
   records: Pick<Records, "tickets" | "stamps" | "read">;
   refreshUser: RefreshUser;
   concurrency: { refresh: number; bulk: number; requests: number };
+  delays: SweepDelayPeaks;
+}
+
+/** Notes how long a user whom a sweep found to differ has waited. Retries say nothing about other users. */
+function noteDelay({ delays }: RefreshWorkerOptions, { now }: WorkerDeps, job: Job): void {
+  if (job.name === "sweep" && job.attemptsMade === 0) delays.fetch.note(now() - job.timestamp);
 }
 
 const causes: Readonly<Record<string, RefreshCause>> = {
@@ -62,7 +70,8 @@ export function createBulkWorker(options: RefreshWorkerOptions, deps: WorkerDeps
     concurrency: concurrency.bulk,
     ledger,
     member: ({ userId }) => userId,
-    async process({ name, data }, onTicket) {
+    async process(job, onTicket) {
+      const { name, data } = job;
       const [ticket = 0] = await records.tickets([data.userId]);
       // Later events can have joined this job while it waited. Only the ledger knows whether they are reflected too.
       const reflected = data.since !== undefined && ticket >= data.since;
@@ -76,6 +85,7 @@ export function createBulkWorker(options: RefreshWorkerOptions, deps: WorkerDeps
         signal: deps.signal,
         onTicket,
       });
+      noteDelay(options, deps, job);
     },
   });
 }
@@ -132,13 +142,15 @@ export function createRequestWorker(options: RefreshWorkerOptions, deps: WorkerD
       queue: queues.requests,
       concurrency: concurrency.requests,
       member: ({ userId }) => userId,
-      async process({ name, data }) {
+      async process(job) {
+        const { name, data } = job;
         if (await isFresh(options, data)) return;
         await refreshUser(data.userId, {
           priority: "request",
           cause: causeOf(name, "request"),
           signal: deps.signal,
         });
+        noteDelay(options, deps, job);
         const { flags } = await records.read(data.userId);
         if (flags !== undefined) await queues.demands.satisfy(data.userId, flags.fetchedAt);
       },

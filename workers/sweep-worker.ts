@@ -4,6 +4,7 @@ import type { CallOptions } from "../src/kinde/management-api.ts";
 import type { Completeness } from "../src/sweep/completeness.ts";
 import type { IndexLag } from "../src/sweep/index-lag.ts";
 import type { ListedUsers } from "../src/sweep/listed-users.ts";
+import type { SweepDelayPeaks } from "../src/sweep/pace.ts";
 import { slotMs } from "../src/sweep/pace.ts";
 import type { SweepJob, SweepQueue } from "../src/sweep/queue.ts";
 import { scheduleNext } from "../src/sweep/schedule.ts";
@@ -29,6 +30,7 @@ export interface SweepWorkerOptions extends WalkJobOptions, RecentJobOptions {
   /** Returns whose parts that the search does not show are refreshed by age, because no walk compares them. */
   readAged: () => Promise<SweepState["aged"]>;
   sweepStep: (state: SweepState, call: CallOptions) => Promise<SweepStep>;
+  delays: SweepDelayPeaks;
   /** Minimum pause between two pages, in milliseconds. */
   paceMs: number;
   /** The sweep pauses while more jobs than this wait in the bulk queue. */
@@ -47,7 +49,8 @@ export function createSweepWorker(options: SweepWorkerOptions, deps: WorkerDeps)
     concurrency: 4,
     member: () => "sweep",
     async process(job) {
-      if (job.name === "tick") await Promise.all([queues.enqueueSweep({ paced: true }), queues.enqueueWalks()]);
+      if (job.name === "tick")
+        await Promise.all([queues.enqueueSweep({ ...job.data, paced: true }), queues.enqueueWalks()]);
       else if (job.name === "walks") await runWalks(options, deps, job);
       else if (job.name === "recent") await checkRecentUsers(options, deps, job);
       else await sweep(options, deps, job);
@@ -57,8 +60,8 @@ export function createSweepWorker(options: SweepWorkerOptions, deps: WorkerDeps)
 
 async function sweep(options: SweepWorkerOptions, deps: WorkerDeps, job: Job<SweepJob>): Promise<void> {
   const { now, log, signal, closing } = deps;
-  const { queues, sweepStep, paceMs, backlog, sweeps, completeness, pace } = options;
-  const { paced = false } = job.data;
+  const { queues, sweepStep, paceMs, backlog, sweeps, completeness, pace, delays } = options;
+  const { paced = false, dueAt } = job.data;
   const slot = paced ? await plannedSlot(options) : 0;
   let state = storedSweep.parse(job.data.state);
   if (state === undefined) {
@@ -71,13 +74,14 @@ async function sweep(options: SweepWorkerOptions, deps: WorkerDeps, job: Job<Swe
       await job.moveToDelayed(now() + backlogPauseMs, job.token);
       throw new DelayedError();
     }
-    const planned = state.startedAt + state.calls * slot;
+    const planned = Math.min(dueAt ?? state.startedAt, state.startedAt) + state.calls * slot;
     if (slot > 0) state = { ...state, lateMs: Math.max(state.lateMs, now() - planned) };
     const step = await sweepStep(state, { priority: "bulk", signal });
     await queues.enqueueReprocess(step.refresh, "bulk", "sweep");
     state = step.state;
     // Throws if the job is gone: a Redis that was wiped has lost the records of earlier pages too.
-    await job.updateData({ state: storedSweep.versioned(state), forgiven: job.attemptsMade, paced });
+    const stored = storedSweep.versioned(state);
+    await job.updateData({ state: stored, forgiven: job.attemptsMade, paced, ...(dueAt !== undefined && { dueAt }) });
     if (step.done) break;
     // Ahead of the plan by a page at most: the clock of the process that began the sweep can be ahead.
     const earlyMs = state.phase === "listing" ? Math.min(slot, state.startedAt + state.calls * slot - now()) : 0;
@@ -85,6 +89,7 @@ async function sweep(options: SweepWorkerOptions, deps: WorkerDeps, job: Job<Swe
     await handBackIfClosing(deps, job);
   }
   await noteSweep(options, state, now());
+  delays.late.note(state.lateMs);
   if (state.heldBack > 0) {
     const { heldBack, recorded, users } = state;
     log.warn(

@@ -89,7 +89,7 @@ const sweep: Section = ({ sweep: { completeSince, last, current, next, bound, wa
       : paint.good(`everybody, since ${durationWords(now - completeSince)}`);
   const rows = [["store holds", complete]];
   if (bound !== null) {
-    const later = paint.dim(`(${durationWords(bound.lagMs)} more for a user refreshed just before)`);
+    const later = paint.dim(`(up to ${durationWords(bound.lagMs)} more while Kinde's search lags)`);
     rows.push(["a change in Kinde", `shows within ${durationWords(wholeSeconds(bound.withinMs))} ${later}`]);
   }
   if (recent !== null) {

@@ -67,6 +67,7 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
     readAged: flows.readAged,
     recentChecks: flows.recentChecks,
     recent: config.recent,
+    delays: store.delays,
     auditUser: flows.auditUser,
     drawSample: flows.drawSample,
     checkWebhook: flows.checkWebhook,

@@ -170,7 +170,7 @@ async function readSweep(store: Store, settings: Config["sweep"], now: number): 
   const { completeness, sweeps, queues, indexLag } = store;
   const { intervalMs, share } = settings;
   const pace = createSweepPace({ ...store, own: { intervalMs, share }, onOther: () => {} });
-  const [since, last, current, failed, setting, lagMs, walks, recent] = await Promise.all([
+  const [since, last, current, failed, setting, lagMs, walks, recent, lateMs, fetchMs] = await Promise.all([
     completeness.since(),
     sweeps.last(),
     currentSweep(queues),
@@ -179,6 +179,8 @@ async function readSweep(store: Store, settings: Config["sweep"], now: number): 
     indexLag.expected(),
     store.walkLog.read(),
     store.recentLog.read(),
+    store.delays.late.read(),
+    store.delays.fetch.read(),
   ]);
   const history = { last, failedAt: failed?.failedAt ?? 0, complete: since !== undefined, now };
   return {
@@ -190,18 +192,24 @@ async function readSweep(store: Store, settings: Config["sweep"], now: number): 
         ? { failedAt: failed.failedAt, reason: failed.reason }
         : null,
     next: current !== undefined || setting.intervalMs === 0 ? null : nextStart(setting, history),
-    bound: sweepBound(last, setting, lagMs) ?? null,
-    walks: readWalks(walks, setting.intervalMs > 0),
-    recent: summarizeChecks(recent, now) ?? null,
+    bound: sweepBound(last, setting, { lagMs, lateMs, fetchMs }) ?? null,
+    walks: readWalks(walks, setting.intervalMs > 0, fetchMs),
+    recent: summarizeChecks(recent, now, fetchMs) ?? null,
   };
 }
 
-function readWalks(histories: Partial<Record<WalkKind, WalkHistory>>, scheduled: boolean): SweepStatus["walks"] {
+function readWalks(
+  histories: Partial<Record<WalkKind, WalkHistory>>,
+  scheduled: boolean,
+  fetchMs: number,
+): SweepStatus["walks"] {
   const known = walkKinds.flatMap((kind) => {
     const history = histories[kind];
     if (history === undefined) return [];
     const { last, failed } = history;
-    return [[kind, { ...history, withinMs: scheduled && last && !failed ? walkBoundMs(last) : null }] as const];
+    return [
+      [kind, { ...history, withinMs: scheduled && last && !failed ? walkBoundMs(last, fetchMs) : null }] as const,
+    ];
   });
   return Object.fromEntries(known);
 }

@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { RedisClient } from "../redis/client.ts";
 import { createFleetSetting, type FleetSetting } from "../redis/fleet-setting.ts";
 import type { Keys } from "../redis/keys.ts";
+import type { Peak } from "../redis/peak.ts";
 import { storedShape } from "../redis/stored.ts";
 import type { FinishedSweep } from "./sweep-log.ts";
 import type { FinishedWalk } from "./walk-log.ts";
@@ -62,11 +63,11 @@ export function leastIntervalMs({ intervalMs }: SweepPace): number {
 export interface SweepBound {
   /** Time from the start of one sweep to the start of the next. */
   everyMs: number;
-  /** How much later than planned a page came. */
+  /** How much later than planned a page came, the start of its sweep included: the most in the last minutes. */
   lateMs: number;
-  /** Time for fetching the users that differ. */
+  /** From a page to the records of the users that it shows to differ: the most in the last minutes, at least 3 s. */
   fetchMs: number;
-  /** How long a record counts as newer than the search: for users refreshed this recently, the change shows a sweep later. */
+  /** How much longer it takes at most while the search lags, and for users who were refreshed just before the change. */
   lagMs: number;
   /** The sum, without the lag. */
   withinMs: number;
@@ -77,7 +78,8 @@ export interface SweepBound {
  * the first sweep and without scheduled ones.
  */
 export function areChecksWorthwhile(last: FinishedSweep | undefined, pace: SweepPace, intervalMs: number): boolean {
-  return (sweepBound(last, pace, 0)?.everyMs ?? 0) > 2 * intervalMs;
+  const bound = sweepBound(last, pace, { lateMs: 0, fetchMs: 0, lagMs: 0 });
+  return bound !== undefined && bound.everyMs > 2 * intervalMs;
 }
 
 /** Shortest time between the starts of two walks of a kind, in milliseconds. */
@@ -87,17 +89,49 @@ export const shortestWalkMs = 60_000;
  * Returns how soon a change that a walk compares shows, in milliseconds: it can come just after the listing that would have
  * shown it, and is acted on after the next one. Walks begin with sweeps, or follow each other.
  */
-export function walkBoundMs({ startedAt, finishedAt }: Pick<FinishedWalk, "startedAt" | "finishedAt">): number {
+export function walkBoundMs(
+  { startedAt, finishedAt }: Pick<FinishedWalk, "startedAt" | "finishedAt">,
+  measuredFetchMs: number,
+): number {
   const durationMs = finishedAt - startedAt;
-  return Math.max(shortestWalkMs + shortestIntervalMs, durationMs) + durationMs + fetchMs;
+  return Math.max(shortestWalkMs + shortestIntervalMs, durationMs) + durationMs + fetchAllowance(measuredFetchMs);
 }
 
-/** Allowance for refreshing the users that a page shows to differ: two calls and their wait. */
-export const fetchMs = 3_000;
+/** Least allowance for the page and for refreshing the users that it shows to differ: three calls and their wait. */
+const leastFetchMs = 3_000;
+/** Allowance for the page itself. */
+const pageMs = 1_000;
+
+/** Returns how long it takes from a page to the records of the users that differ, in milliseconds. */
+export function fetchAllowance(measuredMs: number): number {
+  return Math.max(leastFetchMs, measuredMs + pageMs);
+}
+
+/** Where processes note delays of sweeps, in milliseconds. */
+export interface SweepDelayPeaks {
+  /** How much later than planned pages came. */
+  late: Pick<Peak, "note">;
+  /** From the moment that a user was found to differ to the record's commit. */
+  fetch: Pick<Peak, "note">;
+}
+
+/** What sweeps of the last minutes measured, in milliseconds. */
+export interface SweepDelays {
+  lateMs: number;
+  fetchMs: number;
+  /** The lag of the search to allow for. */
+  lagMs: number;
+}
 
 /** Returns the bound that the last sweep shows; `undefined` before the first one and without scheduled sweeps. */
-export function sweepBound(last: FinishedSweep | undefined, pace: SweepPace, lagMs: number): SweepBound | undefined {
+export function sweepBound(
+  last: FinishedSweep | undefined,
+  pace: SweepPace,
+  measured: SweepDelays,
+): SweepBound | undefined {
   if (last === undefined || pace.intervalMs === 0) return undefined;
   const everyMs = Math.max(leastIntervalMs(pace), last.finishedAt - last.startedAt + restMs);
-  return { everyMs, lateMs: last.lateMs, fetchMs, lagMs, withinMs: everyMs + last.lateMs + fetchMs };
+  const lateMs = Math.max(last.lateMs, measured.lateMs);
+  const fetchMs = fetchAllowance(measured.fetchMs);
+  return { everyMs, lateMs, fetchMs, lagMs: measured.lagMs, withinMs: everyMs + lateMs + fetchMs };
 }

@@ -13,19 +13,21 @@ export interface SweepJob extends LongJob {
   state?: unknown;
   /** Set for a scheduled sweep, which spreads its calls over the interval. Others run as fast as the budget allows. */
   paced?: boolean;
+  /** When a scheduled sweep was to start, in milliseconds since the epoch. */
+  dueAt?: number;
 }
 
 /** The queue of sweeps. */
 export interface SweepQueue {
   sweep: Queue<SweepJob>;
   /** Enqueues a sweep unless one is waiting or running: the fleet runs one at a time. */
-  enqueueSweep(options?: Pick<SweepJob, "paced">): Promise<void>;
+  enqueueSweep(options?: Pick<SweepJob, "paced" | "dueAt">): Promise<void>;
   /** Enqueues the walks that are due, unless some are waiting or running. */
   enqueueWalks(): Promise<void>;
   /** Enqueues the checks of recently active users, unless they are waiting or running. */
   enqueueRecentChecks(): Promise<void>;
-  /** Schedules the next sweep. A tick that waits is moved. */
-  enqueueTick(delayMs: number): Promise<void>;
+  /** Schedules the next sweep, in `delayMs`, at `dueAt`. Replaces a tick that waits. */
+  enqueueTick(delayMs: number, dueAt: number): Promise<void>;
 }
 
 /** Opens the queue of sweeps. */
@@ -43,9 +45,9 @@ export function createSweepQueue(options: QueueOptions): SweepQueue {
     async enqueueRecentChecks() {
       await sweep.add("recent", {}, { jobId: randomUUID(), deduplication: { id: "recent" } });
     },
-    async enqueueTick(delayMs) {
-      const deduplication = { id: "tick", reschedule: true };
-      await sweep.add("tick", {}, { jobId: randomUUID(), delay: delayMs, deduplication });
+    async enqueueTick(delayMs, dueAt) {
+      const deduplication = { id: "tick", replace: true };
+      await sweep.add("tick", { dueAt }, { jobId: randomUUID(), delay: delayMs, deduplication });
     },
   };
 }

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { RedisClient } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
 import { storedShape } from "../redis/stored.ts";
-import { fetchMs } from "./pace.ts";
+import { fetchAllowance } from "./pace.ts";
 
 /** What checks of recently active users came to. */
 export interface RecentSample {
@@ -98,7 +98,11 @@ export interface RecentChecksSummary {
 }
 
 /** Sums up the checks; `undefined` if nobody was checked lately. */
-export function summarizeChecks({ current, previous }: RecentHistory, now: number): RecentChecksSummary | undefined {
+export function summarizeChecks(
+  { current, previous }: RecentHistory,
+  now: number,
+  measuredFetchMs: number,
+): RecentChecksSummary | undefined {
   if (current === null || Math.abs(now - current.since) > 2 * periodMs) return undefined;
   const before = previous !== null && Math.abs(now - previous.since) <= 3 * periodMs ? previous : undefined;
   return {
@@ -106,6 +110,6 @@ export function summarizeChecks({ current, previous }: RecentHistory, now: numbe
     checked: current.checked + (before?.checked ?? 0),
     different: current.different + (before?.different ?? 0),
     calls: current.calls + (before?.calls ?? 0),
-    withinMs: Math.max(current.longestMs, before?.longestMs ?? 0) + fetchMs,
+    withinMs: Math.max(current.longestMs, before?.longestMs ?? 0) + fetchAllowance(measuredFetchMs),
   };
 }

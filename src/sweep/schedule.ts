@@ -43,7 +43,8 @@ export async function scheduleNext(
   const [setting, last, failed] = await Promise.all([pace.read(), sweeps.last(), failedSweep(queues)]);
   if (setting.intervalMs === 0) return;
   const startAt = nextStart(setting, { last, failedAt: failed?.failedAt ?? 0, complete, now: now() });
-  await queues.enqueueTick(Math.max(restMs, startAt - now()));
+  const delayMs = Math.max(restMs, startAt - now());
+  await queues.enqueueTick(delayMs, now() + delayMs);
 }
 
 /** Dependencies of {@link scheduleRecentChecks}. */

@@ -128,7 +128,7 @@ describe("kindling status", () => {
       },
     });
     const { stdout } = await kindling(["status"], env);
-    expect(stdout).toMatch(/a change in Kinde +shows within 56 s \(2 m more for a user refreshed just before\)/);
+    expect(stdout).toMatch(/a change in Kinde +shows within 56 s \(up to 2 m more while Kinde's search lags\)/);
     expect(stdout).toMatch(/a change of roles +shows within 4 m 3 s\n/);
     expect(stdout).toMatch(/of 412 recently active users +shows within 3 m 35 s\n/);
     expect(stdout).not.toMatch(/a change of permissions/);

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { createLog, type Log } from "../../src/log.ts";
 import { readStatus } from "../../src/status/read-status.ts";
 import { createSweepPace } from "../../src/sweep/pace.ts";
+import { currentSweep } from "../../src/sweep/queue.ts";
 import { scheduleSweeps } from "../../src/sweep/schedule.ts";
 import { beginSweep } from "../../src/sweep/sweep-state.ts";
 import { runSweep } from "../support/run-sweep.ts";
@@ -304,5 +305,25 @@ describe("a sweep without webhooks", () => {
     const { bound } = (await readStatus(store, config, Date.now())).sweep;
     expect(took).toBeLessThan(bound?.withinMs ?? 0);
     expect(bound?.withinMs).toBeLessThan(10_000);
+    // The refresh took part of it.
+    await until(async () => expect(await store.delays.fetch.read()).toBeGreaterThan(0));
+    expect(await store.delays.fetch.read()).toBeLessThan(took);
+  }, 30_000);
+
+  it("measure how late they start", async () => {
+    const { store, config } = await start({ env: { KINDLING_SWEEP_INTERVAL: "1h" }, emulator: { users: 5 } });
+    const finished = (after: number) =>
+      until(async () => {
+        const last = await store.sweeps.last();
+        expect(last?.startedAt ?? 0).toBeGreaterThan(after);
+        return last;
+      });
+    const first = await finished(0);
+    await until(async () => expect(await currentSweep(store.queues)).toBeUndefined());
+    await store.queues.enqueueTick(0, Date.now() - 7_000);
+    expect((await finished(first?.startedAt ?? 0))?.lateMs).toBeGreaterThanOrEqual(7_000);
+    await until(async () => expect(await store.delays.late.read()).toBeGreaterThanOrEqual(7_000));
+    const { bound } = (await readStatus(store, config, Date.now())).sweep;
+    expect(bound?.withinMs).toBeGreaterThanOrEqual(30_000 + 7_000 + 3_000);
   }, 30_000);
 });

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import { createPeak } from "../../src/redis/peak.ts";
 import { addSamples, createIndexLag, nothingObserved, sampleLag } from "../../src/sweep/index-lag.ts";
-import { createSweepPace, slotMs, sweepBound } from "../../src/sweep/pace.ts";
+import { createSweepPace, slotMs, sweepBound, walkBoundMs } from "../../src/sweep/pace.ts";
 import { nextStart } from "../../src/sweep/schedule.ts";
 import { beginSweep } from "../../src/sweep/sweep-state.ts";
 import { useRedis } from "../support/redis.ts";
@@ -13,6 +14,7 @@ beforeEach(async () => {
 });
 
 const byDefault = { intervalMs: 900_000, share: 0.1, perMinute: 1_200 };
+const onTime = { lateMs: 0, fetchMs: 0, lagMs: 0 };
 const callsFor = (users: number) => Math.ceil(users / 500) + 1;
 
 /** The last sweep of a tenant whose pages take this long, as the default pace runs it. */
@@ -32,15 +34,24 @@ describe("the pace of sweeps", () => {
     [1_000_000, 0.12, 920_000],
   ])("compares %i users at %d of the budget at most, within %i ms", (users, share, withinMs) => {
     const last = sweepOf(users, 50);
-    const bound = sweepBound(last, byDefault, 5_000);
+    const bound = sweepBound(last, byDefault, { ...onTime, lagMs: 5_000 });
     expect(bound?.withinMs).toBeLessThanOrEqual(withinMs);
     const perMinute = (last.calls * 60_000) / (bound?.everyMs ?? 1);
     expect(perMinute / byDefault.perMinute).toBeLessThanOrEqual(share);
   });
 
   it("states the duration of the last sweep if Kinde is slower than the plan", () => {
-    const bound = sweepBound({ ...sweepOf(50_000, 900), lateMs: 4_000 }, byDefault, 0);
+    const bound = sweepBound({ ...sweepOf(50_000, 900), lateMs: 4_000 }, byDefault, onTime);
     expect(bound?.withinMs).toBe(101 * 900 + 1_000 + 4_000 + 3_000);
+  });
+
+  it("states what the last sweeps measured if it is more than the allowance", () => {
+    const late = { lateMs: 7_000, fetchMs: 5_500, lagMs: 0 };
+    expect(sweepBound({ ...sweepOf(1_000, 50), lateMs: 4_000 }, byDefault, late)?.withinMs).toBe(
+      30_000 + 7_000 + 6_500,
+    );
+    const walk = { startedAt: 0, finishedAt: 200_000 };
+    expect([walkBoundMs(walk, 0), walkBoundMs(walk, 5_500)]).toEqual([403_000, 406_500]);
   });
 
   it("starts the next sweep half a minute after the last one began, at the latest when it has ended", () => {
@@ -68,6 +79,42 @@ describe("the pace of sweeps", () => {
     expect(await command.peek()).toEqual({ intervalMs: 900_000, share: 0.2 });
     expect(await first.read()).toEqual({ intervalMs: 900_000, share: 0.2 });
     expect(others).toEqual([{ intervalMs: 900_000, share: 0.2 }]);
+  });
+});
+
+describe("the peak of a delay", () => {
+  it("is the highest value of all processes in the last ten to fifteen minutes", async () => {
+    let now = 1_000_000_000;
+    const minutes = (count: number) => {
+      now += count * 60_000;
+    };
+    const errors: unknown[] = [];
+    const open = () => {
+      const options = { redis: context.redis, key: context.keys.ledgerPart("peak"), now: () => now };
+      return createPeak({ ...options, onError: (error) => errors.push(error) });
+    };
+    const noteIn = async (value: number) => {
+      const peak = open();
+      peak.note(value - 1);
+      peak.note(value);
+      peak.note(value - 2);
+      await peak.close();
+    };
+    const read = () => open().read();
+    expect(await read()).toBe(0);
+    await noteIn(50);
+    await noteIn(20);
+    expect(await read()).toBe(50);
+    minutes(9);
+    await noteIn(30);
+    expect(await read()).toBe(50);
+    minutes(7);
+    expect(await read()).toBe(30);
+    await noteIn(10);
+    expect(await context.redis.zcard(context.keys.ledgerPart("peak"))).toBe(2);
+    minutes(16);
+    expect(await read()).toBe(0);
+    expect(errors).toEqual([]);
   });
 });
 

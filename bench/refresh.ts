@@ -69,7 +69,7 @@ export const refresh: Benchmark = {
     const peers = await Promise.all([byHand("fetch"), byHand("undici")]);
     const lanes = [...kindlings(store, kindling), ...peers.map(({ lane }) => lane)];
     try {
-      const users = membersOfOne(emulator).slice(0, options.quick ? 500 : 3_000);
+      const users = membersOfOne(emulator).slice(0, options.quick ? 500 : 1_500);
       const samples = await compete(options, redis, emulator, lanes, users);
       if (!options.quick) await draw(lanes, samples);
       return await outcomeOf(lanes, samples);

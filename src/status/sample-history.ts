@@ -1,6 +1,5 @@
 import { historySpans } from "../redis/history.ts";
 import { readMemory } from "../redis/memory.ts";
-import { readableBoundsMs, readReadableTimes } from "../redis/readable-times.ts";
 import type { Store } from "../store.ts";
 import { type Figures, readFigures, type StatusSettings } from "./read-status.ts";
 
@@ -66,22 +65,22 @@ async function addQuarter({ history }: Pick<Store, "history">, minute: number): 
 const finished: ReadonlySet<string> = new Set(["committed", "reflected", "superseded", "deleted", "absent", "unknown"]);
 
 async function measure(store: Store, settings: StatusSettings, now: number): Promise<Record<Measure, number>> {
-  const [figures, { ever }, activity, memory] = await Promise.all([
+  const [figures, activity, memory] = await Promise.all([
     readFigures(store, settings, now),
-    readReadableTimes(store.redis, store.keys, now),
     store.activity.read(),
     readMemory(...new Set([store.publicRedis, store.redis])),
   ]);
-  const within = (boundMs: (typeof readableBoundsMs)[number]) => ever.within[readableBoundsMs.indexOf(boundMs)] ?? 0;
   const { ledger, queues, calls, records, freshness } = figures;
+  const { ever } = freshness.readable;
+  const within = (share: number | null) => Math.round((share ?? 0) * ever.events);
   return {
     events: countEvents(figures),
     refreshes: sum(activity.refreshes, ({ outcome }) => finished.has(outcome)),
     refreshErrors: sum(activity.refreshes, ({ outcome }) => !finished.has(outcome)),
     readable: ever.events,
-    within1s: within(1_000),
-    within10s: within(10_000),
-    within60s: within(60_000),
+    within1s: within(ever.within1s),
+    within10s: within(ever.within10s),
+    within60s: within(ever.within60s),
     calls: sum(activity.calls, () => true),
     callsLimited: sum(activity.calls, ({ status }) => status === "429"),
     callsFailed: sum(activity.calls, ({ status }) => status === "failed" || /^5/.test(status)),

@@ -600,7 +600,7 @@ export const guards: readonly Guard[] = [
     file: "src/kinde/answers.ts",
     find: `typeof answer.code === "string" || names.some`,
     replace: `typeof answer === "object" || names.some`,
-    proof: { test: "test/kinde/hostile-answers.test.ts", name: "differs from Kinde's own without a list" },
+    proof: { test: "test/kinde/hostile-answers.test.ts", name: "never means that a user holds nothing" },
   },
   {
     name: "a 404 for what Kinde has named",

@@ -201,7 +201,7 @@ async function getUser(api: ManagementApi, id: string, options: CallOptions) {
  * Returns whether a failed call means that the user does not exist. Kinde does not document its answer for deleted
  * users: 404 means deleted, and so does 400 if the user list lacks the user too.
  */
-export async function isGone(api: ManagementApi, id: string, reason: unknown, options: CallOptions): Promise<boolean> {
+async function isGone(api: ManagementApi, id: string, reason: unknown, options: CallOptions): Promise<boolean> {
   if (isNotFound(reason)) return true;
   return reason instanceof KindeError && reason.status === 400 && !(await isListed(api, id, options));
 }

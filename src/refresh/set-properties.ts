@@ -3,7 +3,8 @@ import { type Definitions, KindlingError } from "kindling";
 import type { FlagsRecord, Misfit } from "kindling/contract";
 import { z } from "zod";
 import { KindeError, ThrottledError } from "../errors.ts";
-import { isGone } from "../kinde/fetch-user.ts";
+import { asOutage } from "../kinde/answers.ts";
+import { isListed } from "../kinde/fetch-user.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Replication } from "../redis/durability.ts";
 import type { Intent, Ledger, Written } from "../redis/ledger.ts";
@@ -104,14 +105,22 @@ async function write(deps: SetPropertiesDeps, userId: string, intent: Intent, va
   try {
     await writeProperties(api, userId, values, call);
   } catch (error) {
+    const gone = await isGone(api, userId, error, call);
+    // A gateway's 404 does not say that the user is gone, nor that Kinde did not get the values.
+    const failure = gone ? error : asOutage(error);
     const rejected =
-      error instanceof ThrottledError || (error instanceof KindeError && error.code !== "kinde_unavailable");
+      failure instanceof ThrottledError || (failure instanceof KindeError && failure.code !== "kinde_unavailable");
     const cleanUp = rejected ? ledger.withdraw(userId, intent) : queues.enqueueReprocess([userId], "refresh");
     await cleanUp.catch(() => undefined);
-    if (await isGone(api, userId, error, call).catch(() => false)) throw userNotFound(userId, error);
-    throw error;
+    throw gone ? userNotFound(userId, failure) : failure;
   }
   await ledger.noteWrite(userId, intent, values, settleMs).catch((cause) => notVisible(deps, userId, cause));
+}
+
+/** Returns whether Kinde has no such user: it says so, and its list of users does too. */
+async function isGone(api: ManagementApi, userId: string, error: unknown, call: CallOptions): Promise<boolean> {
+  if (!(error instanceof KindeError) || (error.status !== 404 && error.status !== 400)) return false;
+  return !(await isListed(api, userId, call).catch(() => true));
 }
 
 async function makeVisible(deps: SetPropertiesDeps, userId: string, call: CallOptions): Promise<FlagsRecord> {

@@ -90,6 +90,16 @@ describe("a write", () => {
     await until(async () => expect(await tierOf()).toMatchObject({ tier: "pro" }));
   });
 
+  it("does not take a gateway's 404 for the absence of the user, or for the refusal of the values", async () => {
+    const { setProperties } = await open();
+    const remove = stack.emulator.faults.set({ kind: "error", status: 404, method: "PATCH" });
+    await expect(setProperties(id, { plan_tier: "pro" }, call)).rejects.toMatchObject({ code: "kinde_unavailable" });
+    expect(await stack.store.ledger.entry(id)).toBeDefined();
+    remove();
+    const unknown = "kp_00000000000000000000000000000000";
+    await expect(setProperties(unknown, { plan_tier: "pro" }, call)).rejects.toMatchObject({ code: "user_not_found" });
+  });
+
   it("fails if a gateway answers it with a page and status 200", async () => {
     const { setProperties } = await open();
     stack.emulator.faults.set({ kind: "garbage", method: "PATCH" });

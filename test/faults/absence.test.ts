@@ -244,7 +244,7 @@ describe("a write that Kinde answers with 404", () => {
 
   it("tells the caller that there is no such user, and leaves the record", async () => {
     const [id = ""] = await start(1);
-    stack.emulator.faults.set({ kind: "error", status: 404, method: "PATCH" });
+    stack.emulator.kinde.deleteUser(id, { silent: true });
     const { setProperties } = await writer();
     await expect(setProperties(id, { plan_tier: "free" }, call)).rejects.toMatchObject({ code: "user_not_found" });
     expect(await stack.record(id)).toMatchObject({ status: "present", flags: { tier: "pro" } });

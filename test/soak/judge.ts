@@ -9,6 +9,8 @@ import type { SoakDeployment } from "./deployment.ts";
 import type { Ledgerwatch } from "./watch.ts";
 
 const settlesWithinMs = 15 * 60_000;
+/** Redis starts again within seconds, and connections are opened again within one more. */
+const reachableWithinMs = 60_000;
 const perRead = 500;
 
 /** Options for {@link judgeEnd}. */
@@ -23,6 +25,8 @@ export interface EndOptions {
 export async function judgeEnd(options: EndOptions): Promise<void> {
   const { deployment, say, fail } = options;
   deployment.emulator.faults.clear();
+  // The last fault can have been one of Redis.
+  await reachable(deployment.store);
   if (!(await settles(options))) return;
   const failed = await askKindling(["failed"], deployment);
   if (!isDeepStrictEqual(failed.failures, [])) fail("nothing is left as failed", JSON.stringify(failed.failures));
@@ -30,6 +34,15 @@ export async function judgeEnd(options: EndOptions): Promise<void> {
   const { checked, drifted, failed: unanswered, causes } = verified;
   say(`kindling verify --all: ${checked} checked, ${drifted} drifted, ${unanswered} without an answer`);
   if (drifted !== 0 || unanswered !== 0) fail("kindling verify finds no drift", JSON.stringify(causes));
+}
+
+async function reachable({ redis }: Store): Promise<void> {
+  const deadline = performance.now() + reachableWithinMs;
+  while (performance.now() < deadline) {
+    const answered = await redis.ping().catch(() => undefined);
+    if (answered !== undefined) return;
+    await delay(500);
+  }
 }
 
 async function settles({ deployment, watch, say, fail }: EndOptions): Promise<boolean> {

@@ -13,7 +13,7 @@ export interface Absences {
   note(userId: string, held: boolean): Promise<{ observations: number; recent: number }>;
   /** Forgets what was noted about a user, because Kinde has the user or the deletion is certain. */
   clear(userId: string): Promise<void>;
-  /** Returns those of the users about whom something is noted. */
+  /** Returns the users that have a noted absence. */
   noted(userIds: readonly string[]): Promise<Set<string>>;
   /** Takes users that are due for another look. */
   takeDue(limit: number): Promise<string[]>;

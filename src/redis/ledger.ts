@@ -59,7 +59,8 @@ export interface Ledger {
    * refresh that began late enough has committed: if the one that was meant to is lost, they can be taken again.
    */
   takeUnconfirmed(options: { limit: number; forMs: number }): Promise<{
-    members: string[] /** Until the next one is due; `undefined` if none is noted. */;
+    members: string[];
+    /** Milliseconds until the next one is due; `undefined` if none is noted. */
     nextInMs: number | undefined;
   }>;
   /** Gives members back that were taken. If they are noted again, they can be taken once they are due. */

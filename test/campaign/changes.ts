@@ -15,8 +15,8 @@ const pick = <T>(list: readonly T[], choice: number): T => {
 const some = (keys: readonly string[], choice: number) => keys.filter((_, index) => ((choice >> index) & 1) === 1);
 
 /**
- * Returns the user a step is about. More often than not, one about whom an answer is on its way, so that it is old when
- * it arrives.
+ * Returns the user of a step: in most steps, one that Kinde is answering about, so that the answer is out of date when it
+ * arrives.
  */
 export function userOf({ users, kinde }: Scene, { user, choice }: Step): string | undefined {
   const reading = kinde.reading().filter((id) => users.includes(id));

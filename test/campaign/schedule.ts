@@ -4,7 +4,7 @@ import { operations } from "./operations.ts";
 import type { Scene } from "./scene.ts";
 import { createRandom, deriveSeed, type Random } from "./sim/random.ts";
 
-/** One step: what happens, to whom, and how long after the one before. */
+/** One step: an action, its user, and the delay after the step before. */
 export interface Step {
   action: ActionName;
   user: number;

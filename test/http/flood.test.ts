@@ -103,7 +103,7 @@ describe("junk webhooks", () => {
 });
 
 describe("a successful write", () => {
-  it("leaves a line with who, whom and which properties, but no value and no token", async () => {
+  it("logs the caller, the user and the property keys, but no value and no token", async () => {
     await start();
     const { id } = stack.emulator.kinde.createUser({});
     expect((await setTier(id, token)).status).toBe(200);

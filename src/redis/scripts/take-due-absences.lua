@@ -1,5 +1,5 @@
 -- Takes the absent users that are due for another look, and postpones their next one in case this one gets lost.
--- A user about whom nothing is noted any more gets a last look.
+-- A user without a noted absence is returned once more, and leaves the schedule.
 --
 -- KEYS[1]  sorted set: user -> when to look again, in milliseconds
 -- KEYS[2]  hash: user -> absence (JSON)

@@ -68,7 +68,7 @@ export interface SimulatedKinde {
   change<T>(make: (actions: KindeActions) => T): T;
   addFault(fault: KindeFault): void;
   heal(): void;
-  /** Users about whom an answer is on its way: it was read before whatever changes now. */
+  /** Users with an answer in flight, which was read before any change that happens now. */
   reading(): string[];
   /** Faults that struck, by the kind of effect. */
   readonly struck: Map<string, number>;

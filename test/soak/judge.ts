@@ -46,38 +46,44 @@ async function reachable({ redis }: Store): Promise<void> {
 }
 
 async function settles({ deployment, watch, say, fail }: EndOptions): Promise<boolean> {
-  const { emulator, store } = deployment;
   const deadline = performance.now() + settlesWithinMs;
-  let left: string[] = [];
+  let left = "nothing that was looked at";
   while (performance.now() < deadline) {
-    await watch.check();
-    const { size, failed } = await store.ledger.size();
-    const { refresh, bulk, requests, confirm, fanout } = store.queues;
-    const jobs = await Promise.all([refresh, bulk, requests, confirm, fanout].map((queue) => queue.count()));
-    const figures = {
-      deliveries: emulator.deliveries.pending(),
-      "unreflected events": watch.outstanding,
-      ledger: size,
-      "fan-outs": (await store.fanoutLedger.size()).size,
-      "confirming refreshes": await store.redis.zcard(store.keys.ledgerPart("confirm")),
-      failed,
-      jobs: jobs.reduce((sum, count) => sum + count, 0),
-      absences: (await store.absences.summary()).users,
-    };
-    left = Object.entries(figures).flatMap(([name, count]) => (count > 0 ? [`${count} ${name}`] : []));
-    if (left.length === 0) {
-      const different = await differences(emulator, store);
-      if (different.length === 0) {
-        say("settled: every record matches Kinde");
-        return true;
-      }
-      left = [`${different.length} records that differ, such as ${different.slice(0, 3).join("; ")}`];
+    // A connection can still be lost here: that is looked at again, like anything else that has not settled.
+    left = await describeUnsettled(deployment, watch).catch((error: Error) => `no answer (${error.message})`);
+    if (left === "") {
+      say("settled: every record matches Kinde");
+      return true;
     }
-    say(`settling: ${left.join(", ")}`);
+    say(`settling: ${left}`);
     await delay(5_000);
   }
-  fail("everything settles", `Fifteen minutes after the last fault there are ${left.join(", ")}`);
+  fail("everything settles", `Fifteen minutes after the last fault: ${left}`);
   return false;
+}
+
+/** Describes what has not settled; empty if everything has. */
+async function describeUnsettled({ emulator, store }: SoakDeployment, watch: Ledgerwatch): Promise<string> {
+  await watch.check();
+  const { size, failed } = await store.ledger.size();
+  const { refresh, bulk, requests, confirm, fanout } = store.queues;
+  const jobs = await Promise.all([refresh, bulk, requests, confirm, fanout].map((queue) => queue.count()));
+  const figures = {
+    deliveries: emulator.deliveries.pending(),
+    "unreflected events": watch.outstanding,
+    ledger: size,
+    "fan-outs": (await store.fanoutLedger.size()).size,
+    "confirming refreshes": await store.redis.zcard(store.keys.ledgerPart("confirm")),
+    failed,
+    jobs: jobs.reduce((sum, count) => sum + count, 0),
+    absences: (await store.absences.summary()).users,
+  };
+  const left = Object.entries(figures).flatMap(([name, count]) => (count > 0 ? [`${count} ${name}`] : []));
+  if (left.length > 0) return left.join(", ");
+  const different = await differences(emulator, store);
+  return different.length === 0
+    ? ""
+    : `${different.length} records that differ, such as ${different.slice(0, 3).join("; ")}`;
 }
 
 /** Describes the users whose record does not match Kinde. */

@@ -1,9 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type Definitions, KindlingError } from "kindling";
 import type { FlagsRecord, Misfit } from "kindling/contract";
-import { z } from "zod";
 import { KindeError, ThrottledError } from "../errors.ts";
-import { asOutage } from "../kinde/answers.ts";
+import { asOutage, changed } from "../kinde/answers.ts";
 import { isListed } from "../kinde/fetch-user.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Replication } from "../redis/durability.ts";
@@ -153,9 +152,6 @@ function userNotFound(userId: string, cause?: unknown): KindlingError {
   return new KindlingError("user_not_found", `Kinde has no user ${userId}.`, { cause });
 }
 
-// A gateway's page, even with status 200, does not say that Kinde has the values.
-const done = z.looseObject({});
-
 async function writeProperties(api: ManagementApi, userId: string, properties: Written, options: CallOptions) {
   await api.send(
     {
@@ -164,7 +160,7 @@ async function writeProperties(api: ManagementApi, userId: string, properties: W
       route: "PATCH /api/v1/users/{id}/properties",
       scope: "update:user_properties",
       body: { properties },
-      answer: done,
+      answer: changed,
     },
     { ...options, subject: userId },
   );
@@ -178,7 +174,7 @@ async function refreshClaims(api: ManagementApi, userId: string, options: CallOp
         path: `/api/v1/users/${encodeURIComponent(userId)}/refresh_claims`,
         route: "POST /api/v1/users/{id}/refresh_claims",
         scope: "update:user_refresh_claims",
-        answer: done,
+        answer: changed,
       },
       { ...options, subject: userId },
     );

@@ -265,7 +265,7 @@ describe("a write that Kinde answers with 404", () => {
     const { setProperties } = await writer();
     // Accepted by one copy of Kinde's, while another does not have the user.
     const fetch: typeof globalThis.fetch = async (input, init) =>
-      init?.method === "PATCH" ? Response.json({}) : globalThis.fetch(input, init);
+      init?.method === "PATCH" ? Response.json({ code: "OK", message: "Success" }) : globalThis.fetch(input, init);
     const accepted = createFlows({
       config: stack.config,
       world: { ...stack.world, fetch },

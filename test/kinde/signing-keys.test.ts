@@ -62,6 +62,17 @@ describe("signing keys", () => {
     await expect(verify()).resolves.toMatchObject({ a: 1 });
   });
 
+  it.each([7, null, ["key-1"], { key: 1 }])("are not asked for by an id that is no text: %j", async (kid) => {
+    const { keys } = verifier();
+    await keys.ready();
+    clock += cooldownMs;
+    const [, payload, signature] = (await signer.sign({ a: 1 })).split(".");
+    const header = Buffer.from(JSON.stringify({ alg: "RS256", kid })).toString("base64url");
+    const verified = verifyWebhookToken(`${header}.${payload}.${signature}`, keys);
+    await expect(verified).rejects.toMatchObject({ code: "token_forged" });
+    expect(signer.fetches()).toBe(1);
+  });
+
   it("keep serving while the key server is down, however old they are", async () => {
     const { verify } = verifier();
     await verify();

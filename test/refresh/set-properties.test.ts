@@ -15,10 +15,10 @@ beforeEach(async () => {
 
 afterEach(() => stack.close());
 
-const open = async () =>
+const open = async (world = stack.world) =>
   createFlows({
     config: stack.config,
-    world: stack.world,
+    world,
     store: stack.store,
     definitions: await loadDefinitions(stack.config.flagsFile),
   });
@@ -104,6 +104,27 @@ describe("a write", () => {
     const { setProperties } = await open();
     stack.emulator.faults.set({ kind: "garbage", method: "PATCH" });
     await expect(setProperties(id, { plan_tier: "pro" }, call)).rejects.toMatchObject({ code: "kinde_unavailable" });
+  });
+
+  it.each([{}, { status: "ok" }, [], null])("fails if a gateway answers it with %j and status 200", async (body) => {
+    const { setProperties } = await open({
+      ...stack.world,
+      fetch: async (url, request) =>
+        request?.method === "PATCH" ? Response.json(body) : stack.world.fetch(url, request),
+    });
+    await expect(setProperties(id, { plan_tier: "pro" }, call)).rejects.toMatchObject({ code: "kinde_unavailable" });
+    await until(async () => expect(await tierOf()).toMatchObject({ tier: "free" }));
+  });
+
+  it("does not take a gateway's answer for the end of Kinde's token cache", async () => {
+    const { setProperties } = await open({
+      ...stack.world,
+      fetch: async (url, request) =>
+        url.endsWith("/refresh_claims") ? Response.json({}) : stack.world.fetch(url, request),
+    });
+    const set = setProperties(id, { plan_tier: "pro" }, { ...call, refreshClaims: true });
+    await expect(set).rejects.toMatchObject({ code: "claims_not_refreshed" });
+    expect(await tierOf()).toMatchObject({ tier: "pro" });
   });
 
   it("drops Kinde's token cache on request", async () => {

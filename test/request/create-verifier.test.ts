@@ -145,6 +145,30 @@ describe("the signing keys", () => {
     expect(signer.fetches() - before).toBe(1);
   });
 
+  it("prove a token invalid only if they were fetched after it came: its key can be newer", async () => {
+    const rotating = await createSigner();
+    const verify = verifier({ fetch: rotating.fetch, cooldownMs: 10_000 });
+    await verify(await rotating.sign(claims()));
+    await rotating.rotate();
+    const token = await rotating.sign(claims());
+    expect(await verify(token)).toEqual(refused("keys_unavailable", /in the last 10 s/));
+    now += 10_001;
+    expect(await verify(token)).toMatchObject({ userId });
+    now += 10_001;
+    expect(await verify(await rotating.sign(claims(), { kid: "nobody" }))).toEqual(refused("token_invalid"));
+  });
+
+  it.each([7, null, ["key-1"]])("are not asked for by an id that is no text: %j", async (kid) => {
+    const verify = verifier();
+    await verify(await signer.sign(claims()));
+    now += 10_001;
+    const before = signer.fetches();
+    const [, payload, signature] = (await signer.sign(claims())).split(".");
+    const header = Buffer.from(JSON.stringify({ alg: "RS256", kid })).toString("base64url");
+    expect(await verify(`${header}.${payload}.${signature}`)).toEqual(refused("token_invalid"));
+    expect(signer.fetches() - before).toBe(0);
+  });
+
   it("serve on through an outage, for 24 hours, and an unknown key is then no proof of forgery", async () => {
     const verify = verifier();
     const lifetime = { exp: start / 1000 + 7 * 86_400 };

@@ -1,6 +1,6 @@
 import { type CryptoKey, createLocalJWKSet, errors, flattenedVerify, type JWTVerifyGetKey } from "jose";
 
-/** Thrown when a key is unknown and the key server cannot be asked. */
+/** Thrown when a key is unknown, and the key server cannot be asked or was asked too recently. */
 export class KeysUnavailable extends Error {}
 
 /** Options for {@link createKeySet}. Durations are in milliseconds. */
@@ -53,6 +53,9 @@ export function createKeySet(options: KeySetOptions): JWTVerifyGetKey {
   };
 
   return async (header, token) => {
+    // No key set has a key whose id is not text.
+    if (header?.kid !== undefined && typeof header.kid !== "string") throw new errors.JWKSNoMatchingKey();
+    const latest = attempt;
     try {
       const key = await find(header, token);
       if (held !== undefined && now() - held.fetchedAt > softAgeMs) void refresh();
@@ -64,8 +67,15 @@ export function createKeySet(options: KeySetOptions): JWTVerifyGetKey {
     try {
       return await find(header, token);
     } catch (error) {
-      if (failure === undefined) throw error;
-      throw new KeysUnavailable(`the signing keys cannot be fetched from ${url}`, { cause: failure });
+      if (failure !== undefined) {
+        throw new KeysUnavailable(`the signing keys cannot be fetched from ${url}`, { cause: failure });
+      }
+      // Only a key set requested after the token arrived shows that no such key exists.
+      if (attempt !== latest) throw error;
+      const seconds = Math.ceil(cooldownMs / 1000);
+      throw new KeysUnavailable(`the signing key is not in the key set fetched in the last ${seconds} s`, {
+        cause: error,
+      });
     }
   };
 }

@@ -8,7 +8,8 @@ import type { ReadResult } from "../reader/types.ts";
  * - `no_token`: the request has no token, or the function that should return it threw.
  * - `token_expired`: the token was valid once.
  * - `token_invalid`: forged, malformed, of another tenant or application, or not an access token of a user.
- * - `keys_unavailable`: an outage. The tenant's signing keys could not be fetched, so the token may well be valid.
+ * - `keys_unavailable`: an outage. The tenant's signing keys could not be fetched, or the key is newer than those fetched
+ *   within the cooldown, so the token may well be valid.
  */
 export type AnonymousReason = "no_token" | "token_expired" | "token_invalid" | "keys_unavailable";
 

@@ -48,7 +48,7 @@ export function pauseAfter(
 }
 
 /** Users compared in one step: one call for their accounts, and one for the properties of each. */
-const usersPerStep = 20;
+export const usersPerStep = 20;
 /** Records that are looked at in search of one to compare: most are known to be recent. */
 const mostLooks = 100;
 /** Longest wait for a user who becomes active, in milliseconds. */

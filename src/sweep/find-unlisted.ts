@@ -14,7 +14,7 @@ const scanCount = 1_000;
  * Returns how many users can be missing from two sweeps before the listing is doubted instead: a search that answers with
  * too few users must not have most of the store fetched, let alone buried.
  */
-function mostUnlisted(held: number): number {
+export function mostUnlisted(held: number): number {
   return Math.max(20, held / 100);
 }
 

@@ -120,7 +120,7 @@ export function neededGrants(
 }
 
 /** Whose turn it is, in this order: permissions that no flag reads can wait longer. */
-const turns: readonly WalkKind[] = [
+export const turns: readonly WalkKind[] = [
   ...(["roles", "permissions", "plans"] as const),
   ...(["roles", "permissions", "plans"] as const),
   "otherPermissions",

@@ -1,9 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
 import type { TruthUser } from "../../packages/kinde-emulator/src/truth-types.ts";
-import { startEmbeddedRedis } from "../../src/demo/embedded-redis.ts";
 import type { KeptProfile } from "../../src/kinde/keep-parts.ts";
 import { parseHeld } from "../support/comparison.ts";
 import { definitions, denyAfterMs } from "./definitions.ts";
@@ -11,13 +7,14 @@ import { processFaults, resumeQueues } from "./faults.ts";
 import { createScene, type Scene, times, usualSettings } from "./scene.ts";
 import { faultNames, perform, type Step } from "./schedule.ts";
 import { prefix } from "./sim/deployment.ts";
-import { patchGlobals, real, type SimulatedGlobals, turn } from "./sim/globals.ts";
+import { real, type SimulatedGlobals, turn } from "./sim/globals.ts";
 import { createNetwork, type Network } from "./sim/network.ts";
 import { createRandom, deriveSeed } from "./sim/random.ts";
-import { connectRealRedis, type RealRedis } from "./sim/real-redis.ts";
+import type { RealRedis } from "./sim/real-redis.ts";
 import { decode } from "./sim/resp.ts";
-import { createSimulatedRedis, type LoadedScripts, prepareRealRedis } from "./sim/simulated-redis.ts";
+import { createSimulatedRedis, type LoadedScripts } from "./sim/simulated-redis.ts";
 import { createTimeline } from "./sim/timeline.ts";
+import { type Install, openSimulation } from "./simulation.ts";
 import { expected } from "./truth.ts";
 import { createWatcher, type Violation } from "./watcher.ts";
 
@@ -47,35 +44,15 @@ export interface PlayOptions {
   slow?: boolean;
 }
 
-/**
- * Creates the player of this process, whose globals it replaces for good. It has a Redis of its own, which ends with the
- * process.
- */
+/** Creates the player of this process, whose globals it replaces for good. */
 export async function createPlayer(): Promise<Player> {
-  const socket = join(mkdtempSync(join(tmpdir(), "kindling-campaign-")), "redis.sock");
-  const embedded = await startEmbeddedRedis({ args: ["--unixsocket", socket] });
-  const redis = await connectRealRedis(socket);
-  const loaded = await prepareRealRedis(redis);
-  let current: SimulatedGlobals | undefined;
-  let onUnhandled: (error: unknown) => void = () => undefined;
-  patchGlobals(() => {
-    if (current === undefined) throw new Error("No schedule is being played.");
-    return current;
-  });
-  process.on("unhandledRejection", (error) => onUnhandled(error));
+  const { redis, loaded, install, close } = await openSimulation();
   return {
     play(seed, steps, { onLine, slow = false } = {}) {
       redis.slow = slow;
-      return playOne({ redis, loaded, seed, steps, onLine }, (globals, fail) => {
-        current = globals;
-        onUnhandled = fail;
-      });
+      return playOne({ redis, loaded, seed, steps, onLine }, install);
     },
-    async close() {
-      redis.close();
-      await embedded.close();
-      rmSync(dirname(socket), { recursive: true, force: true });
-    },
+    close,
   };
 }
 
@@ -93,7 +70,7 @@ const mostSteps = 60_000;
 
 async function playOne(
   { redis: realRedis, loaded, seed, steps, onLine }: Schedule,
-  install: (globals: SimulatedGlobals, onUnhandled: (error: unknown) => void) => void,
+  install: Install,
 ): Promise<Outcome> {
   const timeline = createTimeline(seed, turn, () => undefined);
   const startedAt = timeline.now;

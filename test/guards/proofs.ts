@@ -1,9 +1,9 @@
-import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
+import { runNode } from "../support/run-node.ts";
 import type { Proof, TestProof } from "./guards.ts";
 
 /** Whether a promise was broken, and what happened. A test that times out, or does not run, proves nothing. */
@@ -14,7 +14,7 @@ export interface Verdict {
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 /** Longest time for a proof. A broken guard can make tests hang. */
-const longestMs = 10 * 60_000;
+const timeoutMs = 10 * 60_000;
 
 /** Runs the proof of a guard in a folder of sources. */
 export async function prove(proof: Proof, folder: string): Promise<Verdict> {
@@ -39,7 +39,8 @@ const isTimeout = (message: string) => /^Error: (STACK_TRACE_ERROR|(Test|Hook) t
 
 async function proveBySchedules(actions: readonly string[], folder: string): Promise<Verdict> {
   const options = ["--seeds", "100", "--failures", "2", "--no-shrink", "--workers", "1", "--only", actions.join(",")];
-  const output = await run(["--import", "tsx", join(folder, "test/campaign/main.ts"), ...options], folder);
+  const main = join(folder, "test/campaign/main.ts");
+  const { output } = await runNode(["--import", "tsx", main, ...options], { cwd: folder, timeoutMs });
   const seeds = [...output.matchAll(/Seed (\d+) broke a promise: (?!seeds replay)(.+)/g)];
   const words = seeds.map(([, seed, promise]) => `seed ${seed} (${promise})`).join(", ");
   if (seeds.length >= 2) return { broken: true, words };
@@ -76,7 +77,7 @@ export async function runTests(proofs: readonly TestProof[], folder: string, { r
   const names = proofs.map(({ name }) => name.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|");
   const vitest = join(root, "node_modules/vitest/vitest.mjs");
   const options = ["run", `--retry=${retries}`, "--reporter=json", `--outputFile=${report}`, "-t", names, ...files];
-  const output = await run([vitest, ...options], folder);
+  const { output } = await runNode([vitest, ...options], { cwd: folder, timeoutMs });
   try {
     const { testResults } = reportSchema.parse(JSON.parse(readFileSync(report, "utf8")));
     const messages = testResults.map(({ message }) => message).filter(Boolean);
@@ -87,24 +88,4 @@ export async function runTests(proofs: readonly TestProof[], folder: string, { r
   } finally {
     rmSync(temporary, { recursive: true, force: true });
   }
-}
-
-/** Runs Node.js in a folder and returns what it printed. */
-function run(args: readonly string[], cwd: string): Promise<string> {
-  const child = spawn(process.execPath, args, {
-    cwd,
-    env: { ...process.env, NO_COLOR: "1" },
-    stdio: ["ignore", "pipe", "pipe"],
-    timeout: longestMs,
-  });
-  let output = "";
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.on("data", (chunk: Buffer) => {
-      output += String(chunk);
-    });
-  }
-  return new Promise((resolve, reject) => {
-    child.once("error", reject);
-    child.once("close", () => resolve(output));
-  });
 }

@@ -5,9 +5,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTes
 import { createRecentUsers, type RecentUsers } from "../../src/redis/recent-users.ts";
 import { createFlows, type Flows } from "../../src/service/create-flows.ts";
 import { createRecentChecks, pauseAfter, type RecentStep } from "../../src/sweep/check-recent.ts";
-import { areChecksWorthwhile, sweepBound } from "../../src/sweep/pace.ts";
+import { areChecksWorthwhile, fetchAllowance, sweepBound } from "../../src/sweep/pace.ts";
 import { createRecentLog, summarizeChecks } from "../../src/sweep/recent-log.ts";
 import { beginSweep } from "../../src/sweep/sweep-state.ts";
+import { defaultPace, defaults, plannedSweep, recentRoundMs } from "../support/defaults.ts";
 import { type RedisWorld, withRedisWorld } from "../support/redis-clock.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
@@ -17,8 +18,8 @@ const { signal } = new AbortController();
 setMaxListeners(0, signal);
 const call = { priority: "bulk", signal } as const;
 const definitions = defineFlags({ region: property.string("compliance_region", { default: null }) });
-const perMinute = 1_200;
-const share = 0.1;
+const { perMinute } = defaults.calls;
+const { users: mostUsers, share, intervalMs } = defaults.recent;
 const minute = 60_000;
 
 let stack: Stack;
@@ -27,14 +28,6 @@ let flows: Flows;
 let held: string[];
 let world: RedisWorld;
 let recent: RecentUsers;
-
-/** The last sweep of this many users, as the default pace runs it. */
-function sweepOf(users: number) {
-  const state = beginSweep({ number: 1, previous: undefined, now: 0, fill: false });
-  const calls = users / 500 + 1;
-  return { ...state, users, calls, finishedAt: Math.min(calls * 500, 15 * minute) };
-}
-const pace = { intervalMs: 15 * minute, share };
 
 beforeAll(async () => {
   stack = await startStack({
@@ -57,7 +50,7 @@ beforeEach(async () => {
   stack.emulator.stats.reset();
   // Nobody's record is newer.
   world = { now: Date.now() + minute, runId: "one" };
-  recent = open(500);
+  recent = open(mostUsers);
 });
 afterEach(() => recent.close());
 
@@ -83,7 +76,7 @@ function checks(overrides: object = {}) {
     definitions,
     keep: stack.config.profile,
     signIns: true,
-    intervalMs: 30_000,
+    intervalMs,
     settleMs: 1,
     now: () => world.now,
     ...overrides,
@@ -102,16 +95,20 @@ async function play(untilMs: number, each: (step: RecentStep) => Promise<void> |
 
 describe("checks of recently active users", () => {
   it("find edits long before a sweep of a million users does, within their share and the stated time", async () => {
-    const active = held.slice(0, 120);
+    // As many as the default lets be active.
+    const active = held.slice(0, mostUsers);
+    expect(active).toHaveLength(mostUsers);
     await note(active);
     const { kinde, stats } = stack.emulator;
-    const sweepMs = sweepBound(sweepOf(1_000_000), pace, { lateMs: 0, fetchMs: 0, lagMs: 0 })?.withinMs ?? 0;
+    const sweepMs = sweepBound(plannedSweep(1_000_000), defaultPace, { lateMs: 0, fetchMs: 0, lagMs: 0 })?.withinMs;
     expect(sweepMs).toBeGreaterThan(15 * minute);
 
     const began = world.now;
+    // Two rounds: a time between two checks of a user is known after the second.
+    const playedMs = 2 * recentRoundMs() + minute;
     const editedAt = new Map<string, number>();
     const foundAfter: number[] = [];
-    await play(began + 6 * minute, async ({ refresh }) => {
+    await play(began + playedMs, async ({ refresh }) => {
       for (const { userId, freshSince } of refresh) {
         foundAfter.push(world.now - (editedAt.get(userId) ?? Number.NaN));
         expect(freshSince).toBe(world.now);
@@ -127,15 +124,14 @@ describe("checks of recently active users", () => {
     expect(editedAt.size).toBeGreaterThanOrEqual(20);
     expect(foundAfter).toHaveLength(editedAt.size);
     const { withinMs, users, checked, different, calls } = summarizeChecks(await log().read(), world.now, 0) ?? {};
-    expect({ users, different }).toEqual({ users: 120, different: editedAt.size });
+    expect({ users, different }).toEqual({ users: mostUsers, different: editedAt.size });
     expect(Math.max(...foundAfter)).toBeLessThanOrEqual(withinMs ?? 0);
-    // 20 users for 21 calls, 120 calls a minute: a round takes a minute.
-    expect(withinMs).toBeLessThan(1.5 * minute);
-    expect(checked).toBeGreaterThanOrEqual(5 * 120);
+    expect(withinMs).toBeLessThanOrEqual(recentRoundMs() + fetchAllowance(0));
+    expect(checked).toBeGreaterThanOrEqual(2 * mostUsers);
     const byChecks = stats.total - editedAt.size * 2;
     expect(calls).toBe(byChecks);
     // The last step's pause is not over.
-    expect(byChecks).toBeLessThanOrEqual(6 * share * perMinute + 21);
+    expect(byChecks).toBeLessThanOrEqual((playedMs / minute) * share * perMinute + 21);
   }, 60_000);
 
   it("leave users alone who were checked or fetched within the interval, and look again when the first is due", async () => {
@@ -198,10 +194,10 @@ describe("checks of recently active users", () => {
   });
 
   it("are worth their calls only where a sweep takes more than twice as long", () => {
-    const worth = (users: number) => areChecksWorthwhile(sweepOf(users), pace, 30_000);
+    const worth = (users: number) => areChecksWorthwhile(plannedSweep(users), defaultPace, intervalMs);
     expect([10_000, 50_000, 100_000, 1_000_000].map(worth)).toEqual([false, false, true, true]);
-    expect(areChecksWorthwhile(undefined, pace, 30_000)).toBe(false);
-    expect(areChecksWorthwhile(sweepOf(1_000_000), { ...pace, intervalMs: 0 }, 30_000)).toBe(false);
+    expect(areChecksWorthwhile(undefined, defaultPace, intervalMs)).toBe(false);
+    expect(areChecksWorthwhile(plannedSweep(1_000_000), { ...defaultPace, intervalMs: 0 }, intervalMs)).toBe(false);
   });
 });
 

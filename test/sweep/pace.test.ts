@@ -1,9 +1,9 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { createPeak } from "../../src/redis/peak.ts";
 import { addSamples, createIndexLag, nothingObserved, sampleLag } from "../../src/sweep/index-lag.ts";
-import { createSweepPace, slotMs, sweepBound, walkBoundMs } from "../../src/sweep/pace.ts";
+import { createSweepPace, sweepBound, walkBoundMs } from "../../src/sweep/pace.ts";
 import { nextStart } from "../../src/sweep/schedule.ts";
-import { beginSweep } from "../../src/sweep/sweep-state.ts";
+import { defaultPace, plannedSweep } from "../support/defaults.ts";
 import { useRedis } from "../support/redis.ts";
 
 const context = useRedis();
@@ -13,17 +13,7 @@ beforeEach(async () => {
   if (left.length > 0) await context.redis.del(left);
 });
 
-const byDefault = { intervalMs: 900_000, share: 0.1, perMinute: 1_200 };
 const onTime = { lateMs: 0, fetchMs: 0, lagMs: 0 };
-const callsFor = (users: number) => Math.ceil(users / 500) + 1;
-
-/** The last sweep of a tenant whose pages take this long, as the default pace runs it. */
-function sweepOf(users: number, pageMs: number) {
-  const calls = callsFor(users);
-  const slot = Math.max(pageMs, slotMs({ ...byDefault, calls }));
-  const state = beginSweep({ number: 1, previous: undefined, now: 0, fill: false });
-  return { ...state, users, calls, lateMs: 0, finishedAt: Math.round(calls * slot) };
-}
 
 describe("the pace of sweeps", () => {
   it.each([
@@ -33,21 +23,21 @@ describe("the pace of sweeps", () => {
     // Longer than the interval allows: more of the budget instead.
     [1_000_000, 0.12, 920_000],
   ])("compares %i users at %d of the budget at most, within %i ms", (users, share, withinMs) => {
-    const last = sweepOf(users, 50);
-    const bound = sweepBound(last, byDefault, { ...onTime, lagMs: 5_000 });
+    const last = plannedSweep(users);
+    const bound = sweepBound(last, defaultPace, { ...onTime, lagMs: 5_000 });
     expect(bound?.withinMs).toBeLessThanOrEqual(withinMs);
     const perMinute = (last.calls * 60_000) / (bound?.everyMs ?? 1);
-    expect(perMinute / byDefault.perMinute).toBeLessThanOrEqual(share);
+    expect(perMinute / defaultPace.perMinute).toBeLessThanOrEqual(share);
   });
 
   it("states the duration of the last sweep if Kinde is slower than the plan", () => {
-    const bound = sweepBound({ ...sweepOf(50_000, 900), lateMs: 4_000 }, byDefault, onTime);
+    const bound = sweepBound({ ...plannedSweep(50_000, 900), lateMs: 4_000 }, defaultPace, onTime);
     expect(bound?.withinMs).toBe(101 * 900 + 1_000 + 4_000 + 3_000);
   });
 
   it("states what the last sweeps measured if it is more than the allowance", () => {
     const late = { lateMs: 7_000, fetchMs: 5_500, lagMs: 0 };
-    expect(sweepBound({ ...sweepOf(1_000, 50), lateMs: 4_000 }, byDefault, late)?.withinMs).toBe(
+    expect(sweepBound({ ...plannedSweep(1_000), lateMs: 4_000 }, defaultPace, late)?.withinMs).toBe(
       30_000 + 7_000 + 6_500,
     );
     const walk = { startedAt: 0, finishedAt: 200_000 };
@@ -55,13 +45,15 @@ describe("the pace of sweeps", () => {
   });
 
   it("starts the next sweep half a minute after the last one began, at the latest when it has ended", () => {
-    const last = sweepOf(1_000, 50);
+    const last = plannedSweep(1_000);
     const next = (now: number, complete = true, failedAt = 0) =>
-      nextStart(byDefault, { last, failedAt, complete, now });
+      nextStart(defaultPace, { last, failedAt, complete, now });
     expect(next(5_000)).toBe(30_000);
     expect(next(5_000, false)).toBe(900_000);
     expect(next(60_000, true, 50_000)).toBe(950_000);
-    expect(nextStart({ ...byDefault, intervalMs: 10_000 }, { last, failedAt: 0, complete: true, now: 1 })).toBe(10_000);
+    expect(nextStart({ ...defaultPace, intervalMs: 10_000 }, { last, failedAt: 0, complete: true, now: 1 })).toBe(
+      10_000,
+    );
     // The clock stepped back.
     expect(next(-90_000)).toBe(-60_000);
   });

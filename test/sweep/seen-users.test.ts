@@ -1,6 +1,8 @@
 import { expect, it } from "vitest";
+import { countUnlistedStep } from "../../src/sweep/find-unlisted.ts";
 import { createListedUsers } from "../../src/sweep/listed-users.ts";
 import { createSeenUsers, type SweepMark, sweepsKept } from "../../src/sweep/seen-users.ts";
+import { beginSweep } from "../../src/sweep/sweep-state.ts";
 import { useRedis } from "../support/redis.ts";
 import { testUser } from "../support/signer.ts";
 
@@ -44,4 +46,31 @@ it("a filter exists before anybody is listed, and expires", async () => {
   expect(await seen.exists(mark(8))).toBe(true);
   const [key = ""] = await filters();
   expect(await context.redis.pttl(key)).toBeGreaterThan(0);
+});
+
+it.each([
+  [100, 20],
+  [10_000, 100],
+])("of %i users, %i missing from two sweeps are deletions, and one more is held back", async (users, most) => {
+  const everybody = Array.from({ length: users }, (_, index) => testUser(index));
+  const pages = (cursor: string, size: number) => {
+    const next = Number(cursor) + size;
+    return { userIds: everybody.slice(Number(cursor), next), cursor: next < users ? String(next) : "0" };
+  };
+  const count = async (gone: number) => {
+    const missing = new Set(everybody.slice(-gone));
+    const seen = {
+      exists: async () => true,
+      missing: async (_mark: SweepMark, userIds: readonly string[]) => userIds.filter((id) => missing.has(id)),
+    };
+    const records = { scanIds: async (cursor: string, size: number) => pages(cursor, size) };
+    let state = { ...beginSweep({ number: 2, previous: undefined, now: 0, fill: false }), previous: mark(1) };
+    for (;;) {
+      const step = await countUnlistedStep({ records, seen }, state);
+      if (step.next !== undefined) return { next: step.next, heldBack: step.state.heldBack };
+      state = { ...step.state, previous: mark(1) };
+    }
+  };
+  expect(await count(most)).toEqual({ next: "find", heldBack: 0 });
+  expect(await count(most + 1)).toEqual({ next: "end", heldBack: most + 1 });
 });

@@ -1,8 +1,8 @@
 import { describeLoss } from "../redis/durability.ts";
+import { boundWords } from "../status/bound-words.ts";
 import type { Freshness, ReadableSummary } from "../status/read-freshness.ts";
 import type { QueueStatus, Status } from "../status/read-status.ts";
 import type { SweepState } from "../sweep/sweep-state.ts";
-import { walkKinds, walkWords } from "../sweep/walk-log.ts";
 import type { WebhookCheck } from "../webhook/check-registration.ts";
 import { countWords, durationWords, percentWords, plural } from "../words.ts";
 import type { Paint } from "./output.ts";
@@ -77,7 +77,8 @@ const records: Section = ({ records: { present, deleted, exact }, absences }, pa
   ]);
 };
 
-const sweep: Section = ({ sweep: { completeSince, last, current, next, bound, walks, recent } }, paint, now) => {
+const sweep: Section = ({ sweep: status }, paint, now) => {
+  const { completeSince, last, current, next } = status;
   const found = ({ users, different, fields, derived, missing, unlisted }: SweepState) =>
     [plural(users, "user"), `${countWords(different)} different${fieldWords(fields)}`, `${countWords(missing)} missing`]
       .concat(derived > 0 ? [`${countWords(derived)} derived again`] : [])
@@ -88,19 +89,8 @@ const sweep: Section = ({ sweep: { completeSince, last, current, next, bound, wa
       ? paint.notice("not complete yet")
       : paint.good(`everybody, since ${durationWords(now - completeSince)}`);
   const rows = [["store holds", complete]];
-  if (bound !== null) {
-    const later = paint.dim(`(up to ${durationWords(bound.lagMs)} more while Kinde's search lags)`);
-    rows.push(["a change in Kinde", `shows within ${durationWords(wholeSeconds(bound.withinMs))} ${later}`]);
-  }
-  if (recent !== null) {
-    const users = plural(recent.users, "recently active user");
-    rows.push([`of ${users}`, `shows within ${durationWords(wholeSeconds(recent.withinMs))}`]);
-  }
-  for (const kind of walkKinds) {
-    const withinMs = walks[kind]?.withinMs ?? null;
-    if (withinMs === null) continue;
-    rows.push([`a change of ${walkWords[kind]}`, `shows within ${durationWords(wholeSeconds(withinMs))}`]);
-  }
+  for (const { change, shows, unless } of boundWords(status))
+    rows.push([change, unless === undefined ? shows : `${shows} ${paint.dim(`(${unless})`)}`]);
   if (current !== null) rows.push(["in progress", `${found(current)} so far`]);
   if (last === null) rows.push(["last", "none yet"]);
   else {
@@ -110,10 +100,6 @@ const sweep: Section = ({ sweep: { completeSince, last, current, next, bound, wa
   if (next !== null) rows.push(["next", next > now ? `in ${durationWords(next - now)}` : "now"]);
   return titled(paint, "Sweep", rows);
 };
-
-function wholeSeconds(ms: number): number {
-  return Math.ceil(ms / 1_000) * 1_000;
-}
 
 const fieldsShown = 3;
 

@@ -1,5 +1,6 @@
 import type { Child } from "hono/jsx";
 import { describeLoss } from "../redis/durability.ts";
+import { boundWords, wholeSeconds } from "../status/bound-words.ts";
 import type { ReadableSummary } from "../status/read-freshness.ts";
 import type { FinishedSweep } from "../sweep/sweep-log.ts";
 import type { SweepState } from "../sweep/sweep-state.ts";
@@ -90,7 +91,7 @@ const Headlines = ({ now: { ledger, freshness, calls, records, sweep, at } }: { 
       />
       <Headline
         label="Unannounced changes"
-        value={sweep.bound === null ? "–" : `≤ ${durationWords(Math.ceil(sweep.bound.withinMs / 1_000) * 1_000)}`}
+        value={sweep.bound === null ? "–" : `≤ ${durationWords(wholeSeconds(sweep.bound.withinMs))}`}
         note={sweep.bound === null ? "no sweep has measured it" : "until readers see them"}
       />
       <Headline
@@ -189,7 +190,8 @@ export function sweepWords({ users, different, missing, unlisted, derived }: Swe
 }
 
 /** The facts about sweeps, which the page of sweeps shows too. */
-export function sweepRows({ sweep: { completeSince, last, current, failed, next, bound }, at }: Now) {
+export function sweepRows({ sweep, at }: Now): readonly (readonly [label: string, value: Child] | undefined)[] {
+  const { completeSince, last, current, failed, next } = sweep;
   const took = ({ startedAt, finishedAt }: FinishedSweep) => durationWords(finishedAt - startedAt);
   return [
     [
@@ -216,7 +218,10 @@ export function sweepRows({ sweep: { completeSince, last, current, failed, next,
             <Text>{failed.reason}</Text>
           </Mark>,
         ],
-    bound === null ? undefined : ["More if just refreshed", durationWords(bound.lagMs)],
+    ...boundWords(sweep).map(({ change, shows, unless }): [string, Child] => [
+      change.charAt(0).toUpperCase() + change.slice(1),
+      unless === undefined ? shows : `${shows} (${unless})`,
+    ]),
     [
       "Next",
       next === null
@@ -227,7 +232,7 @@ export function sweepRows({ sweep: { completeSince, last, current, failed, next,
           ? `in ${durationWords(next - at)}`
           : "now",
     ],
-  ] as const satisfies readonly (readonly [string, Child] | undefined)[];
+  ];
 }
 
 const Sweeps = ({ now }: { now: Now }) => (

@@ -6,6 +6,8 @@ import { createTrail } from "../../src/redis/trail.ts";
 import { hasDashboard, withOwnToken } from "../../src/service/operator-access.ts";
 import { readHistory } from "../../src/status/read-history.ts";
 import { sampleHistory } from "../../src/status/sample-history.ts";
+import { beginSweep } from "../../src/sweep/sweep-state.ts";
+import { envOf, kindling } from "../cli/command-line.ts";
 import { until } from "../support/until.ts";
 import { type Board, cookieOf, form, operatorToken, startBoard, viewerToken } from "./support.ts";
 
@@ -177,6 +179,38 @@ describe("requests from elsewhere", () => {
     }
     for (const path of ["/live", "/history?span=day", "/queues/api/queues"]) {
       expect((await board.send(path, { headers: { accept: "*/*" } })).status, path).toBe(401);
+    }
+  });
+});
+
+describe("the facts about sweeps", () => {
+  it("state how soon changes show, in the words of `kindling status`", async () => {
+    const seeded = await startBoard({ workers: false });
+    try {
+      const { sweeps, walkLog, recentLog, redis, keys } = seeded.store;
+      await redis.set(keys.ledgerPart("interval:sweep"), JSON.stringify({ v: 1, intervalMs: 900_000, share: 0.1 }));
+      const begun = beginSweep({ number: 7, previous: undefined, now: Date.now() - 50_500, fill: false });
+      await sweeps.finish({ ...begun, users: 50_000 }, begun.startedAt + 50_500);
+      const walk = { startedAt: 0, finishedAt: 120_000, calls: 240, compared: 50_000, different: 3, disputed: 0 };
+      for (const kind of ["roles", "otherPermissions"] as const) await walkLog.finish(kind, walk);
+      await recentLog.add({ checked: 20, different: 1, calls: 21, longestMs: 212_000, users: 412 }, Date.now());
+      const { stdout } = await kindling(["status"], envOf(seeded.config));
+      const cookie = await seeded.signIn();
+      const pages = await Promise.all(
+        ["/", "/sweeps"].map(async (path) => (await seeded.send(path, { cookie })).text()),
+      );
+      for (const [change, shows] of [
+        ["a change in Kinde", "shows within 55 s (up to 2 m more while Kinde's search lags)"],
+        ["of 412 recently active users", "shows within 3 m 35 s"],
+        ["a change of roles", "shows within 4 m 3 s"],
+        ["a change of permissions that no flag reads", "shows within 4 m 3 s"],
+      ] as const) {
+        expect(stdout.replace(/ {2,}/g, "  ")).toContain(`${change}  ${shows}\n`);
+        const label = change.charAt(0).toUpperCase() + change.slice(1);
+        for (const page of pages) expect(page.replaceAll("&#39;", "'")).toContain(`<dt>${label}</dt><dd>${shows}</dd>`);
+      }
+    } finally {
+      await seeded.close();
     }
   });
 });

@@ -1,0 +1,38 @@
+import { walkKinds, walkWords } from "../sweep/walk-log.ts";
+import { durationWords, plural } from "../words.ts";
+import type { SweepStatus } from "./read-status.ts";
+
+/** How soon one kind of change shows without an event, in words for an operator. */
+export interface BoundWords {
+  /** `a change in Kinde` */
+  change: string;
+  /** `shows within 56 s` */
+  shows: string;
+  /** When it can take longer. */
+  unless?: string;
+}
+
+/** Says how soon changes without an event show, as far as it is known. */
+export function boundWords({ bound, recent, walks }: Pick<SweepStatus, "bound" | "recent" | "walks">): BoundWords[] {
+  const rows: BoundWords[] = [];
+  if (bound !== null) {
+    const unless = `up to ${durationWords(bound.lagMs)} more while Kinde's search lags`;
+    rows.push({ change: "a change in Kinde", shows: showsWithin(bound.withinMs), unless });
+  }
+  if (recent !== null)
+    rows.push({ change: `of ${plural(recent.users, "recently active user")}`, shows: showsWithin(recent.withinMs) });
+  for (const kind of walkKinds) {
+    const withinMs = walks[kind]?.withinMs ?? null;
+    if (withinMs !== null) rows.push({ change: `a change of ${walkWords[kind]}`, shows: showsWithin(withinMs) });
+  }
+  return rows;
+}
+
+function showsWithin(ms: number): string {
+  return `shows within ${durationWords(wholeSeconds(ms))}`;
+}
+
+/** Rounds a duration up, so that no bound is stated too short. */
+export function wholeSeconds(ms: number): number {
+  return Math.ceil(ms / 1_000) * 1_000;
+}

@@ -107,6 +107,7 @@ function openReader({ messages, answers }: Lane, prefix: string) {
   return { reader, close };
 }
 
+// The reader's lease and time limits, and Redis, are in real time: so is a schedule.
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function play(lane: Lane, seed: number): Promise<void> {

@@ -2,7 +2,7 @@ import { OpenFeature, ProviderEvents, ProviderStatus } from "@openfeature/server
 import { createReader, defineFlags, fresh, property, type Reader } from "kindling";
 import { createOpenFeatureProvider } from "kindling/openfeature";
 import { createTestReader, type TestReader } from "kindling/testing";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, onTestFinished, vi } from "vitest";
 
 const definitions = defineFlags({
   onboarded: property.boolean("onboarded", { default: true }),
@@ -15,6 +15,8 @@ const definitions = defineFlags({
 type Values = typeof definitions.defaults;
 
 const users = { kp_a: { onboarded: false, tier: "pro", seats: 5, limits: { projects: 9 } } } as const;
+/** How often the provider looks whether an unavailable Redis is back, in milliseconds. */
+const probeMs = 10;
 const ada = { targetingKey: "kp_a" };
 
 let listening = new AbortController();
@@ -22,7 +24,7 @@ let listening = new AbortController();
 /** The real SDK over a provider. */
 async function setUp(options: { maxAge?: number; reader?: Reader<Values> } = {}) {
   const reader: TestReader<Values> = createTestReader(users, { definitions });
-  await OpenFeature.setProviderAndWait(createOpenFeatureProvider({ reader, probeMs: 10, ...options }));
+  await OpenFeature.setProviderAndWait(createOpenFeatureProvider({ reader, probeMs, ...options }));
   const client = OpenFeature.getClient();
   listening = new AbortController();
   const seen: string[] = [];
@@ -158,6 +160,8 @@ describe("the OpenFeature provider, through OpenFeature's SDK", () => {
   });
 
   it("stops looking for Redis once it is closed, even if an answer is on its way", async () => {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    onTestFinished(() => void vi.useRealTimers());
     const { client, reader } = await setUp();
     reader.setAvailable(false);
     await client.getStringValue("tier", "mine", ada);
@@ -171,11 +175,11 @@ describe("the OpenFeature provider, through OpenFeature's SDK", () => {
       });
       return get(...request);
     };
-    await expect.poll(() => looked).toBeGreaterThan(0);
+    await vi.advanceTimersByTimeAsync(probeMs);
+    expect(looked).toBe(1);
     await OpenFeature.clearProviders();
-    const before = looked;
     answer();
-    await new Promise((resolve) => setTimeout(resolve, 50));
-    expect(looked).toBe(before);
+    await vi.advanceTimersByTimeAsync(10 * probeMs);
+    expect(looked).toBe(1);
   });
 });

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { afterEach, describe, expect, it } from "vitest";
 import type { EmbeddedRedis } from "../../src/testing/redis-server.ts";
@@ -25,9 +24,12 @@ const start = async (env: Record<string, string>) => {
   });
 };
 
-async function replicated(server: EmbeddedRedis | undefined): Promise<void> {
+const replicated = (master: EmbeddedRedis | undefined) => untilReplication(master, "state=online");
+const promoted = (replica: EmbeddedRedis | undefined) => untilReplication(replica, "role:master");
+
+async function untilReplication(server: EmbeddedRedis | undefined, state: string): Promise<void> {
   const redis = new Redis(server?.url ?? "");
-  await until(async () => expect(await redis.info("replication")).toContain("state=online"), 30_000);
+  await until(async () => expect(await redis.info("replication")).toContain(state), 30_000);
   redis.disconnect();
 }
 
@@ -43,8 +45,8 @@ describe("a cluster whose masters die under traffic", () => {
     const dead = await cluster.masterOf(keyOf(stack.config.prefix));
     await cluster.masters[dead]?.kill();
     const before = traffic.counts.accepted;
-    // The other half of the time, a single copy of each slot is left, and WAIT for it fails: start the dead one again.
-    await delay(4_000);
+    await promoted(cluster.replicas[dead]);
+    // A single copy of its slots is left, and WAIT for another one fails until the dead one is back.
     await cluster.masters[dead]?.start();
     await until(() => expect(traffic.counts.accepted).toBeGreaterThan(before + 100), 60_000);
     await traffic.stop();
@@ -82,9 +84,7 @@ describe("a failover that loses commits whose events are settled", () => {
     await cluster.masters[own]?.kill();
     resume();
 
-    const promoted = new Redis(replica.url);
-    await until(async () => expect(await promoted.info("replication")).toContain("role:master"), 30_000);
-    promoted.disconnect();
+    await promoted(replica);
     await until(async () => expect(await record(id)).toMatchObject({ flags: { tier: "pro" } }), 30_000);
   });
 });

@@ -42,6 +42,7 @@ export function startTraffic({ emulator, webhookUrl }: Stack, users: number): Tr
   const lanes = Array.from({ length: 4 }, async (_, lane) => {
     for (let number = lane; !stopped; number += 4) {
       await change(number);
+      // Sets the rate of the traffic.
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   });

@@ -67,6 +67,7 @@ describe("a flood of refresh requests", () => {
             ),
           );
           mostJobs.seen = Math.max(mostJobs.seen, ...counts);
+          // A sample now and then: nothing announces a peak.
           await delay(20, undefined, { signal: watching.signal }).catch(() => undefined);
         }
       })();

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from "node:timers/promises";
 import { Queue, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 import { afterEach, beforeEach, expect, it } from "vitest";
@@ -39,6 +38,13 @@ afterEach(async () => {
 
 const startProcess = (name: string, intervalMs: number): TickSchedule =>
   createTickSchedule({ ...context, queue, intervalMs, onOther: (fleetMs) => warnings.push([name, fleetMs]) });
+/** Waits until every tick that is due has ended. */
+const nothingDue = () =>
+  until(async () => {
+    const next = await queue.getDelayed();
+    expect(next.map(({ timestamp, delay }) => timestamp + delay > Date.now())).toEqual([true]);
+    expect(await queue.getJobCountByTypes("waiting", "prioritized", "active")).toBe(0);
+  });
 const scheduled = async () => (await queue.getJobScheduler("tick"))?.every;
 
 it("adopts the interval of the process that started last, without further ticks", async () => {
@@ -48,15 +54,14 @@ it("adopts the interval of the process that started last, without further ticks"
   expect(await second.keep()).toBe(900_000);
   await until(() => expect(ticks).toBeGreaterThan(0));
   // Both tick at once when they start. After that, the checks of neither cause one.
-  await delay(200);
+  await nothingDue();
   const started = ticks;
   expect(started).toBeLessThanOrEqual(2);
   for (let check = 0; check < 20; check += 1) {
     expect(await first.keep()).toBe(900_000);
     expect(await second.keep()).toBe(900_000);
-    await delay(5);
   }
-  await delay(100);
+  await nothingDue();
   expect(ticks).toBe(started);
   expect(await scheduled()).toBe(900_000);
   expect(warnings).toEqual([["first", 900_000]]);

@@ -49,11 +49,18 @@ simulation.install({ timeline, random, connect }, (error) => {
 });
 const redis = await createSimulatedRedis(simulation.redis, timeline, simulation.loaded);
 let commits = 0;
+/** When the last commit of each user was, in microseconds. */
+const committedAt = new Map<string, number>();
 const network: Network = createNetwork({
   timeline,
   redis,
   onExecuted: (_actor, _commands, { messages }) => {
-    commits += messages.filter(({ channel }) => channel.startsWith(`${prefix}:commits:`)).length;
+    for (const { channel } of messages) {
+      const [, id] = /:commits:\{(\w+)\}$/.exec(channel) ?? [];
+      if (id === undefined) continue;
+      commits += 1;
+      committedAt.set(id, timeline.now);
+    }
   },
 });
 let muted = true;
@@ -111,8 +118,8 @@ async function play(): Promise<Freshness> {
   const unannounced = await playUnannounced();
   const grants = await playGrants();
   const phone = await playPhone();
-  const leftMs = 15 * minute - (timeline.now - deletedAt) / 1000;
-  const deleted = (await until(() => matches(gone), leftMs)) === null ? null : (timeline.now - deletedAt) / 1000;
+  await until(() => matches(gone), 15 * minute);
+  const deleted = (await matches(gone)) ? ((committedAt.get(gone) ?? Number.NaN) - deletedAt) / 1000 : null;
   const events = await playEvents();
   const lagging = await playLagging();
   const written = await playWrite();

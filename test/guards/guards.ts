@@ -197,6 +197,17 @@ export const guards: readonly Guard[] = [
     proof: { actions: ["rename", "suspend", "reprocess"] },
   },
   {
+    name: "tickets of records whose texts cjson refuses",
+    promise: 3,
+    file: "src/redis/scripts/include/decode-json.lua",
+    find: "(string.gsub(text, '\\\\u[dD][89a-fA-F]%x%x', '\\\\ufffd'))",
+    replace: "text",
+    proof: {
+      test: "test/redis/records.test.ts",
+      name: "are protected by their ticket and noted as changes, whatever a flag's text contains",
+    },
+  },
+  {
     name: "the fence of refreshes that keep parts of a record",
     promise: 3,
     file: "src/redis/scripts/commit-record.lua",

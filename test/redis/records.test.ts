@@ -74,6 +74,26 @@ describe("records", () => {
     },
   );
 
+  // A flag such as `name.slice(0, 10)` can end within an emoji.
+  it("are protected by their ticket and noted as changes, whatever a flag's text contains", async () => {
+    const profile = blankProfile(testUser(8));
+    const store = createRecords({ ...context, tombstoneTtlMs: 60_000, changesKept: 100 });
+    const half = record(first + 1, { initial: "Ada \ud83d", other: "\\ud800 \udc00" });
+    expect(await store.commit(half, profile)).toBe("committed");
+    expect(await store.commit(record(first), profile)).toBe("superseded");
+    expect(await store.commitMissing([{ record: record(first + 2), profile }])).toBe(0);
+    expect((await store.read(profile.id)).flags).toEqual(half);
+    expect(await store.commit({ ...half, ticket: first + 2 }, profile)).toBe("committed");
+    expect(await context.redis.xlen(context.keys.changes)).toBe(1);
+    const replaced = {
+      userId: profile.id,
+      record: { ...half, ticket: first + 2 },
+      flags: { initial: "A" },
+      schema: "b",
+    };
+    expect(await store.replaceFlags([replaced])).toBe(1);
+  });
+
   it("can be committed after Redis forgot its scripts", async () => {
     await context.redis.script("FLUSH");
     expect(await records().commit(record(first), blankProfile(testUser(7)))).toBe("committed");

@@ -24,6 +24,7 @@
 --          were kept from is no longer there, otherwise the later ticket of the stored record: negative if that one kept
 --          parts that are older than this one's
 
+-- @include "decode-json"
 -- @include "note-change"
 -- @include "read-record"
 
@@ -37,7 +38,7 @@ local current = readRecord(KEYS[1])
 local previous
 local ticket, basis = tonumber(ARGV[1]), tonumber(ARGV[9])
 if current then
-  local decoded, record = pcall(cjson.decode, current)
+  local decoded, record = pcall(decodeJson, current)
   if decoded and type(record) == 'table' and type(record.ticket) == 'number' and record.ticket < highest then
     if ARGV[6] == 'missing' then return 0 end
     if record.ticket > ticket then

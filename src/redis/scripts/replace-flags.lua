@@ -10,12 +10,13 @@
 -- ARGV[5]  user id, for the stream
 -- Answer   1 if the record was replaced, 0 if it has changed
 
+-- @include "decode-json"
 -- @include "note-change"
 -- @include "read-record"
 
 local current = readRecord(KEYS[1])
 if not current then return 0 end
-local decoded, record = pcall(cjson.decode, current)
+local decoded, record = pcall(decodeJson, current)
 if not decoded or type(record) ~= 'table' then return 0 end
 if record.ticket ~= tonumber(ARGV[1]) or record.status ~= 'present' then return 0 end
 

@@ -7,9 +7,11 @@
 -- ARGV[3]  lifetime in milliseconds
 -- Answer   1 if the entry was written, 0 if the stored one was kept
 
+-- @include "decode-json"
+
 local current = redis.call('GET', KEYS[1])
 if current then
-  local decoded, entry = pcall(cjson.decode, current)
+  local decoded, entry = pcall(decodeJson, current)
   if decoded and type(entry) == 'table' and type(entry.ticket) == 'number' then
     if entry.ticket > tonumber(ARGV[1]) then return 0 end
   end

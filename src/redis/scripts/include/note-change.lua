@@ -1,4 +1,5 @@
 -- Notes a change of a user's flags in the stream of changes, in the script that makes it: no crash comes in between.
+-- Needs "decode-json".
 
 -- Compares decoded JSON values member by member: `cjson.encode` writes equal objects in any order.
 local function sameValue(a, b)
@@ -16,7 +17,7 @@ end
 -- the decoded record before and `previousText` its JSON; nil for the first record.
 local function noteChange(streamKey, kept, userId, recordText, previous, previousText)
   if kept == '0' then return end
-  local record = cjson.decode(recordText)
+  local record = decodeJson(recordText)
   local changed = not previous
   for _, member in ipairs({ 'flags', 'organizations', 'status' }) do
     changed = changed or not sameValue(previous[member], record[member])

@@ -1,6 +1,19 @@
 import type { Context, MiddlewareHandler } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
+import type { z } from "zod";
+
+/** How much an answer and the log say about a malformed body: it can be wrong in ten thousand places. */
+const [mostIssues, longestDescription] = [3, 500];
+
+/** Describes what is wrong with a body. Names paths and rules only: values can be personal data. */
+export function describeIssues({ issues }: z.ZodError): string {
+  const described = issues
+    .slice(0, mostIssues)
+    .map(({ path, message }) => `${path.join(".") || "The body"}: ${message}`);
+  const more = issues.length > mostIssues ? [`and ${issues.length - mostIssues} more`] : [];
+  return [...described.map((text) => text.slice(0, longestDescription)), ...more].join("; ");
+}
 
 /** Returns the body of an error answer: a stable code, and a message for developers. */
 export function failure(code: string, message: string) {

@@ -2,7 +2,7 @@ import { type Context, Hono } from "hono";
 import type { Reader, ReadOptions } from "kindling";
 import { isUserId } from "kindling/contract";
 import { z } from "zod";
-import { limitBody, type Refusal, type Refuse } from "../http/body.ts";
+import { describeIssues, limitBody, type Refusal, type Refuse } from "../http/body.ts";
 import { organizationCode, userId } from "../kinde/ids.ts";
 import { sendTagged, uncached } from "./answer.ts";
 import type { Authenticate, Caller, ReadEnv } from "./authenticate.ts";
@@ -82,7 +82,7 @@ export function flagsRoutes({ reader, authenticate, refuse, maxBodyBytes, now }:
         const body: unknown = await context.req.json().catch(() => undefined);
         if (body === undefined) return malformed(context, routes.many, "The body is not JSON, or is compressed.");
         const request = manySchema.safeParse(body);
-        if (!request.success) return malformed(context, routes.many, describe(request.error));
+        if (!request.success) return malformed(context, routes.many, describeIssues(request.error));
         const { ids, organization } = request.data;
         const results = await reader.getMany(ids, { organization });
         const users = Object.fromEntries(ids.map((id, index) => [id, results[index]]));
@@ -145,9 +145,4 @@ export function readOptions(context: Context, caller: Caller): ReadOptions | str
 /** Returns the refusal of a user's token that asks for somebody else. */
 export function notTheirs(route: string): Refusal {
   return { route, status: 403, code: "forbidden", message: "A user's token reads that user only.", blame: false };
-}
-
-// Names paths and rules only: values can be personal data.
-function describe({ issues }: z.ZodError): string {
-  return issues.map(({ path, message }) => `${path.join(".") || "The body"}: ${message}`).join("; ");
 }

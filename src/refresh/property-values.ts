@@ -9,17 +9,31 @@ export type PropertyValue = string | number | boolean | null;
 /** Kinde's limit per bulk write. */
 const mostProperties = 100;
 
-const text = z.union([z.string(), z.number(), z.boolean()], "must be a string, a number, true, false or null");
+/** Keys that an error can name: others could be anything. */
+const nameable = /^[\w.-]{1,100}$/;
 
 /** Schema of property values by key: at least 1 and at most 100. */
 export const propertyValues = z
   // Validates entries, because `z.record` silently drops keys such as "__proto__".
   .custom<Record<string, unknown>>(isObject, "must be an object that maps property keys to values")
-  .transform((properties) => Object.entries(properties))
-  .pipe(z.array(z.tuple([z.string().min(1, "must not be empty"), text.transform(String).nullable()])))
-  .refine(({ length }) => length >= 1, "must contain at least one property")
-  .refine(({ length }) => length <= mostProperties, `must contain at most ${mostProperties} properties`)
-  .transform((entries): Written => Object.fromEntries(entries));
+  .transform((properties, context): Written => {
+    const entries = Object.entries(properties);
+    const refuse = (message: string, path: string[] = []) => context.addIssue({ code: "custom", message, path });
+    if (entries.length === 0) refuse("must contain at least one property");
+    if (entries.length > mostProperties) refuse(`must contain at most ${mostProperties} properties`);
+    const written = entries.slice(0, mostProperties).map(([key, value]) => {
+      if (key === "") refuse("must not have an empty key");
+      else if (!isValue(value)) refuse(wrongValue, nameable.test(key) ? [key] : []);
+      return [key, isValue(value) && value !== null ? String(value) : null] as const;
+    });
+    return Object.fromEntries(written);
+  });
+
+const wrongValue = "must be a string, a number, true, false or null";
+
+function isValue(value: unknown): value is PropertyValue {
+  return value === null || ["string", "boolean"].includes(typeof value) || Number.isFinite(value);
+}
 
 /**
  * Converts property values to the strings that the Management API accepts.
@@ -29,10 +43,8 @@ export const propertyValues = z
 export function parsePropertyValues(properties: unknown): Written {
   const { data, error } = propertyValues.safeParse(properties);
   if (data === undefined) {
-    throw new KindlingError(
-      "request_malformed",
-      `Invalid properties: ${error.issues.map(({ message }) => message).join("; ")}.`,
-    );
+    const problems = error.issues.slice(0, 3).map(({ path, message }) => [...path, message].join(" "));
+    throw new KindlingError("request_malformed", `Invalid properties: ${problems.join("; ")}.`);
   }
   return data;
 }

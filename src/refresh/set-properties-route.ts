@@ -2,7 +2,7 @@ import { type Context, Hono } from "hono";
 import { KindlingError } from "kindling";
 import { z } from "zod";
 import { KindeError, ThrottledError } from "../errors.ts";
-import { failure, limitBody, type Refuse } from "../http/body.ts";
+import { describeIssues, failure, limitBody, type Refuse } from "../http/body.ts";
 import type { ClientAddress } from "../http/client-address.ts";
 import { type LimitRateOptions, limitRate } from "../http/limit-rate.ts";
 import { type CallerVariables, requireToken } from "../http/require-token.ts";
@@ -68,7 +68,7 @@ export function setPropertiesRoute(options: SetPropertiesRouteOptions): Hono<{ V
     const body: unknown = await context.req.json().catch(() => undefined);
     if (body === undefined) return malformed(context, "The body is not JSON, or is compressed.");
     const request = requestSchema.safeParse(body);
-    if (!request.success) return malformed(context, describe(request.error));
+    if (!request.success) return malformed(context, describeIssues(request.error));
     const { properties, refreshClaims = false } = request.data;
     try {
       const call = { priority: "webhook", signal: options.signal, refreshClaims } as const;
@@ -85,11 +85,6 @@ export function setPropertiesRoute(options: SetPropertiesRouteOptions): Hono<{ V
       return refused(context, error, log);
     }
   });
-}
-
-// Names paths and rules only: values can be personal data.
-function describe({ issues }: z.ZodError): string {
-  return issues.map(({ path, message }) => `${path.join(".") || "The body"}: ${message}`).join("; ");
 }
 
 function refused(context: Context, error: unknown, log: Log) {

@@ -143,7 +143,7 @@ async function notVisible({ queues }: SetPropertiesDeps, userId: string, cause: 
   await queues.enqueueReprocess([userId], "refresh").catch(() => undefined);
   throw new KindlingError(
     "write_not_visible",
-    "Kinde has the new values, but readers may not see them yet: a refresh is queued. Set them again to be sure.",
+    `Kinde has the new values, but readers may not see them yet: a refresh is queued. Set them again to be sure.${reasonOf(cause)}`,
     { cause },
   );
 }
@@ -179,11 +179,15 @@ async function refreshClaims(api: ManagementApi, userId: string, options: CallOp
       { ...options, subject: userId },
     );
   } catch (cause) {
-    const reason = cause instanceof KindlingError ? ` ${cause.message}` : "";
     throw new KindlingError(
       "claims_not_refreshed",
-      `The new values are set and every reader sees them, but Kinde's token cache was not dropped.${reason}`,
+      `The new values are set and every reader sees them, but Kinde's token cache was not dropped.${reasonOf(cause)}`,
       { cause },
     );
   }
+}
+
+// Messages of others can quote their input.
+function reasonOf(cause: unknown): string {
+  return cause instanceof KindlingError ? ` ${cause.message}` : "";
 }

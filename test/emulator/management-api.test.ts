@@ -152,6 +152,14 @@ describe("Management API", () => {
     expect(await status("GET", "/nothing")).toBe(404);
   });
 
+  it.each(["__proto__", "constructor"])("lists a property called %s without a value as such", async (key) => {
+    const emulator = await start();
+    const { id } = emulator.kinde.createUser();
+    emulator.kinde.createProperty(key);
+    const { body } = await (await clientOf(emulator))("GET", `/users/${id}/properties`);
+    expect(body.properties).toContainEqual(expect.objectContaining({ key, value: null }));
+  });
+
   it("changes members in bulk, and none if one is unknown", async () => {
     const emulator = await start({ users: 10 });
     const call = await clientOf(emulator);

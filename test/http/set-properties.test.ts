@@ -153,6 +153,11 @@ describe("POST /v1/users/{id}/properties", () => {
     ["no properties member", {}, {}],
     ["no properties", { properties: {} }, {}],
     ["a nested value", { properties: { plan_tier: { to: "secret-value" } } }, {}],
+    [
+      "thousands of nested values",
+      { properties: Object.fromEntries(Array.from({ length: 5_000 }, (_, n) => [n, []])) },
+      {},
+    ],
     ["an unknown member", { properties: { plan_tier: "pro" }, refresh_claims: true }, {}],
     ["a refreshClaims that is not a boolean", { properties: { plan_tier: "pro" }, refreshClaims: "yes" }, {}],
     ["an invalid id", { properties: { plan_tier: "pro" } }, { user: "someone@example.com" }],
@@ -165,6 +170,7 @@ describe("POST /v1/users/{id}/properties", () => {
     const { status, code, message } = await send(body, sent);
     expect({ status, code }).toEqual({ status: 400, code: "request_malformed" });
     expect(message).not.toContain("secret-value");
+    expect(message?.length).toBeLessThan(2_000);
     expect(stack.emulator.stats.total).toBe(0);
   });
 

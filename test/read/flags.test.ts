@@ -162,6 +162,15 @@ describe("POST /v1/flags", () => {
   });
 
   it.each([
+    ["ids", { ids: Array(13_000).fill(7) }],
+    ["members", Object.fromEntries(Array.from({ length: 5_000 }, (_, n) => [`m${n}`, 1]))],
+  ])("says little about a body with thousands of wrong %s", async (_what, body) => {
+    const { status, answer } = await many(body);
+    expect(status).toBe(400);
+    expect(JSON.stringify(answer).length).toBeLessThan(2_000);
+  });
+
+  it.each([
     ["no JSON", "{", {}],
     ["a compressed body", gzipSync('{"ids":["kp_1"]}').toString("latin1"), { "content-encoding": "gzip" }],
   ])("says that %s is none", async (_what, body, headers) => {

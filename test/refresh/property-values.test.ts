@@ -21,6 +21,11 @@ describe("property values", () => {
     ]);
   });
 
+  it("are named when they are rejected, unless their key could be anything", () => {
+    expect(() => parsePropertyValues({ a: "x", plan_tier: {} })).toThrow("plan_tier must be a string");
+    expect(() => parsePropertyValues({ "ada@example.com": {} })).toThrow("properties: must be a string");
+  });
+
   it.each([
     ["no properties", {}],
     ["an array", []],

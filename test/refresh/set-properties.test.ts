@@ -85,7 +85,10 @@ describe("a write", () => {
   it("reports that it is not visible yet if reading back fails, and becomes visible later", async () => {
     const { setProperties } = await open();
     const stop = stack.emulator.faults.set({ kind: "error", status: 503, method: "GET" });
-    await expect(setProperties(id, { plan_tier: "pro" }, call)).rejects.toMatchObject({ code: "write_not_visible" });
+    await expect(setProperties(id, { plan_tier: "pro" }, call)).rejects.toMatchObject({
+      code: "write_not_visible",
+      message: expect.stringContaining("failed with status 503"),
+    });
     stop();
     await until(async () => expect(await tierOf()).toMatchObject({ tier: "pro" }));
   });

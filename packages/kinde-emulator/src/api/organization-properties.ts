@@ -2,6 +2,7 @@ import { z } from "zod";
 import { BadRequest, ok } from "../http/reply.ts";
 import { detailsOf } from "../kinde/organization-details.ts";
 import { organizationOf } from "../kinde/world.ts";
+import { ownValue } from "./render.ts";
 import { type ApiDeps, type Route, rejectOversizedBulk } from "./route.ts";
 
 const value = z.union([z.string(), z.number(), z.boolean()]).transform(String);
@@ -23,7 +24,7 @@ export function organizationPropertyRoutes({ world, actions }: ApiDeps): Route[]
             name,
             description,
             key,
-            value: properties[key] ?? null,
+            value: ownValue(properties, key) ?? null,
           })),
           next_token: null,
         });

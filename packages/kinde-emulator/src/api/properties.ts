@@ -4,7 +4,7 @@ import { missing, userOf } from "../kinde/world.ts";
 import { find } from "../state/catalogue.ts";
 import type { UserState } from "../state/user-state.ts";
 import { cursorPageOf } from "./paging.ts";
-import { oneProperty } from "./render.ts";
+import { oneProperty, ownValue } from "./render.ts";
 import { type ApiCall, type ApiDeps, type Route, rejectOversizedBulk } from "./route.ts";
 
 const value = z.union([z.string(), z.number(), z.boolean()]).transform(String);
@@ -129,7 +129,7 @@ function valueRoutes({ world, actions, tornReads }: ApiDeps): Route[] {
       name,
       description,
       key,
-      value: user.properties[key] ?? null,
+      value: ownValue(user.properties, key) ?? null,
     }));
   }
 }

@@ -5,6 +5,11 @@ import type { Org, PropertyDefinition } from "../truth-types.ts";
 import type { Webhook } from "../types.ts";
 import type { ApiCall } from "./route.ts";
 
+/** Returns the value of a property. A key such as `constructor` must not find what all objects have. */
+export function ownValue(values: Readonly<Record<string, string>>, key: string): string | undefined {
+  return Object.hasOwn(values, key) ? values[key] : undefined;
+}
+
 /** Parts requested by `expand`. */
 export interface Expand {
   organizations: boolean;

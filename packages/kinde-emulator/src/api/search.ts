@@ -1,7 +1,7 @@
 import { BadRequest, ok } from "../http/reply.ts";
 import type { UserState } from "../state/user-state.ts";
 import { cursorOf, pageSizeOf, take } from "./paging.ts";
-import { expandOf, foundUser } from "./render.ts";
+import { expandOf, foundUser, ownValue } from "./render.ts";
 import type { ApiCall, ApiDeps, Route } from "./route.ts";
 
 /** Route of `GET /search/users`: lists users with their properties, subject to `search_lag`. */
@@ -39,7 +39,8 @@ function matches(call: ApiCall): (user: UserState) => boolean {
     query === "*" ||
     user.id === query ||
     [user.email, user.username, user.firstName, user.lastName].some((value) => value?.toLowerCase().includes(query));
-  return (user) => properties.every(({ key, values }) => values.includes(user.properties[key] ?? "")) && found(user);
+  return (user) =>
+    properties.every(({ key, values }) => values.includes(ownValue(user.properties, key) ?? "")) && found(user);
 }
 
 /** Parses `properties[key]=value`. A key accepts several values, comma-separated or repeated. */

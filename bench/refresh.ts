@@ -5,6 +5,7 @@ import { createEmulator, type Emulator } from "kinde-emulator";
 import { startEmbeddedRedis } from "../src/demo/embedded-redis.ts";
 import { createFetch } from "../src/fetch.ts";
 import { createLog } from "../src/log.ts";
+import type { Concern } from "../src/redis/ledger-scripts.ts";
 import { createAcknowledgeUsers } from "../src/refresh/acknowledge-users.ts";
 import { openStore, type Store } from "../src/store.ts";
 import { createAdmissions } from "../src/webhook/admit.ts";
@@ -95,19 +96,17 @@ function kindlings({ redis, keys, ledger, queues, replication }: Store, child: C
   });
   const acknowledge = createAcknowledgeUsers({ redis, keys, queues });
   let events = 0;
-  const event = (type: string, route: { signIn?: boolean }) => (ids: readonly string[]) =>
+  const event = (type: string, concern: Concern | "signIn") => (ids: readonly string[]) =>
     Promise.all(
-      ids.map((userId) =>
-        admit({ id: `event_${++events}`, type, route: { to: "user", userId, deleted: false, ...route } }),
-      ),
+      ids.map((userId) => admit({ id: `event_${++events}`, type, route: { to: "users", userIds: [userId], concern } })),
     );
   const left = async () => (await ledger.size()).size;
   // Users whose confirming refresh has been due since 1970.
   const [confirm, longAgo] = [keys.ledgerPart("confirm"), 1];
   return [
-    { name: "Kindling, user.updated", child, left, enqueue: event("user.updated", {}) },
-    { name: "Kindling, sign-in", child, left, enqueue: event("user.authenticated", { signIn: true }) },
-    { name: "Kindling, fan-out", child, left, enqueue: (ids) => acknowledge(ids) },
+    { name: "Kindling, user.updated", child, left, enqueue: event("user.updated", "grants") },
+    { name: "Kindling, sign-in", child, left, enqueue: event("user.authenticated", "signIn") },
+    { name: "Kindling, fan-out", child, left, enqueue: (ids) => acknowledge(ids, { concern: "grants" }) },
     {
       name: "Kindling, reprocess",
       child,

@@ -1,8 +1,9 @@
 import { DelayedError, type Job } from "bullmq";
 import type { Ledger } from "../src/redis/ledger.ts";
+import type { Concern } from "../src/redis/ledger-scripts.ts";
 import type { AcknowledgeUsers } from "../src/refresh/acknowledge-users.ts";
 import type { FanOut } from "../src/refresh/fan-out.ts";
-import { type FanoutJob, type RefreshQueues, storedFanoutProgress } from "../src/refresh/queues.ts";
+import { type FanoutJob, type FanoutSubject, type RefreshQueues, storedFanoutProgress } from "../src/refresh/queues.ts";
 import { createWorker, handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
 import type { RefreshWorkerOptions } from "./refresh-worker.ts";
 
@@ -49,7 +50,10 @@ export function createFanoutWorker(options: FanoutWorkerOptions, deps: WorkerDep
       for (;;) {
         await waitForRoom(options, deps, job);
         const page = await fanOut(subject, progress, { priority: "webhook", signal: deps.signal });
-        await acknowledge(await notReflected(options, page.userIds, ticket, at), since);
+        await acknowledge(await notReflected(options, page.userIds, ticket, at), {
+          concern: concernOf(subject),
+          since,
+        });
         if (page.next === undefined) break;
         progress = { ...page.next, ticket, ...(at !== undefined && { at }) };
         const stored = storedFanoutProgress.versioned(progress);
@@ -60,6 +64,11 @@ export function createFanoutWorker(options: FanoutWorkerOptions, deps: WorkerDep
       await fanoutLedger.settle(subject, ticket, { ...(at !== undefined && { at }) });
     },
   });
+}
+
+// An organization's event can be about a plan: the payloads of billing events are not documented.
+function concernOf(subject: FanoutSubject): Concern {
+  return subject.startsWith("organization:") ? "everything" : "grants";
 }
 
 // A long fan-out meets most users twice, in Kinde's listing and in the records, and all of them when it begins again.

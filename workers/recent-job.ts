@@ -11,7 +11,7 @@ import { handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
 
 /** Dependencies of {@link checkRecentUsers}. */
 export interface RecentJobOptions {
-  queues: Pick<RefreshQueues, "requests" | "enqueueRefreshRequests">;
+  queues: Pick<RefreshQueues, "requests" | "enqueueRecentlyChanged">;
   recentChecks: RecentChecks;
   sweeps: Pick<SweepLog, "last">;
   completeness: Pick<Completeness, "since">;
@@ -47,7 +47,7 @@ export async function checkRecentUsers(options: RecentJobOptions, deps: WorkerDe
     }
     const began = now();
     const step = await recentChecks.step({ priority: "bulk", signal });
-    await queues.enqueueRefreshRequests(step.refresh, "later", "sweep");
+    await queues.enqueueRecentlyChanged(step.refresh);
     if (step.failed !== undefined)
       log.warn({ reason: step.failed }, "checks of recently active users given up: only sweeps find their changes");
     // Attempts before a success do not count.

@@ -1,4 +1,5 @@
 import type { Job } from "bullmq";
+import { accountTime } from "kindling/contract";
 import { ThrottledError } from "../src/errors.ts";
 import type { RefreshCause } from "../src/redis/activity.ts";
 import type { Ledger } from "../src/redis/ledger.ts";
@@ -82,6 +83,8 @@ export function createBulkWorker(options: RefreshWorkerOptions, deps: WorkerDeps
       await refreshUser(data.userId, {
         priority: "bulk",
         cause: causeOf(name, "fanout"),
+        // Of an event's job, the ledger knows what it concerns.
+        keep: data.keep === true || data.since !== undefined,
         signal: deps.signal,
         onTicket,
       });
@@ -148,9 +151,11 @@ export function createRequestWorker(options: RefreshWorkerOptions, deps: WorkerD
         await refreshUser(data.userId, {
           priority: "request",
           cause: causeOf(name, "request"),
+          keep: data.keep === true,
           signal: deps.signal,
         });
         noteDelay(options, deps, job);
+        if (data.keep) return;
         const { flags } = await records.read(data.userId);
         if (flags !== undefined) await queues.demands.satisfy(data.userId, flags.fetchedAt);
       },
@@ -161,7 +166,7 @@ export function createRequestWorker(options: RefreshWorkerOptions, deps: WorkerD
 /** Returns whether the record satisfies a refresh request and all that joined it. */
 async function isFresh(
   { queues, records, ledger }: RefreshWorkerOptions,
-  { userId, freshSince }: RequestJob,
+  { userId, freshSince, keep }: RequestJob,
 ): Promise<boolean> {
   const [{ flags }, demanded, now] = await Promise.all([
     records.read(userId),
@@ -170,8 +175,9 @@ async function isFresh(
   ]);
   if (flags === undefined) return false;
   const deleted = flags.status === "deleted";
+  const fetchedAt = keep ? accountTime(flags) : flags.fetchedAt;
   // A fetch ahead of the clock was stamped by a clock that was wrong.
-  const fresh = deleted || (flags.fetchedAt >= Math.max(freshSince, demanded) && flags.fetchedAt <= now);
-  if (fresh) await queues.demands.satisfy(userId, deleted ? Number.MAX_SAFE_INTEGER : flags.fetchedAt);
+  const fresh = deleted || (fetchedAt >= (keep ? freshSince : Math.max(freshSince, demanded)) && fetchedAt <= now);
+  if (fresh && !keep) await queues.demands.satisfy(userId, deleted ? Number.MAX_SAFE_INTEGER : flags.fetchedAt);
   return fresh;
 }

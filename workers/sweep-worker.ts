@@ -77,7 +77,7 @@ async function sweep(options: SweepWorkerOptions, deps: WorkerDeps, job: Job<Swe
     const planned = Math.min(dueAt ?? state.startedAt, state.startedAt) + state.calls * slot;
     if (slot > 0) state = { ...state, lateMs: Math.max(state.lateMs, now() - planned) };
     const step = await sweepStep(state, { priority: "bulk", signal });
-    await queues.enqueueReprocess(step.refresh, "bulk", "sweep");
+    await queues.enqueueSwept(step);
     state = step.state;
     // Throws if the job is gone: a Redis that was wiped has lost the records of earlier pages too.
     const stored = storedSweep.versioned(state);

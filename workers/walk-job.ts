@@ -10,7 +10,7 @@ import { handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
 
 /** Dependencies of {@link runWalks}. */
 export interface WalkJobOptions {
-  queues: Pick<RefreshQueues, "bulk" | "enqueueReprocess">;
+  queues: Pick<RefreshQueues, "bulk" | "enqueueSwept">;
   walks: Walks;
   completeness: Pick<Completeness, "since">;
   pace: FleetSetting<SweepPace>;
@@ -43,7 +43,7 @@ export async function runWalks(options: WalkJobOptions, deps: WorkerDeps, job: J
     const began = now();
     const step = await walks.step(await walks.beginDue(state), { priority: "bulk", signal });
     if (step === undefined) return;
-    await queues.enqueueReprocess(step.refresh, "bulk", "sweep");
+    await queues.enqueueSwept(step);
     ({ state } = step);
     await job.updateData({ state: storedWalks.versioned(state), forgiven: job.attemptsMade });
     if (step.finished) log.info({ ...step.finished }, "walk completed");

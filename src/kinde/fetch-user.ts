@@ -73,8 +73,8 @@ export interface FetchUserOptions extends CallOptions {
   parts: ReadonlySet<ExtraPart>;
   /** Decides whether an agreement has expired. Default: `Date.now`. */
   now?: () => number;
-  /** Returns what is known of memberships and agreements, so that they are not fetched; `undefined` to fetch them. */
-  keep?: ((account: FetchedAccount) => KnownExtras | undefined) | undefined;
+  /** Returns what is known of memberships and agreements, so that it is not fetched. */
+  keep?: ((account: FetchedAccount) => Partial<KnownExtras>) | undefined;
 }
 
 /** What the first two calls tell about the rest. */
@@ -140,15 +140,11 @@ async function fetchParts(api: ManagementApi, id: string, options: FetchUserOpti
   // Waits longer for the remaining calls: if a user with many organizations started over each time, it might never finish.
   const rest = { ...options, patienceMs: restPatienceMs };
   const customerId = found.billing?.customer_id ?? null;
-  const fetchExtras = async (): Promise<KnownExtras> => {
-    const [memberships, agreements] = await Promise.all([
-      Promise.all(found.organizations.map((code) => getMembership(api, id, code, rest))),
-      getAgreements(api, customerId, rest),
-    ]);
-    return { organizations: memberships.filter((membership) => membership !== undefined), agreements };
-  };
-  const known = options.keep?.({ organizations: found.organizations, customerId });
-  const { organizations, agreements } = known ?? (await fetchExtras());
+  const known = options.keep?.({ organizations: found.organizations, customerId }) ?? {};
+  const [organizations, agreements] = await Promise.all([
+    known.organizations ?? getMemberships(api, id, found.organizations, rest),
+    known.agreements ?? getAgreements(api, customerId, rest),
+  ]);
   return {
     id,
     providedId: found.provided_id,
@@ -250,6 +246,16 @@ async function getProperties(api: ManagementApi, id: string, options: CallOption
 /** Kinde documents `next_token` here but no way to request the next page. Storing a part of the list would be wrong. */
 function rejectPart({ next_token }: { next_token?: string | null | undefined }, route: string): void {
   if (next_token) throw new KindeError("kinde_unavailable", `${route} returned only a first page.`);
+}
+
+async function getMemberships(
+  api: ManagementApi,
+  id: string,
+  codes: readonly string[],
+  options: FetchUserOptions,
+): Promise<Membership[]> {
+  const memberships = await Promise.all(codes.map((code) => getMembership(api, id, code, options)));
+  return memberships.filter((membership) => membership !== undefined);
 }
 
 /** Returns `undefined` if the user has left the organization since the account was fetched. */

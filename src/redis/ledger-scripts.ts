@@ -23,6 +23,27 @@ export const raiseTicket = defineScript("raise-ticket", {
   answer: booleanAnswer,
 });
 
+/**
+ * What outstanding work of a user concerns, beside account fields and properties: roles and permissions (`grants`), plans,
+ * neither or both.
+ */
+export type Concern = "account" | "grants" | "plans" | "everything";
+
+/** The letters of include/concerns.lua. */
+const concernLetters = { everything: "", signIn: "s", account: "a", grants: "g", plans: "p" } as const;
+
+/** Returns how the scripts write a concern. A sign-in alone needs no confirmation. */
+export function concernLetter(concern: Concern | "signIn"): string {
+  return concernLetters[concern];
+}
+
+const concernAnswer = z
+  .enum(concernLetters)
+  .transform(
+    (letter): Concern =>
+      letter === "" ? "everything" : letter === "g" ? "grants" : letter === "p" ? "plans" : "account",
+  );
+
 /** Input of {@link beginRefresh}. */
 export interface BeginInput {
   ticket: TicketKeys;
@@ -32,7 +53,7 @@ export interface BeginInput {
   expiriesKey: string;
   absencesKey: string;
   sinceKey: string;
-  signInsKey: string;
+  concernsKey: string;
   confirmKeys: ConfirmKeys;
   failuresKey: string;
   member: string;
@@ -52,7 +73,7 @@ export const beginRefresh = defineScript("begin-refresh", {
       input.expiriesKey,
       input.absencesKey,
       input.sinceKey,
-      input.signInsKey,
+      input.concernsKey,
       input.confirmKeys.due,
       input.failuresKey,
       input.confirmKeys.later,
@@ -68,10 +89,10 @@ export const beginRefresh = defineScript("begin-refresh", {
       z.string().nullable(),
       booleanAnswer,
       booleanAnswer,
-      booleanAnswer,
+      concernAnswer,
       booleanAnswer,
     ])
-    .transform(([ticket, at, deleted, events, written, absent, outstanding, signInsOnly, confirmDue]) => ({
+    .transform(([ticket, at, deleted, events, written, absent, outstanding, concern, confirmDue]) => ({
       ticket,
       at,
       deleted,
@@ -79,7 +100,7 @@ export const beginRefresh = defineScript("begin-refresh", {
       written,
       absent,
       outstanding,
-      signInsOnly,
+      concern,
       confirmDue,
     })),
 });
@@ -108,7 +129,7 @@ export interface SettleInput {
   failuresKey: string;
   deletedKey: string;
   confirmKeys: ConfirmKeys;
-  signInsKey: string;
+  concernsKey: string;
   member: string;
   ticket: number;
   /** When the refresh drew the ticket, in microseconds, if known. */
@@ -141,7 +162,7 @@ export const settleMember = defineScript("settle", {
       input.deletedKey,
       confirmKeys.due,
       confirmKeys.later,
-      input.signInsKey,
+      input.concernsKey,
       input.timesKey,
     ];
     const args = [
@@ -226,13 +247,13 @@ export const noteIntent = defineScript("note-intent", {
     ticket: TicketKeys;
     sinceKey: string;
     latestKey: string;
-    signInsKey: string;
+    concernsKey: string;
     lockKey: string;
     member: string;
     holder: string;
     lockMs: number;
   }) => ({
-    keys: [input.ticket.counter, input.ticket.run, input.sinceKey, input.latestKey, input.signInsKey, input.lockKey],
+    keys: [input.ticket.counter, input.ticket.run, input.sinceKey, input.latestKey, input.concernsKey, input.lockKey],
     args: [input.member, input.holder, input.lockMs],
   }),
   answer: z
@@ -242,8 +263,8 @@ export const noteIntent = defineScript("note-intent", {
 
 /** Removes a member if nothing but the given intent is outstanding. */
 export const withdrawIntent = defineScript("withdraw-intent", {
-  call: (input: { sinceKey: string; latestKey: string; member: string; ticket: number }) => ({
-    keys: [input.sinceKey, input.latestKey],
+  call: (input: { sinceKey: string; latestKey: string; concernsKey: string; member: string; ticket: number }) => ({
+    keys: [input.sinceKey, input.latestKey, input.concernsKey],
     args: [input.member, input.ticket],
   }),
   answer: noAnswer,

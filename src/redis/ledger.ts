@@ -5,6 +5,7 @@ import type { RedisClient } from "./client.ts";
 import type { Keys } from "./keys.ts";
 import {
   beginRefresh,
+  type Concern,
   drawTicket,
   findDeleted,
   noteFailure,
@@ -109,11 +110,8 @@ export interface Begun {
   absent: boolean;
   /** Whether the member is in the ledger. */
   outstanding: boolean;
-  /**
-   * Whether nothing but sign-ins is outstanding. They change nothing but their own time and count. False if an earlier
-   * refresh failed, or is to be confirmed now.
-   */
-  signInsOnly: boolean;
+  /** What the outstanding events and a due confirmation concern together. Everything if an earlier refresh failed. */
+  concern: Concern;
   /** Whether a confirming refresh is due. */
   confirmDue: boolean;
 }
@@ -266,7 +264,7 @@ export function createLedger(
   });
   const intentLock = (member: string) => ledgerPart(`intent:${member}`);
   const deletedKey = (member: string) => ledgerPart(`deleted:${member}`);
-  const signInsKey = ledgerPart("sign-ins");
+  const concernsKey = ledgerPart("concerns");
   const confirmKeys = { due: ledgerPart("confirm"), later: ledgerPart("confirm:later") };
   const takenKey = ledgerPart("confirm:taken");
   const clock = () => readClock(redis, { key: sinceKey });
@@ -279,7 +277,7 @@ export function createLedger(
       deletedKey: deletedKey(member),
       absencesKey: absencesKey(keys),
       sinceKey,
-      signInsKey,
+      concernsKey,
       confirmKeys,
       failuresKey,
       member,
@@ -295,7 +293,7 @@ export function createLedger(
       failuresKey,
       deletedKey: deletedKey(input.member),
       confirmKeys,
-      signInsKey,
+      concernsKey,
       deletedForMs,
       settledKey,
     });
@@ -314,7 +312,7 @@ export function createLedger(
       await redis
         .multi()
         .zrem(confirmKeys.due, member)
-        .hdel(confirmKeys.later, member, `ticket:${member}`)
+        .hdel(confirmKeys.later, member, `ticket:${member}`, `concern:${member}`)
         .zrem(takenKey, member)
         .exec();
     }
@@ -354,7 +352,7 @@ export function createLedger(
         ticket,
         sinceKey,
         latestKey,
-        signInsKey,
+        concernsKey,
         lockKey,
         member,
         holder,
@@ -366,7 +364,8 @@ export function createLedger(
       await releaseLock(redis, { lockKey: intentLock(member), holder });
     },
     async withdraw(member, intent) {
-      if (intent.added) await withdrawIntent(redis, { sinceKey, latestKey, member, ticket: intent.ticket });
+      if (intent.added)
+        await withdrawIntent(redis, { sinceKey, latestKey, concernsKey, member, ticket: intent.ticket });
     },
     async noteWrite(member, intent, properties, forMs) {
       const values = Object.fromEntries(Object.entries(properties).map(([key, value]) => [key, JSON.stringify(value)]));

@@ -41,13 +41,20 @@ interface ReopenInput {
   ticket: TicketKeys;
   sinceKey: string;
   latestKey: string;
-  signInsKey: string;
+  concernsKey: string;
   settledKey: string;
 }
 
 const reopenSettled = defineScript("reopen-settled", {
   call: (input: ReopenInput) => ({
-    keys: [input.ticket.counter, input.ticket.run, input.sinceKey, input.latestKey, input.signInsKey, input.settledKey],
+    keys: [
+      input.ticket.counter,
+      input.ticket.run,
+      input.sinceKey,
+      input.latestKey,
+      input.concernsKey,
+      input.settledKey,
+    ],
     args: [batchSize],
   }),
   answer: z.int(),
@@ -62,7 +69,7 @@ export function createRecentlySettled({ redis, internal, keys }: RecentlySettled
     ticket: keys.ticket,
     sinceKey: users.since,
     latestKey: users.latest,
-    signInsKey: keys.ledgerPart("sign-ins"),
+    concernsKey: keys.ledgerPart("concerns"),
     settledKey: key,
   };
   return {

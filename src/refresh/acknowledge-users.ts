@@ -2,15 +2,19 @@ import { z } from "zod";
 import type { RedisClient } from "../redis/client.ts";
 import type { Keys, TicketKeys } from "../redis/keys.ts";
 import { ledgerKeys } from "../redis/ledger.ts";
+import { type Concern, concernLetter } from "../redis/ledger-scripts.ts";
 import { defineScript } from "../redis/script.ts";
 import type { FanoutSubject, RefreshQueues } from "./queues.ts";
 
-/**
- * Acknowledges an event that concerns many users: adds them to the ledger, then to the bulk queue.
- *
- * @param since when the event was acknowledged, as in the ledger of fan-outs: the users have waited as long as the event
- */
-export type AcknowledgeUsers = (userIds: readonly string[], since?: number) => Promise<void>;
+/** Acknowledges an event that concerns many users: adds them to the ledger, then to the bulk queue. */
+export type AcknowledgeUsers = (userIds: readonly string[], event: EventOfMany) => Promise<void>;
+
+/** An event that concerns many users. */
+export interface EventOfMany {
+  concern: Concern;
+  /** When it was acknowledged, as in the ledger of fan-outs: the users have waited as long. Default: now. */
+  since?: number | undefined;
+}
 
 /** Acknowledges a change that concerns all users of a subject: adds it to the ledger of fan-outs, then to the queue. */
 export type AcknowledgeFanout = (subject: FanoutSubject) => Promise<void>;
@@ -28,11 +32,11 @@ export function createAcknowledgeFanout({
     ticket: keys.ticket,
     sinceKey: fanouts.since,
     latestKey: fanouts.latest,
-    signInsKey: keys.ledgerPart("sign-ins"),
+    concernsKey: keys.ledgerPart("concerns"),
     timesKey: undefined,
   };
   return async (subject) => {
-    await acknowledge(redis, { ...input, since: undefined, members: [subject] });
+    await acknowledge(redis, { ...input, concern: "everything", members: [subject] });
     await queues.enqueueFanouts([subject]);
   };
 }
@@ -44,21 +48,20 @@ export interface AcknowledgeUsersOptions {
   queues: Pick<RefreshQueues, "enqueueBulk">;
 }
 
-interface AcknowledgeInput {
+interface AcknowledgeInput extends EventOfMany {
   ticket: TicketKeys;
   sinceKey: string;
   latestKey: string;
-  signInsKey: string;
+  concernsKey: string;
   /** `undefined` for fan-outs, which are not counted as readable. */
   timesKey: string | undefined;
-  since: number | undefined;
   members: readonly string[];
 }
 
 const acknowledge = defineScript("acknowledge-users", {
-  call: ({ ticket, sinceKey, latestKey, signInsKey, timesKey, since, members }: AcknowledgeInput) => ({
-    keys: [ticket.counter, ticket.run, sinceKey, latestKey, signInsKey, ...(timesKey === undefined ? [] : [timesKey])],
-    args: [since ?? "", ...members],
+  call: ({ ticket, sinceKey, latestKey, concernsKey, timesKey, concern, since, members }: AcknowledgeInput) => ({
+    keys: [ticket.counter, ticket.run, sinceKey, latestKey, concernsKey, ...(timesKey === undefined ? [] : [timesKey])],
+    args: [since ?? "", concernLetter(concern), ...members],
   }),
   answer: z.int(),
 });
@@ -70,12 +73,12 @@ export function createAcknowledgeUsers({ redis, keys, queues }: AcknowledgeUsers
     ticket: keys.ticket,
     sinceKey: users.since,
     latestKey: users.latest,
-    signInsKey: keys.ledgerPart("sign-ins"),
+    concernsKey: keys.ledgerPart("concerns"),
     timesKey: users.times,
   };
-  return async (userIds, since) => {
+  return async (userIds, event) => {
     if (userIds.length === 0) return;
-    const lastTicket = await acknowledge(redis, { ...input, since, members: userIds });
+    const lastTicket = await acknowledge(redis, { ...input, ...event, members: userIds });
     await queues.enqueueBulk(userIds, lastTicket);
   };
 }

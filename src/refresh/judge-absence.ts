@@ -12,8 +12,11 @@ import type { Records, StoredRecord } from "../redis/records.ts";
  */
 export type AbsenceVerdict = "deleted" | "absent" | "unknown";
 
-/** Judges a user that Kinde does not find, without an acknowledged deletion. `events` is the number outstanding. */
-export type JudgeAbsence = (userId: string, events: number, call: CallOptions) => Promise<AbsenceVerdict>;
+/**
+ * Judges a user that Kinde does not find, without an acknowledged deletion. `claimed`: Kinde itself says that the user exists,
+ * by an event or in a list, so that a 404 needs a second source.
+ */
+export type JudgeAbsence = (userId: string, claimed: boolean, call: CallOptions) => Promise<AbsenceVerdict>;
 
 /** Dependencies of {@link createJudgeAbsence}. */
 export interface JudgeAbsenceOptions {
@@ -44,13 +47,13 @@ const drawnForProbe = 20;
  */
 export function createJudgeAbsence(options: JudgeAbsenceOptions): JudgeAbsence {
   const { api, absences, records, observations, limit } = options;
-  return async (userId, events, call) => {
+  return async (userId, claimed, call) => {
     const stored = await records.read(userId);
     // Kinde confirms the tombstone.
     if (stored.flags?.status === "deleted") return "deleted";
     const held = isHeld(stored);
     // Nobody but a reader claims that the user exists, so no second call is worth it.
-    if (!held && events === 0) return "unknown";
+    if (!held && !claimed) return "unknown";
     if (await isListed(api, userId, call)) {
       await absences.clear(userId);
       throw new KindeError("kinde_unavailable", "GET /api/v1/user does not find a user that GET /api/v1/users lists.");

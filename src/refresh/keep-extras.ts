@@ -2,12 +2,15 @@ import type { Definitions } from "kindling";
 import { type ExtraPart, extraParts, type FlagsRecord, type Profile } from "kindling/contract";
 import type { FetchedAccount, KnownExtras } from "../kinde/fetch-user.ts";
 import { heldParts } from "../kinde/keep-parts.ts";
+import type { Concern } from "../redis/ledger-scripts.ts";
 import type { StoredRecord } from "../redis/records.ts";
 
 /** A stored record whose roles, permissions and plans are recent enough to be kept. */
 export interface Keepable {
   record: FlagsRecord;
   profile: Profile;
+  /** What must be fetched all the same. */
+  concern: Exclude<Concern, "everything">;
 }
 
 /**
@@ -22,36 +25,38 @@ export function keptAtMost({ flags }: Pick<Definitions, "flags">, extrasMaxAgeMs
 /** Records filled from Kinde's lists have this ticket: they reflect no event for certain. */
 const ticketOfLists = 1;
 
-/** Returns the record if its parts may be kept by a refresh that drew `ticket` at `at`, in milliseconds since the epoch. */
+/** Returns the record if parts of it may be kept by a refresh that drew `ticket` at `at`, in milliseconds since the epoch. */
 export function findKeepable(
   { flags: record, profile }: StoredRecord,
-  { ticket, at, maxAgeMs }: { ticket: number; at: number; maxAgeMs: number },
+  { ticket, at, maxAgeMs, concern }: { ticket: number; at: number; maxAgeMs: number } & Pick<Keepable, "concern">,
 ): Keepable | undefined {
   if (record?.status !== "present" || profile === undefined) return undefined;
   if (record.ticket <= ticketOfLists || record.ticket >= ticket) return undefined;
   const age = at - record.fetchedAt;
-  return age >= 0 && age < maxAgeMs ? { record, profile } : undefined;
+  return age >= 0 && age < maxAgeMs ? { record, profile, concern } : undefined;
 }
 
 /**
- * Returns the stored parts that a fetch would need further calls for. `undefined` if it needs none, if the memberships or the
- * billing customer changed, or if the record does not hold all of the parts.
+ * Returns the stored parts that a fetch would need further calls for, and that `concern` does not name. Memberships are left out
+ * if they are no longer those of the record, plans if the billing customer is another, and both if the record lacks a part.
  */
 export function keepExtras(
-  { profile }: Keepable,
+  { profile, concern }: Keepable,
   account: FetchedAccount,
   parts: ReadonlySet<ExtraPart>,
-): KnownExtras | undefined {
-  const needed = extraParts.filter((part) => parts.has(part));
+): Partial<KnownExtras> {
   const held = heldParts(profile);
-  if (!held.has("organizations") || needed.some((part) => !held.has(part))) return undefined;
-  const ofMembers = needed.some((part) => part !== "billing") && account.organizations.length > 0;
-  const ofCustomer = needed.includes("billing") && account.customerId !== null;
-  if (!ofMembers && !ofCustomer) return undefined;
-  if (needed.includes("billing") && profile.billing.customerId !== account.customerId) return undefined;
+  const needed = extraParts.filter((part) => parts.has(part));
+  if (!held.has("organizations") || needed.some((part) => !held.has(part))) return {};
   const memberships = new Map(profile.organizations.map((membership) => [membership.code, membership]));
-  if (memberships.size !== account.organizations.length) return undefined;
   const organizations = account.organizations.flatMap((code) => memberships.get(code) ?? []);
-  if (organizations.length !== account.organizations.length) return undefined;
-  return { organizations, agreements: profile.billing.agreements };
+  const sameMemberships =
+    memberships.size === account.organizations.length && organizations.length === account.organizations.length;
+  const sameCustomer = profile.billing.customerId === account.customerId;
+  const ofMembers = needed.some((part) => part !== "billing") && organizations.length > 0;
+  const ofCustomer = needed.includes("billing") && account.customerId !== null;
+  return {
+    ...(ofMembers && sameMemberships && concern !== "grants" && { organizations }),
+    ...(ofCustomer && sameCustomer && concern !== "plans" && { agreements: profile.billing.agreements }),
+  };
 }

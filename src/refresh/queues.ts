@@ -21,6 +21,8 @@ export interface BulkJob {
   userId: string;
   /** Ticket of the event that caused the job: it is skipped if the record has a later ticket. */
   since?: number;
+  /** Roles, permissions and plans of the record can be kept. */
+  keep?: true;
 }
 
 /** A job that refreshes users again, because Kinde can have answered from a copy that lags. */
@@ -69,10 +71,13 @@ export const storedFanoutProgress = storedShape<FanoutProgress>(
 );
 
 /** A job that refreshes one user because a reader asked. A record fetched at `freshSince` or later satisfies it. */
-export type RequestJob = RefreshRequest;
+export interface RequestJob extends RefreshRequest {
+  /** Only account fields and properties must be that recent: roles, permissions and plans of the record can be kept. */
+  keep?: true;
+}
 
 /** Why users are refreshed regardless of their record. It names the job and is counted. */
-export type ReprocessCause = Extract<RefreshCause, "sweep" | "audit" | "absence" | "reprocess">;
+export type ReprocessCause = Extract<RefreshCause, "audit" | "absence" | "reprocess">;
 
 /** The queues that refresh users. Add jobs only through these methods, which set the deduplication ids. */
 export interface RefreshQueues {
@@ -90,15 +95,12 @@ export interface RefreshQueues {
   enqueueBulk(userIds: readonly string[], since: number): Promise<void>;
   /** Refreshes users regardless of the age of their record: `refresh` runs now, `bulk` when the budget allows it. */
   enqueueReprocess(userIds: readonly string[], queue?: "refresh" | "bulk", cause?: ReprocessCause): Promise<void>;
-  /**
-   * Adds jobs for refresh requests to a queue of their own, so that readers cannot delay events. `now` goes first. The cause
-   * names the job and is counted. Default: `request`.
-   */
-  enqueueRefreshRequests(
-    requests: readonly RefreshRequest[],
-    urgency: Urgency,
-    cause?: Extract<RefreshCause, "request" | "sweep">,
-  ): Promise<void>;
+  /** Adds jobs for users that a sweep found. The changed ones keep roles, permissions and plans, if recent. */
+  enqueueSwept(found: { refresh: readonly string[]; changed?: readonly string[] }): Promise<void>;
+  /** Adds jobs for refresh requests to a queue of their own, so that readers cannot delay events. `now` goes first. */
+  enqueueRefreshRequests(requests: readonly RefreshRequest[], urgency: Urgency): Promise<void>;
+  /** Adds jobs for recently active users who were found to differ: to the same queue, as others wait in front of `bulk`. */
+  enqueueRecentlyChanged(requests: readonly RefreshRequest[]): Promise<void>;
   demands: Demands;
   enqueueFanouts(subjects: readonly FanoutSubject[]): Promise<void>;
   /** Returns the users that any process is refreshing now. */
@@ -152,16 +154,33 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
         userIds.map((userId) => ({ name: cause, data: { userId }, opts: untilLatest(reprocessId(userId)) })),
       );
     },
-    async enqueueRefreshRequests(asked, urgency, cause = "request") {
+    async enqueueSwept({ refresh: whole, changed = [] }) {
+      const jobs = [
+        ...whole.map((userId) => ({ data: { userId }, opts: untilLatest(reprocessId(userId)) })),
+        ...changed.map((userId) => ({ data: { userId, keep: true as const }, opts: untilLatest(changedId(userId)) })),
+      ];
+      if (jobs.length > 0) await bulk.addBulk(jobs.map((job) => ({ name: "sweep", ...job })));
+    },
+    async enqueueRefreshRequests(asked, urgency) {
       if (asked.length === 0) return;
       // Before the jobs: a request can join a job that waits, and its own time would be lost.
       await demands.raise(asked);
       const priority = urgency === "now" ? {} : { priority: 1 };
       await requests.addBulk(
         asked.map((data) => ({
-          name: cause,
+          name: "request",
           data,
           opts: { ...priority, ...untilLatest(refreshRequestId(data.userId, urgency)) },
+        })),
+      );
+    },
+    async enqueueRecentlyChanged(found) {
+      if (found.length === 0) return;
+      await requests.addBulk(
+        found.map((request) => ({
+          name: "sweep",
+          data: { ...request, keep: true as const },
+          opts: { priority: 1, ...untilLatest(changedId(request.userId)) },
         })),
       );
     },
@@ -190,6 +209,11 @@ export function usersOf(data: UsersOfJob): readonly string[] {
 /** Returns the deduplication id of an operator's refresh. */
 export function reprocessId(userId: string): string {
   return `reprocess:${userId}`;
+}
+
+/** Returns the deduplication id of a refresh that keeps parts of the record: one of everything must not join it. */
+export function changedId(userId: string): string {
+  return `changed:${userId}`;
 }
 
 /** Returns the deduplication id of a refresh request. */

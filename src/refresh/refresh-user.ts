@@ -40,12 +40,14 @@ export interface RefreshOptions extends CallOptions {
   /** Why the user is refreshed, for the counters. Default: `other`. */
   cause?: RefreshCause;
   /**
-   * Fetch only what the outstanding events concern, and nothing without one. A fetch after another refresh has reflected them
-   * could revive a deleted user. Default: false.
+   * Fetch nothing without an outstanding event: after another refresh has reflected it, a fetch could revive a deleted user.
+   * Implies `keep`. Default: false.
    */
   owed?: boolean;
-  /** Fetch only if a confirming refresh is due. Default: false. */
+  /** Fetch only if a confirming refresh is due. Implies `keep`. Default: false. */
   confirming?: boolean;
+  /** Keep roles, permissions and plans of the record, if recent, unless something outstanding concerns them. Default: false. */
+  keep?: boolean;
 }
 
 /** Fetches one user and commits the record. */
@@ -74,9 +76,10 @@ export interface RefreshUserOptions {
  *
  * If Kinde can have answered from a copy that lags, the ledger notes a confirming refresh.
  *
- * A sign-in changes nothing but its time and count. So a refresh that only sign-ins caused keeps roles, permissions and plans
- * of the record, if they are recent and the memberships did not change. Such a record counts as old as they are. If another
- * refresh commits meanwhile, either way round, everything is fetched again, under a new ticket.
+ * Most events concern a part of a user only: a sign-in changes nothing but its time and count. So a refresh can keep roles,
+ * permissions and plans of the record that nothing outstanding concerns, if they are recent and the memberships and the billing
+ * customer did not change. Such a record counts as old as they are. If another refresh commits meanwhile, either way round,
+ * everything is fetched again, under a new ticket.
  *
  * @throws {ThrottledError} as {@link ManagementApi.get}; the record is unchanged
  * @throws {KindeError} as {@link ManagementApi.get}; the record is unchanged
@@ -102,18 +105,18 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
   const attempt = async (
     userId: string,
     first: boolean,
-    { onTicket, owed = false, confirming = false, ...call }: RefreshOptions,
+    { onTicket, cause, owed = false, confirming = false, keep = owed || confirming, ...call }: RefreshOptions,
   ): Promise<Omit<RefreshResult, "outcome"> & { outcome: RefreshResult["outcome"] | "crossed" }> => {
     const begun = await ledger.begin(userId);
-    const { ticket, at, events, deleted, written, absent } = begun;
+    const { ticket, at, events, deleted, written, absent, concern } = begun;
     onTicket?.(ticket);
     if (owed && !begun.outstanding) return { outcome: "reflected", ticket, pending: false };
     if (confirming && !begun.confirmDue) return { outcome: "reflected", ticket, pending: false };
     // Redis' clock: the clocks of two workers can differ.
     const stamp = { fetchedAt: Math.floor(at / 1000), ticket, schema: definitions.schema };
     const keepable =
-      owed && first && begun.signInsOnly && !absent
-        ? findKeepable(await records.read(userId), { ticket, at: stamp.fetchedAt, maxAgeMs: keptMs })
+      keep && first && concern !== "everything" && !deleted && !absent
+        ? findKeepable(await records.read(userId), { ticket, at: stamp.fetchedAt, maxAgeMs: keptMs, concern })
         : undefined;
     const addOrganizations: AddOrganizations = (profile, fetched) =>
       organizations.addTo(profile, fetched, stamp.fetchedAt, call);
@@ -123,7 +126,8 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
           written,
           keepable,
         });
-    const verdict = found === undefined && !deleted ? await judgeAbsence(userId, events, call) : undefined;
+    const verdict =
+      found === undefined && !deleted ? await judgeAbsence(userId, events > 0 || cause === "sweep", call) : undefined;
     if (verdict === "absent") {
       if (events === 0) return { outcome: verdict, ticket, pending: false };
       // The event says that the user exists, so it stays in the ledger until Kinde shows the user or confirms the absence.
@@ -157,16 +161,16 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
     };
   };
 
-  return (userId, { cause = "other", ...call }) =>
+  return (userId, { cause = "other", ...options }) =>
     inSpan("refresh", { attributes: { "kindling.user.id": userId, "kindling.refresh.cause": cause } }, async (span) => {
       try {
-        const result = await refresh(userId, call);
+        const result = await refresh(userId, { cause, ...options });
         const { outcome, ticket } = result;
         span?.setAttributes({ "kindling.refresh.outcome": outcome, "kindling.refresh.ticket": ticket });
         if (outcome !== "reflected") activity?.countRefresh(cause, outcome);
         return result;
       } catch (error) {
-        if (!call.signal.aborted) activity?.countRefresh(cause, errorCode(error));
+        if (!options.signal.aborted) activity?.countRefresh(cause, errorCode(error));
         throw error;
       }
     });
@@ -179,7 +183,7 @@ export type AddOrganizations = (profile: Profile, parts: ReadonlySet<ExtraPart>)
 export interface DerivedUser extends Pick<FlagsRecord, "flags" | "organizations"> {
   profile: Profile;
   misfits: readonly Misfit[];
-  /** The record that roles, permissions and plans were kept from; absent if they were fetched. */
+  /** The record that parts were kept from; absent if everything was fetched. */
   kept?: FlagsRecord;
 }
 
@@ -187,7 +191,7 @@ export interface DerivedUser extends Pick<FlagsRecord, "flags" | "organizations"
 export interface FetchOptions {
   /** Property values that override Kinde's answer, which can be older. */
   written?: Written;
-  /** A record whose roles, permissions and plans may be kept. */
+  /** A record to keep parts of. */
   keepable?: Keepable | undefined;
 }
 
@@ -218,8 +222,8 @@ export async function fetchAndDerive(
     const fetched = new Set(parts);
     let kept: FlagsRecord | undefined;
     const keep = (account: FetchedAccount) => {
-      const known = keepable && keepExtras(keepable, account, fetched);
-      kept = known && keepable?.record;
+      const known = keepable === undefined ? {} : keepExtras(keepable, account, fetched);
+      kept = Object.keys(known).length > 0 ? keepable?.record : undefined;
       return known;
     };
     const found = await fetchUser(api, userId, { ...call, parts: fetched, keep, ...(now && { now }) });

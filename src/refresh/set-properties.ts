@@ -129,7 +129,12 @@ async function makeVisible(deps: SetPropertiesDeps, userId: string, call: CallOp
   return record;
 
   async function readBack() {
-    const { outcome } = await refreshUser(userId, { patienceMs: readBackPatienceMs, cause: "write", ...call });
+    const { outcome } = await refreshUser(userId, {
+      patienceMs: readBackPatienceMs,
+      cause: "write",
+      keep: true,
+      ...call,
+    });
     if (outcome === "absent" || outcome === "unknown") throw new Error("Kinde did not find the user after the write.");
     const { flags } = await records.read(userId);
     if (flags === undefined) throw new Error("The record was deleted after the refresh.");

@@ -36,12 +36,12 @@ export function noteSignIns(note: RecentUsers["note"], admissions: Admissions): 
   return {
     async admit(event) {
       const outcome = await admissions.admit(event);
-      if (event.route.to === "user" && event.route.signIn) note([event.route.userId]);
+      if (event.route.to === "users" && event.route.concern === "signIn") note(event.route.userIds);
       return outcome;
     },
   };
 }
 
 function usersOf({ route }: RoutedEvent): readonly string[] {
-  return route.to === "user" ? [route.userId] : route.to === "users" ? route.userIds : [];
+  return route.to === "deleted" ? [route.userId] : route.to === "users" ? route.userIds : [];
 }

@@ -11,7 +11,7 @@ import {
 } from "kindling/contract";
 import type { LedgerEntry } from "../redis/ledger.ts";
 import type { StoredRecord } from "../redis/records.ts";
-import { refreshRequestId, reprocessId } from "../refresh/queues.ts";
+import { changedId, refreshRequestId, reprocessId } from "../refresh/queues.ts";
 import type { Store } from "../store.ts";
 
 /** Everything Kindling stores about a user. Times are in milliseconds. */
@@ -88,8 +88,10 @@ async function findJobs({ queues }: Store, userId: string): Promise<JobView[]> {
     { name: "refresh", queue: queues.refresh, id: reprocessId(userId) },
     { name: "bulk", queue: queues.bulk, id: userId },
     { name: "bulk", queue: queues.bulk, id: reprocessId(userId) },
+    { name: "bulk", queue: queues.bulk, id: changedId(userId) },
     { name: "requests", queue: queues.requests, id: refreshRequestId(userId, "now") },
     { name: "requests", queue: queues.requests, id: refreshRequestId(userId, "later") },
+    { name: "requests", queue: queues.requests, id: changedId(userId) },
     { name: "confirm", queue: queues.confirm, id: userId },
   ] as const;
   const jobs = await Promise.all(

@@ -17,7 +17,7 @@ import { beginSweep, type SweepState } from "./sweep-state.ts";
 
 /** Options for {@link backfill}. */
 export interface BackfillOptions extends Omit<NoteSweepOptions, "sweeps" | "seen" | "completeness"> {
-  queues: Pick<RefreshQueues, "bulk" | "enqueueReprocess">;
+  queues: Pick<RefreshQueues, "bulk" | "enqueueSwept">;
   sweeps: SweepLog;
   seen: Pick<SeenUsers, "begin" | "forget">;
   completeness: Pick<Completeness, "since" | "mark" | "clear" | "counted" | "recheck">;
@@ -82,10 +82,10 @@ export async function backfill(options: BackfillOptions): Promise<BackfillResult
         retries,
         onWait: (ms) => onProgress({ type: "waiting", for: "Kinde", ms }),
       });
-      await queues.enqueueReprocess(step.refresh, "bulk", "sweep");
+      await queues.enqueueSwept(step);
       state = step.state;
       calls += takeCalls();
-      enqueued += step.refresh.length;
+      enqueued += step.refresh.length + (step.changed?.length ?? 0);
       if (resumed) await checkPlace(options, state);
       await bookmark.write({ state, enqueued, calls });
       const listed = state.phase !== "listing";

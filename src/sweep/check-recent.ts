@@ -1,3 +1,4 @@
+import { accountTime } from "kindling/contract";
 import { KindeError, ThrottledError } from "../errors.ts";
 import { fetchProperties } from "../kinde/fetch-user.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
@@ -127,7 +128,7 @@ function sort(users: readonly RecentUser[], stored: readonly StoredRecord[], now
       return;
     }
     // A fetch ahead of the clock was stamped by a clock that was wrong.
-    const fetchedAt = Math.min(now, flags.accountAt ?? flags.fetchedAt);
+    const fetchedAt = Math.min(now, accountTime(flags));
     if (fetchedAt > user.checkedAt) newer.push({ ...user, checkedAt: fetchedAt });
     else rest.push({ ...user, stored: { flags, profile } });
   });

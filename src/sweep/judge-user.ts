@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Definitions } from "kindling";
-import { type FlagsRecord, fetchAge } from "kindling/contract";
+import { accountTime, type FlagsRecord, fetchAge } from "kindling/contract";
 import type { SearchedUser } from "../kinde/search-users.ts";
 import type { StoredRecord } from "../redis/records.ts";
 import { compareFlags, type DerivedValues } from "./compare-flags.ts";
@@ -38,7 +38,7 @@ export function judgeUser(
 ): Judgement {
   if (record === undefined) return { verdict: "missing" };
   const age = fetchAge(record.fetchedAt, options.now());
-  const accountAge = fetchAge(record.accountAt ?? record.fetchedAt, options.now());
+  const accountAge = fetchAge(accountTime(record), options.now());
   // The search index lags behind a record this young.
   const differs = (field: string): Judgement =>
     accountAge < options.indexLagMs ? { verdict: "doubted" } : { verdict: "different", field };

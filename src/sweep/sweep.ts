@@ -19,6 +19,8 @@ import type { SweepState } from "./sweep-state.ts";
 /** Result of one step: the users to refresh, the next state, and whether the sweep is complete. */
 export interface SweepStep {
   refresh: string[];
+  /** Users who differ in what the search shows: it has neither roles nor permissions nor plans, so those can be kept. */
+  changed?: string[];
   state: SweepState;
   done: boolean;
 }
@@ -119,11 +121,11 @@ async function listingStep(options: SweepOptions, before: SweepState, call: Call
     doubted: state.doubted + idsOf("doubted").length,
     lag: observeLag(options, state.lag, users, stored),
   };
-  const refresh = [...different, ...idsOf("aged"), ...unfilled];
-  if (next !== null) return { refresh, state: paged, done: false };
+  const found = { changed: different, refresh: [...idsOf("aged"), ...unfilled] };
+  if (next !== null) return { ...found, state: paged, done: false };
   if (isGathered(state.grants)) await options.grantIndex.forget(fillKind, state.grants.gathered.mark);
-  if (state.fill) return { refresh, state: { ...paged, phase: "holding", cursor: null }, done: false };
-  return { ...afterHolding(paged), refresh };
+  if (state.fill) return { ...found, state: { ...paged, phase: "holding", cursor: null }, done: false };
+  return { ...afterHolding(paged), ...found };
 }
 
 /** Names the index of a sweep that fills. */

@@ -3,6 +3,7 @@ import type { RedisClient } from "../redis/client.ts";
 import type { Replication } from "../redis/durability.ts";
 import type { Keys, TicketKeys } from "../redis/keys.ts";
 import { ledgerKeys } from "../redis/ledger.ts";
+import { concernLetter } from "../redis/ledger-scripts.ts";
 import { defineScript, noAnswer } from "../redis/script.ts";
 import type { FanoutSubject, RefreshQueues } from "../refresh/queues.ts";
 import { keepTrace, traceCarrier } from "../trace.ts";
@@ -55,7 +56,7 @@ interface AdmitInput {
   ticket: TicketKeys;
   countsKey: string;
   users: LedgerKeys;
-  signInsKey: string;
+  concernsKey: string;
   fanouts: LedgerKeys;
   events: readonly RoutedEvent[];
 }
@@ -68,7 +69,7 @@ interface AdmitAnswer {
 }
 
 const admitEvents = defineScript("admit-events", {
-  call: ({ seenKey, ticket, countsKey, users, signInsKey, fanouts, events }: AdmitInput) => ({
+  call: ({ seenKey, ticket, countsKey, users, concernsKey, fanouts, events }: AdmitInput) => ({
     keys: [
       seenKey,
       ticket.counter,
@@ -77,7 +78,7 @@ const admitEvents = defineScript("admit-events", {
       users.since,
       users.latest,
       users.times,
-      signInsKey,
+      concernsKey,
       fanouts.since,
       fanouts.latest,
     ],
@@ -169,7 +170,7 @@ async function admitBatch(
     ticket: keys.ticket,
     countsKey: keys.ledgerPart("counts"),
     users: ledgerKeys(keys, "users"),
-    signInsKey: keys.ledgerPart("sign-ins"),
+    concernsKey: keys.ledgerPart("concerns"),
     fanouts: ledgerKeys(keys, "fanouts"),
     events: batch.map(({ event }) => event),
   });
@@ -183,8 +184,12 @@ async function admitBatch(
 
   const refreshes = accepted.flatMap(({ event: { route }, trace, ofMembers }) =>
     usersOf(route).map((userId, index) => {
-      const atOnce = route.to === "user" && route.deleted;
-      return { userId, owed: true, delayMs: atOnce ? 0 : burstDelay(burst, ofMembers[index]?.outstandingMs), trace };
+      return {
+        userId,
+        owed: true,
+        delayMs: route.to === "deleted" ? 0 : burstDelay(burst, ofMembers[index]?.outstandingMs),
+        trace,
+      };
     }),
   );
   const subjects = accepted.flatMap(({ event: { route } }): FanoutSubject[] =>
@@ -200,14 +205,14 @@ async function admitBatch(
 }
 
 function usersOf(route: Route): readonly string[] {
-  return route.to === "user" ? [route.userId] : route.to === "users" ? route.userIds : [];
+  return route.to === "deleted" ? [route.userId] : route.to === "users" ? route.userIds : [];
 }
 
 /** Returns what an event adds to the ledgers: at least one entry, because its id must be checked in any case. */
 function membersOf(route: Route): [ledger: string, member: string, mark: string][] {
   if (route.to === "fanout") return [["fanouts", route.subject, ""]];
   if (route.to === "none") return [["", "", ""]];
-  const mark = route.to === "users" ? "" : route.deleted ? "d" : route.signIn ? "s" : "";
+  const mark = route.to === "deleted" ? "d" : concernLetter(route.concern);
   return usersOf(route).map((userId) => ["users", userId, mark]);
 }
 

@@ -1,14 +1,15 @@
 import type { WebhookEvent } from "@kinde/webhooks/dist/types.js";
 import { z } from "zod";
 import { grantId, organizationCode, userId } from "../kinde/ids.ts";
+import type { Concern } from "../redis/ledger-scripts.ts";
 import type { FanoutSubject } from "../refresh/queues.ts";
 import { type KindeEvent, malformed } from "./verify.ts";
 
 /** The work an event causes. */
 export type Route =
   /** A sign-in changes nothing but its own time and count. */
-  | { to: "user"; userId: string; deleted: boolean; signIn?: boolean }
-  | { to: "users"; userIds: readonly string[] }
+  | { to: "users"; userIds: readonly string[]; concern: Concern | "signIn" }
+  | { to: "deleted"; userId: string }
   | { to: "fanout"; subject: FanoutSubject }
   /** The event is acknowledged and counted, but causes no work. */
   | { to: "none"; reason: "ignored" | "unknown" | "unroutable" };
@@ -28,9 +29,9 @@ function reader<T>(schema: z.ZodType<T>, route: (data: T) => Route): Router {
   };
 }
 
-const toUser = reader(byUser, ({ user }) => ({ to: "user", userId: user.id, deleted: false }));
-const toSignedIn = reader(byUser, ({ user }) => ({ to: "user", userId: user.id, deleted: false, signIn: true }));
-const toDeleted = reader(byUser, ({ user }) => ({ to: "user", userId: user.id, deleted: true }));
+const toUser = (concern: Concern | "signIn") =>
+  reader(byUser, ({ user }) => ({ to: "users", userIds: [user.id], concern }));
+const toDeleted = reader(byUser, ({ user }) => ({ to: "deleted", userId: user.id }));
 const toMembers = reader(byOrganization, ({ organization }) => fanout(`organization:${organization.code}`));
 const toRoleHolders = reader(byRole, ({ role }) => fanout(`role:${role.id}`));
 const toPermissionHolders = reader(byPermission, ({ permission }) => fanout(`permission:${permission.id}`));
@@ -75,9 +76,10 @@ function isKnown(type: string): type is keyof typeof routers {
 }
 
 const routers: Readonly<Record<ListedType | UnlistedType, Router>> = {
-  "user.created": toUser,
-  "user.updated": toUser,
-  "user.authenticated": toSignedIn,
+  "user.created": toUser("everything"),
+  // Kinde sends it when roles or permissions change, too.
+  "user.updated": toUser("grants"),
+  "user.authenticated": toUser("signIn"),
   "user.authentication_failed": ignore,
   "user.deleted": toDeleted,
   "organization.created": toMembers,
@@ -91,17 +93,17 @@ const routers: Readonly<Record<ListedType | UnlistedType, Router>> = {
   "permission.deleted": toPermissionHolders,
   "access_request.created": ignore,
   "subscriber.created": ignore,
-  "passkey.added": toNamedIds,
-  "passkey.removed": toNamedIds,
-  "customer.agreement_created": toNamedIds,
-  "customer.agreement_cancelled": toNamedIds,
-  "customer.plan_created": toNamedIds,
-  "customer.plan_assigned": toNamedIds,
-  "customer.plan_changed": toNamedIds,
-  "customer.payment_succeeded": toNamedIds,
-  "customer.payment_failed": toNamedIds,
-  "customer.invoice_overdue": toNamedIds,
-  "customer.meter_usage_updated": toNamedIds,
+  "passkey.added": toNamedIds("account"),
+  "passkey.removed": toNamedIds("account"),
+  "customer.agreement_created": toNamedIds("plans"),
+  "customer.agreement_cancelled": toNamedIds("plans"),
+  "customer.plan_created": toNamedIds("plans"),
+  "customer.plan_assigned": toNamedIds("plans"),
+  "customer.plan_changed": toNamedIds("plans"),
+  "customer.payment_succeeded": toNamedIds("plans"),
+  "customer.payment_failed": toNamedIds("plans"),
+  "customer.invoice_overdue": toNamedIds("plans"),
+  "customer.meter_usage_updated": toNamedIds("plans"),
 };
 
 /** Users of one event that are refreshed at most. Sweeps find the changes of any others. */
@@ -111,14 +113,14 @@ const mostUsers = 100;
  * Routes by the user ids anywhere in the payload, otherwise by the first organization code. The payloads of billing and
  * passkey events are not documented.
  */
-function toNamedIds(data: Readonly<Record<string, unknown>>): Route {
-  const texts = [...strings(data, 6)];
-  const users = [...new Set(texts.filter((text) => userId.safeParse(text).success))].slice(0, mostUsers);
-  const [user] = users;
-  if (users.length > 1) return { to: "users", userIds: users };
-  if (user !== undefined) return { to: "user", userId: user, deleted: false };
-  const code = texts.find((text) => organizationCode.safeParse(text).success);
-  return code === undefined ? { to: "none", reason: "unroutable" } : fanout(`organization:${code}`);
+function toNamedIds(concern: Concern): Router {
+  return (data) => {
+    const texts = [...strings(data, 6)];
+    const userIds = [...new Set(texts.filter((text) => userId.safeParse(text).success))].slice(0, mostUsers);
+    if (userIds.length > 0) return { to: "users", userIds, concern };
+    const code = texts.find((text) => organizationCode.safeParse(text).success);
+    return code === undefined ? { to: "none", reason: "unroutable" } : fanout(`organization:${code}`);
+  };
 }
 
 function* strings(value: unknown, depth: number): Generator<string> {

@@ -31,8 +31,11 @@ afterEach(() => {
 });
 
 let ticket = 1;
-async function commit(tier: string, values: { id?: string; fetchedAt?: number; ticket?: number } = {}) {
-  const { id = user, fetchedAt = Date.now() } = values;
+async function commit(
+  tier: string,
+  values: { id?: string; fetchedAt?: number; accountAt?: number; ticket?: number } = {},
+) {
+  const { id = user, fetchedAt = Date.now(), accountAt } = values;
   ticket = values.ticket ?? ticket + 1;
   const records = createRecords({ ...context, tombstoneTtlMs: 60_000 });
   const profile = {
@@ -42,7 +45,15 @@ async function commit(tier: string, values: { id?: string; fetchedAt?: number; t
   };
   const { flags, organizations } = definitions.derive(profile);
   await records.commit(
-    { flags, organizations, status: "present", fetchedAt, ticket, schema: definitions.schema },
+    {
+      flags,
+      organizations,
+      status: "present",
+      fetchedAt,
+      ...(accountAt !== undefined && { accountAt }),
+      ticket,
+      schema: definitions.schema,
+    },
     profile,
   );
   return ticket;
@@ -133,6 +144,23 @@ describe("a reader with a cache", () => {
     await until(async () =>
       expect(await context.redis.zscore(context.keys.refreshRequests.later, user)).not.toBe(null),
     );
+  });
+
+  it("requests a refresh once account fields and properties are older than softAge, not roles and plans", async () => {
+    const start = Date.now();
+    let time = start;
+    await commit("pro", { fetchedAt: start - 1_000_000, accountAt: start });
+    const { reader } = open({}, { now: () => time });
+    await context.redis.del(context.keys.refreshRequests.later);
+    const requested = () => context.redis.zscore(context.keys.refreshRequests.later, user);
+    await warm(reader);
+    time = start + 299_999;
+    expect(await reader.get(user)).toMatchObject({ age: 1_299_999, cached: true });
+    await reader.getMany([user]);
+    expect(await requested()).toBe(null);
+    time = start + 300_001;
+    expect(await reader.get(user)).not.toHaveProperty("cached");
+    await until(async () => expect(await requested()).not.toBe(null));
   });
 
   it("never shares objects between answers", async () => {

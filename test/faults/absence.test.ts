@@ -65,6 +65,17 @@ describe("404s of a gateway", () => {
   });
 });
 
+it("404s of a gateway do not lose a user whom a sweep has listed", async () => {
+  await start(1);
+  const [user] = stack.emulator.kinde.importUsers([{ properties: { plan_tier: "pro" } }]);
+  const id = user?.id ?? "";
+  const heal = stack.emulator.faults.set({ kind: "error", status: 404, path: "/api/v1/user" });
+  await stack.store.queues.enqueueSwept({ refresh: [id] });
+  await until(() => expect(stack.emulator.faults.list()[0]?.struck).toBeGreaterThanOrEqual(2));
+  heal();
+  await until(async () => expect(await statusOf(id)).toBe("present"));
+});
+
 describe("a copy of Kinde's that does not show a new user yet", () => {
   it("delays the record for a moment, while the user's own claims answer", async () => {
     await start(1);

@@ -46,7 +46,11 @@ async function acknowledge(userId = id) {
     queues: { enqueueRefreshes: async () => {}, enqueueFanouts: async () => {} },
     burst: { quietMs: 250, maxMs: 2_000 },
     onError: () => {},
-  }).admit({ id: `event_${serial}`, type: "user.updated", route: { to: "user", userId, deleted: false } });
+  }).admit({
+    id: `event_${serial}`,
+    type: "user.updated",
+    route: { to: "users", userIds: [userId], concern: "grants" },
+  });
 }
 
 const commit = (ticket: number, tier: string) =>

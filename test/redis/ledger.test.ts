@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { createLedger, type Ledger, type LedgerPlace } from "../../src/redis/ledger.ts";
 import { createAcknowledgeUsers } from "../../src/refresh/acknowledge-users.ts";
 import { createAdmissions, type RoutedEvent } from "../../src/webhook/admit.ts";
+import type { Route } from "../../src/webhook/route-event.ts";
 import { useRedis } from "../support/redis.ts";
 import { testUser } from "../support/signer.ts";
 import { until } from "../support/until.ts";
@@ -47,7 +48,8 @@ const admissions = () =>
 function routed(userId: string, rest: Partial<RoutedEvent> & { deleted?: boolean } = {}): RoutedEvent {
   serial += 1;
   const { deleted = false, ...fields } = rest;
-  return { id: `event_${serial}`, type: "user.updated", route: { to: "user", userId, deleted }, ...fields };
+  const route: Route = deleted ? { to: "deleted", userId } : { to: "users", userIds: [userId], concern: "grants" };
+  return { id: `event_${serial}`, type: "user.updated", route, ...fields };
 }
 
 describe("tickets", () => {
@@ -144,7 +146,7 @@ describe("ledger", () => {
     const ids = Array.from({ length: 8 }, (_, n) => testUser(30 + n));
     const acknowledge = createAcknowledgeUsers({ ...context, queues: { enqueueBulk: async () => undefined } });
     await admissions().admit(routed(testUser(29)));
-    await acknowledge(ids, (await ledger.begin("x")).at);
+    await acknowledge(ids, { concern: "grants", since: (await ledger.begin("x")).at });
     await admissions().admit(routed(testUser(39)));
     const found: string[] = [];
     let from: LedgerPlace | undefined;
@@ -226,7 +228,7 @@ describe("admission", () => {
     const [first, second, third] = [testUser(61), testUser(62), testUser(63)];
     const event = { id: "event_many", type: "customer.plan_changed" };
     const entry = admissions();
-    const many = { ...event, route: { to: "users", userIds: [first, second] } } as const;
+    const many = { ...event, route: { to: "users", userIds: [first, second], concern: "plans" } } as const;
     const outcomes = await Promise.all([routed(third), many, many, routed(first)].map((each) => entry.admit(each)));
     expect(outcomes).toEqual(["accepted", "accepted", "duplicate", "accepted"]);
     expect(enqueued.map(({ userId }) => userId)).toEqual([third, first, second, first]);

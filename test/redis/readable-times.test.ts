@@ -38,7 +38,7 @@ async function admit(count = 1) {
   });
   for (let n = 0; n < count; n += 1) {
     serial += 1;
-    const route = { to: "user", userId: id, deleted: false } as const;
+    const route = { to: "users", userIds: [id], concern: "grants" } as const;
     await admissions.admit({ id: `event_${serial}`, type: "user.updated", route });
   }
 }
@@ -93,9 +93,12 @@ describe("readable times", () => {
 
   it("of many events are kept for the first 1,000, and the others count with the last of these", async () => {
     const acknowledge = createAcknowledgeUsers({ ...context, queues });
-    await acknowledge(Array.from({ length: 999 }, () => id));
+    await acknowledge(
+      Array.from({ length: 999 }, () => id),
+      { concern: "grants" },
+    );
     await age(7_000);
-    await acknowledge([id, id, id]);
+    await acknowledge([id, id, id], { concern: "grants" });
     expect(await context.redis.hstrlen(timesKey(), id)).toBe(8 * 1_000);
     await settle(await ledger.begin(id));
     const { ever } = await times();
@@ -182,8 +185,8 @@ describe("readable times", () => {
 
   it("of a fan-out's users start at the event, not when the users were found", async () => {
     const acknowledge = createAcknowledgeUsers({ ...context, queues });
-    await acknowledge([id], (await ledger.begin("x")).at - 20_000_000);
-    await acknowledge([id]);
+    await acknowledge([id], { concern: "grants", since: (await ledger.begin("x")).at - 20_000_000 });
+    await acknowledge([id], { concern: "grants" });
     await settle(await ledger.begin(id));
     const { ever } = await times();
     expect([ever.events, shareWithin(ever, 10_000), shareWithin(ever, 60_000)]).toEqual([2, 0.5, 1]);

@@ -112,7 +112,9 @@ beforeEach(async () => {
 
 const flags = async () => (await records.read(id)).flags?.flags;
 
-async function acknowledge(route: Partial<Route & { to: "user" }> = {}) {
+const signIn: Route = { to: "users", userIds: [id], concern: "signIn" };
+
+async function acknowledge(route: Route = { to: "users", userIds: [id], concern: "grants" }) {
   serial += 1;
   return createAdmissions({
     replication: { confirm: async () => {} },
@@ -124,12 +126,12 @@ async function acknowledge(route: Partial<Route & { to: "user" }> = {}) {
   }).admit({
     id: `event_${serial}`,
     type: "user.updated",
-    route: { to: "user", userId: id, deleted: false, ...route },
+    route,
   });
 }
 
 /** An event and its refresh. */
-async function event(route: Partial<Route & { to: "user" }> = {}) {
+async function event(route: Route = { to: "users", userIds: [id], concern: "grants" }) {
   await acknowledge(route);
   await refreshUser(id, call);
 }
@@ -213,15 +215,15 @@ describe("after an event, a user", () => {
   });
 
   it("needs no confirmation after sign-ins alone, but after a change that joins them", async () => {
-    await event({ signIn: true });
+    await event(signIn);
     expect(await confirmInMs()).toBeUndefined();
-    await acknowledge({ signIn: true });
+    await acknowledge(signIn);
     await event();
     expect(await confirmInMs()).toBe(confirmMs);
   });
 
   it("needs no confirmation after a deletion, which Kinde is not asked about", async () => {
-    await event({ deleted: true });
+    await event({ to: "deleted", userId: id });
     expect(await confirmInMs()).toBeUndefined();
   });
 
@@ -295,11 +297,11 @@ describe("after an event, a user", () => {
     const queues = { enqueueBulk: async () => {} };
     const redis = withRedisWorld(context.redis, world);
     const found = createAcknowledgeUsers({ redis, keys: context.keys, queues });
-    await found([id], world.now * 1000);
+    await found([id], { concern: "grants", since: world.now * 1000 });
     await refreshUser(id, call);
     expect(await confirmInMs()).toBe(confirmMs);
     await pass(2 * settleMs);
-    await found([id], (world.now - 2 * settleMs) * 1000);
+    await found([id], { concern: "grants", since: (world.now - 2 * settleMs) * 1000 });
     await refreshUser(id, call);
     expect(await confirmInMs()).toBeUndefined();
   });

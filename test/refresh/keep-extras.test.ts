@@ -2,6 +2,7 @@ import { defineFlags, fresh, permission, plan, property } from "kindling";
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Call, ManagementApi } from "../../src/kinde/management-api.ts";
 import { createLedger, type Ledger } from "../../src/redis/ledger.ts";
+import type { Concern } from "../../src/redis/ledger-scripts.ts";
 import { createRecords, type Records } from "../../src/redis/records.ts";
 import { createRefreshUser, type RefreshUser } from "../../src/refresh/refresh-user.ts";
 import { createAdmissions } from "../../src/webhook/admit.ts";
@@ -92,7 +93,7 @@ beforeEach(async () => {
   calls = [];
 });
 
-async function event(signIn: boolean) {
+async function event(concern: Concern | "signIn") {
   serial += 1;
   await createAdmissions({
     replication: { confirm: async () => {} },
@@ -103,8 +104,8 @@ async function event(signIn: boolean) {
     onError: () => {},
   }).admit({
     id: `event_${serial}`,
-    type: signIn ? "user.authenticated" : "user.updated",
-    route: { to: "user", userId: id, deleted: false, signIn },
+    type: "user.updated",
+    route: { to: "users", userIds: [id], concern },
   });
 }
 
@@ -115,7 +116,7 @@ const admin = async () => (await stored()).flags?.flags.admin;
 /** Signs the user in and returns the calls of the refresh. */
 async function signIn(refresh = owed) {
   kinde.signIns += 1;
-  await event(true);
+  await event("signIn");
   await refresh();
   return calls.splice(0);
 }
@@ -141,10 +142,7 @@ describe("a refresh that only sign-ins caused", () => {
   });
 
   it.each<[string, () => unknown]>([
-    ["another event joined", () => event(false)],
-    ["the user joined an organization", () => kinde.organizations.push("org_2")],
-    ["the user changed the organization", () => kinde.organizations.splice(0, 1, "org_2")],
-    ["the user is another billing customer", () => (kinde.customer = "customer_2")],
+    ["another event joined", () => event("everything")],
     ["the parts are half as old as they may get", () => (world.now += extrasMaxAgeMs / 2)],
     ["the record was fetched ahead of the clock", () => (world.now -= 2 * minute)],
     ["the record lacks a part", () => rewrite("profile", { parts: 0 })],
@@ -159,6 +157,21 @@ describe("a refresh that only sign-ins caused", () => {
     const { flags } = await stored();
     expect(flags).not.toHaveProperty("keptTicket");
     expect(flags?.fetchedAt).toBe(world.now);
+  });
+
+  it.each<[string, () => unknown, string[]]>([
+    [
+      "the user joined an organization",
+      () => kinde.organizations.push("org_2"),
+      [roles, permissions, roles, permissions],
+    ],
+    ["the user changed the organization", () => kinde.organizations.splice(0, 1, "org_2"), [roles, permissions]],
+    ["the user left the organization", () => kinde.organizations.pop(), []],
+    ["the user is another billing customer", () => (kinde.customer = "customer_2"), [agreements]],
+  ])("fetches what is no longer that of the record if %s", async (_reason, arrange, changed) => {
+    arrange();
+    expect(await signIn()).toEqual([...account, ...changed]);
+    expect((await stored()).profile?.organizations.map(({ code }) => code)).toEqual(kinde.organizations);
   });
 
   it("fetches everything for any other cause", async () => {
@@ -177,11 +190,124 @@ describe("a refresh that only sign-ins caused", () => {
   });
 });
 
+describe("a refresh for events", () => {
+  const grants = [...account, roles, permissions];
+  const plans = [...account, agreements];
+  const everything = [...account, roles, permissions, agreements];
+
+  /** Returns the calls of a refresh, and those of the one that confirms it. */
+  async function refreshAndConfirm() {
+    await owed();
+    const fetched = calls.splice(0);
+    world.now += confirmMs;
+    await refreshUser(id, { ...call, confirming: true });
+    return [fetched, calls.splice(0)];
+  }
+
+  it.each<[(Concern | "signIn")[], string[]]>([
+    [["account"], account],
+    [["grants"], grants],
+    [["plans"], plans],
+    [["everything"], everything],
+    [["signIn", "plans"], plans],
+    [["grants", "signIn", "account"], grants],
+    [["account", "plans"], plans],
+    [["plans", "grants"], everything],
+    [["everything", "account"], everything],
+  ])("fetches and confirms what they concern: %j", async (concerns, wanted) => {
+    for (const concern of concerns) await event(concern);
+    expect(await refreshAndConfirm()).toEqual([wanted, wanted]);
+  });
+
+  it("keeps what they do not concern with its time, and takes the rest from Kinde", async () => {
+    const first = (await stored()).flags;
+    kinde.admin = false;
+    await event("grants");
+    await owed();
+    expect((await stored()).flags).toMatchObject({
+      flags: { admin: false, pro: true },
+      fetchedAt: first?.fetchedAt,
+      accountAt: world.now,
+      keptTicket: first?.ticket,
+    });
+  });
+
+  it("confirms what several refreshes fetched, together", async () => {
+    await event("plans");
+    await owed();
+    await event("grants");
+    calls = [];
+    expect(await refreshAndConfirm()).toEqual([grants, everything]);
+  });
+
+  it("fetches what a due confirmation concerns, too", async () => {
+    await event("plans");
+    await owed();
+    world.now += confirmMs;
+    await event("account");
+    calls = [];
+    await owed();
+    expect(calls).toEqual(plans);
+  });
+
+  it("fetches everything if a process that knows no concerns acknowledged one of them", async () => {
+    await event("account");
+    const latest = context.keys.ledgerPart("latest");
+    await context.redis.hset(latest, id, `${await context.redis.hget(latest, id)}:2:0`);
+    expect((await refreshAndConfirm())[0]).toEqual(everything);
+  });
+
+  it("confirms everything if a process that knows no concerns noted the confirmation", async () => {
+    await event("account");
+    await owed();
+    await context.redis.hset(context.keys.ledgerPart("confirm:later"), `ticket:${id}`, (await ledger.begin(id)).ticket);
+    calls = [];
+    world.now += confirmMs;
+    await refreshUser(id, { ...call, confirming: true });
+    expect(calls).toEqual(everything);
+  });
+
+  it("leaves nothing behind once they are confirmed", async () => {
+    await event("grants");
+    await refreshAndConfirm();
+    const left = ["concerns", "confirm:later"].map((part) => context.redis.hlen(context.keys.ledgerPart(part)));
+    expect(await Promise.all(left)).toEqual([0, 0]);
+  });
+});
+
+describe("a refresh after a write", () => {
+  it("takes two calls, and so does its confirmation", async () => {
+    const intent = await ledger.intend(id);
+    if (intent === undefined) throw new Error("Another write holds the user.");
+    await ledger.noteWrite(id, intent, { plan_tier: "free" }, settleMs);
+    await refreshUser(id, { ...call, keep: true });
+    expect(calls.splice(0)).toEqual(account);
+    expect((await stored()).flags?.flags).toMatchObject({ tier: "free", admin: true, pro: true });
+    world.now += confirmMs;
+    await refreshUser(id, { ...call, confirming: true });
+    expect(calls).toEqual(account);
+    expect((await stored()).flags?.flags).toMatchObject({ tier: "pro" });
+  });
+
+  it("fetches what an outstanding event concerns, too", async () => {
+    await event("plans");
+    await ledger.intend(id);
+    await refreshUser(id, { ...call, keep: true });
+    expect(calls).toEqual([...account, agreements]);
+  });
+
+  it("forgets a write that was withdrawn", async () => {
+    const intent = await ledger.intend(id);
+    if (intent !== undefined) await ledger.withdraw(id, intent);
+    expect(await context.redis.hlen(context.keys.ledgerPart("concerns"))).toBe(0);
+  });
+});
+
 describe("an event that crosses a sign-in", () => {
   it("is fetched whole after it, if it arrives during its fetch", async () => {
     before[user] = async () => {
       kinde.admin = false;
-      await event(false);
+      await event("everything");
     };
     await signIn();
     expect(await admin()).toBe(true);
@@ -238,7 +364,7 @@ describe("a whole refresh that crosses one that keeps parts", () => {
 const failure = { code: "kinde_unavailable", message: "", failedAt: 0, attempts: 20, final: false };
 
 async function confirmDue() {
-  await event(false);
+  await event("everything");
   await owed();
   world.now += confirmMs;
 }

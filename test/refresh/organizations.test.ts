@@ -48,7 +48,7 @@ const ledgerAt = (now: () => number) => ({
     written: {},
     absent: false,
     outstanding: false,
-    signInsOnly: false,
+    concern: "everything" as const,
     confirmDue: false,
   }),
   clock: async () => now(),

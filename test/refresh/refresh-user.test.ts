@@ -68,7 +68,11 @@ const acknowledge = (deleted = false) => {
     queues: { enqueueRefreshes: async () => {}, enqueueFanouts: async () => {} },
     burst: { quietMs: 0, maxMs: 0 },
     onError: () => {},
-  }).admit({ id: `event_${serial}`, type: "user.updated", route: { to: "user", userId: id, deleted } });
+  }).admit({
+    id: `event_${serial}`,
+    type: "user.updated",
+    route: deleted ? { to: "deleted", userId: id } : { to: "users", userIds: [id], concern: "grants" },
+  });
 };
 
 describe("a refresh", () => {

@@ -187,7 +187,7 @@ describe("filling records from a search page", () => {
       queues: { enqueueRefreshes: async () => {}, enqueueFanouts: async () => {} },
       ...{ burst: { quietMs: 0, maxMs: 0 }, onError: () => {} },
     });
-    const route = { to: "user", userId: testUser(1), deleted: true } as const;
+    const route = { to: "deleted", userId: testUser(1) } as const;
     await admissions.admit({ id: "event_1", type: "user.deleted", route });
     expect(await fill(plain, [], [searched(1)])).toEqual([]);
     expect((await records().read(testUser(1))).flags).toBeUndefined();

@@ -32,10 +32,14 @@ describe("the fleet's counters", () => {
         signal,
       },
     );
-    for (const cause of ["sweep", "audit", "absence", "reprocess"] as const) {
+    const idle = () =>
+      until(async () => expect(await store.queues.bulk.getJobCountByTypes("waiting", "active")).toBe(0));
+    for (const cause of ["audit", "absence", "reprocess"] as const) {
       await store.queues.enqueueReprocess([id], "bulk", cause);
-      await until(async () => expect(await store.queues.bulk.getJobCountByTypes("waiting", "active")).toBe(0));
+      await idle();
     }
+    await store.queues.enqueueSwept({ refresh: [id] });
+    await idle();
     await store.queues.enqueueRefreshRequests([{ userId: id, freshSince: Date.now() + 60_000 }], "now");
     await until(async () => {
       const { refreshes, calls } = await store.activity.read();

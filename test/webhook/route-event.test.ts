@@ -8,21 +8,24 @@ const route = (type: string, data: Record<string, unknown>) =>
 it("routes a billing event to every user that it names", () => {
   const [payer, member] = [testUser(1), testUser(2)];
   const data = { customer: { id: payer }, changes: [{ user: { id: member } }, { user: { id: payer } }] };
-  expect(route("customer.plan_changed", data)).toEqual({ to: "users", userIds: [payer, member] });
-  expect(route("customer.plan_changed", { customer: { id: payer } })).toEqual({
-    to: "user",
-    userId: payer,
-    deleted: false,
-  });
+  expect(route("customer.plan_changed", data)).toEqual({ to: "users", userIds: [payer, member], concern: "plans" });
 });
 
 it("bounds the users of one event", () => {
   const users = Array.from({ length: 500 }, (_, n) => testUser(n));
-  expect(route("customer.plan_changed", { users })).toEqual({ to: "users", userIds: users.slice(0, 100) });
+  expect(route("customer.plan_changed", { users })).toMatchObject({ userIds: users.slice(0, 100) });
 });
 
-it("tells sign-ins, which need no confirming refresh, from other events", () => {
-  const data = { user: { id: testUser(1) } };
-  expect(route("user.authenticated", data)).toMatchObject({ to: "user", signIn: true });
-  expect(route("user.updated", data)).toEqual({ to: "user", userId: testUser(1), deleted: false });
+it("routes a deletion to its user", () => {
+  expect(route("user.deleted", { user: { id: testUser(1) } })).toEqual({ to: "deleted", userId: testUser(1) });
+});
+
+it.each([
+  ["user.created", "everything"],
+  ["user.updated", "grants"],
+  ["user.authenticated", "signIn"],
+  ["passkey.added", "account"],
+  ["customer.agreement_cancelled", "plans"],
+])("tells what %s concerns: %s", (type, concern) => {
+  expect(route(type, { user: { id: testUser(1) } })).toEqual({ to: "users", userIds: [testUser(1)], concern });
 });

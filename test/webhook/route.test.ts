@@ -77,7 +77,11 @@ describe("an event from Kinde", () => {
     const payload = created();
     expect(await post(await signer.sign(payload))).toEqual({ status: 200, code: "accepted" });
     expect(admitted).toEqual([
-      { id: payload.event_id, type: "user.created", route: { to: "user", userId: testUser(1), deleted: false } },
+      {
+        id: payload.event_id,
+        type: "user.created",
+        route: { to: "users", userIds: [testUser(1)], concern: "everything" },
+      },
     ]);
   });
 

@@ -26,5 +26,5 @@ export {
   profileParts,
 } from "./profile.ts";
 export { isReaderCluster, subscribeToCluster } from "./reader/cluster.ts";
-export { type FlagsRecord, fetchAge, parseFlagsRecord } from "./record.ts";
+export { accountTime, type FlagsRecord, fetchAge, parseFlagsRecord } from "./record.ts";
 export { announceWrites } from "./writer/announce-writes.ts";

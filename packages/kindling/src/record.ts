@@ -26,6 +26,11 @@ export interface FlagsRecord {
   schema: string;
 }
 
+/** Returns when account fields and properties of a record were fetched, in milliseconds since the epoch. */
+export function accountTime({ accountAt, fetchedAt }: Pick<FlagsRecord, "accountAt" | "fetchedAt">): number {
+  return typeof accountAt === "number" && accountAt > fetchedAt ? accountAt : fetchedAt;
+}
+
 /** How far the clocks of two machines differ in operation, in milliseconds. */
 const maxSkewMs = 5_000;
 

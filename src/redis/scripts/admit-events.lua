@@ -8,11 +8,11 @@
 -- KEYS[5]    users: sorted set: member -> when its first event that is not reflected was acknowledged, in microseconds
 -- KEYS[6]    users: hash: member -> note on its latest event
 -- KEYS[7]    users: hash: member -> when its events were acknowledged
--- KEYS[8]    users: set of members with sign-ins only
+-- KEYS[8]    users: hash: member -> what its outstanding work concerns
 -- KEYS[9]    fan-outs: sorted set like KEYS[5]
 -- KEYS[10]   fan-outs: hash like KEYS[6]
 -- ARGV[1..]  per member of an event: the event's id, or '' for a further member of the same event; counter name; ledger
---            ('users', 'fanouts' or ''); member; 'd' for a deletion, 's' for a sign-in, otherwise ''
+--            ('users', 'fanouts' or ''); member; 'd' for a deletion, otherwise what the event concerns, '' for everything
 -- Answer     per member of an event: -1 for a duplicate, -2 if nothing was outstanding for the member, otherwise for how
 --            many milliseconds something has been outstanding
 
@@ -20,6 +20,7 @@
 -- @include "latest-event"
 -- @include "seen-events"
 -- @include "event-times"
+-- @include "concerns"
 
 local function isSeen(id)
   local offset, digest = placeOf(id)
@@ -31,10 +32,15 @@ local firstTicket, now = drawTicket(KEYS[2], KEYS[3], rows)
 local answers, inBatch, counts = {}, {}, {}
 
 -- Adds the event to the ledger. Answers for how many milliseconds something has been outstanding, or -2.
-local function acknowledge(sinceKey, latestKey, timesKey, member, mark, ticket)
+local function acknowledge(sinceKey, latestKey, timesKey, concernsKey, member, mark, ticket)
   local since = redis.call('ZSCORE', sinceKey, member)
   local latestMark, _, earlier, reflected = readLatest(redis.call('HGET', latestKey, member))
-  if latestMark == 'd' then mark = 'd' end
+  if concernsKey then
+    local concern = mark ~= '' and mark ~= 'd' and mark or nil
+    if since then concern = join(concern, readConcern(concernsKey, member, earlier)) end
+    writeConcern(concernsKey, member, concern, earlier + 1)
+  end
+  mark = (mark == 'd' or latestMark == 'd') and 'd' or ''
   redis.call('HSET', latestKey, member, writeLatest(mark, ticket, earlier + 1, reflected))
   -- A failure or an intent can have added the member: the time is that of the first event.
   if since and earlier > 0 then
@@ -57,14 +63,9 @@ for row = 1, rows do
   end
   answers[row] = duplicate and -1 or -2
   if not duplicate and ledger == 'users' then
-    answers[row] = acknowledge(KEYS[5], KEYS[6], KEYS[7], member, mark == 'd' and 'd' or '', ticket)
-    if mark ~= 's' then
-      redis.call('SREM', KEYS[8], member)
-    elseif answers[row] == -2 then
-      redis.call('SADD', KEYS[8], member)
-    end
+    answers[row] = acknowledge(KEYS[5], KEYS[6], KEYS[7], KEYS[8], member, mark, ticket)
   elseif not duplicate and ledger == 'fanouts' then
-    answers[row] = acknowledge(KEYS[9], KEYS[10], nil, member, '', ticket)
+    answers[row] = acknowledge(KEYS[9], KEYS[10], nil, nil, member, '', ticket)
   end
 end
 

@@ -8,17 +8,17 @@
 -- KEYS[6]  hash: property -> when its value expires, in milliseconds
 -- KEYS[7]  hash of users that Kinde did not find
 -- KEYS[8]  sorted set: member -> when its first event that is not reflected was acknowledged, in microseconds
--- KEYS[9]  set of members with sign-ins only
+-- KEYS[9]  hash: member -> what its outstanding work concerns
 -- KEYS[10]  sorted set: member -> when its confirming refresh is due, in microseconds
 -- KEYS[11]  hash: member -> failure
 -- KEYS[12]  hash: member -> when another confirming refresh is due after that; `ticket:<member>` -> ticket of the latest
---           refresh that needs confirmation
+--           refresh that needs confirmation; `concern:<member>` -> what it is to confirm
 -- ARGV[1]  member
 -- ARGV[2]  longest lifetime of KEYS[4] in milliseconds
 -- ARGV[3]  longest lifetime of a property value in milliseconds
 -- Answer   { ticket, time in microseconds, 1 if a deletion was acknowledged else 0, events since the member entered the
 --          ledger, property values as JSON or nil, 1 if the member is in KEYS[7] else 0, 1 if anything is outstanding
---          else 0, 1 if that is nothing but sign-ins, and no earlier refresh failed or waits for confirmation, else 0,
+--          else 0, what the outstanding events and a due confirmation concern, or '' for everything: so it is after a failure,
 --          1 if a confirming refresh is due else 0 }
 
 -- @include "ticket"
@@ -34,11 +34,12 @@ if settledMs > tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[4], ARGV[2]) en
 local deleted = mark == 'd' or settledMs > 0
 local written, lastExpiry = readWritten(KEYS[5], KEYS[6], tonumber(ARGV[3]))
 -- What overrides Kinde's answer now is compared with it once it has expired, whatever clocks do until then.
-if lastExpiry then noteConfirm(KEYS[10], KEYS[12], ARGV[1], lastExpiry * 1000, tonumber(ARGV[3]) * 100, ticket) end
+if lastExpiry then noteConfirm(KEYS[10], KEYS[12], ARGV[1], lastExpiry * 1000, tonumber(ARGV[3]) * 100, ticket, 'a') end
 local outstanding = redis.call('ZSCORE', KEYS[8], ARGV[1]) and 1 or 0
--- A refresh that is due to confirm earlier events must fetch what they concern.
+local concern = 's'
+if outstanding == 1 then concern = readConcern(KEYS[9], ARGV[1], events) end
 local confirm = tonumber(redis.call('ZSCORE', KEYS[10], ARGV[1]) or nil) or math.huge
-local signInsOnly = not deleted and events > 0 and confirm > now and redis.call('SISMEMBER', KEYS[9], ARGV[1]) == 1
-  and redis.call('HEXISTS', KEYS[11], ARGV[1]) == 0
+if confirm <= now then concern = join(concern, readConfirm(KEYS[12], ARGV[1])) end
+if redis.call('HEXISTS', KEYS[11], ARGV[1]) == 1 then concern = nil end
 return { ticket, now, deleted and 1 or 0, events, lastExpiry and cjson.encode(written) or false,
-  redis.call('HEXISTS', KEYS[7], ARGV[1]), outstanding, signInsOnly and 1 or 0, confirm <= now and 1 or 0 }
+  redis.call('HEXISTS', KEYS[7], ARGV[1]), outstanding, concern or '', confirm <= now and 1 or 0 }

@@ -7,7 +7,7 @@
 -- KEYS[2]  run id of the Redis process that drew the last ticket
 -- KEYS[3]  sorted set: member -> when its first event that is not reflected was acknowledged, in microseconds
 -- KEYS[4]  hash: member -> note on its latest event
--- KEYS[5]  set of members with sign-ins only
+-- KEYS[5]  hash: member -> what its outstanding work concerns
 -- KEYS[6]  lock of the member's writes
 -- ARGV[1]  member
 -- ARGV[2]  holder of KEYS[6]
@@ -18,11 +18,14 @@
 -- @include "ticket"
 -- @include "latest-event"
 -- @include "lock"
+-- @include "concerns"
 
 if not takeLock(KEYS[6], ARGV[2], ARGV[3]) then return { 0, 0 } end
 local ticket, now = drawTicket(KEYS[1], KEYS[2])
 local mark, _, events, reflected = readLatest(redis.call('HGET', KEYS[4], ARGV[1]))
 local added = redis.call('ZADD', KEYS[3], 'NX', string.format('%.0f', now), ARGV[1])
 redis.call('HSET', KEYS[4], ARGV[1], writeLatest(mark, ticket, events, reflected))
-redis.call('SREM', KEYS[5], ARGV[1])
+local concern = 'a'
+if added == 0 then concern = join(concern, readConcern(KEYS[5], ARGV[1], events)) end
+writeConcern(KEYS[5], ARGV[1], concern, events)
 return { ticket, added }

@@ -4,7 +4,7 @@
 -- KEYS[2]  run id of the Redis process that drew the last ticket
 -- KEYS[3]  sorted set: member -> when its first event that is not reflected was acknowledged, in microseconds
 -- KEYS[4]  hash: member -> note on its latest event
--- KEYS[5]  set of members with sign-ins only
+-- KEYS[5]  hash: member -> what its outstanding work concerns
 -- KEYS[6]  sorted set of recently settled members, each behind 'd:' if it was deleted, otherwise behind 'u:'
 -- ARGV[1]  most members
 -- Answer   how many were put back
@@ -21,7 +21,7 @@ for i = 1, #popped, 2 do
   if settledMark == 'd' then mark = 'd' end
   redis.call('ZADD', KEYS[3], 'NX', string.format('%.0f', now), member)
   redis.call('HSET', KEYS[4], member, writeLatest(mark, ticket, events, reflected))
-  redis.call('SREM', KEYS[5], member)
+  redis.call('HDEL', KEYS[5], member)
   ticket = ticket + 1
 end
 return #popped / 2

@@ -11,8 +11,8 @@
 -- KEYS[4]   marker of a recently settled deletion of the member
 -- KEYS[5]   sorted set: member -> when its confirming refresh is due, in microseconds
 -- KEYS[6]   hash: member -> when another confirming refresh is due after that; `ticket:<member>` -> ticket of the latest
---           refresh that needs confirmation
--- KEYS[7]   set of members with sign-ins only
+--           refresh that needs confirmation; `concern:<member>` -> what it is to confirm
+-- KEYS[7]   hash: member -> what its outstanding work concerns
 -- KEYS[8]   hash: member -> when its events were acknowledged
 -- KEYS[9]   all-time histogram; omit KEYS[9] and KEYS[10] to count nothing
 -- KEYS[10]  histogram of the current hour
@@ -62,13 +62,14 @@ end
 if mark == 'd' then redis.call('SET', KEYS[4], '1', 'PX', ARGV[5]) end
 if KEYS[9] and since then count(events - reflected) end
 redis.call('HDEL', KEYS[8], ARGV[1])
-local signInsOnly = redis.call('SREM', KEYS[7], ARGV[1]) == 1
-if settleMicros and since and mark ~= 'd' and not signInsOnly then
+local concern = readConcern(KEYS[7], ARGV[1], events)
+redis.call('HDEL', KEYS[7], ARGV[1])
+if settleMicros and since and mark ~= 'd' and concern ~= 's' then
   -- The time is that of the first event. Of several, the last one can be as late as the refresh, and so can a write.
   local begun = began or nowMicros()
   local last = events == 1 and since or begun
   if begun < last + settleMicros then
-    noteConfirm(KEYS[5], KEYS[6], ARGV[1], begun + settleMicros, settleMicros / 10, ARGV[2])
+    noteConfirm(KEYS[5], KEYS[6], ARGV[1], begun + settleMicros, settleMicros / 10, ARGV[2], concern)
   end
 end
 if KEYS[11] and since then

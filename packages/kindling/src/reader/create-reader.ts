@@ -1,7 +1,7 @@
 import { issuedAt, type UserClaims } from "../definitions/claims.ts";
 import { createPublicKeys } from "../keys.ts";
 import { isUserId } from "../profile.ts";
-import { type FlagsRecord, fetchAge } from "../record.ts";
+import { accountTime, type FlagsRecord, fetchAge } from "../record.ts";
 import { createCache } from "./cache.ts";
 import { adaptCluster, isReaderCluster } from "./cluster.ts";
 import { createCommits } from "./commits.ts";
@@ -50,6 +50,8 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
   const redis = isReaderCluster(client) ? adaptCluster(client) : client;
   const keys = createPublicKeys(prefix);
   const rules = answerRules(definitions, softAge);
+  /** Age of the oldest fetch that satisfies a request in the background. */
+  const oldest = Math.min(rules.soft, rules.limit);
   const { perOrganization } = rules;
   const commits = createCommits(redis, keys);
   const { count, stats } = createReadCounts();
@@ -64,6 +66,7 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
       readAt,
       used: false,
       fetchedAt,
+      accountAt: accountTime(record),
       status,
       ...composed,
       record: perOrganization ? record : undefined,
@@ -102,13 +105,17 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
       since,
       old: record === undefined || record.fetchedAt < since || age > limit,
       strict: rules.strictest !== Number.POSITIVE_INFINITY && age > rules.strictest,
-      soft: age > rules.soft,
+      soft: record !== undefined && isSoftlyOld(record),
     };
   };
 
+  /** Returns whether a read requests a refresh in the background. */
+  const isSoftlyOld = (record: FlagsRecord) =>
+    fetchAge(record.fetchedAt, now()) > rules.limit || fetchAge(accountTime(record), now()) > rules.soft;
+
   // The fast path of nearly every read.
   const isYoung = ({ record }: Found, maxAge: number, claims: UserClaims | undefined) =>
-    record !== undefined && claims === undefined && fetchAge(record.fetchedAt, now()) <= Math.min(maxAge, rules.soft);
+    record !== undefined && claims === undefined && fetchAge(record.fetchedAt, now()) <= maxAge && !isSoftlyOld(record);
 
   const refreshed = async (
     userId: string,
@@ -125,7 +132,7 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
     const { since, old, strict, soft } = demandOf(found, maxAge, claims);
     const patience = wait ?? (strict ? strictWait : 0);
     if (old && patience > 0) return waitForFresh(userId, found, since, patience, spare);
-    if (old || soft) void requestRefresh([userId], Math.max(since, now() - rules.soft), "later");
+    if (old || soft) void requestRefresh([userId], Math.max(since, now() - oldest), "later");
     return found;
   };
 
@@ -147,7 +154,8 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
     const time = options.now === undefined ? cache.epochTime(instant) : now();
     // Everything else can cause a refresh request.
     const age = fetchAge(entry.fetchedAt, time);
-    if (age > Math.min(maxAge, rules.soft) || issuedAt(claims) > entry.fetchedAt) return undefined;
+    if (age > Math.min(maxAge, rules.limit) || issuedAt(claims) > entry.fetchedAt) return undefined;
+    if (fetchAge(entry.accountAt, time) > rules.soft) return undefined;
     const current = perOrganization ? currentOrganization(organization, claims) : undefined;
     if (entry.record !== undefined && entry.organization !== current) {
       Object.assign(entry, compose(entry.record, current));
@@ -208,10 +216,10 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
         else ends[index]?.(found.record ?? null, text?.length);
         return found;
       });
-      const since = Math.max(0, now() - rules.soft);
+      const since = Math.max(0, now() - oldest);
       const isOld = ({ status, record }: Found | undefined = { status: "unavailable" }) =>
         status === "present"
-          ? fetchAge(record?.fetchedAt ?? 0, now()) > rules.soft
+          ? record === undefined || isSoftlyOld(record)
           : status === "missing" || status === "invalid";
       const old = userIds.filter((_, index) => isOld(all[index]));
       void requestRefresh(old, since, "later");
@@ -235,6 +243,7 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
 /** A record in memory, as the answer that was derived from it last. */
 interface Held<V> extends Entry, Pick<ReadResult<V>, "flags" | "denied"> {
   readonly fetchedAt: number;
+  readonly accountAt: number;
   readonly status: FlagsRecord["status"];
   /** Kept only if the answer depends on the organization. */
   readonly record: FlagsRecord | undefined;

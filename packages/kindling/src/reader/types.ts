@@ -89,8 +89,8 @@ export interface ReaderOptions<V extends Record<string, unknown>> {
   /** Longest wait for Redis in one read, all its commands together, in milliseconds. Default 250. */
   timeoutMs?: number;
   /**
-   * Age in milliseconds beyond which reading a record requests a refresh in the background. Default 300,000 (5 minutes).
-   * `Infinity` requests one only for users without a valid record.
+   * Age of account fields and properties, in milliseconds, beyond which reading a record requests a refresh in the background.
+   * Default 300,000 (5 minutes). `Infinity` requests one only for users without a valid record.
    */
   softAge?: number;
   /** Longest wait for a refresh that a {@link fresh} flag demands, in milliseconds. Default 1000; 0 never waits. */

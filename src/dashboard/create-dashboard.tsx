@@ -221,12 +221,15 @@ function createAct({ actions, trail }: Pick<Store, "actions" | "trail">, log: Lo
       if (userId !== undefined) trail.note(userId, { kind: "action", what: action, outcome: operator });
       await actions.note({ at: now(), operator, action, subject, outcome });
     };
+    // What was done is done, even if it cannot be noted: the log has it.
+    const noteOrWarn = (outcome: string) =>
+      note(outcome).catch((error: unknown) => log.warn(errorFields(error), "operator's action not noted"));
     try {
       const result = await run();
-      await note("done");
+      await noteOrWarn("done");
       return result;
     } catch (error) {
-      await note(errorCode(error)).catch(() => undefined);
+      await noteOrWarn(errorCode(error));
       throw error;
     }
   };

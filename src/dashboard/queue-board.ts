@@ -32,7 +32,13 @@ export function queueBoard({ store, act }: PageDeps): Hono<{ Variables: SessionV
       throw new RequestError(403, "The dashboard does not allow this change of a queue.");
     }
     const [, queue = "", ...rest] = path.slice(`${basePath}/api`.length + 1).split("/");
-    return act(context, { action: `queue ${rest.join(" ") || queue}`, subject: rest.length > 0 ? queue : "all" }, next);
+    const noted = { action: `queue ${rest.join(" ") || queue}`, subject: rest.length > 0 ? queue : "all" };
+    return act(context, noted, async () => {
+      await next();
+      const { status } = context.res;
+      if (status === 404) throw new RequestError(404, "There is no such queue or job: nothing was changed.");
+      if (status >= 400) throw new Error(`bull-board answered ${status}: the queue was not changed.`);
+    });
   });
 
   app.all(`${basePath}/*`, async (context) => {

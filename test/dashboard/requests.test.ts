@@ -345,6 +345,8 @@ describe("actions", () => {
       "queue resume confirm",
       "queue pause confirm",
     ]);
+    expect((await change("nosuch/pause")).status).toBe(404);
+    expect(await board.store.actions.latest(1)).toMatchObject([{ subject: "nosuch", outcome: "not_found" }]);
     const { body } = await text("/queues/", { cookie: operator });
     expect(body).toContain('<div id="root">');
     expect(body).not.toMatch(/ style=|<style|https:\/\/fonts/);

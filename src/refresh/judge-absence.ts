@@ -13,10 +13,14 @@ import type { Records, StoredRecord } from "../redis/records.ts";
 export type AbsenceVerdict = "deleted" | "absent" | "unknown";
 
 /**
- * Judges a user that Kinde does not find, without an acknowledged deletion. `claimed`: Kinde itself says that the user exists,
- * by an event or in a list, so that a 404 needs a second source.
+ * Judges a user that Kinde does not find, without an acknowledged deletion. `claim` is what of Kinde's says that the user
+ * exists, so that a 404 needs a second source: an outstanding event, or a list that a sweep read.
  */
-export type JudgeAbsence = (userId: string, claimed: boolean, call: CallOptions) => Promise<AbsenceVerdict>;
+export type JudgeAbsence = (
+  userId: string,
+  claim: "event" | "list" | undefined,
+  call: CallOptions,
+) => Promise<AbsenceVerdict>;
 
 /** Dependencies of {@link createJudgeAbsence}. */
 export interface JudgeAbsenceOptions {
@@ -47,17 +51,19 @@ const drawnForProbe = 20;
  */
 export function createJudgeAbsence(options: JudgeAbsenceOptions): JudgeAbsence {
   const { api, absences, records, observations, limit } = options;
-  return async (userId, claimed, call) => {
+  return async (userId, claim, call) => {
     const stored = await records.read(userId);
     // Kinde confirms the tombstone.
     if (stored.flags?.status === "deleted") return "deleted";
     const held = isHeld(stored);
     // Nobody but a reader claims that the user exists, so no second call is worth it.
-    if (!held && !claimed) return "unknown";
+    if (!held && claim === undefined) return "unknown";
     if (await isListed(api, userId, call)) {
       await absences.clear(userId);
       throw new KindeError("kinde_unavailable", "GET /api/v1/user does not find a user that GET /api/v1/users lists.");
     }
+    // Nothing is lost: if the list is right, the next sweep lists the user again.
+    if (!held && claim === "list") return "unknown";
     // What is observed during a suspension proves nothing.
     if (limit > 0 && (await absences.isSuspended())) await requireOthers(options, userId, call);
     const noted = await absences.note(userId, held);

@@ -126,8 +126,8 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
           written,
           keepable,
         });
-    const verdict =
-      found === undefined && !deleted ? await judgeAbsence(userId, events > 0 || cause === "sweep", call) : undefined;
+    const claim = events > 0 ? "event" : cause === "sweep" ? "list" : undefined;
+    const verdict = found === undefined && !deleted ? await judgeAbsence(userId, claim, call) : undefined;
     if (verdict === "absent") {
       if (events === 0) return { outcome: verdict, ticket, pending: false };
       // The event says that the user exists, so it stays in the ledger until Kinde shows the user or confirms the absence.

@@ -67,6 +67,7 @@ export interface RefreshUserOptions {
   /** Age at which roles, permissions and plans are fetched again although no event concerns them, in milliseconds. */
   extrasMaxAgeMs: number;
   activity?: Pick<Activity, "countRefresh" | "countMisfit">;
+  now: () => number;
 }
 
 /**
@@ -118,11 +119,13 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
       keep && first && concern !== "everything" && !deleted && !absent
         ? findKeepable(await records.read(userId), { ticket, at: stamp.fetchedAt, maxAgeMs: keptMs, concern })
         : undefined;
+    // Where one of the clocks is behind, a plan that was just cancelled would not have ended yet.
+    const planClock = () => Math.max(stamp.fetchedAt, options.now());
     const addOrganizations: AddOrganizations = (profile, fetched) =>
       organizations.addTo(profile, fetched, stamp.fetchedAt, call);
     const found = deleted
       ? undefined
-      : await fetchAndDerive({ api, definitions, addOrganizations, now: () => stamp.fetchedAt }, userId, parts, call, {
+      : await fetchAndDerive({ api, definitions, addOrganizations, now: planClock }, userId, parts, call, {
           written,
           keepable,
         });

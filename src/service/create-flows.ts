@@ -91,6 +91,7 @@ export function createFlows(options: FlowsOptions): Flows {
     keep,
     extrasMaxAgeMs,
     activity: store.activity,
+    now,
   });
   const refreshUser = trailRefreshes(store.trail, refreshUntrailed);
   const grantIndex = createGrantIndex({ redis, keys });

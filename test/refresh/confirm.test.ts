@@ -87,6 +87,7 @@ beforeEach(async () => {
   };
   const keep = new Set(["account", "properties", "organizations", "roles", "permissions"] as const);
   refreshUser = createRefreshUser({
+    now: () => world.now,
     organizations: { addTo: async (profile) => profile },
     api,
     ledger,

@@ -24,7 +24,16 @@ const definitions = defineFlags({
 });
 
 let world: RedisWorld;
-let kinde: { admin: boolean; tier: string; organizations: string[]; signIns: number; customer: string | null };
+/** The clock of the process. */
+let clock = 0;
+let kinde: {
+  admin: boolean;
+  tier: string;
+  organizations: string[];
+  signIns: number;
+  customer: string | null;
+  expiresOn: string | null;
+};
 let calls: string[] = [];
 /** Runs before a call to this route is answered. */
 let before: Record<string, (() => Promise<unknown>) | undefined>;
@@ -50,7 +59,7 @@ const answers: Record<string, () => unknown> = {
   [properties]: () => ({ properties: [{ key: "plan_tier", value: kinde.tier }] }),
   [roles]: () => ({ roles: [] }),
   [permissions]: () => ({ permissions: kinde.admin ? [{ id: "1", key: "admin:access" }] : [] }),
-  [agreements]: () => ({ agreements: [{ id: "a", plan_code: "pro" }] }),
+  [agreements]: () => ({ agreements: [{ id: "a", plan_code: "pro", expires_on: kinde.expiresOn }] }),
 };
 
 const api: ManagementApi = {
@@ -67,6 +76,7 @@ const api: ManagementApi = {
 
 const open = (given: Parameters<typeof createRefreshUser>[0]["definitions"] = definitions) =>
   createRefreshUser({
+    now: () => clock,
     organizations: { addTo: async (profile) => profile },
     api,
     ledger,
@@ -82,7 +92,8 @@ beforeEach(async () => {
   const left = await context.redis.keys(`*${context.keys.prefix}*`);
   if (left.length > 0) await context.redis.del(left);
   world = { now: 1_800_000_000_000, runId: "first" };
-  kinde = { admin: true, tier: "pro", organizations: ["org_1"], signIns: 1, customer: "customer_1" };
+  kinde = { admin: true, tier: "pro", organizations: ["org_1"], signIns: 1, customer: "customer_1", expiresOn: null };
+  clock = world.now;
   before = {};
   const redis = withRedisWorld(context.redis, world);
   ledger = createLedger(redis, context.keys, "users", () => world.now, settleMs);
@@ -273,6 +284,17 @@ describe("a refresh for events", () => {
     const left = ["concerns", "confirm:later"].map((part) => context.redis.hlen(context.keys.ledgerPart(part)));
     expect(await Promise.all(left)).toEqual([0, 0]);
   });
+});
+
+it.each([
+  ["Redis", () => (world.now -= 10 * minute)],
+  ["the process", () => (clock -= 10 * minute)],
+])("a plan that was just cancelled has ended although the clock of %s is behind", async (_whose, stepBack) => {
+  kinde.expiresOn = new Date(world.now - 1).toISOString();
+  clock = world.now;
+  stepBack();
+  await refreshUser(id, call);
+  expect((await stored()).flags?.flags).toMatchObject({ pro: false });
 });
 
 describe("a refresh after a write", () => {

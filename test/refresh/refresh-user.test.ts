@@ -48,6 +48,7 @@ const absences = () => createAbsences({ ...context, now: Date.now, gapMs: 0 });
 const records = () => createRecords({ ...context, tombstoneTtlMs: 60_000 });
 const refresh = (definitions = configured as Parameters<typeof createRefreshUser>[0]["definitions"]) =>
   createRefreshUser({
+    now: Date.now,
     ledger: ledger(),
     absences: absences(),
     judgeAbsence: () => Promise.reject(new Error("Nobody is absent here.")),

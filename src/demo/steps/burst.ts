@@ -4,8 +4,10 @@ import { spent } from "../narrator.ts";
 import { bob, type Stage, type Step } from "../stage.ts";
 
 const events = 1_000;
+/** How long events can postpone a refresh, in milliseconds: the default of `KINDLING_BURST_MAX`. */
+const postponedMs = 2_000;
 
-/** A burst of events for one user costs at most two fetches. */
+/** A burst of events for one user costs at most two fetches, and one more for each two seconds that it lasts. */
 export const burst: Step = {
   title: `A burst of ${countWords(events)} events`,
   async run(stage) {
@@ -28,7 +30,8 @@ export const burst: Step = {
     await showRecord(stage, bob.id);
     const statuses = deliveries.list().slice(-events);
     expectEqual("Deliveries answered 200", statuses.filter(({ state }) => state === "delivered").length, events);
-    expectAtMost("Fetches of the user during the burst", fetches, 2);
+    // On a slow machine the burst lasts longer, and the user does not wait for its end.
+    expectAtMost("Fetches of the user during the burst", fetches, 2 + Math.floor(acknowledged / postponedMs));
     return `${plural(events, "event")}, ${fetches} ${fetches === 1 ? "fetch" : "fetches"} from Kinde, and the last state is stored`;
   },
 };

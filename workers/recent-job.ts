@@ -27,7 +27,7 @@ const mostWaiting = 100;
 const roomPauseMs = 5_000;
 
 /**
- * Compares recently active users with Kinde until nobody is active. Users that differ are refreshed like those whom
+ * Compares recently active users with Kinde until nobody is active. Users that differ are refreshed like those that
  * readers ask for: after events, before other users that a sweep found.
  */
 export async function checkRecentUsers(options: RecentJobOptions, deps: WorkerDeps, job: Job<SweepJob>): Promise<void> {

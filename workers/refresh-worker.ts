@@ -26,7 +26,7 @@ export interface RefreshWorkerOptions {
   delays: SweepDelayPeaks;
 }
 
-/** Notes how long a user whom a sweep found to differ has waited. Retries say nothing about other users. */
+/** Notes how long a user has waited since a sweep found a difference. Retries say nothing about other users. */
 function noteDelay({ delays }: RefreshWorkerOptions, { now }: WorkerDeps, job: Job): void {
   if (job.name === "sweep" && job.attemptsMade === 0) delays.fetch.note(now() - job.timestamp);
 }

@@ -10,7 +10,7 @@ export interface Keepable {
   record: FlagsRecord;
   profile: Profile;
   /** What must be fetched all the same. */
-  concern: Exclude<Concern, "everything">;
+  concern: Concern;
 }
 
 /**
@@ -22,13 +22,21 @@ export function keptAtMost({ flags }: Pick<Definitions, "flags">, extrasMaxAgeMs
   return Math.min(extrasMaxAgeMs, ...limits) / 2;
 }
 
+/** Returns whether a fetch of these parts, of which `concern` must be fetched, can keep any: otherwise no record is read. */
+export function canKeepAny(parts: ReadonlySet<ExtraPart>, concern: Concern): boolean {
+  const grants = parts.has("roles") || parts.has("permissions");
+  const plans = parts.has("billing");
+  if (concern === "everything") return false;
+  return (grants && concern !== "grants") || (plans && concern !== "plans");
+}
+
 /** Records filled from Kinde's lists have this ticket: they reflect no event for certain. */
 const ticketOfLists = 1;
 
 /** Returns the record if parts of it may be kept by a refresh that drew `ticket` at `at`, in milliseconds since the epoch. */
 export function findKeepable(
   { flags: record, profile }: StoredRecord,
-  { ticket, at, maxAgeMs, concern }: { ticket: number; at: number; maxAgeMs: number } & Pick<Keepable, "concern">,
+  { ticket, at, maxAgeMs, concern }: { ticket: number; at: number; maxAgeMs: number; concern: Concern },
 ): Keepable | undefined {
   if (record?.status !== "present" || profile === undefined) return undefined;
   if (record.ticket <= ticketOfLists || record.ticket >= ticket) return undefined;

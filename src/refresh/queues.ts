@@ -95,8 +95,11 @@ export interface RefreshQueues {
   enqueueBulk(userIds: readonly string[], since: number): Promise<void>;
   /** Refreshes users regardless of the age of their record: `refresh` runs now, `bulk` when the budget allows it. */
   enqueueReprocess(userIds: readonly string[], queue?: "refresh" | "bulk", cause?: ReprocessCause): Promise<void>;
-  /** Adds jobs for users that a sweep found. The changed ones keep roles, permissions and plans, if recent. */
-  enqueueSwept(found: { refresh: readonly string[]; changed?: readonly string[] }): Promise<void>;
+  /**
+   * Adds jobs for users that a sweep found, and returns their number. The changed ones keep roles, permissions and plans, if
+   * recent.
+   */
+  enqueueSwept(found: { refresh: readonly string[]; changed?: readonly string[] }): Promise<number>;
   /** Adds jobs for refresh requests to a queue of their own, so that readers cannot delay events. `now` goes first. */
   enqueueRefreshRequests(requests: readonly RefreshRequest[], urgency: Urgency): Promise<void>;
   /** Adds jobs for recently active users who were found to differ: to the same queue, as others wait in front of `bulk`. */
@@ -160,6 +163,7 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
         ...changed.map((userId) => ({ data: { userId, keep: true as const }, opts: untilLatest(changedId(userId)) })),
       ];
       if (jobs.length > 0) await bulk.addBulk(jobs.map((job) => ({ name: "sweep", ...job })));
+      return jobs.length;
     },
     async enqueueRefreshRequests(asked, urgency) {
       if (asked.length === 0) return;

@@ -17,7 +17,7 @@ import type { Ledger, Written } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
 import { inSpan } from "../trace.ts";
 import type { JudgeAbsence } from "./judge-absence.ts";
-import { findKeepable, type Keepable, keepExtras, keptAtMost } from "./keep-extras.ts";
+import { canKeepAny, findKeepable, type Keepable, keepExtras, keptAtMost } from "./keep-extras.ts";
 import type { Organizations } from "./organizations.ts";
 
 /** The result of a refresh. */
@@ -116,7 +116,7 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
     // Redis' clock: the clocks of two workers can differ.
     const stamp = { fetchedAt: Math.floor(at / 1000), ticket, schema: definitions.schema };
     const keepable =
-      keep && first && concern !== "everything" && !deleted && !absent
+      keep && first && canKeepAny(parts, concern) && !deleted && !absent
         ? findKeepable(await records.read(userId), { ticket, at: stamp.fetchedAt, maxAgeMs: keptMs, concern })
         : undefined;
     // Where one of the clocks is behind, a plan that was just cancelled would not have ended yet.

@@ -82,10 +82,9 @@ export async function backfill(options: BackfillOptions): Promise<BackfillResult
         retries,
         onWait: (ms) => onProgress({ type: "waiting", for: "Kinde", ms }),
       });
-      await queues.enqueueSwept(step);
+      enqueued += await queues.enqueueSwept(step);
       state = step.state;
       calls += takeCalls();
-      enqueued += step.refresh.length + (step.changed?.length ?? 0);
       if (resumed) await checkPlace(options, state);
       await bookmark.write({ state, enqueued, calls });
       const listed = state.phase !== "listing";

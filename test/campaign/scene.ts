@@ -195,7 +195,7 @@ export function createScene({ seed, secondWorker, timeline, redis, network, watc
 
 // Before the processes run, so that their first sweep finds these users.
 function populate(scene: Scene): void {
-  const { kinde, users, organizations, roles, permissions, deliveries } = scene;
+  const { kinde, users, organizations, roles, permissions, deliveries, watcher } = scene;
   deliveries.muted = true;
   kinde.actions.createOrganization();
   organizations.push(kinde.actions.createOrganization().code, kinde.actions.createOrganization().code);
@@ -208,7 +208,8 @@ function populate(scene: Scene): void {
     users[slot] = user?.id;
   }
   // Bystanders: more than one page of users whose absence nobody would believe.
-  kinde.actions.importUsers([{}, {}, {}].map(() => ({ organizations: [] })));
+  const bystanders = kinde.actions.importUsers([{}, {}, {}].map(() => ({ organizations: [] })));
+  watcher.noteBystanders(bystanders.map(({ id }) => id));
   kinde.change(() => undefined);
   deliveries.muted = false;
 }

@@ -50,6 +50,8 @@ export interface Watcher {
   onCall(call: KindeCall): void;
   onAnswer(call: KindeCall, status: number, reset: string | null): void;
   onEnd(call: KindeCall): void;
+  /** Notes users that exist from the start and that nobody changes: the store is not complete without them. */
+  noteBystanders(userIds: readonly string[]): void;
   /** Judges what a reader answered. */
   judgeRead(userId: string, answer: { banned: boolean; denied: readonly string[]; status: string }): void;
 }
@@ -97,6 +99,7 @@ export function createWatcher(options: WatcherOptions): Watcher {
   const truth = new Map<string, Past[]>();
   const writes = new Map<string, { tiers: Set<string> }>();
   const attempted = new Set<string>();
+  const bystanders: string[] = [];
 
   const fail = (promise: string, detail: string) => {
     violation ??= { promise, detail };
@@ -154,14 +157,11 @@ export function createWatcher(options: WatcherOptions): Watcher {
     }
   };
 
-  // Bystanders that were created before the walk began must be held when it marks the store complete.
+  // Others can be imported during the walk, or left out of its pages.
   const judgeComplete = async () => {
-    const before = timeline.now - 30_000_000;
-    const ids = [...truth].flatMap(([id, past]) => ((past[0]?.at ?? timeline.now) < before && exists(id) ? [id] : []));
-    if (ids.length === 0) return;
-    const { replies } = await redis.execute([["MGET", ...ids.map((id) => `${flagsPrefix}${id}}`)]]);
+    const { replies } = await redis.execute([["MGET", ...bystanders.map((id) => `${flagsPrefix}${id}}`)]]);
     const records = decode(replies[0] ?? Buffer.from("*0\r\n")) as (string | null)[];
-    const missing = ids.filter((_, index) => records[index] === null);
+    const missing = bystanders.filter((_, index) => records[index] === null);
     if (missing.length > 0) fail("complete means that everybody is held", `Nothing is held of ${missing.join(", ")}`);
   };
 
@@ -279,6 +279,9 @@ export function createWatcher(options: WatcherOptions): Watcher {
     },
     onEnd(call) {
       running.delete(call);
+    },
+    noteBystanders(userIds) {
+      bystanders.push(...userIds);
     },
     judgeRead(userId, { banned, denied, status }) {
       if (banned) return;

@@ -281,7 +281,7 @@ describe("a client that cannot prove that it heard every commit", () => {
     closing.push(() => reader.close());
     for (let n = 0; n < 20; n += 1) {
       expect(await reader.get(user)).not.toHaveProperty("cached");
-      // For two and a half leases: whatever the client lacks shows after one at the latest.
+      // Real time, for two and a half leases: whatever the client lacks shows after one at the latest.
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
   };

@@ -65,7 +65,7 @@ describe("404s of a gateway", () => {
   });
 });
 
-it("404s of a gateway do not lose a user whom a sweep has listed", async () => {
+it("404s of a gateway do not lose a user that a sweep has listed", async () => {
   await start(1);
   const [user] = stack.emulator.kinde.importUsers([{ properties: { plan_tier: "pro" } }]);
   const id = user?.id ?? "";

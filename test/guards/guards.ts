@@ -113,6 +113,25 @@ export const guards: readonly Guard[] = [
     proof: { actions: ["suspend", "rename", "laggingCopy"] },
   },
   {
+    name: "the second source for a user that Kinde's search lists",
+    promise: 2,
+    file: "src/refresh/refresh-user.ts",
+    find: `cause === "sweep" ? "list" : undefined`,
+    replace: "undefined",
+    proof: {
+      test: "test/faults/absence.test.ts",
+      name: "404s of a gateway do not lose a user that a sweep has listed",
+    },
+  },
+  {
+    name: "the end of a plan where a clock is behind",
+    promise: 2,
+    file: "src/refresh/refresh-user.ts",
+    find: "Math.max(stamp.fetchedAt, options.now())",
+    replace: "stamp.fetchedAt",
+    proof: { test: "test/refresh/keep-extras.test.ts", name: "although the clock of Redis is behind" },
+  },
+  {
     name: "what an outstanding event concerns, once another joins it",
     promise: 2,
     file: "src/redis/scripts/admit-events.lua",

@@ -129,7 +129,7 @@ export function createLife({ emulator: { kinde, deliveries }, ids, random, watch
   const change = () => {
     const kind = random.weighted(kinds);
     const index = slot();
-    // Whoever writes through Kindling decides alone: nobody else changes the marker meanwhile.
+    // During a write through Kindling, nothing else changes the marker.
     if (writing.has(idAt(index))) return;
     changes[kind](idAt(index), index);
     counts.set(kind, (counts.get(kind) ?? 0) + 1);

@@ -16,7 +16,7 @@ const ledger = () => createLedger(context.redis, context.keys, "users", Date.now
 const absences = () => createAbsences({ ...context, now: Date.now, gapMs: 1_000 });
 const records = () => createRecords({ ...context, tombstoneTtlMs: 60_000 });
 
-/** A walk of two pages and three users, of whom the first two have a record. */
+/** A walk of two pages and three users. The first two have a record. */
 async function walked(): Promise<SweepState> {
   const state = beginSweep({ number: 7, previous: undefined, now: 0, fill: true });
   await listedUsers().remember(state.mark, null, { ids: [one, two], next: two });

@@ -105,17 +105,20 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
       since,
       old: record === undefined || record.fetchedAt < since || age > limit,
       strict: rules.strictest !== Number.POSITIVE_INFINITY && age > rules.strictest,
-      soft: record !== undefined && isSoftlyOld(record),
+      soft: record !== undefined && isDueForRefresh(record),
     };
   };
 
   /** Returns whether a read requests a refresh in the background. */
-  const isSoftlyOld = (record: FlagsRecord) =>
+  const isDueForRefresh = (record: FlagsRecord) =>
     fetchAge(record.fetchedAt, now()) > rules.limit || fetchAge(accountTime(record), now()) > rules.soft;
 
   // The fast path of nearly every read.
   const isYoung = ({ record }: Found, maxAge: number, claims: UserClaims | undefined) =>
-    record !== undefined && claims === undefined && fetchAge(record.fetchedAt, now()) <= maxAge && !isSoftlyOld(record);
+    record !== undefined &&
+    claims === undefined &&
+    fetchAge(record.fetchedAt, now()) <= maxAge &&
+    !isDueForRefresh(record);
 
   const refreshed = async (
     userId: string,
@@ -219,7 +222,7 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
       const since = Math.max(0, now() - oldest);
       const isOld = ({ status, record }: Found | undefined = { status: "unavailable" }) =>
         status === "present"
-          ? record === undefined || isSoftlyOld(record)
+          ? record === undefined || isDueForRefresh(record)
           : status === "missing" || status === "invalid";
       const old = userIds.filter((_, index) => isOld(all[index]));
       void requestRefresh(old, since, "later");

@@ -5,7 +5,7 @@ import { startEmbeddedRedis } from "../src/demo/embedded-redis.ts";
 import { readFigures } from "../src/status/read-status.ts";
 import type { Benchmark, BenchOptions, Outcome } from "./support/benchmark.ts";
 import { benchConfig } from "./support/config.ts";
-import { startDeployment } from "./support/deployment.ts";
+import { startDeployment, waitUntilComplete } from "./support/deployment.ts";
 import { drawBars } from "./support/picture.ts";
 import { measureStaleness } from "./support/staleness.ts";
 import { quantile } from "./support/statistics.ts";
@@ -51,6 +51,7 @@ async function measure(users: number, { quick, say }: BenchOptions): Promise<Fig
   const { store, close } = await startDeployment(config, emulator);
   const staleness = measureStaleness(store);
   try {
+    await waitUntilComplete({ store });
     emulator.faults.set({ kind: "latency", ms: latencyMs });
     const started = (await store.sweeps.last())?.mark.number ?? 0;
     while (!quick && (await store.sweeps.last())?.mark.number === started) await delay(250);

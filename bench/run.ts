@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { burst } from "./burst.ts";
 import { cache } from "./cache.ts";
+import { calls } from "./calls.ts";
 import { day } from "./day.ts";
 import { freshness } from "./freshness.ts";
 import { httpRead } from "./http-read.ts";
@@ -25,6 +26,7 @@ const benchmarks: Readonly<Record<string, Benchmark>> = {
   streams,
   burst,
   refresh,
+  calls,
   memory,
   sweep,
   walks,

@@ -16,7 +16,7 @@ export interface Deployment {
   close(): Promise<void>;
 }
 
-/** Starts a deployment, and waits until its store is complete. */
+/** Starts a deployment. */
 export async function startDeployment(config: Config, emulator: Emulator): Promise<Deployment> {
   const world = { fetch: createFetch(), now: Date.now };
   const log = createLog(config.logLevel);
@@ -24,7 +24,6 @@ export async function startDeployment(config: Config, emulator: Emulator): Promi
   const server = await runServer(config, world, log, store);
   const flows = createFlows({ config, world, store, definitions: await loadDefinitions(config.flagsFile) });
   const workers = startServiceWorkers({ config, world, log, store, flows });
-  while ((await store.completeness.since()) === undefined) await new Promise((resolve) => setTimeout(resolve, 250));
   return {
     store,
     flows,
@@ -36,4 +35,9 @@ export async function startDeployment(config: Config, emulator: Emulator): Promi
       await store.close();
     },
   };
+}
+
+/** Waits until the first sweep has filled the store. */
+export async function waitUntilComplete({ store }: Pick<Deployment, "store">): Promise<void> {
+  while ((await store.completeness.since()) === undefined) await new Promise((resolve) => setTimeout(resolve, 250));
 }

@@ -6,6 +6,7 @@ import { asOutage, listAnswer, mustExist } from "./answers.ts";
 import { mostOrganizations, pathId, queryId } from "./ids.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
 import { follow, type Trail } from "./paging.ts";
+import { followSignal } from "./request.ts";
 
 const text = z
   .string()
@@ -104,19 +105,17 @@ export async function fetchUser(
   options: FetchUserOptions,
 ): Promise<Profile | undefined> {
   // Once one call has failed, the concurrent ones are useless and must stop consuming the budget.
-  const failed = new AbortController();
+  const { controller, release } = followSignal(options.signal);
+  const { signal } = controller;
   // Every call listens to this signal, so a high listener count is not a leak.
-  setMaxListeners(0, failed.signal);
-  const stop = () => failed.abort(options.signal.reason);
-  options.signal.addEventListener("abort", stop);
-  if (options.signal.aborted) stop();
+  setMaxListeners(0, signal);
   try {
-    return await fetchParts(api, id, { ...options, subject: id, signal: failed.signal });
+    return await fetchParts(api, id, { ...options, subject: id, signal, controller });
   } catch (error) {
-    failed.abort(error);
+    controller.abort(error);
     throw error;
   } finally {
-    options.signal.removeEventListener("abort", stop);
+    release();
   }
 }
 

@@ -1,11 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { z } from "zod";
 import { connectionProblem, KindeError, ThrottledError } from "../errors.ts";
-import type { Fetch } from "../fetch.ts";
+import type { Fetch, FetchRequest } from "../fetch.ts";
 import { inSpan } from "../trace.ts";
 import type { AccessTokens } from "./access-token.ts";
 import type { CallBudget, Priority } from "./call-budget.ts";
-import { BodyTooLarge, type OnAnswer, parseJson, parseRateLimitReset, readText, withDeadline } from "./request.ts";
+import { BodyTooLarge, followSignal, type OnAnswer, parseJson, parseRateLimitReset, readText } from "./request.ts";
 
 /** One call to the Management API. */
 export interface Call<T> {
@@ -38,6 +38,11 @@ export interface CallOptions {
   subject?: string;
   /** Aborted at shutdown. */
   signal: AbortSignal;
+  /**
+   * The controller of the signal, where calls need each other: the first that runs out of time ends all. Default: one for
+   * each call, which follows the signal.
+   */
+  controller?: AbortController;
 }
 
 /** Kinde's Management API: authenticated calls within the call budget, with one error code per kind of failure. */
@@ -95,37 +100,36 @@ export function createManagementApi(options: ManagementApiOptions): ManagementAp
       throw error instanceof ThrottledError ? await paused(error.retryAfterMs) : error;
     }
   };
-  const once = async <T>(call: Call<T> | Change<T>, callOptions: CallOptions, token: string) => {
-    const { priority, signal, patienceMs = 0, subject = call.route } = callOptions;
-    const attempt = async () => {
-      const answer = await budget.run(priority, () => request(requestOptions, call, authorize(token), signal), {
-        ...callOptions,
-        subject,
-      });
-      return answer.status === 429 ? limited(subject, parseRateLimitReset(answer.reset)) : answer;
-    };
+  const once = async <T>(call: Call<T> | Change<T>, options: CallOptions & { subject: string }, token: string) => {
+    const { priority, signal, patienceMs = 0, subject } = options;
+    const send = () => request(requestOptions, call, authorize(token), options);
     for (let refusals = 1; ; refusals += 1) {
-      const outcome = await attempt().catch(ofOneSubject);
-      if (!(outcome instanceof ThrottledError)) return outcome;
+      let refusal: ThrottledError;
+      try {
+        const answer = await budget.run(priority, send, options);
+        if (answer.status !== 429) return answer;
+        refusal = await limited(subject, parseRateLimitReset(answer.reset));
+      } catch (error) {
+        refusal = ofOneSubject(error);
+      }
       // Waits rather than failing in the middle of a user: if a large user started over each time, it might never finish.
-      if (outcome.retryAfterMs > patienceMs || refusals === mostRefusals) throw outcome;
+      if (refusal.retryAfterMs > patienceMs || refusals === mostRefusals) throw refusal;
       // The budget itself waits for the end of a pause, but not for one subject: others would wait behind it.
-      if (outcome.scope === "one") await delay(outcome.retryAfterMs, undefined, { signal }).catch(() => undefined);
+      if (refusal.scope === "one") await delay(refusal.retryAfterMs, undefined, { signal }).catch(() => undefined);
       signal.throwIfAborted();
     }
   };
-  // Returns the token for a second attempt, or the same token if another one would not help.
-  const tokenAfter = async (status: number, token: string, signal: AbortSignal) => {
-    if (status !== 401 && status !== 403) return token;
-    await (status === 401 ? accessTokens.reportRejected(token) : accessTokens.reportMissingScope(token));
-    return getToken(signal);
-  };
   const make = async <T>(call: Call<T> | Change<T>, callOptions: CallOptions): Promise<T> => {
-    const token = await getToken(callOptions.signal);
-    const answer = await once(call, callOptions, token);
-    const other = await tokenAfter(answer.status, token, callOptions.signal);
+    const { signal, subject } = callOptions;
+    const options = subject === undefined ? { ...callOptions, subject: call.route } : { ...callOptions, subject };
+    const token = await getToken(signal);
+    const answer = await once(call, options, token);
+    if (answer.status !== 401 && answer.status !== 403) return read(host, call, answer);
+    // Returns the same token if another one would not help.
+    await (answer.status === 401 ? accessTokens.reportRejected(token) : accessTokens.reportMissingScope(token));
+    const other = await getToken(signal);
     if (other === token) return read(host, call, answer);
-    const second = await once(call, callOptions, other);
+    const second = await once(call, options, other);
     // Throws the configuration error if the rejected token has just been issued.
     if (second.status === 401) await accessTokens.reportRejected(other);
     return read(host, call, second);
@@ -170,63 +174,63 @@ function request(
   options: RequestOptions,
   call: Call<unknown> | Change<unknown>,
   authorized: Readonly<Record<string, string>>,
-  signal: AbortSignal,
+  { signal, controller }: CallOptions,
 ): Promise<Answer> {
   const { route } = call;
-  const { onAnswer } = options;
   const attributes = { "url.template": route, "server.address": options.hostname };
   return inSpan(route, { kind: "client", attributes }, async (span) => {
+    const { controller: ending, release } =
+      controller === undefined ? followSignal(signal) : { controller, release: undefined };
     try {
-      const answer = await exchange(options, call, authorized, signal);
+      const answer = await exchange(options, call, authorized, ending);
       span?.setAttribute("http.response.status_code", answer.status);
-      onAnswer?.(route, answer.status);
       return answer;
-    } catch (error) {
-      if (!signal.aborted) onAnswer?.(route, "failed");
-      throw error;
+    } finally {
+      release?.();
     }
   });
 }
 
 async function exchange(
-  { origin, host, fetch, timeoutMs }: RequestOptions,
+  { origin, host, fetch, timeoutMs, onAnswer }: RequestOptions,
   call: Call<unknown> | Change<unknown>,
   authorized: Readonly<Record<string, string>>,
-  signal: AbortSignal,
+  ending: AbortController,
 ): Promise<Answer> {
-  if (!isPlainPath(call.path)) {
-    throw new KindeError("kinde_unavailable", `${call.route} was not called: an id from Kinde would change the path.`);
+  const { route, path } = call;
+  if (!isPlainPath(path)) {
+    throw new KindeError("kinde_unavailable", `${route} was not called: an id from Kinde would change the path.`);
   }
+  const fail = (reason: string, cause?: unknown) => {
+    onAnswer?.(route, "failed");
+    return new KindeError("kinde_unavailable", `${route} at ${host} failed: ${reason}.`, { cause });
+  };
+  const timer = setTimeout(() => ending.abort(fail(`no answer within ${timeoutMs} ms`)), timeoutMs);
+  const { signal } = ending;
   try {
-    const body = "method" in call && call.method !== "DELETE" ? { body: JSON.stringify(call.body ?? {}) } : {};
-    const change = "method" in call ? { method: call.method, ...body } : {};
-    return await withDeadline(signal, timeoutMs, async (deadline) => {
-      const response = await fetch(origin + call.path, {
-        ...change,
-        headers: {
-          ...authorized,
-          ...(call.long ? { "accept-encoding": "gzip" } : {}),
-          ...("method" in call ? { "content-type": "application/json" } : {}),
-        },
-        redirect: "error",
-        signal: deadline,
-      });
-      return {
-        status: response.status,
-        reset: response.headers.get("ratelimit-reset"),
-        text: await readText(response, maxAnswerBytes),
-      };
-    });
+    const response = await fetch(origin + path, { ...contentOf(call, authorized), redirect: "error", signal });
+    const text = await readText(response, maxAnswerBytes);
+    onAnswer?.(route, response.status);
+    return { status: response.status, reset: response.headers.get("ratelimit-reset"), text };
   } catch (cause) {
     signal.throwIfAborted();
-    const timedOut = cause instanceof Error && cause.name === "TimeoutError";
-    const reason = timedOut
-      ? `no answer within ${timeoutMs} ms`
-      : cause instanceof BodyTooLarge
-        ? `the answer is larger than ${maxAnswerBytes / 1024 / 1024} MiB`
-        : (connectionProblem(cause) ?? "the connection failed");
-    throw new KindeError("kinde_unavailable", `${call.route} at ${host} failed: ${reason}.`, { cause });
+    throw cause instanceof BodyTooLarge
+      ? fail(`the answer is larger than ${maxAnswerBytes / 1024 / 1024} MiB`, cause)
+      : fail(connectionProblem(cause) ?? "the connection failed", cause);
+  } finally {
+    clearTimeout(timer);
   }
+}
+
+function contentOf(
+  call: Call<unknown> | Change<unknown>,
+  authorized: Readonly<Record<string, string>>,
+): Pick<FetchRequest, "method" | "headers" | "body"> {
+  if ("method" in call) {
+    const headers = { ...authorized, "content-type": "application/json" };
+    return { method: call.method, headers, ...(call.method !== "DELETE" && { body: JSON.stringify(call.body ?? {}) }) };
+  }
+  return { headers: call.long ? { ...authorized, "accept-encoding": "gzip" } : authorized };
 }
 
 function read<T>(host: string, call: Call<T> | Change<T>, { status, text }: Answer): T {

@@ -1,26 +1,33 @@
 import type { FetchAnswer } from "../fetch.ts";
 
 /**
- * Runs a task with a signal that aborts together with the given one, or with a `TimeoutError` after `timeoutMs`.
+ * Creates a controller that aborts together with a signal until it is released.
  *
  * Does not use `AbortSignal.any` with `AbortSignal.timeout`: on Node 20 it leaks memory on a long-lived signal, and its
  * timer can be garbage-collected before it fires, so that a call hangs forever.
  */
+export function followSignal(signal: AbortSignal): { controller: AbortController; release: () => void } {
+  const controller = new AbortController();
+  const stop = () => controller.abort(signal.reason);
+  signal.addEventListener("abort", stop);
+  if (signal.aborted) stop();
+  return { controller, release: () => signal.removeEventListener("abort", stop) };
+}
+
+/** Runs a task with a signal that aborts together with the given one, or with a `TimeoutError` after `timeoutMs`. */
 export async function withDeadline<T>(
   signal: AbortSignal,
   timeoutMs: number,
   task: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const ended = new AbortController();
-  const stop = () => ended.abort(signal.reason);
-  const timer = setTimeout(() => ended.abort(new DOMException("The deadline has passed.", "TimeoutError")), timeoutMs);
-  signal.addEventListener("abort", stop);
-  if (signal.aborted) stop();
+  const { controller, release } = followSignal(signal);
+  const expire = () => controller.abort(new DOMException("The deadline has passed.", "TimeoutError"));
+  const timer = setTimeout(expire, timeoutMs);
   try {
-    return await task(ended.signal);
+    return await task(controller.signal);
   } finally {
     clearTimeout(timer);
-    signal.removeEventListener("abort", stop);
+    release();
   }
 }
 

@@ -120,7 +120,7 @@ export function createCallBudget(options: CallBudgetOptions): CallBudget {
     for (const line of Object.values(lines)) line.noteEnd();
     if (releasing) return;
     releasing = true;
-    process.nextTick(release);
+    setImmediate(release);
   }
 
   return {
@@ -254,7 +254,7 @@ function createLine(
         if (serving) return;
         serving = true;
         // Once everything that this turn of the event loop starts is in line.
-        process.nextTick(serve);
+        setImmediate(serve);
       }),
     noteEnd() {
       if (sleep?.forEnd) sleep.wake();

@@ -2,6 +2,7 @@ import crypto from "node:crypto";
 import { syncBuiltinESMExports } from "node:module";
 import net from "node:net";
 import timersPromises from "node:timers/promises";
+import tls from "node:tls";
 import type { Random } from "./random.ts";
 import type { Cancel, Timeline } from "./timeline.ts";
 
@@ -42,13 +43,17 @@ export function patchGlobals(current: () => SimulatedGlobals): void {
   patchRandom(() => current().random);
   // BullMQ stores stack traces. Their frames tell which real callback continued the code, which depends on the machine.
   Error.stackTraceLimit = 0;
-  const connect = (...args: readonly unknown[]) => {
-    const [options] = args as [{ host?: string }];
-    return options.host === simulatedHost
-      ? current().connect()
-      : real.createConnection(...(args as unknown as Parameters<typeof net.createConnection>));
-  };
-  Object.assign(net, { createConnection: connect });
+  const simulated =
+    <Connect>(connect: Connect) =>
+    (...args: readonly unknown[]) => {
+      const [options] = args as [{ host?: string }];
+      return options.host === simulatedHost
+        ? current().connect()
+        : Reflect.apply(connect as typeof net.createConnection, undefined, args);
+    };
+  Object.assign(net, { createConnection: simulated(net.createConnection), connect: simulated(net.connect) });
+  // Nobody speaks TLS: such a connection never becomes ready.
+  Object.assign(tls, { connect: simulated(tls.connect) });
   syncBuiltinESMExports();
 }
 

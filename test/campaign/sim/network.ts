@@ -47,7 +47,11 @@ export class FakeSocket extends EventEmitter {
   setKeepAlive() {
     return this;
   }
-  setTimeout() {
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Counts from now on, whatever is received meanwhile. 0 for none. */
+  setTimeout(ms: number, onTimeout?: () => void) {
+    clearTimeout(this.#timer);
+    this.#timer = ms > 0 && onTimeout !== undefined ? setTimeout(onTimeout, ms) : undefined;
     return this;
   }
   resume() {
@@ -82,6 +86,7 @@ export class FakeSocket extends EventEmitter {
     if (this.destroyed) return this;
     this.destroyed = true;
     this.writable = false;
+    clearTimeout(this.#timer);
     this.onDestroy();
     process.nextTick(() => {
       if (error !== undefined) this.emit("error", error);

@@ -27,6 +27,8 @@ export function parseCommands(bytes: Buffer): { commands: string[][]; rest: Buff
 function parseCommand(bytes: Buffer, start: number): { command: string[]; end: number } | undefined {
   const head = readLine(bytes, start);
   if (head === undefined) return undefined;
+  // An inline command, as people type it.
+  if (!head.text.startsWith("*")) return { command: head.text.split(" "), end: head.end };
   const command: string[] = [];
   let position = head.end;
   for (let left = Number(head.text.slice(1)); left > 0; left -= 1) {

@@ -72,8 +72,12 @@ async function live({ emulator: { kinde, faults }, staleness, users, lastsMs }: 
     Array.from({ length: Math.ceil(users * share) }, () => kind as keyof typeof daily),
   );
   const events = shuffled(kinds);
-  const ids = shuffled([...kinde.userIds()]);
-  const members = ids.filter((id) => (kinde.user(id)?.organizations.length ?? 0) > 0);
+  // Nobody changes twice: a second change could hide the first before it shows.
+  const everybody = shuffled([...kinde.userIds()]);
+  const isMember = (id: string) => (kinde.user(id)?.organizations.length ?? 0) > 0;
+  const members = everybody.filter(isMember).slice(0, Math.ceil(users * daily.role));
+  const granted = new Set(members);
+  const ids = everybody.filter((id) => !granted.has(id));
   const began = performance.now();
   const outage = { from: lastsMs * 0.5, to: lastsMs * (0.5 + 1 / 12) };
   let failing = false;
@@ -93,7 +97,7 @@ async function live({ emulator: { kinde, faults }, staleness, users, lastsMs }: 
   }
 
   function happen(kind: keyof typeof daily): void {
-    const userId = ids.pop() ?? "";
+    const userId = (kind === "role" ? members : ids).pop() ?? "";
     if (kind === "signIn") kinde.signIn(userId);
     if (kind === "edit") {
       const region = `edit-${userId.slice(-8)}`;
@@ -101,11 +105,8 @@ async function live({ emulator: { kinde, faults }, staleness, users, lastsMs }: 
       staleness.changed({ kind: "property edited in Kinde", userId, shows: (flags) => flags?.region === region });
     }
     if (kind === "role") {
-      const member = members.pop() ?? "";
-      const code = kinde.user(member)?.organizations[0]?.code;
-      if (code === undefined) return;
-      kinde.setRoles(member, code, ["admin"]);
-      staleness.changed({ kind: "role granted", userId: member, shows: (flags) => flags?.admin === true });
+      kinde.setRoles(userId, kinde.user(userId)?.organizations[0]?.code ?? "", ["admin"]);
+      staleness.changed({ kind: "role granted", userId, shows: (flags) => flags?.admin === true });
     }
     if (kind === "suspension") {
       kinde.updateUser(userId, { isSuspended: true });

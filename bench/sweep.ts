@@ -5,6 +5,7 @@ import { Redis } from "ioredis";
 import { startEmbeddedRedis } from "../src/demo/embedded-redis.ts";
 import type { Benchmark, Outcome } from "./support/benchmark.ts";
 import { startChild } from "./support/child.ts";
+import { compile } from "./support/compile.ts";
 import { info } from "./support/redis.ts";
 
 /** What one walk over all users came to. */
@@ -58,8 +59,11 @@ async function walkOver(users: number, say: (line: string) => void): Promise<Fig
 }
 
 async function runSweeper(env: Record<string, string>): Promise<Pick<Figures, "backfill" | "sweep">> {
-  const file = fileURLToPath(new URL("servers/sweeper.ts", import.meta.url));
-  const child = fork(file, { env: { ...process.env, ...env }, execArgv: ["--import", import.meta.resolve("tsx")] });
+  const file = await compile(fileURLToPath(new URL("servers/sweeper.ts", import.meta.url)));
+  const child = fork(file, {
+    env: { ...process.env, ...env },
+    execArgv: process.env.BENCH_NODE_ARGS?.split(" ") ?? [],
+  });
   const ended = once(child, "exit").then(([code]) => {
     throw new Error(`The sweeper ended (${code}).`);
   });

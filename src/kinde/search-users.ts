@@ -81,7 +81,7 @@ export async function searchUsers(
     options,
   );
   const users = results.map((entry) => userSchema.safeParse(entry).data);
-  const ids = results.map((entry) => entrySchema.safeParse(entry).data?.id);
+  const ids = results.map((entry, index) => users[index]?.id ?? entrySchema.safeParse(entry).data?.id);
   const unreadable = ids.flatMap((id, index) => (users[index] === undefined && id !== undefined ? id : []));
   if (users.filter((user) => user === undefined).length > mostUnreadable) throw malformed();
   const last = ids.findLast((id) => id !== undefined) ?? null;

@@ -42,6 +42,11 @@ export interface FillPage {
   /** Draws the stamp. Call it before fetching the page. */
   stamp(): Promise<Stamp>;
   /**
+   * Returns whether the flags of these members need roles or permissions. A function shows what it reads only when it runs;
+   * one that reads more for a later user has that user refreshed.
+   */
+  needsGrants(members: readonly SearchedUser[], stamp: Stamp): boolean;
+  /**
    * Commits users without a record whose listing entries are complete.
    *
    * @param grants what the listings of roles and permissions show of each user, if they were gathered
@@ -131,6 +136,12 @@ export function createFillPage(options: FillPageOptions): FillPage {
       // The index lags, so that a page reflects no event for certain: every refresh wins against ticket 1.
       return { fetchedAt: (await ledger.clock()) - indexLagMs, ticket: 1, schema: definitions.schema };
     },
+    needsGrants(members, stamp) {
+      const isNeeded = () => parts.has("roles") || parts.has("permissions");
+      return (
+        isNeeded() || members.some((user) => derive(user, { details: noDetails }, stamp) === undefined && isNeeded())
+      );
+    },
     async commit(users, stamp, call, gathered) {
       const deleted = await ledger.deleted(idsOf(users));
       const open = users.filter(({ id }) => !deleted.has(id));
@@ -142,6 +153,9 @@ export function createFillPage(options: FillPageOptions): FillPage {
     },
   };
 }
+
+/** Lets a function that reads details first go on to what it reads next. */
+const noDetails: UserDetails = { phone: null, customerId: null };
 
 interface ListedUser {
   user: SearchedUser;

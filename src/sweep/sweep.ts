@@ -94,7 +94,7 @@ async function listingStep(options: SweepOptions, before: SweepState, call: Call
   const readable = missing.flatMap(({ user }) => user ?? []);
   let unfilled = missing.map(({ id }) => id);
   if (stamp) {
-    if (state.grants === undefined && isWorthGathering(options, readable)) {
+    if (state.grants === undefined && isWorthGathering(options, readable, stamp)) {
       return { refresh: [], state: { ...before, grants: await beginGrants(options, state.mark) }, done: false };
     }
     const gathered = await readGrants(options, state, readable);
@@ -146,8 +146,13 @@ function isGathered(grants: SweepState["grants"]): grants is Grants {
   return grants !== undefined && grants !== "unavailable" && grants.gathered.phase === "gathered";
 }
 
-function isWorthGathering({ grantParts }: SweepOptions, missing: readonly SearchedUser[]): boolean {
-  return grantParts.length > 0 && missing.filter(({ organizations }) => organizations.length > 0).length > fewMembers;
+function isWorthGathering(
+  { grantParts, fillPage }: SweepOptions,
+  missing: readonly SearchedUser[],
+  stamp: Stamp,
+): boolean {
+  const members = missing.filter(({ organizations }) => organizations.length > 0);
+  return grantParts.length > 0 && members.length > fewMembers && fillPage.needsGrants(members, stamp);
 }
 
 async function beginGrants({ grantParts, fillPage }: SweepOptions, { number }: { number: number }): Promise<Grants> {

@@ -288,6 +288,10 @@ describe("walks over permissions", () => {
 });
 
 describe("filling a store", () => {
+  const suspended = (profile: Profile) => profile.isSuspended;
+  const manages = ({ organizations }: Profile) =>
+    organizations.some(({ permissions }) => permissions.some(({ key }) => key === "billing:manage"));
+
   it("takes roles and permissions from the listings, as a refresh of each member would", async () => {
     const { emulator, store } = await start({ emulator: { users: 300 } });
     const { code, ids } = membersOf();
@@ -307,6 +311,21 @@ describe("filling a store", () => {
     // No plans: each customer takes a call, but no member does.
     expect(emulator.stats.total).toBeLessThan(300);
   }, 60_000);
+
+  it.each([
+    { reads: "only what the search shows", flags: { suspended }, listed: false },
+    { reads: "permissions, too", flags: { suspended, manages }, listed: true },
+  ])(
+    "lists roles and permissions only if a function reads them: it reads $reads",
+    async ({ flags, listed }) => {
+      await start({ env: { KINDLING_PROFILE: "properties,organizations" }, emulator: { users: 120 } });
+      const flows = createFlows({ ...stack, definitions: defineFlags(flags) });
+      expect(await runSweep(stack, flows)).toMatchObject({ users: 120, filled: 120 });
+      expect(fetches()).toBe(0);
+      expect(calls("GET /api/v1/organizations/{org_code}/users") > 0).toBe(listed);
+    },
+    60_000,
+  );
 
   it("fetches members one by one if a scope for the listings is missing", async () => {
     const { emulator } = await start({ emulator: { users: 120 } });

@@ -26,7 +26,7 @@ it("a sweep whose search leads in circles fails instead of running forever, also
   const options = {
     api,
     records: { readMany: async () => [], replaceFlags: async () => 0, tickets: nothing, scanIds: nothing },
-    fillPage: { stamp: nothing, commit: nothing },
+    fillPage: { stamp: nothing, needsGrants: () => false, commit: nothing },
     ledger: { gaveUp: async () => 0 },
     absences: { countUnknown: async () => 0 },
     seen: { add: async () => {}, exists: nothing, missing: nothing },

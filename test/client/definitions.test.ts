@@ -1,7 +1,7 @@
 import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { defineFlags, fresh, permission, plan, property, role } from "kindling";
+import { defineFlags, fresh, organizationProperty, permission, plan, property, role } from "kindling";
 import {
   blankProfile,
   isPartMissing,
@@ -116,6 +116,27 @@ describe("a function flag", () => {
     });
   });
 
+  it.each<[string, () => unknown, string]>([
+    ["a promise that rejects", () => Promise.reject(new Error("refused")), "a promise"],
+    ["a BigInt", () => 1n, "a value that JSON cannot hold"],
+    ["a symbol", () => Symbol("city"), "a value that JSON cannot hold"],
+    ["a circular object", circular, "a value that JSON cannot hold"],
+  ])("uses its default and reports a misfit if it returns %s for one user", (_name, value, problem) => {
+    const flags = defineFlags({ city: (user: Profile): unknown => (user.id === "kp_1" ? value() : "none") });
+    expect(flags.derive(profile({}, { id: "kp_1" }))).toEqual({
+      flags: { city: "none" },
+      misfits: [{ flag: "city", reason: `the function returned ${problem}` }],
+    });
+    expect(() => defineFlags({ city: () => value() })).toThrow(/"city"/);
+  });
+
+  it("throws PartMissing when its value contains a part that was not fetched", () => {
+    const flags = defineFlags({ teams: (user: Profile) => user.organizations });
+    const user = profile({}, { organizations: [{ code: "org_1", roles: [], permissions: [] }] });
+    expect(() => flags.derive(user, new Set())).toThrow(PartMissing);
+    expect(flags.derive(user, new Set(["roles", "permissions"])).flags.teams).toEqual(user.organizations);
+  });
+
   it("throws PartMissing when it reads a part that was not fetched", () => {
     const flags = defineFlags({ roles: (user: Profile) => user.organizations.flatMap((o) => o.roles).length });
     const user = profile({}, { organizations: [{ code: "org_1", roles: [], permissions: [] }] });
@@ -151,6 +172,33 @@ describe("a flag with limited age", () => {
       value: true,
     });
     expect(suspended.freshness).toMatchObject({ value: true });
+  });
+});
+
+describe("a flag that denies", () => {
+  const broken = fresh((user: Profile) => (JSON.parse(user.properties.state ?? "{}") as { on?: boolean }).on === true, {
+    maxAge: 60_000,
+    whenOlder: "deny",
+    value: true,
+  });
+  const unfit = fresh(property.boolean("state", { default: false }), { maxAge: 1, whenOlder: "deny", value: true });
+  const served = fresh(property.boolean("state", { default: false }), { maxAge: 1, whenOlder: "serve" });
+  const inside = fresh(organizationProperty.boolean("state", { default: false }), {
+    maxAge: 1,
+    whenOlder: "deny",
+    value: true,
+  });
+
+  it("has its deny value, not its default, where its own does not fit or its function throws", () => {
+    const flags = defineFlags({ broken, unfit, served, inside });
+    const organization = { code: "org_1", roles: [], permissions: [], properties: { state: "gold" } };
+    const derived = flags.derive(profile({ state: "gold" }, { organizations: [organization] }));
+    expect(derived.flags).toEqual({ broken: true, unfit: true, served: false, inside: false });
+    expect(derived.organizations?.org_1).toEqual({ inside: true });
+    expect(derived.misfits.map(({ flag }) => flag).sort()).toEqual(["broken", "inside", "served", "unfit"]);
+    const unset = { broken: false, unfit: false, served: false, inside: false };
+    expect(flags.derive(profile({})).flags).toEqual(unset);
+    expect(flags.defaults).toEqual(unset);
   });
 });
 
@@ -240,3 +288,9 @@ describe("a flags file with its own copy of the package", () => {
     expect(isPartMissing(error)).toBe(true);
   });
 });
+
+function circular(): unknown {
+  const object: Record<string, unknown> = {};
+  object.self = object;
+  return object;
+}

@@ -700,6 +700,22 @@ export const guards: readonly Guard[] = [
     proof: { test: "test/client/definitions.test.ts", name: "is rejected without a valid" },
   },
   {
+    name: "flag values that a record cannot hold",
+    promise: 8,
+    file: "packages/kindling/src/definitions/computed.ts",
+    find: "        const misfit = problemOf(value);",
+    replace: "        const misfit = undefined;",
+    proof: { test: "test/client/definitions.test.ts", name: "reports a misfit if it returns a BigInt" },
+  },
+  {
+    name: "deny values of values that do not fit",
+    promise: 10,
+    file: "packages/kindling/src/definitions/computed.ts",
+    find: "      return reading.misfit === undefined ? reading : { ...reading, value: freshness.value };",
+    replace: "      return reading;",
+    proof: { test: "test/client/definitions.test.ts", name: "has its deny value, not its default" },
+  },
+  {
     name: "the number of demands",
     promise: 11,
     file: "src/refresh/demands.ts",

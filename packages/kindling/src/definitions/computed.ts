@@ -53,7 +53,9 @@ export function computed<T>(name: string, derive: (profile: Profile) => T): Flag
     fallback,
     read(profile) {
       try {
-        return { value: derive(profile) };
+        const value = derive(profile);
+        const misfit = problemOf(value);
+        return misfit === undefined ? { value } : { value: fallback, misfit };
       } catch (error) {
         if (isPartMissing(error)) throw error;
         return { value: fallback, misfit: "the function threw" };
@@ -69,14 +71,15 @@ export function computed<T>(name: string, derive: (profile: Profile) => T): Flag
  *
  * - `"serve"`: the old value, at once.
  * - `"refresh"`: waits for the refresh, up to the reader's `wait` (1 s by default), then answers with what there is.
- * - `"deny"`: waits likewise; if the record is still too old or missing, answers `value` and lists the flag in `denied`.
+ * - `"deny"`: waits likewise; if the record is still too old or missing, answers `value` and lists the flag in `denied`. A
+ *   record holds `value`, too, where the flag's own does not fit, or its function throws.
  *
  * A reader without `wait` time left, without the `ZADD` or `SUBSCRIBE` permission, or with a Redis client that has no
  * `duplicate` does not wait.
  *
  * @param flag A definition, or a function of the profile as in {@link defineFlags}
  * @param freshness `maxAge` in milliseconds, `whenOlder`, and for `"deny"` the `value` to answer
- * @throws {KindlingError} `flag_without_default` if a function throws, or returns a promise, for an unknown user;
+ * @throws {KindlingError} `flag_without_default` if a function throws, or returns a promise or what JSON cannot hold, for an unknown user;
  * `flag_malformed` if `freshness` is not of its type, or `value` is one that the flag cannot have
  *
  * @example
@@ -94,7 +97,15 @@ export function fresh<T>(
 ): FlagDefinition<T> {
   const definition = typeof flag === "function" ? computed(flag.toString(), flag) : flag;
   checkFreshness(definition, freshness);
-  return { ...definition, freshness };
+  if (freshness.whenOlder !== "deny") return { ...definition, freshness };
+  return {
+    ...definition,
+    freshness,
+    read(profile, organization) {
+      const reading = definition.read(profile, organization);
+      return reading.misfit === undefined ? reading : { ...reading, value: freshness.value };
+    },
+  };
 }
 
 // JavaScript does not check the types, and a misspelled "deny", or one without a value, must not fail open.
@@ -112,6 +123,23 @@ function checkFreshness<T>({ source, accepts }: FlagDefinition<T>, freshness: Fr
     throw new KindlingError("flag_malformed", `The freshness of the flag of ${source.slice(0, 100)}: ${problem}.`);
 }
 
+/**
+ * Returns why a record cannot hold a function's value; `undefined` if it can. Unnoticed, the value for one user would fail
+ * the page of a sweep, and a promise that rejects would end the process.
+ */
+function problemOf(value: unknown): string | undefined {
+  if (value instanceof Promise) {
+    value.catch(() => undefined);
+    return "the function returned a promise";
+  }
+  try {
+    if (value === undefined || JSON.stringify(value) !== undefined) return undefined;
+  } catch (error) {
+    if (isPartMissing(error)) throw error;
+  }
+  return "the function returned a value that JSON cannot hold";
+}
+
 function kindOf(value: unknown): string {
   return value === null ? "null" : Array.isArray(value) ? "array" : typeof value;
 }
@@ -119,15 +147,13 @@ function kindOf(value: unknown): string {
 function defaultOf<T>(name: string, derive: (profile: Profile) => T): T {
   try {
     const fallback = derive(blankProfile());
-    if (fallback instanceof Promise) {
-      fallback.catch(() => undefined);
-      throw new TypeError("it returns a promise");
-    }
+    const problem = problemOf(fallback);
+    if (problem !== undefined) throw new TypeError(problem);
     return fallback;
   } catch (cause) {
     throw new KindlingError(
       "flag_without_default",
-      `Flag "${name}" throws or returns a promise for an unknown user: make it return its default for an empty profile.`,
+      `Flag "${name}" throws, or returns a promise or what JSON cannot hold, for an unknown user: make it return its default for an empty profile.`,
       { cause },
     );
   }

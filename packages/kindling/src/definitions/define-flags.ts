@@ -80,7 +80,8 @@ export interface DerivedFlags<V> {
  * A flag is a builder's definition ({@link property}, {@link organizationProperty}, {@link permission}, {@link role},
  * {@link plan}, {@link fresh}) or a pure, synchronous function of the {@link Profile}. A function's default is its answer for an empty profile.
  *
- * @throws {KindlingError} `flag_without_default` if a function throws, or returns a promise, for an empty profile
+ * @throws {KindlingError} `flag_without_default` if a function throws, or returns a promise or what JSON cannot hold, for an empty
+ * profile
  *
  * @example
  * ```ts

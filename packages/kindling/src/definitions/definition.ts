@@ -3,7 +3,7 @@ import type { ExtraPart, Profile } from "../profile.ts";
 /** A flag's value as derived from one profile. */
 export interface Reading<T> {
   value: T;
-  /** Why the default was used instead of the stored value, in words for an operator. */
+  /** Why the default, or a deny value, was used instead of the stored value, in words for an operator. */
   misfit?: string;
 }
 

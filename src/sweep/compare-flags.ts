@@ -107,7 +107,7 @@ function declared({ flags }: Definitions) {
   return { flags: Object.fromEntries(Object.entries(flags).filter(([, { opaque }]) => !opaque)) };
 }
 
-/** Values by flag, as JSON text. Texts compare flags that JSON cannot hold, such as `undefined`. */
+/** Values by flag, as JSON text. Texts compare objects, and flags that JSON leaves out: `undefined`. */
 type Known = Readonly<Record<string, string | undefined>>;
 
 /** Derives the flags that the profile determines. Leaves out those that read a withheld part. */
@@ -116,7 +116,7 @@ function deriveKnown({ flags }: Pick<Definitions, "flags">, profile: Profile): K
     try {
       return [[name, JSON.stringify(definition.read(profile).value)]];
     } catch {
-      // The part is withheld, or JSON cannot hold the value: a refresh fetches the one and reports the other.
+      // The part is withheld: a refresh fetches it.
       return [];
     }
   });

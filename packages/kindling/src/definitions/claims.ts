@@ -65,7 +65,7 @@ export function deriveFromClaims<V extends Record<string, unknown>>(
     try {
       return [[name, toPlain(definition.read(profile, organization).value)]];
     } catch {
-      // The flag needs a part the token does not carry, or has a value that JSON cannot hold.
+      // The flag needs a part that the token does not carry.
       return [];
     }
   });

@@ -7,6 +7,7 @@ import { createFetch } from "../../src/fetch.ts";
 import { type AccessTokenStore, createAccessTokens, createMemoryTokenStore } from "../../src/kinde/access-token.ts";
 import { fetchUser } from "../../src/kinde/fetch-user.ts";
 import { createManagementApi, type ManagementApi } from "../../src/kinde/management-api.ts";
+import type { OnAnswer } from "../../src/kinde/request.ts";
 import { createRedisTokenStore } from "../../src/redis/access-token-store.ts";
 import { startEmulator } from "../support/emulator.ts";
 import { useRedis } from "../support/redis.ts";
@@ -43,6 +44,7 @@ interface OpenOptions {
   store?: AccessTokenStore;
   now?: () => number;
   timeoutMs?: number;
+  onAnswer?: OnAnswer;
 }
 
 function open({
@@ -50,6 +52,7 @@ function open({
   now = Date.now,
   store = tokenStore(now),
   timeoutMs = 2_000,
+  onAnswer = () => undefined,
 }: OpenOptions = {}) {
   const kinde = { origin: emulator.url, fetch, now, timeoutMs };
   const accessTokens = createAccessTokens({ ...kinde, store, ...applicationOf(emulator), clientSecret: secret });
@@ -63,7 +66,7 @@ function open({
       return "one" as const;
     },
   };
-  return { accessTokens, api: createManagementApi({ ...kinde, accessTokens, budget }) };
+  return { accessTokens, api: createManagementApi({ ...kinde, accessTokens, budget, onAnswer }) };
 }
 
 const users = {
@@ -193,6 +196,20 @@ describe("a failed call", () => {
   ] as const)("with %s has its own error code", async (_name, fault, code) => {
     emulator.faults.set(fault);
     await expect(open({ timeoutMs: 300 }).api.get(users, call)).rejects.toMatchObject({ code });
+  });
+
+  it("of several about one user, that runs out of time, ends the fetch with the name of its route", async () => {
+    const userId = emulator.kinde.createUser().id;
+    const route = "GET /api/v1/users/{id}/properties";
+    emulator.faults.set({ kind: "hang", path: "/api/v1/users/*/properties" });
+    const failed: string[] = [];
+    const onAnswer: OnAnswer = (answered, status) => status === "failed" && failed.push(answered);
+    const fetching = fetchUser(open({ timeoutMs: 300, onAnswer }).api, userId, { ...call, parts: new Set(extraParts) });
+    await expect(fetching).rejects.toMatchObject({
+      code: "kinde_unavailable",
+      message: expect.stringMatching(`^${route} at .* failed: no answer within 300 ms`),
+    });
+    expect(failed).toEqual([route]);
   });
 
   it("names the missing scope", async () => {

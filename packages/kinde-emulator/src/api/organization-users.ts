@@ -120,8 +120,7 @@ function listRoute({ world, population }: ApiDeps): Route {
     scope: "read:organization_users",
     handle: async (call) => {
       const { code } = organizationOf(world, call.param("org_code"));
-      const mayMatch = (index: number) => population.membershipsAt(index).some((one) => one.code === code);
-      const walk = (after: string | undefined) => world.users.walk({ after, mayMatch });
+      const walk = (after: string | undefined) => world.users.walk({ after, among: population.membersOf(code) });
       const matches = filterOf(call, code);
       const isSorted = call.query("sort") !== undefined;
       const { items, next_token } = isSorted

@@ -7,6 +7,8 @@ import type { IdentityState, Membership, UserState } from "./user-state.ts";
 export interface Population extends UserIds {
   userAt(index: number, id?: string): UserState;
   membershipsAt(index: number): readonly Membership[];
+  /** Returns the indexes of an organization's seeded members, in order. The first call takes a walk over all users. */
+  membersOf(code: string): readonly number[];
   /** Returns the index encoded in a seeded email address or username. */
   indexOfIdentity(identity: string): number | undefined;
 }
@@ -88,6 +90,7 @@ export function createPopulation(size: number, seed: number): Population {
     ...ids,
     userAt,
     membershipsAt,
+    membersOf: createMemberIndex(size, membershipsAt),
     indexOfIdentity: (identity) => {
       const index = Number(/(\d+)(?:@|$)/.exec(identity)?.[1] ?? Number.NaN);
       return Number.isSafeInteger(index) && index < size ? index : undefined;
@@ -133,6 +136,25 @@ function billingOf(userId: string, planCode: string, startedOn: string) {
         billingGroupId: `sbg_${hex}`,
       },
     ],
+  };
+}
+
+function createMemberIndex(size: number, membershipsAt: Population["membershipsAt"]): Population["membersOf"] {
+  let members: Map<string, number[]> | undefined;
+  const build = () => {
+    const built = new Map<string, number[]>();
+    for (let index = 0; index < size; index += 1) {
+      for (const { code } of membershipsAt(index)) {
+        const indexes = built.get(code);
+        if (indexes === undefined) built.set(code, [index]);
+        else if (indexes.at(-1) !== index) indexes.push(index);
+      }
+    }
+    return built;
+  };
+  return (code) => {
+    members ??= build();
+    return members.get(code) ?? [];
   };
 }
 

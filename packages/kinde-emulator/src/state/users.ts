@@ -12,6 +12,8 @@ export interface Walk {
   asOf?: number | undefined;
   /** Returns false to skip an unchanged seeded user, before it is computed. */
   mayMatch?: (index: number) => boolean;
+  /** Of the seeded users, only those at these ascending indexes and those that have changed. Default: all. */
+  among?: readonly number[] | undefined;
 }
 
 /** All users: the seeded population and an overlay of created, changed and deleted users. */
@@ -30,21 +32,26 @@ export interface Users {
 
 export function createUsers(population: Population): Users {
   const overlay = new Map<string, UserState | null>();
+  const changed = new Set<number>();
   const created = createSortedIds();
   const byIdentity = new Map<string, string>();
   const history = createHistory();
   let count = population.size;
 
   const get = (id: string): UserState | undefined => {
-    const changed = overlay.get(id);
-    if (changed !== undefined) return changed ?? undefined;
+    const current = overlay.get(id);
+    if (current !== undefined) return current ?? undefined;
     const index = population.indexOf(id);
     return index === undefined ? undefined : population.userAt(index, id);
   };
 
   const replace = (id: string, before: UserState | undefined, after: UserState | null) => {
     history.changed(id, before);
-    if (!overlay.has(id) && population.indexOf(id) === undefined) created.add(id);
+    if (!overlay.has(id)) {
+      const index = population.indexOf(id);
+      if (index === undefined) created.add(id);
+      else changed.add(index);
+    }
     overlay.set(id, after);
   };
 
@@ -54,8 +61,9 @@ export function createUsers(population: Population): Users {
     return get(id);
   };
 
-  function* walk({ after, reverse = false, asOf, mayMatch }: Walk = {}): Generator<UserState> {
-    for (const { id, index } of entries(population, created, after, reverse)) {
+  function* walk({ after, reverse = false, asOf, mayMatch, among }: Walk = {}): Generator<UserState> {
+    const seeded = among === undefined ? allOf(population) : someOf(population, union(among, changed));
+    for (const { id, index } of entries(seeded, created, after, reverse)) {
       const untouched = index >= 0 && !overlay.has(id);
       if (untouched && mayMatch && !mayMatch(index)) continue;
       const user = untouched ? population.userAt(index, id) : stateAt(id, asOf);
@@ -64,7 +72,7 @@ export function createUsers(population: Population): Users {
   }
 
   function* ids(): Generator<string> {
-    for (const { id } of entries(population, created, undefined, false)) if (overlay.get(id) !== null) yield id;
+    for (const { id } of entries(allOf(population), created, undefined, false)) if (overlay.get(id) !== null) yield id;
   }
 
   return {
@@ -102,28 +110,55 @@ const isUnique = (type: IdentityState["type"]) => type !== "social" && type !== 
 
 type Entry = { id: string; index: number };
 
-/** Merges two sorted lists: the population, by index, and the created ids, with index -1. */
+/** Seeded users in id order, which is that of their indexes. */
+interface Seeded {
+  size: number;
+  indexAt(position: number): number;
+  idAt(position: number): string;
+  firstAfter(id: string): number;
+  has(id: string): boolean;
+}
+
+function allOf(population: Population): Seeded {
+  const { size, idAt, firstAfter, indexOf } = population;
+  return { size, indexAt: (position) => position, idAt, firstAfter, has: (id) => indexOf(id) !== undefined };
+}
+
+function someOf(population: Population, indexes: readonly number[]): Seeded {
+  const indexAt = (position: number) => indexes[position] ?? -1;
+  const firstFrom = (index: number) => {
+    const position = indexes.findIndex((each) => each >= index);
+    return position === -1 ? indexes.length : position;
+  };
+  return {
+    size: indexes.length,
+    indexAt,
+    idAt: (position) => population.idAt(indexAt(position)),
+    firstAfter: (id) => firstFrom(population.firstAfter(id)),
+    has: (id) => indexes.includes(population.indexOf(id) ?? -1),
+  };
+}
+
+function union(ascending: readonly number[], others: ReadonlySet<number>): readonly number[] {
+  return others.size === 0 ? ascending : [...new Set([...ascending, ...others])].sort((a, b) => a - b);
+}
+
+/** Merges two sorted lists: the seeded users, by index, and the created ids, with index -1. */
 function* entries(
-  population: Population,
+  users: Seeded,
   created: ReturnType<typeof createSortedIds>,
   after: string | undefined,
   reverse: boolean,
 ): Generator<Entry> {
   const step = reverse ? -1 : 1;
-  let seeded = startOf(
-    population.size,
-    after,
-    reverse,
-    population.firstAfter,
-    (id) => population.indexOf(id) !== undefined,
-  );
+  let seeded = startOf(users.size, after, reverse, users.firstAfter, users.has);
   let extra = startOf(created.size(), after, reverse, created.firstAfter, created.has);
-  const at = (index: number) => (index >= 0 && index < population.size ? population.idAt(index) : undefined);
+  const at = (position: number) => (position >= 0 && position < users.size ? users.idAt(position) : undefined);
   let left = at(seeded);
   let right = created.at(extra);
   while (left !== undefined || right !== undefined) {
     if (left !== undefined && (right === undefined || left < right !== reverse)) {
-      yield { id: left, index: seeded };
+      yield { id: left, index: users.indexAt(seeded) };
       seeded += step;
       left = at(seeded);
     } else if (right !== undefined) {

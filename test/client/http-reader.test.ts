@@ -93,6 +93,9 @@ describe("reading over HTTP", () => {
       complete: false,
     });
     expect(await overHttp.get(testUser(904), options)).toMatchObject({ source: "defaults", flags: { tier: "free" } });
+    // A visitor of an app in JavaScript.
+    const visitor = await overHttp.get(undefined as never, { claims: null } as never);
+    expect(visitor).toMatchObject({ status: "missing", source: "defaults" });
   });
 
   it("requests a refresh if newer claims disagree with the record", async () => {

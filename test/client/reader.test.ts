@@ -223,6 +223,13 @@ describe("refresh requests", () => {
     expect(answers.map(({ status }) => status)).toEqual([...strange.map(() => "missing"), "present"]);
   });
 
+  it("are not needed for a visitor, whose id and claims an app has not", async () => {
+    for (const claims of [null, undefined, {}, { roles: ["admin"] }, "claims"]) {
+      const visitor = await reader().get(undefined as never, { claims } as never);
+      expect(visitor).toMatchObject({ status: "missing", source: "defaults", flags: definitions.defaults });
+    }
+  });
+
   it("are paused only after Redis denied the permission", async () => {
     const failing = recording(() => Promise.reject(new Error("LOADING Redis is loading the dataset in memory")));
     for (let read = 0; read < 3; read += 1) await failing.reader.get(testUser(3), { maxAge: 0, wait: 1 });

@@ -42,6 +42,11 @@ export interface UserClaims {
   readonly organization_properties?: unknown;
 }
 
+/** Returns the claims if they are the user's. Apps in JavaScript pass `null` for a visitor, and ids that are `undefined`. */
+export function claimsOf(userId: string, claims: UserClaims | null | undefined): UserClaims | undefined {
+  return typeof claims?.sub === "string" && claims.sub === userId ? claims : undefined;
+}
+
 /** Returns the organization the claims were issued for. */
 export function organizationOf(claims: UserClaims | undefined): string | undefined {
   const code = claims?.org_code;

@@ -1,5 +1,5 @@
 import { copyDefaults } from "../definitions/accept-values.ts";
-import { deriveFromClaims, issuedAt, organizationOf, type UserClaims } from "../definitions/claims.ts";
+import { claimsOf, deriveFromClaims, issuedAt, organizationOf, type UserClaims } from "../definitions/claims.ts";
 import type { Definitions } from "../definitions/define-flags.ts";
 import { KindlingError } from "../errors.ts";
 import { isUserId } from "../profile.ts";
@@ -56,7 +56,7 @@ export function createHttpReader<V extends Record<string, unknown>>(options: Htt
 
     async get(userId, options) {
       const { maxAge, wait, claims: given, organization }: ReadOptions = options ?? {};
-      const claims = given?.sub === userId ? given : undefined;
+      const claims = claimsOf(userId, given);
       const request = { claims, organization: currentOrganization(organization, claims) };
       // Frameworks turn `?id[]=…` into an array: what is not a user id has no record.
       if (!isUserId(userId)) return count(without("missing", request));

@@ -1,4 +1,4 @@
-import { issuedAt, type UserClaims } from "../definitions/claims.ts";
+import { claimsOf, issuedAt, type UserClaims } from "../definitions/claims.ts";
 import { createPublicKeys } from "../keys.ts";
 import { isUserId } from "../profile.ts";
 import { accountTime, type FlagsRecord, fetchAge } from "../record.ts";
@@ -153,7 +153,7 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
     const instant = performance.now();
     const entry = cache.recall(userId, instant);
     if (entry === undefined || entry.status !== "present" || entry.ticket < atLeast) return undefined;
-    const claims = given?.sub === userId ? given : undefined;
+    const claims = claimsOf(userId, given);
     const time = options.now === undefined ? cache.epochTime(instant) : now();
     // Everything else can cause a refresh request.
     const age = fetchAge(entry.fetchedAt, time);
@@ -181,7 +181,7 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
     userId: string,
     { maxAge = Number.POSITIVE_INFINITY, wait, claims: given, organization, atLeast = 0 }: ReadOptions,
   ): Promise<ReadResult<V>> => {
-    const claims = given?.sub === userId ? given : undefined;
+    const claims = claimsOf(userId, given);
     const request = { claims, organization: currentOrganization(organization, claims) };
     const began = performance.now();
     const looking = look(userId, timeoutMs);

@@ -31,9 +31,12 @@ export interface AccessTokens {
   /**
    * Reports that Kinde rejected this token, so that the next `get` returns another.
    *
-   * @throws {KindeError} `kinde_unauthorized` if the token was issued moments ago: a new one would be rejected too
+   * @throws {KindeError} `kinde_unauthorized` if the token was issued moments ago: a new one would be rejected too.
+   * `kinde_unavailable` if Kinde has accepted this one: then a later attempt gets another
    */
   reportRejected(token: string): Promise<void>;
+  /** Reports that Kinde accepted this token, so that a rejection does not look like a wrong configuration. */
+  reportAccepted(token: string): void;
   /**
    * Reports that this token lacks a scope. A token carries the scopes granted when it was issued, so only a newer one can
    * help: the next `get` returns the fleet's newer token, or a new one if the fleet has deleted this one. Otherwise
@@ -55,7 +58,7 @@ export interface AccessTokensOptions {
   onAnswer?: OnAnswer;
 }
 
-/** A rejected token younger than this is not replaced: the configuration is wrong, and tokens cost money. */
+/** A rejected token younger than this is not replaced: usually the configuration is wrong, and tokens cost money. */
 const tooYoungToReplaceMs = 60_000;
 
 /** Milliseconds before rejected credentials are tried again, however many jobs need a token. */
@@ -72,6 +75,7 @@ export function createAccessTokens(options: AccessTokensOptions): AccessTokens {
   /** A token that could not be stored: its absence from the store means nothing. */
   let unshared: string | undefined;
   let rejection: { error: KindeError; at: number } | undefined;
+  let accepted: string | undefined;
 
   // The first process to notice renews the token in the last tenth of its life (at most a minute); the others keep using it.
   const isFresh = (token: AccessToken) =>
@@ -132,9 +136,20 @@ export function createAccessTokens(options: AccessTokensOptions): AccessTokens {
       held = undefined;
       if (rejected?.token !== token) return;
       if (Math.abs(now() - rejected.issuedAt) < tooYoungToReplaceMs) {
+        // Kinde's signing keys were replaced, for example, or a gateway answers.
+        if (token === accepted) {
+          throw new KindeError(
+            "kinde_unavailable",
+            `Kinde (${options.origin}) rejected a token that it has accepted: it is replaced a minute after it was issued.`,
+          );
+        }
         throw configurationError(options.origin, "a token it has just issued");
       }
       await store.forget(token);
+    },
+
+    reportAccepted(token) {
+      accepted = token;
     },
 
     async reportMissingScope(token) {

@@ -124,6 +124,7 @@ export function createManagementApi(options: ManagementApiOptions): ManagementAp
     const options = subject === undefined ? { ...callOptions, subject: call.route } : { ...callOptions, subject };
     const token = await getToken(signal);
     const answer = await once(call, options, token);
+    if (answer.status < 300) accessTokens.reportAccepted(token);
     if (answer.status !== 401 && answer.status !== 403) return read(host, call, answer);
     // Returns the same token if another one would not help.
     await (answer.status === 401 ? accessTokens.reportRejected(token) : accessTokens.reportMissingScope(token));

@@ -110,6 +110,19 @@ describe("the access token", () => {
     expect(emulator.stats.tokensIssued).toBe(2);
   });
 
+  it("that Kinde rejects soon after accepting it is an outage, until it can be replaced", async () => {
+    let clock = Date.now();
+    const { api } = open({ now: () => clock });
+    await api.get(users, call);
+    clock += 30_000;
+    emulator.faults.set({ kind: "error", status: 401, count: 2 });
+    await expect(api.get(users, call)).rejects.toMatchObject({ code: "kinde_unavailable" });
+    expect(emulator.stats.tokensIssued).toBe(1);
+    clock += 31_000;
+    await api.get(users, call);
+    expect(emulator.stats.tokensIssued).toBe(2);
+  });
+
   it("is not requested repeatedly when Kinde accepts none", async () => {
     emulator.faults.set({ kind: "error", status: 401 });
     const { api } = open();

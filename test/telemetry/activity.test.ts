@@ -77,6 +77,7 @@ describe("the fleet's counters", () => {
       accessTokens: {
         get: async () => "token",
         reportRejected: async () => undefined,
+        reportAccepted: () => undefined,
         reportMissingScope: async () => undefined,
       },
       budget: {

@@ -14,30 +14,32 @@ export interface KeptProfile extends Profile {
  * sign-in figures. `isSuspended` is always kept: the state of an account is not personal data.
  */
 export function keepParts(profile: Profile, keep: ReadonlySet<ProfilePart>): KeptProfile {
-  const parts = storableParts(keep);
-  const blank = blankProfile(profile.id);
-  const account = parts.has("account") ? profile : { ...blank, isSuspended: profile.isSuspended };
+  const isKept = (part: ProfilePart) => isStorable(part, keep);
+  const { id, isSuspended, properties, organizations, identities, billing } = profile;
   return {
-    ...account,
-    properties: parts.has("properties") ? profile.properties : blank.properties,
-    organizations: parts.has("organizations")
-      ? profile.organizations.map(({ code, roles, permissions }) => ({
+    ...(isKept("account") ? profile : { ...blankProfile(id), isSuspended }),
+    properties: isKept("properties") ? properties : {},
+    organizations: isKept("organizations")
+      ? organizations.map(({ code, roles, permissions }) => ({
           code,
-          roles: parts.has("roles") ? roles : [],
-          permissions: parts.has("permissions") ? permissions : [],
+          roles: isKept("roles") ? roles : [],
+          permissions: isKept("permissions") ? permissions : [],
         }))
-      : blank.organizations,
-    identities: parts.has("identities") ? profile.identities : profile.identities.map(({ type }) => ({ type })),
-    billing: parts.has("billing") ? profile.billing : blank.billing,
-    parts: [...parts].reduce((bits, part) => bits | bitOf(part), 0),
+      : [],
+    identities: isKept("identities") ? identities : identities.map(({ type }) => ({ type })),
+    billing: isKept("billing") ? billing : { customerId: null, agreements: [] },
+    parts: profileParts.reduce((bits, part) => (isKept(part) ? bits | bitOf(part) : bits), 0),
   };
 }
 
-/** Returns the parts that a record can hold if these are to be kept: roles and permissions live in organizations. */
+/** Returns the parts that a record can hold if these are to be kept. */
 export function storableParts(keep: ReadonlySet<ProfilePart>): ReadonlySet<ProfilePart> {
-  const storable = (part: ProfilePart) =>
-    keep.has(part) && ((part !== "roles" && part !== "permissions") || keep.has("organizations"));
-  return new Set(profileParts.filter(storable));
+  return new Set(profileParts.filter((part) => isStorable(part, keep)));
+}
+
+// Roles and permissions live in organizations.
+function isStorable(part: ProfilePart, keep: ReadonlySet<ProfilePart>): boolean {
+  return keep.has(part) && ((part !== "roles" && part !== "permissions") || keep.has("organizations"));
 }
 
 /** Returns the parts that a stored profile holds: none that are known if an older release wrote it. */

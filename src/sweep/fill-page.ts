@@ -42,8 +42,8 @@ export interface FillPage {
   /** Draws the stamp. Call it before fetching the page. */
   stamp(): Promise<Stamp>;
   /**
-   * Returns whether the flags of these members need roles or permissions. A function shows what it reads only when it runs;
-   * one that reads more for a later user has that user refreshed.
+   * Returns whether the flags of these members need roles or permissions. A function shows what it reads only when it runs,
+   * so a few members are tried; one that reads more for a later user has that user refreshed.
    */
   needsGrants(members: readonly SearchedUser[], stamp: Stamp): boolean;
   /**
@@ -67,6 +67,9 @@ export interface GatheredGrants {
 const customersAtOnce = 5;
 /** Customers of one page that Kinde does not answer about. More of them are an outage. */
 const mostUnanswered = 5;
+
+/** Members of one page whose flags are derived to see what they need. */
+const membersTried = 20;
 
 /** Creates a {@link FillPage} that derives the same flags and keeps the same parts as a refresh. */
 export function createFillPage(options: FillPageOptions): FillPage {
@@ -139,7 +142,10 @@ export function createFillPage(options: FillPageOptions): FillPage {
     needsGrants(members, stamp) {
       const isNeeded = () => parts.has("roles") || parts.has("permissions");
       return (
-        isNeeded() || members.some((user) => derive(user, { details: noDetails }, stamp) === undefined && isNeeded())
+        isNeeded() ||
+        members
+          .slice(0, membersTried)
+          .some((user) => derive(user, { details: noDetails }, stamp) === undefined && isNeeded())
       );
     },
     async commit(users, stamp, call, gathered) {

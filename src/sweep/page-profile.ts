@@ -29,10 +29,11 @@ export interface ListedExtras {
 
 /** Builds a profile from the listings. Without an organization a user has no roles, without a customer id no plans. */
 export function pageProfile(
-  { organizations, ...user }: SearchedUser,
+  user: SearchedUser,
   { details = { phone: null, customerId: null }, agreements, grants }: ListedExtras = {},
 ): PageProfile {
   const known: ExtraPart[] = [...(grants?.parts ?? [])];
+  const { organizations } = user;
   if (organizations.length === 0) known.push("roles", "permissions", ...organizationParts);
   if (details.customerId === null || agreements !== undefined) known.push("billing");
   return {

@@ -20,25 +20,45 @@ export function isPartMissing(error: unknown): error is PartMissing {
 }
 
 /**
- * Returns the profile with a throwing getter for each part that was not fetched. A flag function can then never mistake
- * "not fetched" for "has none".
+ * Returns a copy of the profile with a throwing getter for each part that was not fetched. A flag function can then never
+ * mistake "not fetched" for "has none".
  */
 export function withholdParts(profile: Profile, fetched: ReadonlySet<ExtraPart>): Profile {
-  const trap = (part: ExtraPart) => (): never => {
-    throw new PartMissing(part);
+  const withheld = membershipTraps.filter(({ part }) => !fetched.has(part));
+  const guard = (membership: Membership) => {
+    const copy = { ...membership };
+    for (const { member, trap } of withheld) Object.defineProperty(copy, member, trap);
+    return copy;
   };
-  const guard = <T extends object>(target: T, property: keyof T, part: ExtraPart): T =>
-    fetched.has(part) ? target : Object.defineProperty(target, property, { get: trap(part), enumerable: true });
+  const billing = { ...profile.billing };
+  if (!fetched.has("billing")) Object.defineProperty(billing, "agreements", billingTrap);
+  return { ...profile, organizations: profile.organizations.map(guard), billing };
+}
+
+// Shared by all profiles: a getter of its own would cost every copy its fast properties.
+const billingTrap = trapOf("billing", { enumerable: true });
+const membershipTraps = [
+  { member: "roles", part: "roles", trap: trapOf("roles", { enumerable: true }) },
+  { member: "permissions", part: "permissions", trap: trapOf("permissions", { enumerable: true }) },
   // Hidden from spreads and JSON: a function that copies memberships does not ask for these parts.
-  const hide = (target: Membership, property: keyof Membership, part: ExtraPart) =>
-    fetched.has(part) ? target : Object.defineProperty(target, property, { get: trap(part), enumerable: false });
+  {
+    member: "properties",
+    part: "organizationProperties",
+    trap: trapOf("organizationProperties", { enumerable: false }),
+  },
+  {
+    member: "agreements",
+    part: "organizationAgreements",
+    trap: trapOf("organizationAgreements", { enumerable: false }),
+  },
+] as const satisfies readonly { member: keyof Membership; part: ExtraPart; trap: PropertyDescriptor }[];
+
+function trapOf(part: ExtraPart, { enumerable }: { enumerable: boolean }): PropertyDescriptor {
   return {
-    ...profile,
-    organizations: profile.organizations.map((membership) => {
-      const copy = guard(guard({ ...membership }, "roles", "roles"), "permissions", "permissions");
-      return hide(hide(copy, "properties", "organizationProperties"), "agreements", "organizationAgreements");
-    }),
-    billing: guard({ ...profile.billing }, "agreements", "billing"),
+    enumerable,
+    get(): never {
+      throw new PartMissing(part);
+    },
   };
 }
 

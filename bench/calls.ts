@@ -2,7 +2,6 @@ import { setTimeout as delay } from "node:timers/promises";
 import { createEmulator, type Emulator } from "kinde-emulator";
 import { startEmbeddedRedis } from "../src/demo/embedded-redis.ts";
 import type { Benchmark, BenchOptions, Outcome } from "./support/benchmark.ts";
-import { benchConfig } from "./support/config.ts";
 import { type Deployment, startDeployment } from "./support/deployment.ts";
 
 /** What changes a user, in the shares of a usual day. */
@@ -29,10 +28,9 @@ type Calls = Record<Kind, number>;
 async function measure({ quick, say }: BenchOptions, env: Record<string, string>): Promise<Calls> {
   const embedded = await startEmbeddedRedis();
   const emulator = await createEmulator({ users: 2_000 });
-  const config = benchConfig({
-    domain: emulator.url,
+  const deployment = await startDeployment({
+    emulator,
     redisUrl: embedded.url,
-    credentials: emulator,
     env: {
       KINDLING_PROFILE: "properties,organizations,roles,permissions,billing",
       KINDLING_CALLS_PER_MINUTE: "1000000",
@@ -41,7 +39,6 @@ async function measure({ quick, say }: BenchOptions, env: Record<string, string>
       ...env,
     },
   });
-  const deployment = await startDeployment(config, emulator);
   try {
     const users = customersOfOne(emulator).slice(0, quick ? 20 : 100);
     await deployment.store.queues.enqueueReprocess(users);

@@ -4,7 +4,6 @@ import { createEmulator } from "kinde-emulator";
 import { startEmbeddedRedis } from "../src/demo/embedded-redis.ts";
 import { readFigures } from "../src/status/read-status.ts";
 import type { Benchmark, BenchOptions, Outcome } from "./support/benchmark.ts";
-import { benchConfig } from "./support/config.ts";
 import { startDeployment, waitUntilComplete } from "./support/deployment.ts";
 import { drawBars } from "./support/picture.ts";
 import { measureStaleness } from "./support/staleness.ts";
@@ -37,10 +36,9 @@ export const freshness: Benchmark = {
 async function measure(users: number, { quick, say }: BenchOptions): Promise<Figures> {
   const embedded = await startEmbeddedRedis();
   const emulator = await createEmulator({ users });
-  const config = benchConfig({
-    domain: emulator.url,
+  const { config, store, close } = await startDeployment({
+    emulator,
     redisUrl: embedded.url,
-    credentials: emulator,
     env: {
       KINDLING_FLAGS: fileURLToPath(new URL("support/flags.ts", import.meta.url)),
       KINDLING_PROFILE: "properties,organizations",
@@ -48,7 +46,6 @@ async function measure(users: number, { quick, say }: BenchOptions): Promise<Fig
       KINDLING_CALLS_PER_MINUTE: String(perMinute),
     },
   });
-  const { store, close } = await startDeployment(config, emulator);
   const staleness = measureStaleness(store);
   try {
     await waitUntilComplete({ store });

@@ -4,34 +4,51 @@ import { createFetch } from "../../src/fetch.ts";
 import { loadDefinitions } from "../../src/load-definitions.ts";
 import { createLog } from "../../src/log.ts";
 import { createFlows, type Flows } from "../../src/service/create-flows.ts";
-import { runServer } from "../../src/service/run-server.ts";
-import { startServiceWorkers } from "../../src/service/run-workers.ts";
 import { openStore, type Store } from "../../src/store.ts";
+import { startChild } from "./child.ts";
+import { benchConfig } from "./config.ts";
 
-/** Server and workers in this process, with the emulator as Kinde. */
+/** One server and one worker in processes of their own, with this process' emulator as Kinde. */
 export interface Deployment {
+  config: Config;
   store: Store;
+  /** Those of this process, which runs no jobs. */
   flows: Flows;
   webhookUrl: string;
   close(): Promise<void>;
 }
 
+/** Options for {@link startDeployment}. */
+export interface DeploymentOptions {
+  emulator: Emulator;
+  redisUrl: string;
+  /** Settings that are not the benchmarks' own. */
+  env: Record<string, string>;
+}
+
 /** Starts a deployment. */
-export async function startDeployment(config: Config, emulator: Emulator): Promise<Deployment> {
+export async function startDeployment({ emulator, redisUrl, env }: DeploymentOptions): Promise<Deployment> {
+  const { url: domain, clientId, clientSecret } = emulator;
+  const credentials = { clientId, clientSecret };
+  const config = benchConfig({ domain, redisUrl, credentials, env });
   const world = { fetch: createFetch(), now: Date.now };
-  const log = createLog(config.logLevel);
-  const store = await openStore(config, world, log);
-  const server = await runServer(config, world, log, store);
+  const store = await openStore(config, world, createLog(config.logLevel));
   const flows = createFlows({ config, world, store, definitions: await loadDefinitions(config.flagsFile) });
-  const workers = startServiceWorkers({ config, world, log, store, flows });
+  const settings = {
+    BENCH_DOMAIN: domain,
+    BENCH_REDIS: redisUrl,
+    BENCH_CREDENTIALS: JSON.stringify(credentials),
+    BENCH_SETTINGS: JSON.stringify(env),
+  };
+  const [server, worker] = await Promise.all([startChild("kindling", settings), startChild("refresher", settings)]);
   return {
+    config,
     store,
     flows,
     webhookUrl: `http://127.0.0.1:${server.port}/webhooks/kinde`,
     async close() {
       await emulator.close();
-      await server.close();
-      await workers.close();
+      await Promise.all([server.close(), worker.close()]);
       await store.close();
     },
   };

@@ -25,7 +25,7 @@ export default defineConfig({
     include: ["test/**/*.test.ts"],
     // npm run test:packages: builds, packs and installs what is published, which alone takes a fifth of the time of all others.
     exclude: [...configDefaults.exclude, "test/packages/**"],
-    globalSetup: ["test/support/redis-server.ts", "test/support/signing-key.ts"],
+    globalSetup: ["test/support/redis-server.ts", "test/support/signing-key.ts", "test/support/compiled-cli.ts"],
     testTimeout: 20_000,
     hookTimeout: 20_000,
     // Files wait more than they compute: two cores carry five at a time.

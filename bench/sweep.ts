@@ -3,9 +3,9 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { Redis } from "ioredis";
 import { startEmbeddedRedis } from "../src/demo/embedded-redis.ts";
+import { compile } from "../test/support/compile.ts";
 import type { Benchmark, Outcome } from "./support/benchmark.ts";
 import { startChild } from "./support/child.ts";
-import { compile } from "./support/compile.ts";
 import { info } from "./support/redis.ts";
 
 /** What one walk over all users came to. */
@@ -59,7 +59,7 @@ async function walkOver(users: number, say: (line: string) => void): Promise<Fig
 }
 
 async function runSweeper(env: Record<string, string>): Promise<Pick<Figures, "backfill" | "sweep">> {
-  const file = await compile(fileURLToPath(new URL("servers/sweeper.ts", import.meta.url)));
+  const file = await compile(fileURLToPath(new URL("servers/sweeper.ts", import.meta.url)), "kindling-bench");
   const child = fork(file, {
     env: { ...process.env, ...env },
     execArgv: process.env.BENCH_NODE_ARGS?.split(" ") ?? [],

@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
-import { compile } from "./compile.ts";
+import { compile } from "../../test/support/compile.ts";
 
 /** A process of its own, so that what it costs can be told from what others cost. */
 export interface Child {
@@ -21,7 +21,7 @@ export type FromChild =
 
 /** Starts a script under `bench/servers`, and waits until it serves. */
 export async function startChild(script: string, env: Record<string, string>): Promise<Child> {
-  const file = await compile(fileURLToPath(new URL(`../servers/${script}.ts`, import.meta.url)));
+  const file = await compile(fileURLToPath(new URL(`../servers/${script}.ts`, import.meta.url)), "kindling-bench");
   const execArgv = process.env.BENCH_NODE_ARGS?.split(" ") ?? [];
   const child = fork(file, { env: { ...process.env, ...env }, execArgv });
   const { port } = await hear(child, "ready");

@@ -1,8 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { createRequire } from "node:module";
-import { join } from "node:path";
 import { PassThrough, Readable } from "node:stream";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { fileURLToPath } from "node:url";
+import { inject } from "vitest";
 import { runKindling } from "../../src/cli/run-kindling.ts";
 import { Interrupted, type Terminal } from "../../src/cli/terminal.ts";
 import type { Config } from "../../src/config.ts";
@@ -99,12 +98,20 @@ export interface Spawned {
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
-/** Starts a process with only the given settings. Default folder: the checkout. */
+/** Starts `kindling` in a process with only the given settings. Default folder: the checkout. */
 export function spawnKindling(args: readonly string[], env: Record<string, string>, folder = root): Spawned {
-  const loader = pathToFileURL(createRequire(import.meta.url).resolve("tsx")).href;
-  const child = spawn(process.execPath, ["--import", loader, join(root, "src/cli/main.ts"), ...args], {
+  return start([inject("cli"), ...args], env, folder);
+}
+
+/** Starts `npm run demo` in a process with only the given settings. */
+export function spawnDemo(args: readonly string[], env: Record<string, string>): Spawned {
+  return start(["scripts/run.mjs", "src/demo/main.ts", ...args], env, root);
+}
+
+function start(args: readonly string[], env: Record<string, string>, folder: string): Spawned {
+  const child = spawn(process.execPath, args, {
     cwd: folder,
-    env: { PATH: process.env.PATH, TSX_TSCONFIG_PATH: join(root, "tsconfig.json"), ...env },
+    env: { PATH: process.env.PATH, ...env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let [stdout, stderr] = ["", ""];

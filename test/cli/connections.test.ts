@@ -9,7 +9,7 @@ import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type EmbeddedRedis, startEmbeddedRedis } from "../../src/demo/embedded-redis.ts";
 import { createCertificate } from "../support/tls.ts";
-import { kindling, spawnKindling } from "./command-line.ts";
+import { kindling, spawnDemo, spawnKindling } from "./command-line.ts";
 
 let redis: EmbeddedRedis;
 let host: string;
@@ -104,7 +104,7 @@ describe("a Redis that does not accept the connection", () => {
     const closed = createServer();
     const port = await listen(closed);
     closed.close();
-    const { code, stderr } = await spawnKindling(["demo"], { REDIS_URL: `redis://127.0.0.1:${port}` }).ended;
+    const { code, stderr } = await spawnDemo([], { REDIS_URL: `redis://127.0.0.1:${port}` }).ended;
     const message = `Redis at 127.0.0.1:${port} cannot be reached: nothing listens on that port.`;
     expect({ code, stderr }).toEqual({
       code: 3,

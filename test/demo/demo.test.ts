@@ -14,7 +14,7 @@ import { createNarrator } from "../../src/demo/narrator.ts";
 import { tour } from "../../src/demo/run-demo.ts";
 import type { Step } from "../../src/demo/stage.ts";
 import { signUp } from "../../src/demo/steps/sign-up.ts";
-import { kindling, type Spawned, spawnKindling } from "../cli/command-line.ts";
+import { kindling, type Spawned, spawnDemo } from "../cli/command-line.ts";
 import { testRedisUrl } from "../support/redis-url.ts";
 import { until } from "../support/until.ts";
 
@@ -51,7 +51,7 @@ describe("kindling demo without a Redis", () => {
   });
 
   const demo = (...args: string[]) => {
-    spawned = spawnKindling(["demo", ...args], { TMPDIR: folder });
+    spawned = spawnDemo(args, { TMPDIR: folder });
     return spawned;
   };
   const leftovers = () =>

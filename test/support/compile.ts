@@ -1,16 +1,19 @@
 import { readFile } from "node:fs/promises";
-import { basename } from "node:path";
+import { basename, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { build, type Plugin } from "esbuild";
 
-const outdir = fileURLToPath(new URL("../../node_modules/.cache/kindling-bench/", import.meta.url));
+const cache = fileURLToPath(new URL("../../node_modules/.cache/", import.meta.url));
 
 /**
  * Compiles a script with all it imports of this repository, as packages are compiled, and returns the file. `tsx`, which runs
- * everything else here, takes 30 MB of memory, and adds a call for the name of each function that code creates.
+ * everything else here, takes a second of processor time at start and 30 MB of memory, and adds a call for the name of each
+ * function that code creates.
+ *
+ * @param folder where to write it, under `node_modules/.cache`
  */
-export async function compile(script: string): Promise<string> {
-  const outfile = `${outdir}${basename(script, ".ts")}.mjs`;
+export async function compile(script: string, folder: string): Promise<string> {
+  const outfile = join(cache, folder, `${basename(script, ".ts")}.mjs`);
   await build({
     entryPoints: [script],
     outfile,

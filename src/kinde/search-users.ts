@@ -80,7 +80,7 @@ export async function searchUsers(
     },
     options,
   );
-  const users = results.map((entry) => userSchema.safeParse(entry).data);
+  const users = results.map(readUser);
   const ids = results.map((entry, index) => users[index]?.id ?? entrySchema.safeParse(entry).data?.id);
   const unreadable = ids.flatMap((id, index) => (users[index] === undefined && id !== undefined ? id : []));
   if (users.filter((user) => user === undefined).length > mostUnreadable) throw malformed();
@@ -90,7 +90,7 @@ export async function searchUsers(
     throw new KindeError("kinde_unavailable", "GET /api/v1/search/users returned the same page twice.");
   }
   return {
-    users: users.flatMap((user) => (user === undefined ? [] : toSearchedUser(user))),
+    users: users.flatMap((user) => user ?? []),
     unreadable,
     next: last,
   };
@@ -124,17 +124,17 @@ export async function listUsersById(
     },
     options,
   );
-  return (users ?? []).flatMap((entry) => {
-    const user = userSchema.safeParse(entry).data;
-    return user === undefined ? [] : toSearchedUser(user);
-  });
+  return (users ?? []).flatMap((entry) => readUser(entry) ?? []);
 }
 
 function malformed(): KindeError {
   return new KindeError("kinde_unavailable", "The answer to GET /api/v1/search/users is malformed.");
 }
 
-function toSearchedUser(user: z.infer<typeof userSchema>): SearchedUser {
+/** Returns `undefined` if the entry is malformed. */
+function readUser(entry: unknown): SearchedUser | undefined {
+  const user = userSchema.safeParse(entry).data;
+  if (user === undefined) return undefined;
   return {
     id: user.id,
     providedId: user.provided_id,

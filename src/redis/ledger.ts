@@ -198,7 +198,6 @@ export function ledgerKeys(keys: Keys, name: "users" | "fanouts") {
  */
 const intentMs = 30_000;
 
-/** Settle time of ledgers that are created without one, in milliseconds. */
 const defaultSettleMs = 30_000;
 
 /**
@@ -242,20 +241,22 @@ function ticketOf(note: string | null | undefined): number {
   return Number(/\d+/.exec(note ?? "")?.[0] ?? 0);
 }
 
-/**
- * Creates one of the two ledgers over one connection.
- *
- * @param settleMs how long Kinde's answers can be older than a change, in milliseconds
- * @param settledKey where to note settled users, if the records are on another primary than the ledger
- */
-export function createLedger(
-  redis: RedisClient,
-  keys: Keys,
-  name: "users" | "fanouts",
-  now: () => number,
-  settleMs = defaultSettleMs,
-  settledKey?: string,
-): Ledger {
+/** Options for {@link createLedger}. */
+export interface LedgerOptions {
+  redis: RedisClient;
+  keys: Keys;
+  /** Which of the two. */
+  name: "users" | "fanouts";
+  now: () => number;
+  /** How long Kinde's answers can be older than a change, in milliseconds. Default 30,000. */
+  settleMs?: number;
+  /** Where to note settled users, if the records are on another primary than the ledger. */
+  settledKey?: string | undefined;
+}
+
+/** Creates one of the two ledgers over one connection. */
+export function createLedger(options: LedgerOptions): Ledger {
+  const { redis, keys, name, now, settleMs = defaultSettleMs, settledKey } = options;
   const { since: sinceKey, latest: latestKey, times: timesKey, failures: failuresKey } = ledgerKeys(keys, name);
   const { ticket, ledgerPart } = keys;
   const writtenKeys = (member: string) => ({

@@ -189,7 +189,7 @@ function createUser({ kinde }: Emulator, input: UserInput): TruthUser {
 const syncTimeoutMs = 30_000;
 
 function createSynced(emulator: Emulator, { flows }: Service, redis: Redis, keys: Keys): () => Promise<void> {
-  const ledgers = (["users", "fanouts"] as const).map((name) => createLedger(redis, keys, name, Date.now));
+  const ledgers = (["users", "fanouts"] as const).map((name) => createLedger({ redis, keys, name, now: Date.now }));
   const outstanding = async () => {
     const sizes = await Promise.all(ledgers.map((ledger) => ledger.size()));
     return sizes.some(({ size }) => size > 0);

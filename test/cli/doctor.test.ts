@@ -514,7 +514,10 @@ describe("kindling doctor names the cause of a broken fleet:", () => {
   it("failed refreshes", async () => {
     const failure = { code: "kinde_forbidden", message: "", failedAt: Date.now(), attempts: 1, final: true };
     const { createLedger } = await import("../../src/redis/ledger.ts");
-    await createLedger(redis, createKeys(env.KINDLING_PREFIX ?? ""), "users", Date.now).fail("kp_1", failure);
+    await createLedger({ redis, keys: createKeys(env.KINDLING_PREFIX ?? ""), name: "users", now: Date.now }).fail(
+      "kp_1",
+      failure,
+    );
     await expectCause({}, { name: "Work", status: "warning", says: /^1 refresh failed/, remedy: /kindling failed/ });
   });
 });

@@ -33,7 +33,7 @@ beforeEach(async () => {
   world = { now: start, runId: "first" };
   const redis = withRedisWorld(context.redis, world);
   // A process whose own clock is a day behind.
-  ledger = createLedger(redis, context.keys, "users", () => start - 24 * hour, settleMs);
+  ledger = createLedger({ redis, keys: context.keys, name: "users", now: () => start - 24 * hour, settleMs });
   records = createRecords({ redis, keys: context.keys, tombstoneTtlMs: minute });
 });
 
@@ -87,7 +87,7 @@ describe("tickets", () => {
   });
 
   it("are counted with the run id of the Redis process that draws them", async () => {
-    await createLedger(context.redis, context.keys, "users", Date.now).begin(id);
+    await createLedger({ redis: context.redis, keys: context.keys, name: "users", now: Date.now }).begin(id);
     const runId = /^run_id:(\w+)/m.exec(await context.redis.info("server"))?.[1];
     expect(runId).toMatch(/^\w{40}$/);
     expect(await context.redis.get(context.keys.ticket.run)).toBe(runId);

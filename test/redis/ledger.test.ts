@@ -18,8 +18,8 @@ let serial = 0;
 beforeEach(async () => {
   const leftovers = await context.redis.keys(`*${context.keys.prefix}*`);
   if (leftovers.length > 0) await context.redis.del(leftovers);
-  ledger = createLedger(context.redis, context.keys, "users", Date.now);
-  fanouts = createLedger(context.redis, context.keys, "fanouts", Date.now);
+  ledger = createLedger({ redis: context.redis, keys: context.keys, name: "users", now: Date.now });
+  fanouts = createLedger({ redis: context.redis, keys: context.keys, name: "fanouts", now: Date.now });
   enqueued = [];
   fannedOut = [];
   failing = undefined;

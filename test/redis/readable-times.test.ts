@@ -14,7 +14,7 @@ let serial = 0;
 beforeEach(async () => {
   const leftovers = await context.redis.keys(`*${context.keys.prefix}*`);
   if (leftovers.length > 0) await context.redis.del(leftovers);
-  ledger = createLedger(context.redis, context.keys, "users", Date.now);
+  ledger = createLedger({ redis: context.redis, keys: context.keys, name: "users", now: Date.now });
 });
 
 const queues = {
@@ -195,7 +195,7 @@ describe("readable times", () => {
   it("exclude discarded events, fan-outs and refreshes without an event", async () => {
     await admit(2);
     await ledger.discard(id);
-    const fanouts = createLedger(context.redis, context.keys, "fanouts", Date.now);
+    const fanouts = createLedger({ redis: context.redis, keys: context.keys, name: "fanouts", now: Date.now });
     await context.redis.zadd(context.keys.ledgerPart("fanouts"), 1, "role:1");
     await fanouts.settle("role:1", (await fanouts.begin("role:1")).ticket);
     await ledger.settle(testUser(2), (await ledger.begin(testUser(2))).ticket, { events: 0 });

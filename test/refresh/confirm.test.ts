@@ -78,7 +78,7 @@ beforeEach(async () => {
   patch = async () => {};
   reprocessed = [];
   const redis = withRedisWorld(context.redis, world);
-  ledger = createLedger(redis, context.keys, "users", () => world.now, settleMs);
+  ledger = createLedger({ redis, keys: context.keys, name: "users", now: () => world.now, settleMs });
   records = createRecords({ redis, keys: context.keys, tombstoneTtlMs: 60 * second });
   const queues = {
     enqueueReprocess: async (userIds: readonly string[]) => {

@@ -96,7 +96,7 @@ beforeEach(async () => {
   clock = world.now;
   before = {};
   const redis = withRedisWorld(context.redis, world);
-  ledger = createLedger(redis, context.keys, "users", () => world.now, settleMs);
+  ledger = createLedger({ redis, keys: context.keys, name: "users", now: () => world.now, settleMs });
   records = createRecords({ redis, keys: context.keys, tombstoneTtlMs: minute });
   refreshUser = open();
   await refreshUser(id, call);

@@ -43,7 +43,7 @@ const api: ManagementApi = {
   send: () => Promise.reject(new Error("Unexpected write.")),
 };
 
-const ledger = () => createLedger(context.redis, context.keys, "users", Date.now);
+const ledger = () => createLedger({ redis: context.redis, keys: context.keys, name: "users", now: Date.now });
 const absences = () => createAbsences({ ...context, now: Date.now, gapMs: 0 });
 const records = () => createRecords({ ...context, tombstoneTtlMs: 60_000 });
 const refresh = (definitions = configured as Parameters<typeof createRefreshUser>[0]["definitions"]) =>

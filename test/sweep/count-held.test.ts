@@ -12,7 +12,7 @@ import { testUser } from "../support/signer.ts";
 const context = useRedis();
 const [one, two, three] = [testUser(1), testUser(2), testUser(3)];
 const listedUsers = () => createListedUsers(context);
-const ledger = () => createLedger(context.redis, context.keys, "users", Date.now);
+const ledger = () => createLedger({ redis: context.redis, keys: context.keys, name: "users", now: Date.now });
 const absences = () => createAbsences({ ...context, now: Date.now, gapMs: 1_000 });
 const records = () => createRecords({ ...context, tombstoneTtlMs: 60_000 });
 

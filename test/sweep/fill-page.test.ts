@@ -61,7 +61,7 @@ const searched = (number: number, organizations: string[] = []): SearchedUser =>
   ...{ organizations, identities: [], properties: { plan_tier: "pro" } },
 });
 
-const ledger = () => createLedger(context.redis, context.keys, "users", Date.now);
+const ledger = () => createLedger({ redis: context.redis, keys: context.keys, name: "users", now: Date.now });
 const records = () => createRecords({ ...context, tombstoneTtlMs: 60_000 });
 
 async function fill(definitions: Definitions, keep: ProfilePart[], users: SearchedUser[]) {

@@ -28,6 +28,8 @@ export interface Keys extends PublicKeys {
   callBudget: string;
   /** Returns the key of what is known about an organization: beside the ledger, which hears of a change first. */
   organization(code: string): string;
+  /** Returns the key that notes that a sweep counts records, in the slot of {@link PublicKeys.complete}. */
+  counting(sweep: number): string;
   /** The Kinde tenant that the store belongs to. */
   tenant: string;
   /** Prefix of the request counters of Kindling's own API. */
@@ -73,6 +75,7 @@ export function createKeys(prefix: string): Keys {
     accessToken: `{${prefix}:kinde}:access-token`,
     callBudget: `{${prefix}:kinde}:calls`,
     organization: (code) => `{${prefix}:ledger}:organization:${code}`,
+    counting: (sweep) => `${prefix}:counting:{${publicKeys.complete}}:${sweep}`,
     tenant: `${prefix}:tenant`,
     apiCalls: `{${prefix}:api}`,
     refusedRequests: `{${prefix}:api}:refused`,

@@ -59,7 +59,7 @@ export interface FlowsOptions {
 /** Composes the flows over one store and one Management API. */
 export function createFlows(options: FlowsOptions): Flows {
   const { config, world, store, definitions, kinde = openKinde(config, world, store) } = options;
-  const { redis, publicRedis, keys, records, ledger, absences, queues, seen, listed } = store;
+  const { redis, publicRedis, keys, records, ledger, absences, queues, seen, listed, completeness } = store;
   const { now } = world;
   const { profile: keep, refreshOnSignIn: signIns } = config;
   const { pageSize, indexLagMs, extrasMaxAgeMs } = config.sweep;
@@ -109,6 +109,7 @@ export function createFlows(options: FlowsOptions): Flows {
     grantIndex,
     grantParts: neededGrants(definitions, keep),
     listed,
+    completeness,
     recheckOrganizations: organizations.recheck,
     now,
     pageSize,

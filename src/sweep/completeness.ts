@@ -1,17 +1,20 @@
 import { z } from "zod";
 import { type RedisClient, readAll, readRunId } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
+import { defineScript, noAnswer } from "../redis/script.ts";
 import { storedShape } from "../redis/stored.ts";
 
 /** Whether the store holds every Kinde user. A new or wiped Redis has no mark. */
 export interface Completeness {
   /** Returns when the store became complete, in milliseconds since the epoch; `undefined` while it is incomplete. */
   since(): Promise<number | undefined>;
+  /** Notes that a sweep begins to count records. Must be called before the first of them is counted. */
+  beginCount(sweep: number): Promise<void>;
   /**
    * Marks the store complete, for as long as the current Redis process serves it: a failover can lose records and keep
-   * the mark. Keeps the time of an earlier mark.
+   * the mark. Keeps the time of an earlier mark. Does nothing if Redis was wiped since the sweep's count began.
    */
-  mark(now: number): Promise<void>;
+  mark(sweep: number, now: number): Promise<void>;
   clear(): Promise<void>;
   /**
    * Returns what {@link Completeness.since} does, unless another Redis process has taken over since the mark was set:
@@ -38,8 +41,19 @@ export interface CompletenessOptions {
   redis: RedisClient;
   /** Where the ledger is. Default: beside the records. */
   internal?: RedisClient;
-  keys: Pick<Keys, "complete">;
+  keys: Pick<Keys, "complete" | "counting">;
 }
+
+/** Longer than a count can pause, in milliseconds. */
+const countTtlMs = 86_400_000;
+
+const markComplete = defineScript("mark-complete", {
+  call: ({ markKey, countingKey, mark }: { markKey: string; countingKey: string; mark: string }) => ({
+    keys: [markKey, countingKey],
+    args: [mark],
+  }),
+  answer: noAnswer,
+});
 
 /** Creates the completeness mark. */
 export function createCompleteness({ redis, internal = redis, keys }: CompletenessOptions): Completeness {
@@ -53,9 +67,13 @@ export function createCompleteness({ redis, internal = redis, keys }: Completene
   };
   return {
     since: async () => (await read())?.since,
-    async mark(now) {
+    async beginCount(sweep) {
+      await redis.set(keys.counting(sweep), 1, "PX", countTtlMs);
+    },
+    async mark(sweep, now) {
       const [runId, earlier] = await Promise.all([readRun(), read()]);
-      await redis.set(keys.complete, storedMark.serialize({ since: earlier?.since ?? now, runId }));
+      const mark = storedMark.serialize({ since: earlier?.since ?? now, runId });
+      await markComplete(redis, { markKey: keys.complete, countingKey: keys.counting(sweep), mark });
     },
     clear,
     async recheck() {

@@ -79,7 +79,7 @@ async function markComplete({ completeness, listed }: NoteSweepOptions, state: S
     await listed.forget(state.mark);
     return;
   }
-  await completeness.mark(now);
-  // Deletes what the sweep listed. If it is gone already, Redis was wiped after the count, and with it the records.
+  await completeness.mark(state.mark.number, now);
+  // Deletes what the sweep listed. If it is gone already, the ledger was wiped after the count: records can be missing, too.
   if (!(await listed.forget(state.mark))) await completeness.clear();
 }

@@ -5,6 +5,7 @@ import { type SearchedUser, searchUsers } from "../kinde/search-users.ts";
 import type { Absences } from "../redis/absences.ts";
 import type { Ledger } from "../redis/ledger.ts";
 import type { Records, StoredRecord } from "../redis/records.ts";
+import type { Completeness } from "./completeness.ts";
 import { countHeldStep, countUnheld } from "./count-held.ts";
 import type { FillPage, GatheredGrants, Stamp } from "./fill-page.ts";
 import { countUnlistedStep, findUnlistedStep } from "./find-unlisted.ts";
@@ -37,6 +38,7 @@ export interface SweepOptions extends Omit<JudgeOptions, "aged"> {
   /** Listings that complete the records of members; none if no flag or kept part needs them. */
   grantParts: readonly GrantPart[];
   listed: ListedUsers;
+  completeness: Pick<Completeness, "beginCount">;
   /** Looks for changes of these organizations, for which Kinde sends no event. */
   recheckOrganizations: (codes: Iterable<string>, call: CallOptions) => Promise<void>;
   pageSize: number;
@@ -51,6 +53,7 @@ export async function sweepStep(options: SweepOptions, state: SweepState, call: 
     case "listing":
       return listingStep(options, state, call);
     case "holding": {
+      if (state.cursor === null) await options.completeness.beginCount(state.mark.number);
       const { state: next, over } = await countHeldStep(options, state);
       return over ? afterHolding(next) : { refresh: [], state: next, done: false };
     }

@@ -74,13 +74,31 @@ describe("the completeness mark", () => {
     expect(await since()).toBeDefined();
   });
 
-  it("is not set if Redis is wiped after the count", async () => {
+  it("is not set for a moment if Redis is wiped after the count", async () => {
     await start();
     const { store } = stack;
-    const marked = store.completeness.mark;
-    store.completeness.mark = async (now) => {
+    const [mark, forget] = [store.completeness.mark, store.listed.forget];
+    const seen: unknown[] = [];
+    store.completeness.mark = async (sweep, now) => {
       await dropKeys(stack.config);
-      await marked(now);
+      await mark(sweep, now);
+    };
+    store.listed.forget = async (sweep) => {
+      seen.push(await since());
+      return forget(sweep);
+    };
+    await sweepWith(() => {});
+    expect([...seen, await since()]).toEqual([undefined, undefined]);
+  });
+
+  it("is removed if the ledger is wiped after the count, on a Redis of its own", async () => {
+    await start();
+    const { store } = stack;
+    const mark = store.completeness.mark;
+    store.completeness.mark = async (sweep, now) => {
+      await store.redis.del(await store.redis.keys(`*${stack.config.prefix}*sweep:listed*`));
+      await mark(sweep, now);
+      expect(await since()).toBeDefined();
     };
     await sweepWith(() => {});
     expect(await since()).toBeUndefined();

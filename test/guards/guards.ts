@@ -353,6 +353,17 @@ export const guards: readonly Guard[] = [
     proof: { test: "test/end-to-end/completeness.test.ts", name: "is lost, and is set by the next" },
   },
   {
+    name: "the mark of a store that was wiped after the count",
+    promise: 5,
+    file: "src/redis/scripts/mark-complete.lua",
+    find: "if redis.call('DEL', KEYS[2]) == 1 then redis.call('SET', KEYS[1], ARGV[1]) end",
+    replace: "redis.call('SET', KEYS[1], ARGV[1])",
+    proof: {
+      test: "test/end-to-end/completeness.test.ts",
+      name: "is not set for a moment if Redis is wiped after the count",
+    },
+  },
+  {
     name: "the mark that another Redis process loses",
     promise: 5,
     file: "src/sweep/completeness.ts",

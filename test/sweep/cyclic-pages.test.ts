@@ -34,6 +34,7 @@ it("a sweep whose search leads in circles fails instead of running forever, also
     grantIndex: { begin: nothing, add: nothing, read: nothing, catalogue: nothing, forget: nothing },
     grantParts: [],
     listed: { remember: nothing, read: nothing, forget: nothing },
+    completeness: { beginCount: nothing },
     definitions: defineFlags({}),
     now: Date.now,
     pageSize: 1,

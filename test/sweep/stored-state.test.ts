@@ -75,27 +75,31 @@ describe("the last sweep", () => {
 
 describe("the completeness mark", () => {
   const completeness = () => createCompleteness(context);
+  const mark = async (now: number) => {
+    await completeness().beginCount(1);
+    await completeness().mark(1, now);
+  };
 
   it("keeps its public member and adds a version", async () => {
-    await completeness().mark(1_000);
+    await mark(1_000);
     expect(JSON.parse((await context.redis.get(context.keys.complete)) ?? "")).toEqual({
       since: 1_000,
       runId: await readRunId(context.redis),
       v: 1,
     });
-    await completeness().mark(2_000);
+    await mark(2_000);
     expect(await completeness().since()).toBe(1_000);
   });
 
   it("is read from releases that did not count, and keeps its time once a count has earned it", async () => {
     await context.redis.set(context.keys.complete, '{"since":5}');
     expect([await completeness().recheck(), await completeness().counted()]).toEqual([5, false]);
-    await completeness().mark(1_000);
+    await mark(1_000);
     expect([await completeness().since(), await completeness().counted()]).toEqual([5, true]);
   });
 
   it("is removed when another Redis process has taken over", async () => {
-    await completeness().mark(1_000);
+    await mark(1_000);
     expect(await completeness().recheck()).toBe(1_000);
     await context.redis.set(context.keys.complete, '{"since":5,"runId":"another","v":1}');
     expect(await completeness().recheck()).toBeUndefined();
@@ -105,7 +109,7 @@ describe("the completeness mark", () => {
   it.each(unreadable({ since: 5 }))("treats %s as absent and sets it again", async (_what, text) => {
     await context.redis.set(context.keys.complete, text);
     expect(await completeness().since()).toBeUndefined();
-    await completeness().mark(1_000);
+    await mark(1_000);
     expect(await completeness().since()).toBe(1_000);
   });
 });

@@ -127,9 +127,9 @@ function sort(users: readonly RecentUser[], stored: readonly StoredRecord[], now
       gone.push(user.userId);
       return;
     }
-    // A fetch ahead of the clock was stamped by a clock that was wrong.
-    const fetchedAt = Math.min(now, accountTime(flags));
-    if (fetchedAt > user.checkedAt) newer.push({ ...user, checkedAt: fetchedAt });
+    const fetchedAt = accountTime(flags);
+    // A fetch ahead of the clock was stamped before the clock stepped back: it tells nothing.
+    if (fetchedAt > user.checkedAt && fetchedAt <= now) newer.push({ ...user, checkedAt: fetchedAt });
     else rest.push({ ...user, stored: { flags, profile } });
   });
   return { gone, newer, rest };

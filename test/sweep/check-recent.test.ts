@@ -152,6 +152,17 @@ describe("checks of recently active users", () => {
     expect(await step(call)).toEqual({ refresh: [], calls: 0, waitMs: 5_000 });
   });
 
+  it("compare users whose records are ahead of the clock, which stepped back", async () => {
+    const userId = held.at(-2) ?? "";
+    world.now = Date.now() - 10 * minute;
+    await note([userId]);
+    stack.emulator.kinde.setProperties(userId, { compliance_region: "edited meanwhile" });
+    const { step } = checks();
+    expect(await step(call)).toMatchObject({ refresh: [{ userId, freshSince: world.now }] });
+    // Noted as checked, so that the next look waits for the interval.
+    expect(await step(call)).toMatchObject({ refresh: [], calls: 0 });
+  });
+
   it("find what the list of users shows too, and leave deletions to the sweep", async () => {
     const [suspended = "", deleted = "", ...others] = held.slice(210, 220);
     stack.emulator.kinde.suspendUser(suspended);

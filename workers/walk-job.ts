@@ -23,7 +23,7 @@ export interface WalkJobOptions {
 const backlogPauseMs = 5_000;
 
 /**
- * Runs the walks that are due, one step of each in turn, until none is left. All together they take the share of the call
+ * Runs the walks that are due, in turn and a call each, until none is left. All together they take the share of the call
  * budget that the sweep takes too.
  */
 export async function runWalks(options: WalkJobOptions, deps: WorkerDeps, job: Job<SweepJob>): Promise<void> {

@@ -39,7 +39,11 @@ export interface Walk extends Omit<FinishedWalk, "finishedAt"> {
 export interface WalksState {
   walks: Partial<Record<WalkKind, Walk>>;
   turn: number;
+  /** Turns that a walk lets pass, because its last step took more than one call. */
+  owed?: Owed;
 }
+
+type Owed = Partial<Record<WalkKind, number>>;
 
 const count = z.int().nonnegative();
 const walkSchema = z.object({
@@ -63,6 +67,7 @@ export const storedWalks = storedShape<WalksState>(
       plans: walkSchema.exactOptional(),
     }),
     turn: count,
+    owed: z.partialRecord(z.enum(walkKinds), count).exactOptional(),
   }),
 );
 
@@ -119,7 +124,7 @@ export function neededGrants(
   return needs("roles") ? ["roles"] : [];
 }
 
-/** Whose turn it is, in this order: permissions that no flag reads can wait longer. */
+/** Whose turn it is, in this order, a call each: permissions that no flag reads can wait longer. */
 export const turns: readonly WalkKind[] = [
   ...(["roles", "permissions", "plans"] as const),
   ...(["roles", "permissions", "plans"] as const),
@@ -206,19 +211,19 @@ export function createWalks(options: WalksOptions): Walks {
       return { ...state, walks: { ...state.walks, ...Object.fromEntries(begun) } };
     },
     async step(state, call) {
-      const places = turns.map((_, place) => (state.turn + place) % turns.length);
-      const place = places.find((each) => state.walks[turns[each] as WalkKind] !== undefined) ?? 0;
-      const kind = turns[place] as WalkKind;
-      const walk = state.walks[kind];
-      if (walk === undefined) return undefined;
-      const put = (next: Walk | undefined): WalksState => {
+      const next = findTurn(state);
+      if (next === undefined) return undefined;
+      const { place, kind, walk } = next;
+      const put = (after: Walk | undefined, calls = 0): WalksState => {
         const { [kind]: _before, ...others } = state.walks;
-        return { turn: (place + 1) % turns.length, walks: { ...others, ...(next && { [kind]: next }) } };
+        const { [kind]: _owed, ...owedByOthers } = next.owed;
+        const owed = after && calls > 1 ? { ...owedByOthers, [kind]: calls - 1 } : owedByOthers;
+        return { turn: (place + 1) % turns.length, walks: { ...others, ...(after && { [kind]: after }) }, owed };
       };
       try {
-        const { refresh, walk: next, calls, over } = await advance(kind, walk, call);
-        const counted = { ...next, calls: next.calls + calls };
-        if (!over) return { refresh, state: put(counted), calls };
+        const { refresh, walk: advanced, calls, over } = await advance(kind, walk, call);
+        const counted = { ...advanced, calls: advanced.calls + calls };
+        if (!over) return { refresh, state: put(counted, calls), calls };
         const { gathered: _gathered, reads: _reads, cursor: _cursor, ...figures } = counted;
         const finished = { ...figures, finishedAt: await ledger.clock() };
         await finish(kind, counted, finished);
@@ -232,6 +237,21 @@ export function createWalks(options: WalksOptions): Walks {
       }
     },
   };
+}
+
+/** Returns whose turn it is, and what is owed then; `undefined` if no walk is under way. */
+function findTurn({ walks, turn, owed }: WalksState) {
+  const underWay = Object.keys(walks).length;
+  const left: Owed = { ...owed };
+  for (let place = turn; underWay > 0; place = (place + 1) % turns.length) {
+    const kind = turns[place] as WalkKind;
+    const walk = walks[kind];
+    if (walk === undefined) continue;
+    const owes = left[kind] ?? 0;
+    if (owes === 0 || underWay === 1) return { place, kind, walk, owed: left };
+    left[kind] = owes - 1;
+  }
+  return undefined;
 }
 
 function add(walk: Walk, step: { refresh: string[]; compared: number; disputed?: number; cursor: string }): Walk {

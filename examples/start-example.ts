@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -191,15 +192,14 @@ function inherited(): Record<string, string | undefined> {
   return { ...Object.fromEntries(kept), NEXT_TELEMETRY_DISABLED: "1" };
 }
 
-/** Returns the preferred port if it is free, otherwise any free port. */
-export async function freePort(preferred = 0): Promise<number> {
+/** Returns the preferred port if it is free, otherwise any free one that the kernel does not hand out to others meanwhile. */
+export async function freePort(preferred = randomInt(20_000, 32_768)): Promise<number> {
   const probe = createServer();
   return new Promise((resolve, reject) => {
-    probe.once("error", (error) => (preferred === 0 ? reject(error) : resolve(freePort())));
-    probe.listen(preferred, "localhost", () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
+    probe.once("error", (error: NodeJS.ErrnoException) =>
+      error.code === "EADDRINUSE" || error.code === "EACCES" ? resolve(freePort()) : reject(error),
+    );
+    probe.listen(preferred, "localhost", () => probe.close(() => resolve(preferred)));
   });
 }
 

@@ -1,9 +1,9 @@
 import { spawn } from "node:child_process";
 import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Emulator } from "kinde-emulator";
+import { freePort } from "./free-port.ts";
 
 /** A running SvelteKit app that signs people in with Kinde's SDK. */
 export interface SvelteKitApp {
@@ -38,7 +38,7 @@ export async function startSvelteKitApp(emulator: Emulator, env: Record<string, 
   await mkdir(folders, { recursive: true });
   const folder = await mkdtemp(join(folders, "sveltekit-"));
   await cp(join(root, "test/support/sveltekit-app"), folder, { recursive: true });
-  const port = await freePort();
+  const port = await freePort("localhost");
   const url = `http://localhost:${port}`;
   const child = spawn(process.execPath, [vite, "dev", "--host", "localhost", "--port", String(port)], {
     cwd: folder,
@@ -94,14 +94,4 @@ async function answering(url: string, ended: Promise<void>, output: () => string
     if (gone || performance.now() > until) throw new Error(`The app at ${url} does not answer.\n${output()}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once("error", reject);
-    server.listen(0, "localhost", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-    });
-  });
 }

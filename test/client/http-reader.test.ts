@@ -321,9 +321,13 @@ describe("many users over HTTP", () => {
     const present = user({ plan_tier: "enterprise" });
     await overHttp.get(present, { maxAge: 0, wait: 5_000 });
     const ids = [...Array.from({ length: 600 }, (_, n) => testUser(10_000 + n)), "not an id", present, present];
-    const results = await overHttp.getMany(ids);
+    // On a busy machine an answer can come too late, which is `unavailable`.
+    const results = await until(async () => {
+      const answers = await overHttp.getMany(ids);
+      expect(new Set(answers.slice(0, 601).map(({ status }) => status))).toEqual(new Set(["missing"]));
+      return answers;
+    });
     expect(results).toHaveLength(ids.length);
-    expect(results.slice(0, 601).every(({ status }) => status === "missing")).toBe(true);
     expect(results.slice(601).map(({ flags }) => flags.tier)).toEqual(["enterprise", "enterprise"]);
     expect(results[601]).not.toBe(results[602]);
     expect(await overHttp.getMany([])).toEqual([]);

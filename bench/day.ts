@@ -2,8 +2,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import { createEmulator, type Emulator } from "kinde-emulator";
 import { verifyUsers } from "../src/audit/verify-users.ts";
 import { startEmbeddedRedis } from "../src/demo/embedded-redis.ts";
+import { waitUntilComplete } from "../test/support/wait-until-complete.ts";
 import type { Benchmark, BenchOptions, Outcome } from "./support/benchmark.ts";
-import { type Deployment, startDeployment, waitUntilComplete } from "./support/deployment.ts";
+import { type Deployment, startDeployment } from "./support/deployment.ts";
 import { drawBars } from "./support/picture.ts";
 import { measureStaleness, type Staleness, shareWithin } from "./support/staleness.ts";
 import { quantile } from "./support/statistics.ts";
@@ -38,7 +39,7 @@ export const day: Benchmark = {
     });
     const staleness = measureStaleness(deployment.store);
     try {
-      await waitUntilComplete(deployment);
+      await waitUntilComplete(deployment.store);
       say(`${users.toLocaleString("en")} users: the store is complete`);
       emulator.webhooks.register({ url: deployment.webhookUrl });
       emulator.faults.set({ kind: "lose_delivery", probability: lostShare });

@@ -3,8 +3,9 @@ import { fileURLToPath } from "node:url";
 import { createEmulator } from "kinde-emulator";
 import { startEmbeddedRedis } from "../src/demo/embedded-redis.ts";
 import { readFigures } from "../src/status/read-status.ts";
+import { waitUntilComplete } from "../test/support/wait-until-complete.ts";
 import type { Benchmark, BenchOptions, Outcome } from "./support/benchmark.ts";
-import { startDeployment, waitUntilComplete } from "./support/deployment.ts";
+import { startDeployment } from "./support/deployment.ts";
 import { drawBars } from "./support/picture.ts";
 import { measureStaleness } from "./support/staleness.ts";
 import { quantile } from "./support/statistics.ts";
@@ -48,7 +49,7 @@ async function measure(users: number, { quick, say }: BenchOptions): Promise<Fig
   });
   const staleness = measureStaleness(store);
   try {
-    await waitUntilComplete({ store });
+    await waitUntilComplete(store);
     emulator.faults.set({ kind: "latency", ms: latencyMs });
     const started = (await store.sweeps.last())?.mark.number ?? 0;
     while (!quick && (await store.sweeps.last())?.mark.number === started) await delay(250);

@@ -8,7 +8,8 @@ import { align, printable } from "../src/cli/output.ts";
 import { createProcessTerminal, Interrupted, type Terminal } from "../src/cli/terminal.ts";
 import { startEmbeddedRedis } from "../src/demo/embedded-redis.ts";
 import { ConfigurationError } from "../src/errors.ts";
-import { ExampleError, freePort, type RunningExample, startExample } from "./start-example.ts";
+import { freePort } from "../test/support/free-port.ts";
+import { ExampleError, type RunningExample, startExample } from "./start-example.ts";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const names = readdirSync(here, { withFileTypes: true })
@@ -56,9 +57,9 @@ async function run({ env, stdout, stopSignal }: Terminal, args: string[]): Promi
     const example = await startExample({
       name,
       redisUrl: env.REDIS_URL || (own?.url ?? ""),
-      port: port ?? (await freePort(5173)),
+      port: port ?? (await freePort({ preferred: 5173, host: "localhost" })),
       emulator: {
-        port: await freePort(4000),
+        port: await freePort({ preferred: 4000, host: "localhost" }),
         onEvent: (entry) => entry.type === "event" && entry.event === "user.created" && onSignUp(),
       },
       onOutput: (text) => stdout.write(text),

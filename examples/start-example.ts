@@ -1,8 +1,6 @@
 import { spawn } from "node:child_process";
-import { randomInt } from "node:crypto";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -11,6 +9,7 @@ import type { EmulatorOptions } from "kinde-emulator";
 import { KindlingError } from "kindling";
 import { startKindling, type TestKindling } from "kindling-server/testing";
 import { loadDefinitions } from "../src/load-definitions.ts";
+import { freePort } from "../test/support/free-port.ts";
 import { installClient } from "./install-client.ts";
 
 /** An example with everything it needs: Kindling, an emulated Kinde, and its own development server. */
@@ -62,7 +61,14 @@ export class ExampleError extends KindlingError<"example_failed"> {
  * @throws {ExampleError} if the example cannot be started
  */
 export async function startExample(options: ExampleOptions): Promise<RunningExample> {
-  const { name, folder = join(here, name), redisUrl, emulator = {}, env = {}, port = await freePort() } = options;
+  const {
+    name,
+    folder = join(here, name),
+    redisUrl,
+    emulator = {},
+    env = {},
+    port = await freePort({ host: "localhost" }),
+  } = options;
   const definitions = await loadDefinitions(join(folder, "kindling.flags.ts"));
   await installClient(here);
   const url = `http://localhost:${port}`;
@@ -192,17 +198,7 @@ function inherited(): Record<string, string | undefined> {
   return { ...Object.fromEntries(kept), NEXT_TELEMETRY_DISABLED: "1" };
 }
 
-/** Returns the preferred port if it is free, otherwise any free one that the kernel does not hand out to others meanwhile. */
-export async function freePort(preferred = randomInt(20_000, 32_768)): Promise<number> {
-  const probe = createServer();
-  return new Promise((resolve, reject) => {
-    probe.once("error", (error: NodeJS.ErrnoException) =>
-      error.code === "EADDRINUSE" || error.code === "EACCES" ? resolve(freePort()) : reject(error),
-    );
-    probe.listen(preferred, "localhost", () => probe.close(() => resolve(preferred)));
-  });
-}
-
 async function assertFree(port: number): Promise<void> {
-  if ((await freePort(port)) !== port) throw new ExampleError(`Port ${port} is taken: choose another one with --port.`);
+  if ((await freePort({ preferred: port, host: "localhost" })) !== port)
+    throw new ExampleError(`Port ${port} is taken: choose another one with --port.`);
 }

@@ -53,8 +53,3 @@ export async function startDeployment({ emulator, redisUrl, env }: DeploymentOpt
     },
   };
 }
-
-/** Waits until the first sweep has filled the store. */
-export async function waitUntilComplete({ store }: Pick<Deployment, "store">): Promise<void> {
-  while ((await store.completeness.since()) === undefined) await new Promise((resolve) => setTimeout(resolve, 250));
-}

@@ -45,6 +45,9 @@ export interface WalksState {
 
 type Owed = Partial<Record<WalkKind, number>>;
 
+/** Turns that a walk lets pass at most, whatever its step took: more than the page of any. */
+const mostOwed = 1_000;
+
 const count = z.int().nonnegative();
 const walkSchema = z.object({
   startedAt: z.number(),
@@ -67,7 +70,7 @@ export const storedWalks = storedShape<WalksState>(
       plans: walkSchema.exactOptional(),
     }),
     turn: count,
-    owed: z.partialRecord(z.enum(walkKinds), count).exactOptional(),
+    owed: z.partialRecord(z.enum(walkKinds), count.max(mostOwed)).exactOptional(),
   }),
 );
 
@@ -217,7 +220,7 @@ export function createWalks(options: WalksOptions): Walks {
       const put = (after: Walk | undefined, calls = 0): WalksState => {
         const { [kind]: _before, ...others } = state.walks;
         const { [kind]: _owed, ...owedByOthers } = next.owed;
-        const owed = after && calls > 1 ? { ...owedByOthers, [kind]: calls - 1 } : owedByOthers;
+        const owed = after && calls > 1 ? { ...owedByOthers, [kind]: Math.min(calls - 1, mostOwed) } : owedByOthers;
         return { turn: (place + 1) % turns.length, walks: { ...others, ...(after && { [kind]: after }) }, owed };
       };
       try {

@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
 import { mkdirSync } from "node:fs";
-import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { Redis } from "ioredis";
 import { createEmulator, type Emulator, type LogEntry } from "kinde-emulator";
@@ -9,6 +8,7 @@ import { createFetch } from "../../src/fetch.ts";
 import { createLog } from "../../src/log.ts";
 import { openStore, type Store } from "../../src/store.ts";
 import { freePort } from "../support/free-port.ts";
+import { waitUntilComplete } from "../support/wait-until-complete.ts";
 import { createProcess, type KindlingProcess, type SoakRedis, startSoakRedis } from "./fleet.ts";
 
 /** Emulator, Redis, one server and two workers, the last three in processes of their own. */
@@ -80,7 +80,7 @@ export async function startDeployment(options: SoakDeploymentOptions): Promise<S
   const connection = new Redis(redis.url, { retryStrategy: () => 100 });
   // It is told by faults that do not work.
   connection.on("error", () => undefined);
-  while ((await store.completeness.since()) === undefined) await delay(250);
+  await waitUntilComplete(store);
   const url = `http://127.0.0.1:${port}`;
   emulator.webhooks.register({ url: `${url}/webhooks/kinde` });
   return {

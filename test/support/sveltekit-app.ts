@@ -38,7 +38,7 @@ export async function startSvelteKitApp(emulator: Emulator, env: Record<string, 
   await mkdir(folders, { recursive: true });
   const folder = await mkdtemp(join(folders, "sveltekit-"));
   await cp(join(root, "test/support/sveltekit-app"), folder, { recursive: true });
-  const port = await freePort("localhost");
+  const port = await freePort({ host: "localhost" });
   const url = `http://localhost:${port}`;
   const child = spawn(process.execPath, [vite, "dev", "--host", "localhost", "--port", String(port)], {
     cwd: folder,

@@ -36,30 +36,26 @@ export function withholdParts(profile: Profile, fetched: ReadonlySet<ExtraPart>)
 }
 
 // Shared by all profiles: a getter of its own would cost every copy its fast properties.
-const billingTrap = trapOf("billing", { enumerable: true });
+const billingTrap = trapOf("billing");
 const membershipTraps = [
-  { member: "roles", part: "roles", trap: trapOf("roles", { enumerable: true }) },
-  { member: "permissions", part: "permissions", trap: trapOf("permissions", { enumerable: true }) },
+  { member: "roles", part: "roles", trap: trapOf("roles") },
+  { member: "permissions", part: "permissions", trap: trapOf("permissions") },
   // Hidden from spreads and JSON: a function that copies memberships does not ask for these parts.
-  {
-    member: "properties",
-    part: "organizationProperties",
-    trap: trapOf("organizationProperties", { enumerable: false }),
-  },
-  {
-    member: "agreements",
-    part: "organizationAgreements",
-    trap: trapOf("organizationAgreements", { enumerable: false }),
-  },
+  { member: "properties", part: "organizationProperties", trap: hidden(trapOf("organizationProperties")) },
+  { member: "agreements", part: "organizationAgreements", trap: hidden(trapOf("organizationAgreements")) },
 ] as const satisfies readonly { member: keyof Membership; part: ExtraPart; trap: PropertyDescriptor }[];
 
-function trapOf(part: ExtraPart, { enumerable }: { enumerable: boolean }): PropertyDescriptor {
+function trapOf(part: ExtraPart): PropertyDescriptor {
   return {
-    enumerable,
+    enumerable: true,
     get(): never {
       throw new PartMissing(part);
     },
   };
+}
+
+function hidden(trap: PropertyDescriptor): PropertyDescriptor {
+  return { ...trap, enumerable: false };
 }
 
 /** Defines a flag by a pure function of the profile. Its default is the function's answer for an unknown user. */

@@ -13,7 +13,8 @@ export function serveParent(port: number, close: () => Promise<void>): void {
     send({ type: "cpu", micros: user + system });
   });
   process.once("disconnect", () => {
-    // Exits even where something is left open, and not before a profile is written.
+    // Exits even where something is left open, or Redis is gone, and not before a profile is written.
+    setTimeout(() => process.exit(), 10_000).unref();
     close().finally(() => process.exit());
   });
   send({ type: "ready", port });

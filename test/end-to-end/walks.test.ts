@@ -196,8 +196,7 @@ describe("walks over permissions", () => {
     const call = { priority: "bulk", signal: new AbortController().signal } as const;
     const refresh: string[] = [];
     let taken = "";
-    const steps: { kinds: string[]; calls: Record<string, number> }[] = [];
-    const total: Record<string, number> = {};
+    const steps: { kind: string; calls: number; underWay: string[] }[] = [];
     let state: WalksState = { walks: {}, turn: 0 };
     for (;;) {
       state = await walks.beginDue(state);
@@ -205,8 +204,7 @@ describe("walks over permissions", () => {
       if (step === undefined) break;
       const { turn, walks: under } = step.state;
       const kind = turns[(turn + turns.length - 1) % turns.length] ?? "";
-      total[kind] = (total[kind] ?? 0) + step.calls;
-      steps.push({ kinds: Object.keys(under), calls: { ...total } });
+      steps.push({ kind, calls: step.calls, underWay: Object.keys(under) });
       if (Object.keys(under).length > 1) taken += turn === 0 ? "o" : "rplrpl"[turn - 1];
       refresh.push(...step.refresh);
       ({ state } = step);
@@ -224,17 +222,20 @@ describe("walks over permissions", () => {
   const fixed = 9;
 
   it("take as many calls as walks over plans while both are under way, though a step over plans takes many", async () => {
-    await start({ emulator: { users: 3_000 }, workers: false });
+    await start({ emulator: { users: 1_500 }, workers: false });
     const definitions = { admin, paid: plan("pro") };
     await runSweep(stack, createFlows({ ...stack, definitions: defineFlags(definitions) }));
     const { calls, steps } = await walkHere(definitions);
-    const { plans: ofPlans = 0 } = calls;
-    const together = steps.filter(({ kinds }) => kinds.includes("permissions") && kinds.includes("plans"));
-    const { permissions = 0, plans = 0 } = together.at(-1)?.calls ?? {};
-    expect(ofPlans).toBeGreaterThan(4 * permissions);
+    const last = steps.findLastIndex(({ underWay }) => underWay.includes("permissions"));
+    // A step that compares records takes no call, but a turn.
+    const turnsOf = (kind: string) =>
+      steps.slice(0, last).flatMap((step) => (step.kind === kind ? Math.max(1, step.calls) : []));
+    const sum = (each: readonly number[]) => each.reduce((total, one) => total + one, 0);
+    const [permissions, plans] = [turnsOf("permissions"), turnsOf("plans")];
+    expect(calls.plans).toBeGreaterThan(sum(permissions) + 2 * Math.max(...plans));
     // One step over plans is ahead, at most.
-    expect(plans).toBeLessThan(permissions + ofPlans / 4);
-  });
+    expect(sum(plans)).toBeLessThanOrEqual(sum(permissions) + Math.max(...plans));
+  }, 60_000);
 
   it("list those that flags read first, the others in a walk of their own, and all if a function reads any", async () => {
     const { emulator } = await start({ emulator: { users: 60 }, workers: false });
@@ -250,7 +251,7 @@ describe("walks over permissions", () => {
     });
     expect(new Set(declared.refresh)).toEqual(new Set([ids[0]]));
     // The others take one turn where the rest take two.
-    expect(declared.taken).toMatch(/ppoppoppo/);
+    expect(declared.taken.replaceAll("l", "")).toMatch(/ppoppop/);
     // Of this function it is not known whether it reads permissions: the walk over the roles shows that it does not.
     expect((await walkHere({ admin, suspended })).calls).toMatchObject({ permissions: fixed + organizations });
     const reading = await walkHere({ admin, exports });

@@ -160,12 +160,14 @@ export function createAccessTokens(options: AccessTokensOptions): AccessTokens {
   };
 }
 
-function configurationError(origin: string, rejected: string): KindeError {
+/** Returns the error for rejected credentials. The message names the settings to check. */
+export function configurationError(origin: string, rejected: string, status?: number): KindeError {
   return new KindeError(
     "kinde_unauthorized",
     `Kinde (${origin}) rejected ${rejected}: check KINDE_DOMAIN, KINDE_MANAGEMENT_CLIENT_ID, ` +
       "KINDE_MANAGEMENT_CLIENT_SECRET and KINDE_AUDIENCE (with a custom domain the audience stays " +
       "https://<name>.kinde.com/api), and that the application is authorized for the Management API.",
+    { ...(status !== undefined && { status }) },
   );
 }
 

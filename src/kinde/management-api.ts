@@ -3,7 +3,7 @@ import { z } from "zod";
 import { connectionProblem, KindeError, ThrottledError } from "../errors.ts";
 import type { Fetch, FetchRequest } from "../fetch.ts";
 import { inSpan } from "../trace.ts";
-import type { AccessTokens } from "./access-token.ts";
+import { type AccessTokens, configurationError } from "./access-token.ts";
 import type { CallBudget, Priority } from "./call-budget.ts";
 import { BodyTooLarge, followSignal, type OnAnswer, parseJson, parseRateLimitReset, readText } from "./request.ts";
 
@@ -241,9 +241,7 @@ function read<T>(host: string, call: Call<T> | Change<T>, { status, text }: Answ
     if (result.success) return result.data;
     throw new KindeError("kinde_unavailable", `The answer to ${route} at ${host} is malformed.`, { status });
   }
-  if (status === 401) {
-    throw new KindeError("kinde_unauthorized", `${host} rejected the access token for ${route}.`, { status });
-  }
+  if (status === 401) throw configurationError(host, `the access token for ${route}`, status);
   if (status === 403) {
     // Failed refreshes stay in the ledger and can be reprocessed. Only the caller can repeat a change.
     const next =

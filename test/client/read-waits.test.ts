@@ -80,6 +80,23 @@ describe("the commands of a read", () => {
   });
 });
 
+describe("a read in progress at close", () => {
+  it("answers and opens no connection", async () => {
+    let opened = 0;
+    const reader = open({
+      ...slow(0),
+      duplicate(options) {
+        opened += 1;
+        return redis.duplicate(options);
+      },
+    });
+    const reading = reader.get(testUser(2), { maxAge: 0, wait: 2_000 });
+    reader.close();
+    expect((await reading).flags).toEqual({ tier: "pro" });
+    expect(opened).toBe(0);
+  });
+});
+
 describe("the time of a read", () => {
   it("is at most timeoutMs for both GETs of a miss together", async () => {
     const { answer, ms } = await timed(open(slow(700)).get(testUser(9)));

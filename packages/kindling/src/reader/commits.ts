@@ -3,7 +3,7 @@ import type { ReaderRedis, Subscriber } from "./redis.ts";
 
 /** Notifies of commits. All callers share one connection, opened by the first. */
 export interface Commits {
-  /** Calls back on each commit of the user's record, from when `ready` resolves until `stop`. Never throws. */
+  /** Calls back on each commit of the user's record, from when `ready` resolves until `stop` or `close`. Never throws. */
   watch(userId: string, onCommit: () => void): { ready: Promise<unknown>; stop(): void };
   close(): void;
 }
@@ -13,6 +13,7 @@ export function createCommits(redis: ReaderRedis, keys: Pick<PublicKeys, "commit
   if (redis.duplicate === undefined) return undefined;
   const watchers = new Map<string, { ready: Promise<unknown>; callbacks: Set<() => void> }>();
   let subscriber: Subscriber | undefined;
+  let closed = false;
 
   const open = () => {
     const opened = redis.duplicate?.({ enableOfflineQueue: true, maxRetriesPerRequest: null, lazyConnect: false });
@@ -26,6 +27,8 @@ export function createCommits(redis: ReaderRedis, keys: Pick<PublicKeys, "commit
   };
   // Async, so that a client that throws becomes a rejection; both send their command before they return.
   const subscribe = async (channel: string) => {
+    // A read in progress can come here after `close`. Nobody would end its connection.
+    if (closed) throw new Error("The reader is closed.");
     subscriber ??= open();
     await subscriber.subscribe(channel);
   };
@@ -52,6 +55,7 @@ export function createCommits(redis: ReaderRedis, keys: Pick<PublicKeys, "commit
       };
     },
     close() {
+      closed = true;
       subscriber?.disconnect();
       subscriber = undefined;
       watchers.clear();

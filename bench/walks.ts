@@ -6,7 +6,7 @@ import { openStore, type Store } from "../src/store.ts";
 import { walkBoundMs } from "../src/sweep/pace.ts";
 import { beginSweep, type SweepState } from "../src/sweep/sweep-state.ts";
 import { type WalkKind, walkWords } from "../src/sweep/walk-log.ts";
-import type { WalksState } from "../src/sweep/walks.ts";
+import type { WalksState } from "../src/sweep/walks-state.ts";
 import type { Benchmark, Outcome } from "./support/benchmark.ts";
 import { benchConfig } from "./support/config.ts";
 import { createListings, type Listings, type Tenant } from "./support/listings.ts";

@@ -5,7 +5,8 @@ import type { RefreshQueues } from "../src/refresh/queues.ts";
 import type { Completeness } from "../src/sweep/completeness.ts";
 import type { SweepPace } from "../src/sweep/pace.ts";
 import type { SweepJob } from "../src/sweep/queue.ts";
-import { storedWalks, type Walks } from "../src/sweep/walks.ts";
+import type { Walks } from "../src/sweep/walks.ts";
+import { storedWalks } from "../src/sweep/walks-state.ts";
 import { handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
 
 /** Dependencies of {@link runWalks}. */

@@ -43,7 +43,7 @@ const sweep = z.object({
   unlisted: count,
 });
 
-/** The last walks over roles, permissions or plans. */
+/** The last walk over roles, permissions or plans, and the one under way. */
 const walk = z.object({
   withinMs: ms.nullable(),
   last: z
@@ -57,6 +57,7 @@ const walk = z.object({
     })
     .nullable(),
   failed: z.object({ at: instant, reason: text }).nullable(),
+  current: z.object({ startedAt: instant, calls: count, compared: count }).nullable(),
 });
 
 const queue = z.object({ waiting: count, active: count, delayed: count, paused: z.boolean() });

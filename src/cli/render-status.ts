@@ -89,7 +89,7 @@ const sweep: Section = ({ sweep: status }, paint, now) => {
       ? paint.notice("not complete yet")
       : paint.good(`everybody, since ${durationWords(now - completeSince)}`);
   const rows = [["store holds", complete]];
-  for (const { change, shows, unless } of boundWords(status))
+  for (const { change, shows, unless } of boundWords(status, now))
     rows.push([change, unless === undefined ? shows : `${shows} ${paint.dim(`(${unless})`)}`]);
   if (current !== null) rows.push(["in progress", `${found(current)} so far`]);
   if (last === null) rows.push(["last", "none yet"]);

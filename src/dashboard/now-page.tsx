@@ -218,7 +218,7 @@ export function sweepRows({ sweep, at }: Now): readonly (readonly [label: string
             <Text>{failed.reason}</Text>
           </Mark>,
         ],
-    ...boundWords(sweep).map(({ change, shows, unless }): [string, Child] => [
+    ...boundWords(sweep, at).map(({ change, shows, unless }): [string, Child] => [
       change.charAt(0).toUpperCase() + change.slice(1),
       unless === undefined ? shows : `${shows} (${unless})`,
     ]),

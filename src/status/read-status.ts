@@ -4,12 +4,12 @@ import { type Durability, readDurability } from "../redis/durability.ts";
 import { type FailedMember, listFailures } from "../refresh/failures.ts";
 import type { Queues, Store } from "../store.ts";
 import { createSweepPace, type SweepBound, sweepBound, walkBoundMs } from "../sweep/pace.ts";
-import { currentSweep, failedSweep } from "../sweep/queue.ts";
+import { currentSweep, currentWalks, failedSweep } from "../sweep/queue.ts";
 import { type RecentChecksSummary, summarizeChecks } from "../sweep/recent-log.ts";
 import { nextStart } from "../sweep/schedule.ts";
 import type { FinishedSweep } from "../sweep/sweep-log.ts";
 import type { SweepState } from "../sweep/sweep-state.ts";
-import { type WalkHistory, type WalkKind, walkKinds } from "../sweep/walk-log.ts";
+import { type FinishedWalk, type WalkHistory, type WalkKind, walkKinds } from "../sweep/walk-log.ts";
 import { countRecords, type RecordCount } from "./count-records.ts";
 import { findWarnings, type Warning } from "./find-warnings.ts";
 import { type Freshness, readFreshness } from "./read-freshness.ts";
@@ -70,10 +70,15 @@ export interface SweepStatus {
   recent: RecentChecksSummary | null;
 }
 
-/** The last walk of a kind, and how soon a change shows; `null` if the last walk gave up. */
+/** The last walk of a kind and the one under way. */
 export interface WalkStatus extends WalkHistory {
+  /** How soon a change shows; `null` before the first walk is over, and if the last one gave up. */
   withinMs: number | null;
+  current: WalkProgress | null;
 }
+
+/** How far a walk is. `startedAt` in milliseconds since the epoch. */
+export type WalkProgress = Pick<FinishedWalk, "startedAt" | "calls" | "compared">;
 
 /** Jobs of a queue. `delayed` jobs wait for a retry or the end of a burst. */
 export interface QueueStatus {
@@ -170,7 +175,7 @@ async function readSweep(store: Store, settings: Config["sweep"], now: number): 
   const { completeness, sweeps, queues, indexLag } = store;
   const { intervalMs, share } = settings;
   const pace = createSweepPace({ ...store, own: { intervalMs, share }, onOther: () => {} });
-  const [since, last, current, failed, setting, lagMs, walks, recent, lateMs, fetchMs] = await Promise.all([
+  const [since, last, current, failed, setting, lagMs, walks, walking, recent, lateMs, fetchMs] = await Promise.all([
     completeness.since(),
     sweeps.last(),
     currentSweep(queues),
@@ -178,6 +183,7 @@ async function readSweep(store: Store, settings: Config["sweep"], now: number): 
     pace.peek(),
     indexLag.expected(),
     store.walkLog.read(),
+    currentWalks(queues),
     store.recentLog.read(),
     store.delays.late.read(),
     store.delays.fetch.read(),
@@ -193,25 +199,28 @@ async function readSweep(store: Store, settings: Config["sweep"], now: number): 
         : null,
     next: current !== undefined || setting.intervalMs === 0 ? null : nextStart(setting, history),
     bound: sweepBound(last, setting, { lagMs, lateMs, fetchMs }) ?? null,
-    walks: readWalks(walks, setting.intervalMs > 0, fetchMs),
+    walks: joinWalks(walks, walking, (walk) => (setting.intervalMs > 0 ? walkBoundMs(walk, fetchMs) : null)),
     recent: summarizeChecks(recent, now, fetchMs) ?? null,
   };
 }
 
-function readWalks(
+function joinWalks(
   histories: Partial<Record<WalkKind, WalkHistory>>,
-  scheduled: boolean,
-  fetchMs: number,
+  current: Partial<Record<WalkKind, WalkProgress>>,
+  boundOf: (walk: FinishedWalk) => number | null,
 ): SweepStatus["walks"] {
-  const known = walkKinds.flatMap((kind) => {
-    const history = histories[kind];
-    if (history === undefined) return [];
-    const { last, failed } = history;
-    return [
-      [kind, { ...history, withinMs: scheduled && last && !failed ? walkBoundMs(last, fetchMs) : null }] as const,
-    ];
-  });
-  return Object.fromEntries(known);
+  const known = walkKinds.filter((kind) => (histories[kind] ?? current[kind]) !== undefined);
+  const statusOf = (kind: WalkKind): WalkStatus => {
+    const { last, failed } = histories[kind] ?? { last: null, failed: null };
+    const walk = current[kind];
+    return {
+      last,
+      failed,
+      withinMs: last && !failed ? boundOf(last) : null,
+      current: walk ? { startedAt: walk.startedAt, calls: walk.calls, compared: walk.compared } : null,
+    };
+  };
+  return Object.fromEntries(known.map((kind) => [kind, statusOf(kind)]));
 }
 
 async function readQueue(queue: Queues["refresh" | "requests" | "bulk" | "confirm" | "fanout"]): Promise<QueueStatus> {

@@ -3,6 +3,7 @@ import type { Queue } from "bullmq";
 import { type LongJob, openQueue, type QueueOptions } from "../redis/queue.ts";
 import { storedSweep } from "./stored-sweep.ts";
 import type { SweepState } from "./sweep-state.ts";
+import { storedWalks, type WalksState } from "./walks-state.ts";
 
 /**
  * Data of a job in the sweep queue. A `tick` enqueues the next sweep and the walks; a `sweep` is one pass over the search;
@@ -63,6 +64,13 @@ export async function currentSweep({ sweep }: Pick<SweepQueue, "sweep">): Promis
   const jobs = await sweep.getJobs(["active", "waiting", "delayed"]);
   const job = jobs.find((each) => each?.name === "sweep");
   return job && { state: storedSweep.parse(job.data.state) };
+}
+
+/** Returns the walks that are under way. */
+export async function currentWalks({ sweep }: Pick<SweepQueue, "sweep">): Promise<WalksState["walks"]> {
+  const jobs = await sweep.getJobs(["active", "waiting", "delayed"]);
+  const job = jobs.find((each) => each?.name === "walks");
+  return storedWalks.parse(job?.data.state)?.walks ?? {};
 }
 
 /** A sweep that gave up. */

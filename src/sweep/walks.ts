@@ -1,78 +1,21 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Definitions } from "kindling";
 import type { ProfilePart } from "kindling/contract";
-import { z } from "zod";
 import { KindeError } from "../errors.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Ledger } from "../redis/ledger.ts";
-import { storedShape } from "../redis/stored.ts";
 import { countCalls } from "./backfill.ts";
 import { type CompareGrantsOptions, compareGrantsStep } from "./compare-grants.ts";
 import { type ComparePlansOptions, comparePlansStep } from "./compare-plans.ts";
 import type { Disputes } from "./disputes.ts";
-import {
-  beginGathering,
-  type GatherState,
-  type GrantPart,
-  GrantsLost,
-  gatherSchema,
-  gatherStep,
-} from "./gather-grants.ts";
+import { beginGathering, type GatherState, type GrantPart, GrantsLost, gatherStep } from "./gather-grants.ts";
 import type { GrantIndex } from "./grant-index.ts";
 import type { KnownRoles } from "./known-roles.ts";
 import { shortestWalkMs } from "./pace.ts";
 import type { PermissionScope } from "./permission-scope.ts";
 import type { SweepLog } from "./sweep-log.ts";
 import { type FinishedWalk, type WalkHistory, type WalkKind, type WalkLog, walkKinds } from "./walk-log.ts";
-
-/** Progress of one walk. */
-export interface Walk extends Omit<FinishedWalk, "finishedAt"> {
-  /** Absent in walks over plans, which read no listing. */
-  gathered?: GatherState;
-  /** Whether a flag that is a function read permissions of a compared record; absent if none did. */
-  reads?: boolean;
-  /** Where the comparison of records continues. */
-  cursor: string;
-}
-
-/** Progress of the walks that are under way, and whose turn it is. */
-export interface WalksState {
-  walks: Partial<Record<WalkKind, Walk>>;
-  turn: number;
-  /** Turns that a walk lets pass, because its last step took more than one call. */
-  owed?: Owed;
-}
-
-type Owed = Partial<Record<WalkKind, number>>;
-
-/** Turns that a walk lets pass at most, whatever its step took: more than the page of any. */
-const mostOwed = 1_000;
-
-const count = z.int().nonnegative();
-const walkSchema = z.object({
-  startedAt: z.number(),
-  calls: count,
-  compared: count,
-  different: count,
-  disputed: count,
-  gathered: gatherSchema.exactOptional(),
-  reads: z.boolean().exactOptional(),
-  cursor: z.string(),
-});
-/** The state as its job keeps it. */
-export const storedWalks = storedShape<WalksState>(
-  1,
-  z.object({
-    walks: z.object({
-      roles: walkSchema.exactOptional(),
-      permissions: walkSchema.exactOptional(),
-      otherPermissions: walkSchema.exactOptional(),
-      plans: walkSchema.exactOptional(),
-    }),
-    turn: count,
-    owed: z.partialRecord(z.enum(walkKinds), count.max(mostOwed)).exactOptional(),
-  }),
-);
+import { mostOwed, type Owed, type Walk, type WalksState } from "./walks-state.ts";
 
 /** Dependencies of {@link createWalks}. */
 export interface WalksOptions

@@ -2,7 +2,8 @@ import { defineFlags, type FlagDeclarations, type Profile, permission, plan } fr
 import { afterEach, describe, expect, it } from "vitest";
 import { createFlows } from "../../src/service/create-flows.ts";
 import { type WalkKind, walkKinds } from "../../src/sweep/walk-log.ts";
-import { turns, type WalksState } from "../../src/sweep/walks.ts";
+import { turns } from "../../src/sweep/walks.ts";
+import type { WalksState } from "../../src/sweep/walks-state.ts";
 import { runSweep } from "../support/run-sweep.ts";
 import { type Stack, type StackOptions, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";

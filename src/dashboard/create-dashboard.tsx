@@ -1,9 +1,8 @@
 import { Hono, type MiddlewareHandler } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import type { Definitions } from "kindling";
 import type { Config } from "../config.ts";
 import { errorCode } from "../errors.ts";
-import type { Refuse } from "../http/body.ts";
+import { limitBody, type Refuse } from "../http/body.ts";
 import type { ClientAddress } from "../http/client-address.ts";
 import { createRateCounter } from "../http/rate-counter.ts";
 import { errorFields, type Log } from "../log.ts";
@@ -148,11 +147,7 @@ export function createDashboard(options: DashboardOptions): Dashboard {
   app.get("/healthz", (context) => context.json({ status: "alive" }));
   app.use(guard({ url, refuse: (context, refusal) => refuseText(options.refuse, context, refusal) }));
   app.use(
-    bodyLimit({
-      maxSize: maxFormBytes,
-      onError: (context) =>
-        refuse(context, { status: 413, code: "body_too_large", message: `The form exceeds ${maxFormBytes} bytes.` }),
-    }),
+limitBody(maxFormBytes, { route: "dashboard", refuse }),
   );
   app.use(signedIn);
   app.route("/", assets.routes);

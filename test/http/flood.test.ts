@@ -1,3 +1,4 @@
+import { connect } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import type { Log } from "../../src/log.ts";
 import { listMetrics } from "../../src/status/list-metrics.ts";
@@ -99,6 +100,30 @@ describe("junk webhooks", () => {
     await until(async () => expect(await stack.record(id)).toMatchObject({ status: "present" }));
     expect(stack.emulator.deliveries.list().map(({ attempts }) => attempts)).toEqual([1]);
     expect(said("request refused")).toHaveLength(1);
+  });
+});
+
+describe("bodies that break off", () => {
+  it.each([
+    ["with a length", "content-length: 100\r\n\r\nabc"],
+    ["in chunks", "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n"],
+  ])("are refused requests, no failures of ours: %s", async (_name, rest) => {
+    await start({ KINDLING_REFUSED_PER_MINUTE: "5" });
+    const { hostname, port } = new URL(stack.webhookUrl);
+    await Promise.all(
+      Array.from({ length: 8 }, async () => {
+        const socket = connect(Number(port), hostname);
+        await new Promise((sent) => socket.write(`POST /webhooks/kinde HTTP/1.1\r\nhost: x\r\n${rest}`, sent));
+        socket.destroy();
+      }),
+    );
+    await until(async () => expect(await refused()).toEqual({ "POST /webhooks/kinde:body_incomplete": 8 }));
+    expect(said("request refused")).toHaveLength(1);
+    expect(lines.filter(({ level }) => level === "error")).toEqual([]);
+    const total = (counts: readonly { count: number }[]) => counts.reduce((sum, { count }) => sum + count, 0);
+    await until(async () => expect(total((await stack.store.activity.read()).answers)).toBe(8));
+    const { answers } = await stack.store.activity.read();
+    expect(answers.filter(({ status }) => !["400", "429"].includes(status))).toEqual([]);
   });
 });
 

@@ -163,8 +163,22 @@ export function isLoopbackHost(host: string): boolean {
   return loopback.test(host) || host === "::1" || host.endsWith(".localhost");
 }
 
+interface ApiTokenSettings {
+  KINDLING_API_TOKEN?: string | undefined;
+  KINDLING_API_TOKENS: readonly ApiToken[];
+}
+
+const hasDistinctTokens = ({ KINDLING_API_TOKEN: single, KINDLING_API_TOKENS: named }: ApiTokenSettings) =>
+  single === undefined || named.every(({ name, value }) => value !== single && name !== "KINDLING_API_TOKEN");
+
+const distinctTokens = {
+  path: ["KINDLING_API_TOKENS"],
+  message: "must not repeat the token or the name of KINDLING_API_TOKEN",
+};
+
 const schema = fields
   .refine(hasSecretPerUrl, secretPerUrl)
+  .refine(hasDistinctTokens, distinctTokens)
   .refine(isWholeApplication, wholeApplication)
   .refine(hasKnownUrl, knownUrl);
 
@@ -175,6 +189,7 @@ const storeSchema = fields
     KINDE_MANAGEMENT_CLIENT_SECRET: z.string().optional(),
   })
   .refine(hasSecretPerUrl, secretPerUrl)
+  .refine(hasDistinctTokens, distinctTokens)
   .refine(isWholeApplication, wholeApplication)
   .refine(hasKnownUrl, knownUrl);
 

@@ -24,9 +24,11 @@ export function readEnvironment(
   const known = [...names, ...secrets.map((secret) => `${secret}_FILE`)];
   // `docker compose` passes an unset variable as an empty one.
   const settings = Object.fromEntries(
-    Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined && entry[1] !== ""),
+    Object.entries(env).filter(
+      (entry): entry is [string, string] => entry[1] !== undefined && entry[1] !== "" && !isServiceLink(...entry),
+    ),
   );
-  const problems = Object.entries(settings).flatMap(([name, value]) => unknownSetting(name, value, known) ?? []);
+  const problems = Object.keys(settings).flatMap((name) => unknownSetting(name, known) ?? []);
   for (const name of secrets) {
     const variable = `${name}_FILE`;
     const file = settings[variable];
@@ -56,11 +58,14 @@ function readSecret(file: string): { text: string } | { problem: string } {
 // KINDLING_URL is an app's, which can share a .env file with the service. The others: those of docker-compose.yml and of the
 // tests, and what Kubernetes sets for a service whose name begins with "kindling".
 const foreign = /^KINDLING_(URL|SERVERS|WORKERS|TEST_\w+|\w*SERVICE_(HOST|PORT(_\w+)?)|\w*PORT_\d+_(TCP|UDP)(_\w+)?)$/;
-const serviceLink = /^(tcp|udp):\/\//;
 
-function unknownSetting(name: string, value: string, known: readonly string[]): string | undefined {
+/** Kubernetes also sets `KINDLING_DASHBOARD_PORT=tcp://…` for a service named `kindling-dashboard`. */
+function isServiceLink(name: string, value: string | undefined = ""): boolean {
+  return /^KINDLING_\w*PORT$/.test(name) && /^(tcp|udp):\/\//.test(value);
+}
+
+function unknownSetting(name: string, known: readonly string[]): string | undefined {
   if (!name.startsWith("KINDLING_") || known.includes(name) || foreign.test(name)) return undefined;
-  if (name.endsWith("_PORT") && serviceLink.test(value)) return undefined;
   const nearest = nearestName(name, known);
   const advice = nearest === undefined ? "docs/operations.md lists the settings" : `did you mean ${nearest}?`;
   return `${name} is not a setting: ${advice}`;

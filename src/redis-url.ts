@@ -91,10 +91,14 @@ function parseNode(text: string, kind: RedisTarget["kind"]): RedisNode {
 
 function parseCredentials(text = ""): [username: string | undefined, password: string | undefined] {
   const [username = "", ...rest] = text.split(":");
+  return [decode(username) || undefined, decode(rest.join(":")) || undefined];
+}
+
+function decode(text: string): string {
   try {
-    return [decodeURIComponent(username) || undefined, decodeURIComponent(rest.join(":")) || undefined];
+    return decodeURIComponent(text);
   } catch {
-    throw new RedisUrlError("must have a percent-encoded user name and password");
+    throw new RedisUrlError("must have a percent-encoded user name, password and name of the primary");
   }
 }
 
@@ -108,5 +112,5 @@ function parsePath(path: string, kind: RedisTarget["kind"]): Pick<RedisTarget, "
   if (kind === "cluster" && Number(database) !== 0) {
     throw new RedisUrlError("must not name a database: a cluster has only database 0");
   }
-  return { name: name === undefined ? undefined : decodeURIComponent(name), database: Number(database) };
+  return { name: name === undefined ? undefined : decode(name), database: Number(database) };
 }

@@ -118,6 +118,20 @@ function catchError(task: () => unknown): unknown {
   throw new Error("nothing was thrown");
 }
 
+it("ignores what Kubernetes sets for services named kindling…", () => {
+  const links = {
+    KINDLING_PORT: "tcp://10.0.0.1:80",
+    KINDLING_SERVICE_HOST: "10.0.0.1",
+    KINDLING_PORT_80_TCP_ADDR: "10.0.0.1",
+    KINDLING_DASHBOARD_PORT: "tcp://10.0.0.2:3002",
+    KINDLING_METRICS_PORT: "tcp://10.0.0.3:9464",
+    KINDLING_OTHER_PORT: "udp://10.0.0.4:53",
+  };
+  expect(loadConfig({ ...required, ...links })).toEqual(loadConfig(required));
+  const other = catchError(() => loadConfig({ ...required, KINDLING_DASHBOARD_PORT: "tcp" }));
+  expect(String(other)).toContain("KINDLING_DASHBOARD_PORT");
+});
+
 describe("tokens and endpoints", () => {
   const value = "0123456789abcdef0123456789abcdef";
   const load = (env: Record<string, string>) => loadConfig({ ...required, ...env });
@@ -170,6 +184,12 @@ describe("tokens and endpoints", () => {
     const error = catchError(() => load({ [name]: text }));
     expect(error).toBeInstanceOf(ConfigurationError);
     expect(String(error)).toContain(name);
+    expect(String(error)).not.toContain(value);
+  });
+
+  it.each([`web:read:${value}`, `KINDLING_API_TOKEN:read:x${value}`])("refuse %s beside the single token", (text) => {
+    const error = catchError(() => load({ KINDLING_API_TOKEN: value, KINDLING_API_TOKENS: text }));
+    expect(String(error)).toContain("KINDLING_API_TOKENS must not repeat the token or the name of KINDLING_API_TOKEN");
     expect(String(error)).not.toContain(value);
   });
 

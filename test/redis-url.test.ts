@@ -46,6 +46,7 @@ it.each([
   ["redis-sentinel://a/mymaster/one", /number of a database/],
   ["redis://a/one", /must end in the number of a database, such as \/0/],
   ["redis://%zz:x@a", /percent-encoded/],
+  ["redis-sentinel://a:26379/%zz", /percent-encoded/],
   ["redis://:p@ss@a", /write %40 for @/],
   ["redis://:p@ss:word/@127.0.0.1:6379", /write %40 for @/],
   ["rediss://:pa#ss@a:6380", /write %40 for @, %2F for \/, %23 for #/],

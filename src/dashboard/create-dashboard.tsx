@@ -146,9 +146,7 @@ export function createDashboard(options: DashboardOptions): Dashboard {
   app.use(safeHeaders);
   app.get("/healthz", (context) => context.json({ status: "alive" }));
   app.use(guard({ url, refuse: (context, refusal) => refuseText(options.refuse, context, refusal) }));
-  app.use(
-limitBody(maxFormBytes, { route: "dashboard", refuse }),
-  );
+  app.use(limitBody(maxFormBytes, { route: "dashboard", refuse }));
   app.use(signedIn);
   app.route("/", assets.routes);
   app.route("/", signInRoutes({ ...options, sessions, tokens, url, page, refuse }));

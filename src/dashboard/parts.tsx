@@ -1,5 +1,5 @@
 import type { Child, PropsWithChildren } from "hono/jsx";
-import { durationWords, instantWords, visible } from "../words.ts";
+import { durationWords, instantWords, visible, withoutCredentials } from "../words.ts";
 
 export type Tone = "good" | "notice" | "bad";
 
@@ -86,8 +86,11 @@ export const Mark = ({ tone, children }: PropsWithChildren<{ tone: Tone }>) => (
   </span>
 );
 
-/** Text from Kinde or from users: what cannot be seen is escaped, and its direction changes nothing around it. */
-export const Text = ({ children }: { children: string }) => <bdi>{visible(children)}</bdi>;
+/**
+ * Text from Kinde or from users: what cannot be seen is escaped, its direction changes nothing around it, and credentials
+ * of URLs are masked.
+ */
+export const Text = ({ children }: { children: string }) => <bdi>{withoutCredentials(visible(children))}</bdi>;
 
 /** A value as JSON. */
 export const Value = ({ of }: { of: unknown }) => (

@@ -10,9 +10,15 @@ const [mostIssues, longestDescription] = [3, 500];
 export function describeIssues({ issues }: z.ZodError): string {
   const described = issues
     .slice(0, mostIssues)
-    .map(({ path, message }) => `${path.join(".") || "The body"}: ${message}`);
+    .map((issue) => `${issue.path.join(".") || "The body"}: ${ruleOf(issue)}`);
   const more = issues.length > mostIssues ? [`and ${issues.length - mostIssues} more`] : [];
   return [...described.map((text) => text.slice(0, longestDescription)), ...more].join("; ");
+}
+
+function ruleOf(issue: z.core.$ZodIssue): string {
+  if (issue.code !== "unrecognized_keys") return issue.message;
+  const known = issue.keys.filter((key) => /^\w{1,40}$/.test(key)).slice(0, mostIssues);
+  return ["has unknown members", ...(known.length > 0 ? [known.join(", ")] : [])].join(": ");
 }
 
 /** Returns the body of an error answer: a stable code, and a message for developers. */

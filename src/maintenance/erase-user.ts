@@ -37,7 +37,8 @@ export async function eraseUser(userId: string, store: Store): Promise<Erased> {
 
 /** Removes the jobs among the mentions, except those that a worker is running. */
 async function removeJobs(queues: Store["queues"], mentions: readonly Mention[]): Promise<number> {
-  const all = [queues.refresh, queues.bulk, queues.confirm, queues.requests, queues.fanout, queues.sweep, queues.audit];
+  const { refresh, bulk, confirm, requests, fanout, sweep, audit, pushes } = queues;
+  const all = [refresh, bulk, confirm, requests, fanout, sweep, audit, ...pushes.map(({ queue }) => queue)];
   let removed = 0;
   for (const queue of all) {
     const prefix = queue.toKey("");

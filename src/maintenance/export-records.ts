@@ -5,10 +5,12 @@ import { parseJson } from "../kinde/request.ts";
 import { scanKeys } from "../redis/client.ts";
 import { parseProfile } from "../redis/records.ts";
 import type { Store } from "../store.ts";
+import { plural } from "../words.ts";
 
-// One JSON document a line: a header, then one record each.
+// One JSON document a line: a header, one record each, and an end that tells a whole file from one that was cut off.
 const version = 1;
 const header = z.object({ v: z.literal(version), kindling: z.literal("records"), tenant: z.string().nullable() });
+const end = z.object({ end: z.literal(true), records: z.int().nonnegative() });
 const line = z.object({ userId: z.string().refine(isUserId), flags: z.unknown(), profile: z.unknown() });
 const tenant = z.looseObject({ domain: z.string() });
 
@@ -48,6 +50,7 @@ export async function exportRecords(
     counts.skipped += userIds.length - lines.length;
     if (lines.length > 0) await write(lines.join(""));
   } while (cursor !== "0");
+  await write(`${JSON.stringify({ end: true, records: counts.exported })}\n`);
   return counts;
 }
 
@@ -62,8 +65,8 @@ const batchSize = 500;
 /**
  * Writes exported records into a store, for users who have no record there.
  *
- * @throws {KindlingError} `import_malformed` with the number of the line, `tenant_mismatch` if the records are those of
- *   another tenant. Records of earlier lines have been written
+ * @throws {KindlingError} `import_malformed` with the number of the line, `import_incomplete` if the end of the export is
+ *   missing, `tenant_mismatch` if the records are those of another tenant. Records of earlier lines have been written
  */
 export async function importRecords(
   { publicRedis, keys, records }: ExportStore,
@@ -80,14 +83,20 @@ export async function importRecords(
     batch = [];
   };
   let number = 0;
+  let ended: number | undefined;
   for await (const text of lines) {
     number += 1;
     if (number === 1) await checkHeader({ publicRedis, keys }, text);
-    else if (text !== "") batch.push(parseLine(text, number));
+    else if (text !== "") {
+      if (ended !== undefined) throw malformed(number, "it follows the end of the export");
+      ended = end.safeParse(parseJson(text)).data?.records;
+      if (ended === undefined) batch.push(parseLine(text, number));
+    }
     if (batch.length === batchSize) await flush();
   }
   if (number === 0) throw malformed(1, "the file is empty");
   await flush();
+  if (ended !== counts.imported + counts.kept) throw cutOff(counts);
   return counts;
 }
 
@@ -114,6 +123,13 @@ function parseLine(text: string, number: number) {
   const known = profile === null ? undefined : parseProfile(JSON.stringify(profile));
   if (flags.status === "present" && known?.id !== userId) throw malformed(number, "its profile is not the user's");
   return { userId, flags, profile: flags.status === "deleted" ? undefined : known };
+}
+
+function cutOff({ imported, kept }: Imported): KindlingError<string> {
+  return new KindlingError(
+    "import_incomplete",
+    `The export was cut off after ${plural(imported + kept, "record")}, which are imported: export again, then import the rest.`,
+  );
 }
 
 function malformed(number: number, why: string): KindlingError<string> {

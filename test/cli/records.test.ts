@@ -71,7 +71,7 @@ describe("kindling export and import", () => {
     await fill();
     const { code, stdout, stderr } = await kindling(["export", "-"], env);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "Exported 20 records.\n" });
-    expect(stdout.trimEnd().split("\n")).toHaveLength(21);
+    expect(stdout.trimEnd().split("\n")).toHaveLength(22);
     const file = join(folder, "taken");
     await writeFile(file, "mine");
     expect(await kindling(["export", file], env)).toMatchObject({
@@ -84,6 +84,10 @@ describe("kindling export and import", () => {
   it("refuse what is not an export, by line, and the records of another tenant", async () => {
     const header = JSON.stringify({ v: 1, kindling: "records", tenant: null });
     const attempt = async (input: string) => (await kindling(["import", "-"], env, { input })).stderr;
+    const { stdout } = await kindling(["export", "-"], env);
+    expect(await attempt(`${stdout}{}\n`)).toMatch(/it follows the end of the export\.\n$/);
+    expect(await attempt(`${header}\n`)).toContain("The export was cut off after 0 records");
+    expect(await attempt(stdout.replace(/"records":\d+/, '"records":7'))).toContain("The export was cut off");
     expect(await attempt("")).toBe("error: Line 1 cannot be imported: the file is empty.\n");
     expect(await attempt("{}\n")).toContain("Line 1 cannot be imported: it is not the first line");
     expect(await attempt(`${header}\n{"userId":"kp_1"}\n`)).toContain("Line 2 cannot be imported: it is not a record.");

@@ -29,6 +29,14 @@ const text = async (path: string, init?: Parameters<Board["send"]>[1]) => {
   return { status: answer.status, body: await answer.text(), headers: answer.headers };
 };
 
+it("shows no credentials of URLs, of whoever the webhook is", async () => {
+  board.emulator.webhooks.register({ url: "https://user:of-the-url@hooks.example.com/webhooks/kinde" });
+  const { status, body } = await text("/webhooks", { cookie: viewer });
+  expect(status).toBe(200);
+  expect(body).toContain("https://***@hooks.example.com");
+  expect(body).not.toContain("of-the-url");
+});
+
 describe("signing in", () => {
   it("gives a cookie that scripts and other sites cannot use", async () => {
     const answer = await board.send("/sign-in", form({ token: operatorToken, to: "/failed" }));

@@ -159,6 +159,7 @@ describe("POST /v1/users/{id}/properties", () => {
       {},
     ],
     ["an unknown member", { properties: { plan_tier: "pro" }, refresh_claims: true }, {}],
+    ["a member named like a value", { properties: { plan_tier: "pro" }, "secret-value@example.com": 1 }, {}],
     ["a refreshClaims that is not a boolean", { properties: { plan_tier: "pro" }, refreshClaims: "yes" }, {}],
     ["an invalid id", { properties: { plan_tier: "pro" } }, { user: "someone@example.com" }],
     ["an id with a path in it", { properties: { plan_tier: "pro" } }, { user: "kp_1%2F..%2Fkp_2" }],

@@ -4,6 +4,7 @@ import { Redis } from "ioredis";
 import { blankProfile } from "kindling/contract";
 import { Webhook } from "standardwebhooks";
 import { afterEach, describe, expect, it } from "vitest";
+import { eraseUser } from "../../src/maintenance/erase-user.ts";
 import { openPushQueues } from "../../src/push/queues.ts";
 import { relayChanges } from "../../src/push/relay-changes.ts";
 import { envOf, kindling } from "../cli/command-line.ts";
@@ -222,6 +223,17 @@ describe("a receiver that never takes a change", () => {
     expect(await kindling(["failed", "retry", member, "--json"], env)).toMatchObject({ json: { retried: [member] } });
     await until(() => expect(receiver.received).toHaveLength(3));
     await until(async () => expect(await queue?.getJobCountByTypes()).toBe(0));
+  });
+
+  it("is forgotten with its user", async () => {
+    const receiver = await startReceiver();
+    receiver.status = 500;
+    const { emulator, store } = await start([receiver], { env: { KINDLING_REFRESH_ATTEMPTS: "1" } });
+    const { id } = emulator.kinde.createUser({});
+    const queue = store.queues.pushes[0]?.queue;
+    await until(async () => expect(await queue?.getFailedCount()).toBe(1));
+    expect(await eraseUser(id, store)).toMatchObject({ erased: { records: 2, jobs: 1 }, found: [] });
+    expect(await queue?.getFailedCount()).toBe(0);
   });
 
   it("can be discarded", async () => {

@@ -32,7 +32,7 @@ Examples:
   kindling import records.ndjson
   age --decrypt --identity key.txt records.age | kindling import -
 
-${exitCodesHelp("the file is not an export, or is one of another tenant", "Redis")}`;
+${exitCodesHelp("the file is not an export, was cut off, or is one of another tenant", "Redis")}`;
 
 /** Adds `kindling export` and `kindling import`. */
 export function addExport(program: Command, { terminal }: CommandContext): void {

@@ -71,9 +71,10 @@ export function ofrepRoutes(options: OfrepRoutesOptions): Hono {
       evaluate(context, routes.all, (result, userId) => {
         const flags = Object.keys(result.flags).map((key) => evaluation(key, result));
         const subject = { userId, organization: result.organization ?? undefined };
-        const eventStreams =
-          streamPath === undefined ? [] : [{ type: "sse", endpoint: { requestUri: streamPath(subject) } }];
-        return sendTagged(context, result, { flags, metadata: metadataOf(result), eventStreams });
+        const requestUri = streamPath?.(subject);
+        const eventStreams = requestUri === undefined ? [] : [{ type: "sse", endpoint: { requestUri } }];
+        // Part of the tag: a 304 would leave a client with the key of another user, or one that has expired.
+        return sendTagged(context, result, { flags, metadata: metadataOf(result), eventStreams }, requestUri);
       }),
     )
     .post("/ofrep/v1/evaluate/flags/:key", ...guards(routes.one), (context) =>

@@ -3,13 +3,17 @@ import { OFREPProvider } from "@openfeature/ofrep-provider";
 import { OFREPWebProvider } from "@openfeature/ofrep-web-provider";
 import { OpenFeature } from "@openfeature/server-sdk";
 import { type Provider, OpenFeature as WebOpenFeature } from "@openfeature/web-sdk";
+import { createTestReader } from "kindling/testing";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { ofrepRoutes } from "../../src/read/ofrep-routes.ts";
+import { createStreamKeys } from "../../src/read/stream-keys.ts";
 import { testRedisUrl } from "../support/redis-url.ts";
 import { testUser } from "../support/signer.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 import { clientId, userToken } from "../support/user-tokens.ts";
 import { startWire, type Wire } from "../support/wire.ts";
+import definitions from "./kindling.flags.ts";
 
 const service = "reading.0123456789abcdef0123456789";
 const env = {
@@ -123,6 +127,39 @@ describe("POST /ofrep/v1/evaluate/flags", () => {
     const tag = String(headers.get("etag"));
     const again = await evaluate(undefined, forUser(id), { headers: { "if-none-match": tag } });
     expect({ status: again.status, answer: again.answer }).toEqual({ status: 304, answer: undefined });
+  });
+
+  it("sends the stream's URL again when it has changed, even if no value has", async () => {
+    let time = Date.now();
+    const { pathOf } = createStreamKeys({ secret: new Uint8Array(32), now: () => time });
+    const app = ofrepRoutes({
+      // Two users whose values are equal.
+      reader: createTestReader<Record<string, unknown>>({}, { definitions }),
+      authenticate: () => (context, next) => {
+        context.set("caller", { kind: "service", name: "reader" });
+        return next();
+      },
+      refuse: () => expect.unreachable(),
+      maxBodyBytes: 1_000,
+      streamPath: pathOf,
+    });
+    const ask = async (n: number, known = "") => {
+      const response = await app.request("/ofrep/v1/evaluate/flags", {
+        method: "POST",
+        headers: { "if-none-match": known },
+        body: JSON.stringify(forUser(testUser(n))),
+      });
+      const [, uri] = /"requestUri":"([^"]+)"/.exec(await response.text()) ?? [];
+      return { tag: String(response.headers.get("etag")), uri };
+    };
+    const first = await ask(1);
+    expect((await ask(1, first.tag)).uri).toBeUndefined();
+    const second = await ask(2, first.tag);
+    expect(second.uri).toMatch(`key=${testUser(2)}`);
+    time += 3_600_000;
+    const later = await ask(2, second.tag);
+    expect(later.uri).toMatch(`key=${testUser(2)}`);
+    expect(later.uri).not.toBe(second.uri);
   });
 
   it("answers 400 without a key", async () => {

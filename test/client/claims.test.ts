@@ -29,10 +29,56 @@ describe("flags derived from claims", () => {
       onboarded: true,
       tier: "pro",
       admin: true,
-      adminElsewhere: false,
       editor: true,
       tierOrFree: "pro",
     });
+  });
+
+  it("leave out what other organizations decide, if the token does not list them", () => {
+    const list = (org_codes?: unknown) => {
+      const claims = { sub: "kp_1", org_code: "org_a", permissions: ["admin:access"], org_codes };
+      const [admin, held] = ["admin:access", "billing:locked"];
+      const flags = defineFlags({
+        admin: permission(admin),
+        adminHere: permission(admin, { organization: "org_a" }),
+        lockedHere: permission(held, { organization: "org_a" }),
+        adminInCurrent: permission(admin, { in: "current" }),
+        lockedInCurrent: permission(held, { in: "current" }),
+        locked: permission(held),
+        lockedThere: permission(held, { organization: "org_b" }),
+        some: ({ organizations }) => organizations.some(({ code }) => code === "org_a"),
+        find: ({ organizations }) => organizations.find(({ code }) => code === "org_a")?.code ?? null,
+        first: ({ organizations }) => organizations[0]?.code ?? null,
+        loop({ organizations }) {
+          for (const { code } of organizations) if (code === "org_a") return true;
+          return false;
+        },
+        none: ({ organizations }) => organizations.some(({ code }) => code === "org_z"),
+        every: ({ organizations }) => organizations.every(({ code }) => code === "org_a"),
+        length: ({ organizations }) => organizations.length,
+        second: ({ organizations }) => organizations[1]?.code ?? null,
+        last: ({ organizations }) => organizations.at(-1)?.code ?? null,
+        count({ organizations }) {
+          let count = 0;
+          for (const _ of organizations) count += 1;
+          return count;
+        },
+        spread: ({ organizations }) => [...organizations].length,
+        filter: ({ organizations }) => organizations.filter(() => true).length,
+        map: ({ organizations }) => organizations.map(() => 1),
+        keys: ({ organizations }) => Object.keys(organizations),
+        in: ({ organizations }) => 1 in organizations,
+        owns: ({ organizations }) => Object.hasOwn(organizations, 1),
+        generic: ({ organizations }) => Array.prototype.includes.call(organizations, undefined),
+      });
+      return deriveFromClaims(flags, claims, "org_a");
+    };
+    const known = { admin: true, adminHere: true, lockedHere: false, adminInCurrent: true, lockedInCurrent: false };
+    const unlisted = { ...known, some: true, find: "org_a", first: "org_a", loop: true };
+    expect(list()).toEqual(unlisted);
+    expect(list("org_a")).toEqual(unlisted);
+    expect(list([7])).toEqual(unlisted);
+    expect(list(["org_a"])).toMatchObject({ ...unlisted, locked: false, lockedThere: false, none: false, length: 1 });
   });
 
   it("leave out a permission that another organization of the user could grant", () => {
@@ -57,7 +103,7 @@ describe("flags derived from claims", () => {
       memberships: (profile) => profile.organizations,
       codes: (profile) => profile.organizations.map(({ code }) => code),
     });
-    const claims = { sub: "kp_1", org_code: "org_a", user_properties: { onboarded: { v: true } } };
+    const claims = { sub: "kp_1", org_code: "org_a", org_codes: [], user_properties: { onboarded: { v: true } } };
     expect(deriveFromClaims(functions, claims)).toEqual({ codes: ["org_a"] });
   });
 });
@@ -100,10 +146,10 @@ describe("a malformed claim counts as absent", () => {
     ["org_code", "", without("admin", "editor")],
     ["org_code", null, without("admin", "editor")],
     ["org_code", ["org_a"], without("admin", "editor")],
-    ["org_codes", "org_b", whole],
-    ["org_codes", [7], whole],
-    ["org_codes", null, whole],
-    ["org_codes", { org_b: true }, whole],
+    ["org_codes", "org_b", without("adminElsewhere")],
+    ["org_codes", [7], without("adminElsewhere")],
+    ["org_codes", null, without("adminElsewhere")],
+    ["org_codes", { org_b: true }, without("adminElsewhere")],
     ["user_properties", null, without("onboarded")],
     ["user_properties", "onboarded", without("onboarded")],
     ["user_properties", [{ v: true }], without("onboarded")],
@@ -173,6 +219,24 @@ describe("a reader with claims", () => {
     const payload = { sub: "kp_1", iat: 9, ...malformed } as JWTPayload;
     expect((await reader(null).get("kp_1", { claims: payload })).flags).toEqual(definitions.defaults);
     expect(await reader(JSON.stringify(record)).get("kp_1", { claims: payload })).toMatchObject({ source: "record" });
+  });
+
+  it("denies what a token does not tell, and what a token from the future does", async () => {
+    const locked = fresh(permission("billing:locked"), { maxAge: 60_000, whenOlder: "deny", value: true });
+    const strict = defineFlags({ locked, lockedThere: permission("billing:locked", { organization: "org_b" }) });
+    const read = async (iat: number, org_codes?: string[]) => {
+      const claims = { sub: "kp_1", iat, org_code: "org_a", org_codes, permissions: [] };
+      const options = { definitions: strict, now: () => 100_000 };
+      const { flags, denied } = await createReader({ redis: holding(null), ...options }).get("kp_1", {
+        claims,
+        wait: 0,
+      });
+      return { ...flags, denied };
+    };
+    expect(await read(100)).toEqual({ locked: true, lockedThere: false, denied: ["locked"] });
+    expect(await read(100, ["org_a"])).toEqual({ locked: false, lockedThere: false, denied: [] });
+    expect(await read(104, ["org_a"])).toMatchObject({ denied: [] });
+    expect(await read(161, ["org_a"])).toMatchObject({ locked: true, denied: ["locked"] });
   });
 
   it("answers without throwing when a flag returns a part of the profile", async () => {

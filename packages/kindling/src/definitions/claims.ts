@@ -8,7 +8,8 @@ import type { Definitions } from "./define-flags.ts";
  *
  * The types are loose because a token is external input: Kindling checks each claim at run time and treats one of the
  * wrong shape as absent. Kinde includes `roles` and properties only where the application's token customization says
- * so, and only properties that are not private. Only ID tokens carry `org_codes`.
+ * so, and only properties that are not private. Only ID tokens carry `org_codes`: with an access token, a flag that would
+ * look at another organization than `org_code` is not known.
  *
  * @see https://docs.kinde.com/build/tokens/about-access-tokens/
  * @see https://docs.kinde.com/build/tokens/about-id-tokens/
@@ -30,7 +31,7 @@ export interface UserClaims {
    * current organization of a read that names none.
    */
   readonly org_code?: unknown;
-  /** Codes of all the user's organizations, an array of strings. */
+  /** Codes of all the user's organizations, an array of strings. Without it, none but `org_code` is known. */
   readonly org_codes?: unknown;
   /** Keys of the permissions in `org_code`, an array of strings. */
   readonly permissions?: unknown;
@@ -92,29 +93,27 @@ function profileOf(claims: UserClaims): Profile {
   return partial<Profile>({
     ...(typeof id === "string" ? { id } : {}),
     ...(properties === undefined ? {} : { properties: partial(properties) }),
-    ...(organizations.length > 0 ? { organizations } : {}),
+    ...(organizations === undefined ? {} : { organizations }),
   });
 }
 
 // The token's own organization comes first: a grant found there decides before an unknown one throws.
-function membershipsOf(claims: UserClaims): Membership[] {
+function membershipsOf(claims: UserClaims): readonly Membership[] | undefined {
   const { org_codes, roles, permissions, organization_properties } = claims;
   const own = organizationOf(claims);
-  const others = (parseArray(org_codes, parseString) ?? []).filter((code) => code !== own);
-  const memberships = others.map((code) => partial<Membership>({ code }));
-  if (own === undefined) return memberships;
+  const codes = parseArray(org_codes, parseString);
+  const others = codes?.filter((code) => code !== own).map((code) => partial<Membership>({ code })) ?? [];
+  if (own === undefined) return others.length === 0 ? undefined : others;
   const ownRoles = parseArray(roles, parseGrant);
   const ownPermissions = parseArray(permissions, parsePermission);
   const ownProperties = parseProperties(organization_properties);
-  return [
-    partial<Membership>({
-      code: own,
-      ...(ownRoles === undefined ? {} : { roles: ownRoles }),
-      ...(ownPermissions === undefined ? {} : { permissions: ownPermissions }),
-      ...(ownProperties === undefined ? {} : { properties: partial(ownProperties) }),
-    }),
-    ...memberships,
-  ];
+  const membership = partial<Membership>({
+    code: own,
+    ...(ownRoles === undefined ? {} : { roles: ownRoles }),
+    ...(ownPermissions === undefined ? {} : { permissions: ownPermissions }),
+    ...(ownProperties === undefined ? {} : { properties: partial(ownProperties) }),
+  });
+  return codes === undefined ? partialList(membership) : [membership, ...others];
 }
 
 /** A malformed property is left out, so it counts as unknown. Only an explicit `null` counts as "not set". */
@@ -159,6 +158,25 @@ function isObject(value: unknown): value is Record<string, unknown> {
 function toPlain(value: unknown): unknown {
   const json = JSON.stringify(value);
   return typeof value === "object" && value !== null ? JSON.parse(json) : value;
+}
+
+/** Returns a list of which only the first member is known. Throws {@link PartMissing} for its length and beyond that member. */
+function partialList<T>(first: T): readonly T[] {
+  const unknown = (): never => {
+    throw new PartMissing("organizations");
+  };
+  const list = Object.defineProperty([first], 1, { enumerable: true, get: unknown });
+  return new Proxy(list, {
+    get(target, key) {
+      if (key === "length") unknown();
+      const value: unknown = Reflect.get(target, key);
+      // Bound, so that `some` and `find` can end at the first member: they ask for the length at once.
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+    has: unknown,
+    getOwnPropertyDescriptor: unknown,
+    ownKeys: unknown,
+  });
 }
 
 /** Throws {@link PartMissing} on every access to a key that is absent, and when the keys are listed. */

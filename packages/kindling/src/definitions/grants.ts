@@ -94,10 +94,10 @@ function grant(word: string, part: "roles" | "permissions", key: string, options
   const holds = (membership: Membership) => membership[part].some((held) => held.key === key);
   if (isCurrent(source, options)) return inCurrent(`${source} the current organization`, part, holds);
   const { organization } = options;
-  const counts = (membership: Membership) => organization === undefined || membership.code === organization;
-  return define(`${source} ${organization ?? "any organization"}`, part, (profile) =>
-    profile.organizations.some((membership) => counts(membership) && holds(membership)),
-  );
+  if (organization === undefined) {
+    return define(`${source} any organization`, part, (profile) => profile.organizations.some(holds));
+  }
+  return define(`${source} ${organization}`, part, (profile) => holdsIn(profile, organization, holds));
 }
 
 // JavaScript does not check the types, and a misspelled "current" must not grant in any organization.
@@ -113,11 +113,13 @@ function isCurrent(source: string, options: GrantOptions = {}): options is Curre
 
 function inCurrent(source: string, need: ExtraPart, holds: (membership: Membership) => boolean) {
   const definition = define(source, need, () => false);
-  const read = (profile: Profile, organization?: string) => {
-    const membership = membershipIn(profile, organization);
-    return { value: membership !== undefined && holds(membership) };
-  };
+  const read = (profile: Profile, organization?: string) => ({ value: holdsIn(profile, organization, holds) });
   return { ...definition, in: "current", read } as const;
+}
+
+function holdsIn(profile: Profile, organization: string | undefined, holds: (membership: Membership) => boolean) {
+  const membership = membershipIn(profile, organization);
+  return membership !== undefined && holds(membership);
 }
 
 function define(source: string, need: ExtraPart, holds: (profile: Profile) => boolean): FlagDefinition<boolean> {

@@ -68,7 +68,7 @@ export function composeAnswer<V extends Record<string, unknown>>(
   }
   const determined: Partial<V> = claims === undefined ? {} : deriveFromClaims(definitions, claims, organization);
   const values = { ...copyDefaults(definitions), ...determined };
-  const claimsAge = Math.max(0, now - issuedAt(claims));
+  const claimsAge = fetchAge(issuedAt(claims), now);
   const denied = deny(values, denials, (name) => (Object.hasOwn(determined, name) ? claimsAge : null));
   return { flags: values, ...shared, source: claims === undefined ? "defaults" : "claims", denied };
 }

@@ -83,6 +83,11 @@ async function sweep(options: SweepWorkerOptions, deps: WorkerDeps, job: Job<Swe
     const stored = storedSweep.versioned(state);
     await job.updateData({ state: stored, forgiven: job.attemptsMade, paced, ...(dueAt !== undefined && { dueAt }) });
     if (step.done) break;
+    if (step.waitMs !== undefined) {
+      log.warn({ job: job.id }, "sweep paused: Kinde answers others, but not the listings of roles and permissions");
+      await job.moveToDelayed(now() + step.waitMs, job.token);
+      throw new DelayedError();
+    }
     // Ahead of the plan by a page at most: the clock of the process that began the sweep can be ahead.
     const earlyMs = state.phase === "listing" ? Math.min(slot, state.startedAt + state.calls * slot - now()) : 0;
     await delay(Math.max(paceMs, earlyMs), undefined, { signal: closing }).catch(() => undefined);

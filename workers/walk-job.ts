@@ -49,6 +49,11 @@ export async function runWalks(options: WalkJobOptions, deps: WorkerDeps, job: J
     await job.updateData({ state: storedWalks.versioned(state), forgiven: job.attemptsMade });
     if (step.finished) log.info({ ...step.finished }, "walk completed");
     if (step.failed) log.warn({ ...step.failed }, "walk given up: what it compares is refreshed by age only");
+    if (step.unanswered) log.warn({ ...step.unanswered }, "walk paused: Kinde answers others, but not this step");
+    if (step.waitMs !== undefined) {
+      await job.moveToDelayed(now() + step.waitMs, job.token);
+      throw new DelayedError();
+    }
     const restMs = Math.max(0, Math.min(step.calls * slot, began + step.calls * slot - now()));
     await delay(restMs, undefined, { signal: closing }).catch(() => undefined);
     await handBackIfClosing(deps, job);

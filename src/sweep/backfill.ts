@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { KindlingError } from "kindling";
 import { z } from "zod";
 import { estimateTotal } from "../kinde/ids.ts";
@@ -90,6 +91,10 @@ export async function backfill(options: BackfillOptions): Promise<BackfillResult
       const listed = state.phase !== "listing";
       const total = listed ? state.users : estimateTotal([state.cursor ?? ""], state.users);
       onProgress({ type: "advanced", done: state.users, total, calls });
+      if (step.waitMs !== undefined) {
+        onProgress({ type: "waiting", for: "Kinde", ms: step.waitMs });
+        await delay(step.waitMs, undefined, { signal }).catch(() => undefined);
+      }
     }
     await noteSweep(options, state, now());
     await bookmark.remove();

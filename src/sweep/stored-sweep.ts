@@ -30,7 +30,10 @@ export const sweepStateSchema = z.object({
   completeSince: z.number().nullable().default(null),
   fill: z.boolean(),
   grants: z
-    .union([z.object({ startedAt: z.number(), gathered: gatherSchema }), z.literal("unavailable")])
+    .union([
+      z.object({ startedAt: z.number(), gathered: gatherSchema, unanswered: count.exactOptional() }),
+      z.literal("unavailable"),
+    ])
     .exactOptional(),
   filled: count,
   gaveUp: count,

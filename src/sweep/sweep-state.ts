@@ -35,10 +35,10 @@ export interface SweepState {
   /** Whether to create missing records from the page. Saves two calls per user while an empty store is filled. */
   fill: boolean;
   /**
-   * What a sweep that fills gathers before it lists users; `unavailable` if a scope is missing. Absent before that, and in
-   * sweeps that need none.
+   * What a sweep that fills gathers before it lists users; `unavailable` if a scope is missing or Kinde does not answer.
+   * Absent before that, and in sweeps that need none.
    */
-  grants?: { startedAt: number; gathered: GatherState } | "unavailable";
+  grants?: GatheredState | "unavailable";
   /** Missing users that got a record from the page, or from elsewhere in the meantime. */
   filled: number;
   /** Missing users whose refresh gave up, or did not find them in Kinde. They do not hold up completeness. */
@@ -66,6 +66,14 @@ export interface SweepState {
   aged: { members: boolean; customers: boolean };
   /** What the listing shows of that lag. */
   lag: LagSample;
+}
+
+/** What a sweep that fills has gathered. */
+export interface GatheredState {
+  startedAt: number;
+  gathered: GatherState;
+  /** Attempts at the next step that Kinde left unanswered while it answered others. */
+  unanswered?: number;
 }
 
 /** The value of {@link SweepState.aged} without walks. */

@@ -15,7 +15,8 @@ import { addSamples, sampleLag } from "./index-lag.ts";
 import { type Judgement, type JudgeOptions, judgeUser } from "./judge-user.ts";
 import type { ListedUsers } from "./listed-users.ts";
 import type { SeenUsers } from "./seen-users.ts";
-import type { SweepState } from "./sweep-state.ts";
+import type { GatheredState, SweepState } from "./sweep-state.ts";
+import { answersOthers, attemptPauseMs, mostAttempts } from "./unanswered.ts";
 
 /** Result of one step: the users to refresh, the next state, and whether the sweep is complete. */
 export interface SweepStep {
@@ -24,6 +25,8 @@ export interface SweepStep {
   changed?: string[];
   state: SweepState;
   done: boolean;
+  /** Milliseconds until the next step, because Kinde left this one unanswered. */
+  waitMs?: number;
 }
 
 /** Dependencies of {@link sweepStep}. */
@@ -72,7 +75,8 @@ export async function sweepStep(options: SweepOptions, state: SweepState, call: 
 async function listingStep(options: SweepOptions, before: SweepState, call: CallOptions): Promise<SweepStep> {
   const state = { ...before, calls: before.calls + 1 };
   if (isGathering(state.grants)) {
-    return { refresh: [], state: { ...state, grants: await gatherNext(options, state.grants, call) }, done: false };
+    const { waitMs, ...gathered } = await gatherNext(options, state.grants, call);
+    return { refresh: [], state: { ...state, ...gathered }, done: false, ...(waitMs !== undefined && { waitMs }) };
   }
   const { api, records, seen, listed, pageSize, fillPage } = options;
   const stamp = state.fill ? await fillPage.stamp() : undefined;
@@ -139,13 +143,11 @@ const usersExpected = 500_000;
 /** Members without a record on one page that are cheaper fetched one by one. */
 const fewMembers = 20;
 
-type Grants = Exclude<SweepState["grants"], "unavailable" | undefined>;
-
-function isGathering(grants: SweepState["grants"]): grants is Grants {
+function isGathering(grants: SweepState["grants"]): grants is GatheredState {
   return grants !== undefined && grants !== "unavailable" && grants.gathered.phase !== "gathered";
 }
 
-function isGathered(grants: SweepState["grants"]): grants is Grants {
+function isGathered(grants: SweepState["grants"]): grants is GatheredState {
   return grants !== undefined && grants !== "unavailable" && grants.gathered.phase === "gathered";
 }
 
@@ -158,25 +160,33 @@ function isWorthGathering(
   return grantParts.length > 0 && members.length > fewMembers && fillPage.needsGrants(members, stamp);
 }
 
-async function beginGrants({ grantParts, fillPage }: SweepOptions, { number }: { number: number }): Promise<Grants> {
+async function beginGrants(
+  { grantParts, fillPage }: SweepOptions,
+  { number }: { number: number },
+): Promise<GatheredState> {
   const { fetchedAt: startedAt } = await fillPage.stamp();
   return { startedAt, gathered: beginGathering(number, usersExpected, grantParts) };
 }
 
 async function gatherNext(
   options: SweepOptions,
-  grants: Grants,
+  { startedAt, gathered, unanswered = 0 }: GatheredState,
   call: CallOptions,
-): Promise<NonNullable<SweepState["grants"]>> {
+): Promise<{ grants: NonNullable<SweepState["grants"]>; waitMs?: number }> {
   const { api, grantIndex } = options;
-  const { gathered } = grants;
   try {
-    return { ...grants, gathered: await gatherStep({ api, index: grantIndex }, fillKind, gathered, call) };
+    const next = await gatherStep({ api, index: grantIndex }, fillKind, gathered, call);
+    return { grants: { startedAt, gathered: next } };
   } catch (error) {
-    if (error instanceof GrantsLost) return beginGrants(options, gathered.mark);
-    // Without the scopes, members are fetched one by one.
-    if (error instanceof KindeError && error.code !== "kinde_unavailable") return "unavailable";
-    throw error;
+    if (error instanceof GrantsLost) return { grants: await beginGrants(options, gathered.mark) };
+    if (!(error instanceof KindeError)) throw error;
+    if (error.code === "kinde_unavailable") {
+      if (!(await answersOthers(api, call))) throw error;
+      const times = unanswered + 1;
+      if (times < mostAttempts) return { grants: { startedAt, gathered, unanswered: times }, waitMs: attemptPauseMs };
+    }
+    // Without the scopes or the listings, members are fetched one by one.
+    return { grants: "unavailable" };
   }
 }
 

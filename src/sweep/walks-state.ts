@@ -11,6 +11,8 @@ export interface Walk extends Omit<FinishedWalk, "finishedAt"> {
   reads?: boolean;
   /** Where the comparison of records continues. */
   cursor: string;
+  /** Attempts at the next step that Kinde left unanswered while it answered others, and when the last one was. */
+  unanswered?: { times: number; at: number };
 }
 
 /** Progress of the walks that are under way, and whose turn it is. */
@@ -37,6 +39,7 @@ const walkSchema = z.object({
   gathered: gatherSchema.exactOptional(),
   reads: z.boolean().exactOptional(),
   cursor: z.string(),
+  unanswered: z.object({ times: count, at: z.number() }).exactOptional(),
 });
 /** The state as its job keeps it. */
 export const storedWalks = storedShape<WalksState>(

@@ -14,6 +14,7 @@ import type { KnownRoles } from "./known-roles.ts";
 import { shortestWalkMs } from "./pace.ts";
 import type { PermissionScope } from "./permission-scope.ts";
 import type { SweepLog } from "./sweep-log.ts";
+import { answersOthers, attemptPauseMs, mostAttempts } from "./unanswered.ts";
 import { type FinishedWalk, type WalkHistory, type WalkKind, type WalkLog, walkKinds } from "./walk-log.ts";
 import { mostOwed, type Owed, type Walk, type WalksState } from "./walks-state.ts";
 
@@ -55,6 +56,10 @@ export interface WalksStep {
   /** Set when the walk is over. */
   finished?: { kind: WalkKind } & FinishedWalk;
   failed?: { kind: WalkKind; reason: string };
+  /** Set if Kinde left the step unanswered. The walk is paused, and others go on. */
+  unanswered?: { kind: WalkKind; reason: string };
+  /** Milliseconds until the next step, if all walks are paused. */
+  waitMs?: number;
 }
 
 /** Pause after a walk that Kinde rejected: an operator has to act first. Milliseconds. */
@@ -157,9 +162,14 @@ export function createWalks(options: WalksOptions): Walks {
       return { ...state, walks: { ...state.walks, ...Object.fromEntries(begun) } };
     },
     async step(state, call) {
-      const next = findTurn(state);
-      if (next === undefined) return undefined;
-      const { place, kind, walk } = next;
+      const now = await ledger.clock();
+      const next = findTurn(state, now);
+      if (next === undefined) {
+        const pauses = Object.values(state.walks).map((walk) => pauseLeft(walk, now));
+        return pauses.length === 0 ? undefined : { refresh: [], state, calls: 0, waitMs: Math.min(...pauses) };
+      }
+      const { place, kind } = next;
+      const { unanswered, ...walk } = next.walk;
       const put = (after: Walk | undefined, calls = 0): WalksState => {
         const { [kind]: _before, ...others } = state.walks;
         const { [kind]: _owed, ...owedByOthers } = next.owed;
@@ -176,28 +186,40 @@ export function createWalks(options: WalksOptions): Walks {
         return { refresh, state: put(undefined), calls, finished: { kind, ...finished } };
       } catch (error) {
         if (error instanceof GrantsLost) return { refresh: [], state: put(await begin(kind)), calls: 0 };
-        if (!(error instanceof KindeError) || error.code === "kinde_unavailable") throw error;
-        // The others go on: one missing scope is not everybody's.
+        if (!(error instanceof KindeError)) throw error;
+        const trouble = { kind, reason: error.message };
+        if (error.code === "kinde_unavailable") {
+          if (!(await answersOthers(options.api, call))) throw error;
+          const times = (unanswered?.times ?? 0) + 1;
+          const paused = { ...walk, unanswered: { times, at: await ledger.clock() } };
+          if (times < mostAttempts) return { refresh: [], state: put(paused), calls: 2, unanswered: trouble };
+        }
+        // The others go on: one missing scope, or one listing that always fails, is not everybody's.
         await log.fail(kind, { at: await ledger.clock(), reason: error.message });
-        return { refresh: [], state: put(undefined), calls: 1, failed: { kind, reason: error.message } };
+        return { refresh: [], state: put(undefined), calls: 2, failed: trouble };
       }
     },
   };
 }
 
-/** Returns whose turn it is, and what is owed then; `undefined` if no walk is under way. */
-function findTurn({ walks, turn, owed }: WalksState) {
-  const underWay = Object.keys(walks).length;
+/** Returns whose turn it is, and what is owed then; `undefined` if no walk is under way, or all are paused. */
+function findTurn({ walks, turn, owed }: WalksState, now: number) {
+  const isReady = (walk: Walk | undefined) => walk !== undefined && pauseLeft(walk, now) <= 0;
+  const ready = Object.values(walks).filter(isReady).length;
   const left: Owed = { ...owed };
-  for (let place = turn; underWay > 0; place = (place + 1) % turns.length) {
+  for (let place = turn; ready > 0; place = (place + 1) % turns.length) {
     const kind = turns[place] as WalkKind;
     const walk = walks[kind];
-    if (walk === undefined) continue;
+    if (walk === undefined || !isReady(walk)) continue;
     const owes = left[kind] ?? 0;
-    if (owes === 0 || underWay === 1) return { place, kind, walk, owed: left };
+    if (owes === 0 || ready === 1) return { place, kind, walk, owed: left };
     left[kind] = owes - 1;
   }
   return undefined;
+}
+
+function pauseLeft({ unanswered }: Walk, now: number): number {
+  return unanswered === undefined ? 0 : attemptPauseMs - Math.abs(now - unanswered.at);
 }
 
 function add(walk: Walk, step: { refresh: string[]; compared: number; disputed?: number; cursor: string }): Walk {

@@ -1,6 +1,7 @@
 import { defineFlags, type FlagDeclarations, type Profile, permission, plan } from "kindling";
 import { afterEach, describe, expect, it } from "vitest";
 import { createFlows } from "../../src/service/create-flows.ts";
+import { beginSweep } from "../../src/sweep/sweep-state.ts";
 import { type WalkKind, walkKinds } from "../../src/sweep/walk-log.ts";
 import { turns } from "../../src/sweep/walks.ts";
 import type { WalksState } from "../../src/sweep/walks-state.ts";
@@ -307,6 +308,80 @@ describe("walks over permissions", () => {
   }, 60_000);
 });
 
+describe("a walk that Kinde answers in part", () => {
+  const call = { priority: "bulk", signal: new AbortController().signal } as const;
+
+  /** Walks over everything, on a clock that pauses move on. */
+  function pausable() {
+    let now = Date.now();
+    const clock = async () => now;
+    const store = { ...stack.store, ledger: { ...stack.store.ledger, clock } };
+    const { walks } = createFlows({ ...stack, store, definitions: defineFlags({ admin: permission("admin:access") }) });
+    const events: string[] = [];
+    let state: WalksState = { walks: {}, turn: 0 };
+    return {
+      events,
+      underWay: () => Object.keys(state.walks).sort(),
+      /** Takes steps until no walk is under way, or all are paused for the `pauses`th time. */
+      async run(pauses: number) {
+        for (let paused = 0; paused < pauses; ) {
+          const step = await walks.step(await walks.beginDue(state), call);
+          if (step === undefined) return;
+          ({ state } = step);
+          if (step.finished) events.push(`${step.finished.kind} finished`);
+          if (step.unanswered) events.push(`${step.unanswered.kind} unanswered`);
+          if (step.failed) events.push(`${step.failed.kind} failed`);
+          if (step.waitMs === undefined) continue;
+          paused += 1;
+          now += step.waitMs;
+        }
+      },
+    };
+  }
+
+  it("gives up alone after five attempts a minute apart, and the others go on meanwhile", async () => {
+    const { emulator, store } = await start({ emulator: { users: 60 }, workers: false });
+    await runSweep(stack, createFlows({ ...stack, definitions: defineFlags({ admin: permission("admin:access") }) }));
+    const { code } = membersOf();
+    emulator.faults.set({ kind: "error", status: 500, path: `/api/v1/organizations/${code}/users` });
+    const { run, events, underWay } = pausable();
+    await run(1);
+    // All others went on meanwhile.
+    expect(underWay()).toEqual(["otherPermissions", "permissions"]);
+    expect(events.sort()).toEqual([
+      "otherPermissions unanswered",
+      "permissions unanswered",
+      "plans finished",
+      "roles finished",
+    ]);
+    await run(20);
+    const of = (kind: string) => events.filter((event) => event.startsWith(`${kind} `));
+    expect(of("permissions").slice(0, 5)).toEqual([...Array(4).fill("permissions unanswered"), "permissions failed"]);
+    expect(of("roles").length).toBeGreaterThanOrEqual(5);
+    const { permissions } = await store.walkLog.read();
+    expect(permissions).toMatchObject({ last: null, failed: { reason: expect.stringContaining("500") } });
+  }, 60_000);
+
+  it("goes on after an outage of Kinde, however long that was", async () => {
+    const { emulator, store } = await start({ emulator: { users: 60 }, workers: false });
+    await runSweep(stack, createFlows({ ...stack, definitions: defineFlags({ admin: permission("admin:access") }) }));
+    const { run, events, underWay } = pausable();
+    emulator.faults.set({ kind: "error", status: 503 });
+    for (let attempt = 0; attempt < 10; attempt += 1)
+      await expect(run(1)).rejects.toMatchObject({ code: "kinde_unavailable" });
+    emulator.faults.clear();
+    await run(1);
+    expect(underWay()).toEqual([]);
+    expect(events.sort()).toEqual([
+      "otherPermissions finished",
+      "permissions finished",
+      "plans finished",
+      "roles finished",
+    ]);
+    expect((await store.walkLog.read()).roles?.failed).toBeNull();
+  }, 60_000);
+});
+
 describe("filling a store", () => {
   const suspended = (profile: Profile) => profile.isSuspended;
   const manages = ({ organizations }: Profile) =>
@@ -353,6 +428,25 @@ describe("filling a store", () => {
     await fill();
     expect(fetches()).toBeGreaterThan(50);
     await expectAllTrue();
+  }, 60_000);
+
+  it("fetches members one by one if Kinde does not answer for the listings, time and again", async () => {
+    const { emulator } = await start({ emulator: { users: 120 }, workers: false });
+    const { code } = membersOf();
+    emulator.faults.set({ kind: "error", status: 500, path: `/api/v1/organizations/${code}/users` });
+    const flows = createFlows({ ...stack, definitions: defineFlags({ admin: permission("admin:access") }) });
+    const waits: number[] = [];
+    let state = beginSweep({ number: 1, previous: undefined, now: Date.now(), fill: true });
+    const refresh: string[] = [];
+    for (let done = false; !done; ) {
+      const step = await flows.sweepStep(state, { priority: "bulk", signal: new AbortController().signal });
+      refresh.push(...step.refresh);
+      if (step.waitMs !== undefined) waits.push(step.waitMs);
+      ({ state, done } = step);
+    }
+    expect(waits).toEqual([60_000, 60_000, 60_000, 60_000]);
+    expect(state).toMatchObject({ users: 120, grants: "unavailable" });
+    expect(refresh.length).toBeGreaterThan(50);
   }, 60_000);
 
   it("gathers again if Redis lost what was gathered", async () => {

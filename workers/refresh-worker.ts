@@ -1,6 +1,7 @@
 import type { Job } from "bullmq";
 import { accountTime } from "kindling/contract";
 import { ThrottledError } from "../src/errors.ts";
+import { withDeadline } from "../src/kinde/request.ts";
 import type { RefreshCause } from "../src/redis/activity.ts";
 import type { Ledger } from "../src/redis/ledger.ts";
 import type { Records } from "../src/redis/records.ts";
@@ -93,11 +94,15 @@ export function createBulkWorker(options: RefreshWorkerOptions, deps: WorkerDeps
   });
 }
 
+/** Longest time that one of several users of a job takes, in milliseconds: users of many organizations take minutes. */
+const longestShareMs = 10_000;
+
 /**
  * Creates the worker that refreshes users again after the settle time, several in one job, one after the other. A user who
- * fails gets a job of their own, with its attempts. So do all of a job that crashed its worker, because of one of them.
+ * fails or takes long gets a job of their own, with its attempts. So do all of a job that crashed its worker, because of one
+ * of them.
  */
-export function createConfirmWorker(options: RefreshWorkerOptions, deps: WorkerDeps) {
+export function createConfirmWorker(options: RefreshWorkerOptions, deps: WorkerDeps, shareMs = longestShareMs) {
   const { queues, ledger, refreshUser, concurrency } = options;
   return createWorker<UsersOfJob>(deps, {
     queue: queues.confirm,
@@ -107,19 +112,22 @@ export function createConfirmWorker(options: RefreshWorkerOptions, deps: WorkerD
     async process(job, onTicket) {
       const userIds = usersOf(job.data);
       const ended: string[] = [];
-      const confirm = async (userId: string) => {
-        const call = { priority: "bulk", signal: deps.signal } as const;
+      const confirm = async (userId: string, signal: AbortSignal) => {
+        const call = { priority: "bulk", signal } as const;
         const { outcome } = await refreshUser(userId, { ...call, cause: "confirm", confirming: true, onTicket });
         // An absent user stays noted, and is not taken again at once.
         if (outcome !== "absent") ended.push(userId);
       };
       const [first, ...others] = userIds;
-      if (first !== undefined && others.length === 0) await confirm(first);
+      if (first !== undefined && others.length === 0) await confirm(first, deps.signal);
       else {
         for (const userId of userIds) {
           await handBackIfClosing(deps, job);
           if (job.stalledCounter > 0) await queues.enqueueConfirm([userId]);
-          else await confirm(userId).catch((error: unknown) => leaveToOwnJob(userId, error));
+          else {
+            const share = withDeadline(deps.signal, shareMs, (signal) => confirm(userId, signal));
+            await share.catch((error: unknown) => leaveToOwnJob(userId, error));
+          }
         }
       }
       await ledger.giveBack(ended);

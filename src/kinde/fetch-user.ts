@@ -3,6 +3,7 @@ import type { Agreement, ExtraPart, Grant, Membership, Profile } from "kindling/
 import { z } from "zod";
 import { KindeError } from "../errors.ts";
 import { asOutage, listAnswer, mustExist } from "./answers.ts";
+import { fewAtOnce } from "./few-at-once.ts";
 import { mostOrganizations, pathId, queryId } from "./ids.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
 import { follow, type Trail } from "./paging.ts";
@@ -253,7 +254,7 @@ async function getMemberships(
   codes: readonly string[],
   options: FetchUserOptions,
 ): Promise<Membership[]> {
-  const memberships = await Promise.all(codes.map((code) => getMembership(api, id, code, options)));
+  const memberships = await fewAtOnce(codes, (code) => getMembership(api, id, code, options));
   return memberships.filter((membership) => membership !== undefined);
 }
 

@@ -3,6 +3,7 @@ import type { Definitions } from "kindling";
 import { type ExtraPart, type OrganizationPart, organizationParts, type Profile } from "kindling/contract";
 import { concernsOne } from "../kinde/answers.ts";
 import { fetchOrganization, type OrganizationDetails } from "../kinde/fetch-organization.ts";
+import { fewAtOnce, mostAtOnce } from "../kinde/few-at-once.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Ledger } from "../redis/ledger.ts";
 import type { OrganizationEntry, OrganizationStore } from "../redis/organization-store.ts";
@@ -49,8 +50,6 @@ interface Flight {
 
 /** How long these calls wait for the call budget, in milliseconds: like those for a user's memberships. */
 const patienceMs = 30_000;
-/** Organizations that one recheck fetches at the same time. */
-const concurrency = 10;
 /** Organizations that one recheck skips. More of them are an outage. */
 const mostSkipped = 10;
 
@@ -101,12 +100,18 @@ export function createOrganizations(options: OrganizationsOptions): Organization
   };
   const isUsable = (entry: OrganizationEntry, since: number) =>
     entry.fetchedAt >= since && [...asked].every((part) => entry[memberOf[part]] !== undefined);
-  const find = async (codes: readonly string[], since: number, call: CallOptions) => {
-    const stored = await store.readMany(codes);
-    return codes.map(async (code, index) => {
-      const entry = stored[index];
-      return entry !== undefined && isUsable(entry, since) ? entry : fetchShared(code, entry, since, call);
-    });
+  /** Finds the entries, a few at a time. The outcomes have the order of the codes. */
+  const find = async function* (codes: readonly string[], since: number, call: CallOptions) {
+    for (let at = 0; at < codes.length; at += mostAtOnce) {
+      const some = codes.slice(at, at + mostAtOnce);
+      const stored = await store.readMany(some);
+      yield* await Promise.allSettled(
+        some.map(async (code, index) => {
+          const entry = stored[index];
+          return entry !== undefined && isUsable(entry, since) ? entry : fetchShared(code, entry, since, call);
+        }),
+      );
+    }
   };
 
   return {
@@ -116,20 +121,22 @@ export function createOrganizations(options: OrganizationsOptions): Organization
       for (const part of wanted) asked.add(part);
       const since = isAgeLimited(definitions) ? fetchedAt : fetchedAt - maxAgeMs;
       const codes = profile.organizations.map(({ code }) => code);
-      return withDetails(profile, await Promise.all(await find(codes, since, call)), wanted);
+      const details: OrganizationEntry[] = [];
+      for await (const outcome of find(codes, since, call)) {
+        if (outcome.status === "rejected") throw outcome.reason;
+        details.push(outcome.value);
+      }
+      return withDetails(profile, details, wanted);
     },
     async recheck(codes, call) {
       if (asked.size === 0) return;
       const all = [...new Set(codes)];
       const since = (await ledger.clock()) - maxAgeMs;
       let skipped = 0;
-      for (let at = 0; at < all.length; at += concurrency) {
-        const outcomes = await Promise.allSettled(await find(all.slice(at, at + concurrency), since, call));
-        for (const outcome of outcomes) {
-          if (outcome.status === "fulfilled") continue;
-          skipped += 1;
-          if (!concernsOne(outcome.reason) || skipped > mostSkipped) throw outcome.reason;
-        }
+      for await (const outcome of find(all, since, call)) {
+        if (outcome.status === "fulfilled") continue;
+        skipped += 1;
+        if (!concernsOne(outcome.reason) || skipped > mostSkipped) throw outcome.reason;
       }
     },
     async forget(code) {
@@ -147,8 +154,8 @@ export async function addLiveOrganizations(
 ): Promise<Profile> {
   const wanted = organizationParts.filter((part) => parts.has(part));
   if (wanted.length === 0) return profile;
-  const details = await Promise.all(
-    profile.organizations.map(({ code }) => fetchOrganization(api, code, new Set(wanted), { ...call, patienceMs })),
+  const details = await fewAtOnce(profile.organizations, ({ code }) =>
+    fetchOrganization(api, code, new Set(wanted), { ...call, patienceMs }),
   );
   return withDetails(profile, details, wanted);
 }

@@ -1,6 +1,8 @@
 import { getEventListeners, setMaxListeners } from "node:events";
 import { describe, expect, it } from "vitest";
 import { ThrottledError } from "../../src/errors.ts";
+import { fetchUser } from "../../src/kinde/fetch-user.ts";
+import type { ManagementApi } from "../../src/kinde/management-api.ts";
 import { createCallBudget } from "../../src/redis/call-budget.ts";
 import { createKeys } from "../../src/redis/keys.ts";
 import { useRedis } from "../support/redis.ts";
@@ -256,5 +258,31 @@ describe("call budget", () => {
     await Promise.all(Array.from({ length: 200 }, () => budget?.run("webhook", async () => 1, wait)));
     expect(getEventListeners(signal, "abort")).toEqual([]);
     expect(timers() - before).toBeLessThan(100);
+  });
+
+  it("grants the calls of others between those for a user of many organizations", async () => {
+    const [budget] = budgets(1_200, 100, 1);
+    // The burst.
+    await Promise.all(Array.from({ length: 200 }, () => budget?.run("webhook", async () => 1)));
+    const organizations = Array.from({ length: 60 }, (_, number) => `org_${number}`);
+    const stopping = new AbortController();
+    const call = { priority: "webhook", signal: stopping.signal } as const;
+    let [inLine, most] = [0, 0];
+    const api: Pick<ManagementApi, "get"> = {
+      async get({ path, answer }, options) {
+        const user = { id: "kp_1", organizations, roles: [], permissions: [], properties: [] };
+        most = Math.max(most, ++inLine);
+        await budget?.run(options.priority, async () => path, options).finally(() => --inLine);
+        return answer.parse(user);
+      },
+    };
+    const parts = new Set(["roles", "permissions"] as const);
+    const fetched = fetchUser(api as ManagementApi, "kp_1", { ...call, parts }).catch((error: Error) => error.message);
+    await expect.poll(() => inLine).toBeGreaterThan(2);
+    // With no more patience than every first call has.
+    expect(await budget?.run("webhook", async () => "made")).toBe("made");
+    stopping.abort(new Error("seen enough"));
+    expect(await fetched).toBe("seen enough");
+    expect(most).toBeLessThanOrEqual(10);
   });
 });

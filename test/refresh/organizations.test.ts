@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { KindeError, type KindeErrorCode } from "../../src/errors.ts";
 import type { Call, ManagementApi } from "../../src/kinde/management-api.ts";
 import { createOrganizationStore } from "../../src/redis/organization-store.ts";
-import { createOrganizations } from "../../src/refresh/organizations.ts";
+import { addLiveOrganizations, createOrganizations } from "../../src/refresh/organizations.ts";
 import { useRedis } from "../support/redis.ts";
 
 const context = useRedis();
@@ -122,6 +122,32 @@ describe("the shared details of organizations", () => {
     await open().forget("org_a");
     await open(() => 5_000).recheck(["org_a"], call);
     expect(changed).toEqual(["org_a"]);
+  });
+
+  it("are asked for a few at a time, in the order of the memberships", async () => {
+    const organizations = Array.from({ length: 23 }, (_, number) => ({
+      code: `org_${number}`,
+      roles: [],
+      permissions: [],
+    }));
+    const many = { ...user, organizations };
+    let [asking, most] = [0, 0];
+    const get: ManagementApi["get"] = async ({ path, answer }) => {
+      most = Math.max(most, ++asking);
+      await new Promise(setImmediate);
+      asking -= 1;
+      return answer.parse({ properties: [{ key: "code", value: path.split("/").at(-2) }] });
+    };
+    const kinde = { ...api, get };
+    for (const found of [
+      await open(undefined, kinde).addTo(many, parts, 1_000, call),
+      await addLiveOrganizations(kinde, many, parts, call),
+    ]) {
+      expect(found.organizations.map(({ properties }) => properties?.code)).toEqual(
+        organizations.map(({ code }) => code),
+      );
+    }
+    expect(most).toBe(5);
   });
 
   it("are found again if the report of the change failed", async () => {

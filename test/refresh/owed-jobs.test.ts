@@ -1,7 +1,14 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { connectRedis } from "../../src/redis/connection.ts";
+import { createRefreshQueues } from "../../src/refresh/queues.ts";
+import type { RefreshUser } from "../../src/refresh/refresh-user.ts";
+import { createConfirmWorker } from "../../workers/refresh-worker.ts";
+import { useRedis } from "../support/redis.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
+const context = useRedis();
 let stack: Stack;
 
 beforeAll(async () => {
@@ -39,6 +46,41 @@ it("confirms the users of a job one by one, and leaves one who fails to a job of
   await until(async () => expect(await queues.confirm.getDeduplicationJobId(broken)).not.toBeNull());
   repair();
   expect(await ledger.failures()).toEqual([]);
+});
+
+it("confirms a user who takes long in a job of their own, so that the others do not wait", async () => {
+  const { config, log } = stack;
+  const connection = connectRedis({ url: config.redisUrl, onError: () => undefined });
+  const queues = createRefreshQueues({ ...context, onError: () => undefined });
+  const called: string[] = [];
+  const refreshUser: RefreshUser = async (userId, { signal }) => {
+    called.push(userId);
+    // For as long as the user shares a job.
+    if (called.length === 1) await delay(60_000, undefined, { signal });
+    return { outcome: "committed", ticket: 1, pending: false };
+  };
+  const never = new AbortController().signal;
+  const given: string[] = [];
+  const ledger = { giveBack: async (userIds: readonly string[]) => void given.push(...userIds) };
+  const worker = createConfirmWorker(
+    {
+      ...stack.store,
+      queues,
+      ledger: { ...stack.store.ledger, ...ledger },
+      refreshUser,
+      concurrency: config.concurrency,
+    },
+    { connection, prefix: context.keys.queues, retry: config.retry, now: Date.now, log, closing: never, signal: never },
+    50,
+  );
+  await queues.enqueueConfirm(["kp_long", "kp_next"]);
+  await until(() => expect(given).toEqual(["kp_next", "kp_long"]));
+  expect(called).toEqual(["kp_long", "kp_next", "kp_long"]);
+  await worker.close();
+  await Promise.all(
+    [queues.refresh, queues.bulk, queues.confirm, queues.requests, queues.fanout].map((queue) => queue.close()),
+  );
+  connection.disconnect();
 });
 
 it("confirms the users of a job that crashed its worker in jobs of their own", async () => {

@@ -20,7 +20,7 @@ import { createHistory, type History } from "./redis/history.ts";
 import { createKeys, type Keys } from "./redis/keys.ts";
 import { createLedger, type Ledger } from "./redis/ledger.ts";
 import { createPeak, type Peak } from "./redis/peak.ts";
-import type { QueueOptions } from "./redis/queue.ts";
+import { cutLifetimes, type QueueOptions } from "./redis/queue.ts";
 import { createRecentUsers, type RecentUsers } from "./redis/recent-users.ts";
 import { createRecords, type Records } from "./redis/records.ts";
 import { createRecentlySettled, type RecentlySettled, settledKey } from "./redis/settled.ts";
@@ -43,6 +43,8 @@ import type { World } from "./world.ts";
 export interface Queues extends RefreshQueues, SweepQueue, AuditQueue {
   /** One for each endpoint of `KINDLING_PUSH_URLS`. */
   pushes: readonly PushQueue[];
+  /** Cuts the lifetimes of BullMQ's keys, which grow when Redis' clock steps back. */
+  cutLifetimes(): Promise<void>;
   /** Await this once: a BullMQ queue whose first command fails never recovers. */
   ready(): Promise<void>;
   close(): Promise<void>;
@@ -70,6 +72,7 @@ export function createQueues(options: QueueOptions, endpoints: readonly PushEndp
     ...sweepQueue,
     ...auditQueue,
     pushes,
+    cutLifetimes: () => cutLifetimes(options.redis, all),
     async ready() {
       await Promise.all(all.map((queue) => queue.waitUntilReady()));
     },

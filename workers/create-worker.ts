@@ -2,7 +2,7 @@ import { DelayedError, type Job, type Queue, Worker } from "bullmq";
 import { errorFields, type Log } from "../src/log.ts";
 import type { RedisClient } from "../src/redis/client.ts";
 import type { Ledger } from "../src/redis/ledger.ts";
-import { type LongJob, queueTelemetry } from "../src/redis/queue.ts";
+import { type LongJob, queueMs, queueTelemetry } from "../src/redis/queue.ts";
 import { jobError, RetryError } from "./job-errors.ts";
 
 /** Dependencies that all workers of a process share. */
@@ -32,10 +32,6 @@ export interface WorkerSpec<Data> {
   process(job: Job<Data>, onTicket: (ticket: number) => void): Promise<unknown>;
 }
 
-// A killed worker's job is taken over after its lock has expired and the next check has run: within 25 s, as BullMQ skips a
-// check that comes a moment before the last one's interval is over.
-const lockMs = 15_000;
-const stalledCheckMs = 5_000;
 /** How often a job that crashes its process is taken over before it fails. */
 const takeovers = 5;
 
@@ -78,8 +74,8 @@ export function createWorker<Data>(deps: WorkerDeps, spec: WorkerSpec<Data>): Wo
       prefix,
       concurrency: spec.concurrency,
       ...queueTelemetry(),
-      lockDuration: lockMs,
-      stalledInterval: stalledCheckMs,
+      lockDuration: queueMs.lock,
+      stalledInterval: queueMs.stalledCheck,
       drainDelay: idleSeconds,
       maxStalledCount: takeovers,
       runRetryDelay: 1_000,

@@ -2,6 +2,7 @@ import { DelayedError, type Job, type Queue, UnrecoverableError, Worker } from "
 import { KindlingError } from "kindling";
 import { errorCode, KindeError, ThrottledError } from "../src/errors.ts";
 import type { Failure, Ledger } from "../src/redis/ledger.ts";
+import { queueMs } from "../src/redis/queue.ts";
 
 /** Options for {@link jobError}. */
 export interface JobErrorOptions {
@@ -31,8 +32,6 @@ export class RetryError extends Error {
   }
 }
 
-/** A pause up to this length stops the whole queue. During a longer one, each job is postponed individually. */
-const shortPauseMs = 5_000;
 /** How often Kinde can limit one user before the user is listed as a failure. */
 const oftenLimited = 5;
 /** Longest wait of a limited user, as a multiple of what Kinde asked for. */
@@ -61,7 +60,7 @@ export async function jobError(error: unknown, job: Job, token: string | undefin
       return postpone(job, now() + Math.round(retryAfterMs * factor), token);
     }
     const tooOften = starts % headStarts === 0;
-    if (retryAfterMs > shortPauseMs || tooOften) return postpone(job, now() + retryAfterMs, token);
+    if (retryAfterMs > queueMs.limit || tooOften) return postpone(job, now() + retryAfterMs, token);
     await queue.rateLimit(retryAfterMs);
     return Worker.RateLimitError();
   }

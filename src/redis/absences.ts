@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { type RedisClient, readAll } from "./client.ts";
 import type { Keys } from "./keys.ts";
+import { takeLock } from "./lock.ts";
 import { defineScript, noAnswer } from "./script.ts";
 import { storedShape } from "./stored.ts";
 
@@ -100,6 +101,11 @@ const noteUnknown = defineScript("note-unknown", {
   answer: noAnswer,
 });
 
+const cutLifetime = defineScript("cut-lifetime", {
+  call: ({ key, longestMs }: { key: string; longestMs: number }) => ({ keys: [key], args: [longestMs] }),
+  answer: noAnswer,
+});
+
 const storedSuspension = storedShape(1, z.object({ since: z.number() }));
 
 /** Key of the hash of absences, which `begin-refresh.lua` reads too. */
@@ -145,6 +151,11 @@ export function createAbsences({ redis, publicRedis = redis, keys, now, gapMs }:
       const markers = await redis.mget(userIds.map(unknownKey));
       const marked = userIds.filter((_, index) => markers[index] !== null);
       if (marked.length === 0) return new Set();
+      const longestMs = unknownMs.longest;
+      await cutLifetime.many(
+        redis,
+        marked.map((userId) => ({ key: unknownKey(userId), longestMs })),
+      );
       // Another source can have created the record since: an event, or a sweep that found an import.
       const records = await readAll(publicRedis, marked.map(keys.flags));
       return new Set(marked.filter((_, index) => records[index] === null));
@@ -161,8 +172,7 @@ export function createAbsences({ redis, publicRedis = redis, keys, now, gapMs }:
     },
     isSuspended: async () => (await redis.exists(suspendedKey)) === 1,
     async probe(run) {
-      const free = await redis.set(probeKey, "running", "PX", probeMs.answered, "NX");
-      if (free === null) {
+      if (!(await takeLock(redis, { lockKey: probeKey, holder: "running", ttlMs: probeMs.answered }))) {
         const earlier = await redis.get(probeKey);
         return earlier === "answered" ? true : earlier === "unanswered" ? false : undefined;
       }

@@ -16,15 +16,18 @@ export interface CallBudgetOptions {
   leaseMs: number;
 }
 
-interface BudgetInput {
+interface BudgetKeys {
   stateKey: string;
   leasesKey: string;
+  limitedKey: string;
+}
+
+interface BudgetInput extends BudgetKeys {
   perMinute: number;
   atOnce: number;
 }
 
 interface TakeInput extends BudgetInput {
-  limitedKey: string;
   priority: Priority;
   leaseMs: number;
   calls: readonly { markerKey: string; lease: string }[];
@@ -50,7 +53,7 @@ const takeCalls = defineScript("take-calls", {
 });
 
 const readCallBudget = defineScript("read-call-budget", {
-  call: (input: BudgetInput & { limitedKey: string }) => ({
+  call: (input: BudgetInput) => ({
     keys: [input.stateKey, input.leasesKey, input.limitedKey],
     args: [input.perMinute, input.atOnce],
   }),
@@ -63,16 +66,16 @@ const readCallBudget = defineScript("read-call-budget", {
 const [subjectsInRow, callsBetween] = [3, 10];
 
 const limitSubject = defineScript("limit-subject", {
-  call: (input: { stateKey: string; limitedKey: string; markerKey: string; subject: string; ms: number }) => ({
-    keys: [input.stateKey, input.limitedKey, input.markerKey],
+  call: (input: BudgetKeys & { markerKey: string; subject: string; ms: number }) => ({
+    keys: [input.stateKey, input.leasesKey, input.limitedKey, input.markerKey],
     args: [input.subject, input.ms, callsBetween, subjectsInRow],
   }),
   answer: booleanAnswer,
 });
 
 const pauseCalls = defineScript("pause-calls", {
-  call: (input: Pick<BudgetInput, "stateKey" | "leasesKey"> & { ms: number }) => ({
-    keys: [input.stateKey, input.leasesKey],
+  call: (input: BudgetKeys & { ms: number }) => ({
+    keys: [input.stateKey, input.leasesKey, input.limitedKey],
     args: [input.ms],
   }),
   answer: noAnswer,
@@ -87,11 +90,11 @@ const batchSize = 100;
  */
 export function createCallBudget(options: CallBudgetOptions): CallBudget {
   const { redis, keys, perMinute, atOnce, leaseMs } = options;
-  const stateKey = keys.callBudget;
   const leasesKey = `${keys.callBudget}:leases`;
   const limitedKey = `${keys.callBudget}:limited`;
+  const budgetKeys: BudgetKeys = { stateKey: keys.callBudget, leasesKey, limitedKey };
   const markerKey = (subject: string) => `${limitedKey}:${subject}`;
-  const budget: BudgetInput = { stateKey, leasesKey, perMinute, atOnce };
+  const budget: BudgetInput = { ...budgetKeys, perMinute, atOnce };
   const defaultPatienceMs = Math.max(2_000, 8 * (60_000 / perMinute));
   const owner = randomBytes(9).toString("base64url");
   let calls = 0;
@@ -107,7 +110,7 @@ export function createCallBudget(options: CallBudgetOptions): CallBudget {
   const lineOf = (priority: Priority) =>
     createLine(async (callers) => {
       const wanted = callers.map(({ subject, lease }) => ({ markerKey: markerKey(subject), lease }));
-      return takeCalls(redis, { ...budget, limitedKey, priority, leaseMs, calls: wanted, ended: takeEnded() });
+      return takeCalls(redis, { ...budget, priority, leaseMs, calls: wanted, ended: takeEnded() });
     }, end);
   const lines: Record<Priority, Line> = {
     webhook: lineOf("webhook"),
@@ -135,15 +138,15 @@ export function createCallBudget(options: CallBudgetOptions): CallBudget {
     },
 
     async limit(subject, ms) {
-      const input = { stateKey, limitedKey, markerKey: markerKey(subject), subject, ms: Math.ceil(ms) };
+      const input = { ...budgetKeys, markerKey: markerKey(subject), subject, ms: Math.ceil(ms) };
       return (await limitSubject(redis, input)) ? "all" : "one";
     },
 
     async pause(ms) {
-      await pauseCalls(redis, { stateKey, leasesKey, ms: Math.ceil(ms) });
+      await pauseCalls(redis, { ...budgetKeys, ms: Math.ceil(ms) });
     },
 
-    state: () => readCallBudget(redis, { ...budget, limitedKey }),
+    state: () => readCallBudget(redis, budget),
   };
 }
 

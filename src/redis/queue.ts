@@ -3,6 +3,7 @@ import { BullMQOtel } from "bullmq-otel";
 import { isTracing } from "../trace.ts";
 import type { RedisClient } from "./client.ts";
 import type { Keys } from "./keys.ts";
+import { defineScript, noAnswer } from "./script.ts";
 
 /** Options for {@link openQueue}. */
 export interface QueueOptions {
@@ -16,6 +17,31 @@ export interface QueueOptions {
 export interface LongJob {
   /** Failed attempts before the job last made progress. They no longer count. */
   forgiven?: number;
+}
+
+/**
+ * How long BullMQ keeps notes in Redis, in milliseconds: `lock` for an active job, unless its worker extends it,
+ * `stalledCheck` until the next look for jobs without one, `limit` for the longest rate limit of a whole queue.
+ *
+ * A killed worker's job is taken over after its lock has expired and the next check has run: within 25 s, as BullMQ skips a
+ * check that comes a moment before the last one's interval is over.
+ */
+export const queueMs = { lock: 15_000, stalledCheck: 5_000, limit: 5_000 };
+
+const cutQueueLifetimes = defineScript("cut-queue-lifetimes", {
+  call: (queue: Pick<Queue, "toKey">) => ({
+    keys: [queue.toKey("stalled-check"), queue.toKey("limiter"), queue.toKey("active")],
+    args: [queueMs.stalledCheck, queueMs.limit, queueMs.lock, queue.toKey("")],
+  }),
+  answer: noAnswer,
+});
+
+/**
+ * Cuts these notes to their length. BullMQ does not: if Redis' clock steps back, a rate limit would stop its queue, and the
+ * jobs of a killed worker stay active, until the clock is there again.
+ */
+export async function cutLifetimes(redis: RedisClient, queues: readonly Pick<Queue, "toKey">[]): Promise<void> {
+  await cutQueueLifetimes.many(redis, queues);
 }
 
 /** Opens a queue. Its jobs never run out of attempts: the workers decide when a job gives up. */

@@ -79,6 +79,7 @@ export function startWatch({ config, world: { now }, log, store, pace }: WatchOp
         log.warn({ reopened }, "another Redis serves the records: its latest users are refreshed again");
     },
     changes: () => store.records.relayLeftChanges(),
+    lifetimes: () => store.queues.cutLifetimes(),
     sweeps: () => scheduleSweeps({ ...store, pace, now }),
     recent: () => scheduleRecentChecks({ ...store, pace, intervalMs: config.recent.intervalMs }),
     audits: () => auditTicks.keep(),

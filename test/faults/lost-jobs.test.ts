@@ -87,3 +87,11 @@ describe("the ledger check enqueues a job again that was deleted", () => {
     await until(async () => expect((await stack.store.fanoutLedger.size()).size).toBe(0));
   });
 });
+
+it("a periodic check ends the rate limit of a queue that Redis' clock left behind when it stepped back", async () => {
+  const id = await acknowledged();
+  const { queues, redis } = stack.store;
+  await redis.set(queues.refresh.toKey("limiter"), Number.MAX_SAFE_INTEGER, "PX", 3_600_000);
+  await stack.startWorkers();
+  await isRefreshed(id);
+});

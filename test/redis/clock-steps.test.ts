@@ -1,7 +1,9 @@
 import { beforeEach, describe, expect, it } from "vitest";
+import { createAbsences } from "../../src/redis/absences.ts";
 import { createCallBudget } from "../../src/redis/call-budget.ts";
 import { createLedger, type Ledger } from "../../src/redis/ledger.ts";
 import { takeLock } from "../../src/redis/lock.ts";
+import { cutLifetimes, openQueue } from "../../src/redis/queue.ts";
 import { readReadableTimes } from "../../src/redis/readable-times.ts";
 import { createRecords, type Records } from "../../src/redis/records.ts";
 import { createAdmissions } from "../../src/webhook/admit.ts";
@@ -212,6 +214,37 @@ describe("a lock", () => {
   });
 });
 
+describe("a note with a lifetime is cut to its length", () => {
+  const grow = (key: string, value: string | number = "1") => context.redis.set(key, value, "PX", 5 * hour);
+  const left = (key: string) => context.redis.pttl(key);
+
+  it("if BullMQ keeps it: the last look for stalled jobs, a queue's rate limit, the lock of an active job", async () => {
+    const queue = openQueue("bulk", { ...context, onError: () => undefined });
+    await context.redis.lpush(queue.toKey("active"), "7", "8");
+    const notes = ["stalled-check", "limiter", "7:lock", "8:lock"].map((name) => queue.toKey(name));
+    for (const note of notes) await grow(note);
+    await context.redis.pexpire(queue.toKey("8:lock"), second);
+    await cutLifetimes(context.redis, [queue]);
+    const after = await Promise.all(notes.map(left));
+    for (const [index, longest] of [5 * second, 5 * second, 15 * second, second].entries()) {
+      expect(after[index]).toBeGreaterThan(0);
+      expect(after[index]).toBeLessThanOrEqual(longest);
+    }
+    await queue.close();
+  });
+
+  it("if it says that a user is unknown, or that somebody probes", async () => {
+    const absences = createAbsences({ ...context, now: Date.now, gapMs: minute });
+    const notes = [`unknown:${id}`, "absences:probe"].map(context.keys.ledgerPart);
+    for (const note of notes) await grow(note, "running");
+    expect(await absences.unknown([id])).toEqual(new Set([id]));
+    expect(await absences.probe(async () => true)).toBeUndefined();
+    const [unknown, probe] = await Promise.all(notes.map(left));
+    expect(unknown).toBeLessThanOrEqual(5 * minute);
+    expect(probe).toBeLessThanOrEqual(10 * second);
+  });
+});
+
 describe("the call budget", () => {
   const budget = (leaseMs = minute) =>
     createCallBudget({
@@ -276,5 +309,31 @@ describe("the call budget", () => {
     expect((await budget().state()).inUse).toBe(4);
     world.now += 11 * second;
     expect((await budget().state()).inUse).toBe(0);
+  });
+
+  it("ends the limit of a subject when it would have ended without the step back", async () => {
+    const limited = `${context.keys.callBudget}:limited`;
+    const ask = () =>
+      budget()
+        .run("webhook", async () => 1, { subject: "kp_1", patienceMs: 0 })
+        .catch(({ retryAfterMs }) => retryAfterMs);
+    await budget().limit("kp_1", minute);
+    await context.redis.pexpire(`${limited}:kp_1`, 5 * hour);
+    world.now -= 5 * hour;
+    expect(await ask()).toBeLessThanOrEqual(minute);
+    expect(await context.redis.pttl(`${limited}:kp_1`)).toBeLessThanOrEqual(minute);
+    world.now += minute + second;
+    expect((await budget().state()).limited).toBe(0);
+    // An older release does not say how long it is.
+    await context.redis.set(`${limited}:kp_1`, "1", "PX", minute);
+    await budget().limit("kp_2", minute);
+    expect(await ask()).toBeGreaterThan(minute / 2);
+  });
+
+  it("counts a pause for many limited subjects that begins right after a step back in full", async () => {
+    await call();
+    world.now -= hour;
+    for (const subject of ["kp_1", "kp_2", "kp_3"]) await budget().limit(subject, minute);
+    expect((await budget().state()).pausedMs).toBe(minute);
   });
 });

@@ -25,12 +25,11 @@
 -- @include "latest-event"
 -- @include "overlay"
 -- @include "confirm"
+-- @include "lifetime"
 
 local ticket, now = drawTicket(KEYS[1], KEYS[2])
 local mark, _, events = readLatest(redis.call('HGET', KEYS[3], ARGV[1]))
-local settledMs = redis.call('PTTL', KEYS[4])
--- A lifetime ends at a time of day: it grows when Redis' clock steps back.
-if settledMs > tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[4], ARGV[2]) end
+local settledMs = cutLifetime(KEYS[4], ARGV[2])
 local deleted = mark == 'd' or settledMs > 0
 local written, lastExpiry = readWritten(KEYS[5], KEYS[6], tonumber(ARGV[3]))
 -- What overrides Kinde's answer now is compared with it once it has expired, whatever clocks do until then.

@@ -10,6 +10,6 @@
 -- @include "call-budget"
 
 local atOnce = tonumber(ARGV[2])
-local budget = readBudget(KEYS[1], KEYS[2], tonumber(ARGV[1]), atOnce)
+local budget = readBudget(KEYS[1], KEYS[2], KEYS[3], tonumber(ARGV[1]), atOnce)
 local available = math.floor(math.max(0, math.min(budget.level, atOnce - budget.inUse)))
 return { math.ceil(budget.pausedMs), budget.inUse, available, redis.call('ZCOUNT', KEYS[3], budget.now, '+inf') }

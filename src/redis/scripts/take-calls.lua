@@ -6,7 +6,7 @@
 -- KEYS[1]    hash: state of the token bucket and the end of a pause
 -- KEYS[2]    sorted set: lease of a running call -> its expiry
 -- KEYS[3]    sorted set: limited subject -> end of its limit in milliseconds
--- KEYS[4..]  per call: marker of a limit on its subject
+-- KEYS[4..]  per call: marker of a limit on its subject, which holds its length in milliseconds
 -- ARGV[1]    calls per minute
 -- ARGV[2]    calls at once
 -- ARGV[3]    priority: 'webhook', 'request' or 'bulk'
@@ -16,10 +16,11 @@
 --            per call: 0 if granted, -1 if not, otherwise for how many milliseconds its subject is limited }
 
 -- @include "call-budget"
+-- @include "lifetime"
 
 local atOnce, calls = tonumber(ARGV[2]), #KEYS - 3
 if #ARGV > 4 + calls then redis.call('ZREM', KEYS[2], unpack(ARGV, 5 + calls)) end
-local budget = readBudget(KEYS[1], KEYS[2], tonumber(ARGV[1]), atOnce)
+local budget = readBudget(KEYS[1], KEYS[2], KEYS[3], tonumber(ARGV[1]), atOnce)
 local answer = { 0, 0 }
 if budget.pausedMs > 0 then
   answer[1] = math.ceil(budget.pausedMs)
@@ -40,10 +41,17 @@ if ARGV[3] ~= 'webhook' then
   places = math.max(1, math.floor(atOnce * 3 / 4))
 end
 
+-- Returns for how many milliseconds the marker stops calls.
+local function limitOf(marker)
+  local length = redis.call('GET', marker)
+  -- Releases before 0.3 store a 1.
+  return length and cutLifetime(marker, length == '1' and math.huge or length) or 0
+end
+
 local anyLimited = redis.call('EXISTS', KEYS[3]) == 1
 local leases, expiry, refused = {}, budget.now + tonumber(ARGV[4]), false
 for call = 1, calls do
-  local limitedMs = anyLimited and redis.call('PTTL', KEYS[3 + call]) or 0
+  local limitedMs = anyLimited and limitOf(KEYS[3 + call]) or 0
   if limitedMs > 0 then
     answer[2 + call] = limitedMs
   elseif refused then

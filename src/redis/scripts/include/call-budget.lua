@@ -1,10 +1,10 @@
--- A token bucket, the leases of running calls and the end of a pause.
+-- A token bucket, the leases of running calls, the limits of subjects and the end of a pause.
 
 -- @include "clock"
 
 -- Moves all times along if Redis' clock stepped back since it was last read here: otherwise the bucket would stay empty,
--- and pauses and leases would last, until the clock is there again. Returns the time in milliseconds.
-local function followClock(stateKey, leasesKey)
+-- and pauses, leases and limits would last, until the clock is there again. Returns the time in milliseconds.
+local function followClock(stateKey, leasesKey, limitedKey)
   local now = nowMicros() / 1000
   local seen, at, pausedUntil = unpack(redis.call('HMGET', stateKey, 'seen', 'at', 'pausedUntil'))
   redis.call('HSET', stateKey, 'seen', string.format('%.3f', now))
@@ -13,13 +13,15 @@ local function followClock(stateKey, leasesKey)
   if stepped <= 0 then return now end
   if at then redis.call('HSET', stateKey, 'at', string.format('%.3f', at - stepped)) end
   if pausedUntil then redis.call('HSET', stateKey, 'pausedUntil', string.format('%.0f', pausedUntil - stepped)) end
-  for _, lease in ipairs(redis.call('ZRANGE', leasesKey, 0, -1)) do redis.call('ZINCRBY', leasesKey, -stepped, lease) end
+  for _, key in ipairs({ leasesKey, limitedKey }) do
+    for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do redis.call('ZINCRBY', key, -stepped, member) end
+  end
   return now
 end
 
 -- Reads the budget and removes expired leases. Times are in milliseconds, `rate` is in calls per millisecond.
-local function readBudget(stateKey, leasesKey, perMinute, atOnce)
-  local now = followClock(stateKey, leasesKey)
+local function readBudget(stateKey, leasesKey, limitedKey, perMinute, atOnce)
+  local now = followClock(stateKey, leasesKey, limitedKey)
   local state = redis.call('HMGET', stateKey, 'level', 'at', 'pausedUntil')
   -- Capacity plus one minute's refill equals the limit per minute. A burst gets ten seconds' worth, at most half of it.
   local capacity = math.max(1, math.min(math.max(atOnce, perMinute / 6), perMinute / 2))

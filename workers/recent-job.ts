@@ -3,7 +3,6 @@ import type { Job } from "bullmq";
 import type { FleetSetting } from "../src/redis/fleet-setting.ts";
 import type { RefreshQueues } from "../src/refresh/queues.ts";
 import { pauseAfter, type RecentChecks } from "../src/sweep/check-recent.ts";
-import type { Completeness } from "../src/sweep/completeness.ts";
 import { areChecksWorthwhile, type SweepPace } from "../src/sweep/pace.ts";
 import type { SweepJob } from "../src/sweep/queue.ts";
 import type { SweepLog } from "../src/sweep/sweep-log.ts";
@@ -14,12 +13,13 @@ export interface RecentJobOptions {
   queues: Pick<RefreshQueues, "requests" | "enqueueRecentlyChanged">;
   recentChecks: RecentChecks;
   sweeps: Pick<SweepLog, "last">;
-  completeness: Pick<Completeness, "since">;
   pace: FleetSetting<SweepPace>;
   /** Share of the call budget that checks use, from 0 to 1, and the shortest time between two checks of a user. */
   recent: { share: number; intervalMs: number };
   /** Calls to Kinde that the fleet can make in a minute. */
   perMinute: number;
+  /** Users per call of a sweep. */
+  pageSize: number;
 }
 
 /** Refreshes that wait before checks pause: readers' requests share their queue. */
@@ -31,7 +31,7 @@ const roomPauseMs = 5_000;
  * readers ask for: after events, before other users that a sweep found.
  */
 export async function checkRecentUsers(options: RecentJobOptions, deps: WorkerDeps, job: Job<SweepJob>): Promise<void> {
-  const { queues, recentChecks, sweeps, completeness, pace, recent, perMinute } = options;
+  const { queues, recentChecks, sweeps, pace, recent, perMinute, pageSize } = options;
   const { now, log, signal, closing } = deps;
   if (recent.share === 0) return;
   const rest = async (ms: number) => {
@@ -39,8 +39,8 @@ export async function checkRecentUsers(options: RecentJobOptions, deps: WorkerDe
     await handBackIfClosing(deps, job);
   };
   for (;;) {
-    const [since, last, setting] = await Promise.all([completeness.since(), sweeps.last(), pace.read()]);
-    if (since === undefined || !areChecksWorthwhile(last, setting, recent.intervalMs)) return;
+    const [last, setting] = await Promise.all([sweeps.last(), pace.read()]);
+    if (!areChecksWorthwhile(last, { ...setting, perMinute, pageSize }, recent.intervalMs)) return;
     if ((await queues.requests.getJobCountByTypes("waiting", "prioritized")) > mostWaiting) {
       await rest(roomPauseMs);
       continue;

@@ -4,8 +4,7 @@ import type { CallOptions } from "../src/kinde/management-api.ts";
 import type { Completeness } from "../src/sweep/completeness.ts";
 import type { IndexLag } from "../src/sweep/index-lag.ts";
 import type { ListedUsers } from "../src/sweep/listed-users.ts";
-import type { SweepDelayPeaks } from "../src/sweep/pace.ts";
-import { slotMs } from "../src/sweep/pace.ts";
+import { expectedCalls, type SweepDelayPeaks, slotMs } from "../src/sweep/pace.ts";
 import type { SweepJob, SweepQueue } from "../src/sweep/queue.ts";
 import { scheduleNext } from "../src/sweep/schedule.ts";
 import type { SeenUsers } from "../src/sweep/seen-users.ts";
@@ -26,7 +25,6 @@ export interface SweepWorkerOptions extends WalkJobOptions, RecentJobOptions {
   listed: Pick<ListedUsers, "forget">;
   completeness: Completeness;
   indexLag: IndexLag;
-  pageSize: number;
   /** Returns whose parts that the search does not show are refreshed by age, because no walk compares them. */
   readAged: () => Promise<SweepState["aged"]>;
   sweepStep: (state: SweepState, call: CallOptions) => Promise<SweepStep>;
@@ -60,7 +58,7 @@ export function createSweepWorker(options: SweepWorkerOptions, deps: WorkerDeps)
 
 async function sweep(options: SweepWorkerOptions, deps: WorkerDeps, job: Job<SweepJob>): Promise<void> {
   const { now, log, signal, closing } = deps;
-  const { queues, sweepStep, paceMs, backlog, sweeps, completeness, pace, delays } = options;
+  const { queues, sweepStep, paceMs, backlog, sweeps, pace, delays } = options;
   const { paced = false, dueAt } = job.data;
   const slot = paced ? await plannedSlot(options) : 0;
   let state = storedSweep.parse(job.data.state);
@@ -105,12 +103,12 @@ async function sweep(options: SweepWorkerOptions, deps: WorkerDeps, job: Job<Swe
   if (state.lost > 0 && !state.verified)
     log.warn({ lost: state.lost }, "records were lost: the store is incomplete until a sweep has counted everybody");
   log.info({ ...state, ms: now() - state.startedAt }, "sweep completed");
-  await scheduleNext({ queues, sweeps, pace, now }, (await completeness.since()) !== undefined);
+  await scheduleNext({ queues, sweeps, pace, now });
 }
 
 async function plannedSlot({ sweeps, pace, perMinute, pageSize }: SweepWorkerOptions): Promise<number> {
   const [setting, last] = await Promise.all([pace.read(), sweeps.last()]);
-  return slotMs({ ...setting, perMinute, calls: Math.ceil((last?.users ?? 0) / pageSize) + 1 });
+  return slotMs({ ...setting, perMinute, calls: expectedCalls(last?.users ?? 0, { pageSize }) });
 }
 
 async function begin(options: SweepWorkerOptions, now: number): Promise<SweepState> {

@@ -2,9 +2,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import { DelayedError, type Job } from "bullmq";
 import type { FleetSetting } from "../src/redis/fleet-setting.ts";
 import type { RefreshQueues } from "../src/refresh/queues.ts";
-import type { Completeness } from "../src/sweep/completeness.ts";
 import type { SweepPace } from "../src/sweep/pace.ts";
 import type { SweepJob } from "../src/sweep/queue.ts";
+import type { SweepLog } from "../src/sweep/sweep-log.ts";
 import type { Walks } from "../src/sweep/walks.ts";
 import { storedWalks } from "../src/sweep/walks-state.ts";
 import { handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
@@ -13,7 +13,7 @@ import { handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
 export interface WalkJobOptions {
   queues: Pick<RefreshQueues, "bulk" | "enqueueSwept">;
   walks: Walks;
-  completeness: Pick<Completeness, "since">;
+  sweeps: Pick<SweepLog, "last">;
   pace: FleetSetting<SweepPace>;
   /** Calls to Kinde that the fleet can make in a minute. */
   perMinute: number;
@@ -28,10 +28,10 @@ const backlogPauseMs = 5_000;
  * budget that the sweep takes too.
  */
 export async function runWalks(options: WalkJobOptions, deps: WorkerDeps, job: Job<SweepJob>): Promise<void> {
-  const { queues, walks, completeness, pace, perMinute, backlog } = options;
+  const { queues, walks, sweeps, pace, perMinute, backlog } = options;
   const { now, log, signal, closing } = deps;
-  // While the store is filled, users without a record are the more urgent ones.
-  if ((await completeness.since()) === undefined) return;
+  // A store that is filled for the first time has nothing to compare.
+  if ((await sweeps.last()) === undefined) return;
   const { share } = await pace.read();
   if (share === 0) return;
   const slot = 60_000 / (share * perMinute);

@@ -7,7 +7,7 @@ import { watchLedger } from "../refresh/watch-ledger.ts";
 import { sampleHistory } from "../status/sample-history.ts";
 import type { Store } from "../store.ts";
 import type { SweepPace } from "../sweep/pace.ts";
-import { scheduleRecentChecks, scheduleSweeps } from "../sweep/schedule.ts";
+import { scheduleRecentChecks, scheduleSweeps, scheduleWalks } from "../sweep/schedule.ts";
 import type { Running, World } from "../world.ts";
 
 /** Delays of retries and of bursts are measured by the clocks of processes: these may differ as much, in milliseconds. */
@@ -81,7 +81,15 @@ export function startWatch({ config, world: { now }, log, store, pace }: WatchOp
     changes: () => store.records.relayLeftChanges(),
     lifetimes: () => store.queues.cutLifetimes(),
     sweeps: () => scheduleSweeps({ ...store, pace, now }),
-    recent: () => scheduleRecentChecks({ ...store, pace, intervalMs: config.recent.intervalMs }),
+    walks: () => scheduleWalks({ ...store, pace }),
+    recent: () =>
+      scheduleRecentChecks({
+        ...store,
+        pace,
+        perMinute: config.calls.perMinute,
+        pageSize: config.sweep.pageSize,
+        intervalMs: config.recent.intervalMs,
+      }),
     audits: () => auditTicks.keep(),
     pulse,
     clocks,

@@ -90,7 +90,10 @@ export interface QueueStatus {
 }
 
 /** Settings that the figures state. */
-export type StatusSettings = Pick<Config, "prefix" | "calls" | "redisReplicas" | "sweep">;
+export type StatusSettings = Pick<
+  Config,
+  "prefix" | "calls" | "redisReplicas" | "sweep" | "watchIntervalMs" | "writeSettleMs"
+>;
 
 const failuresShown = 5;
 
@@ -112,10 +115,11 @@ export async function readStatus(store: Store, config: StatusSettings, now: numb
  */
 export async function readFigures(
   store: Store,
-  { prefix, calls, redisReplicas, sweep: sweepSettings }: StatusSettings,
+  settings: StatusSettings,
   now: number,
   count: () => Promise<RecordCount> = () => countRecords(store.publicRedis, store.keys),
 ): Promise<Figures> {
+  const { prefix, calls, redisReplicas } = settings;
   const { queues, ledger: users, fanoutLedger: fanouts, budget, redis, publicRedis, keys } = store;
   const [
     ofQueues,
@@ -137,6 +141,8 @@ export async function readFigures(
       readQueue(queues.bulk),
       readQueue(queues.confirm),
       readQueue(queues.fanout),
+      readQueue(queues.sweep),
+      readQueue(queues.audit),
     ]),
     users.size(),
     fanouts.size(),
@@ -145,19 +151,25 @@ export async function readFigures(
     count(),
     store.absences.summary(),
     redis.hgetall(keys.ledgerPart("counts")),
-    readSweep(store, sweepSettings, now),
+    readSweep(store, settings, now),
     readFreshness(store, now),
     store.refusedRequests.read(),
     store.droppedRefreshRequests.read(),
   ]);
-  const [refresh, requests, bulk, confirm, fanout] = ofQueues;
+  const [refresh, requests, bulk, confirm, fanout, sweeps, audits] = ofQueues;
   const backlog = {
     queues: { refresh, requests, bulk, confirm, fanout },
     ledger: { users: ofUsers, fanouts: ofFanouts },
   };
   return {
     prefix,
-    warnings: findWarnings({ ...freshness, ...backlog, sweep, absences }),
+    warnings: findWarnings({
+      ...freshness,
+      ...backlog,
+      queues: { ...backlog.queues, sweep: sweeps, audit: audits },
+      sweep,
+      absences,
+    }),
     ...backlog,
     calls: { ...budgetState, ...calls },
     redis: { ...durability, required: redisReplicas },
@@ -171,9 +183,10 @@ export async function readFigures(
   };
 }
 
-async function readSweep(store: Store, settings: Config["sweep"], now: number): Promise<SweepStatus> {
+async function readSweep(store: Store, settings: StatusSettings, now: number): Promise<SweepStatus> {
   const { completeness, sweeps, queues, indexLag } = store;
-  const { intervalMs, share } = settings;
+  const { watchIntervalMs: watchMs, writeSettleMs: settleMs } = settings;
+  const { intervalMs, share, pageSize } = settings.sweep;
   const pace = createSweepPace({ ...store, own: { intervalMs, share }, onOther: () => {} });
   const [since, last, current, failed, setting, lagMs, walks, walking, recent, lateMs, fetchMs] = await Promise.all([
     completeness.since(),
@@ -188,7 +201,9 @@ async function readSweep(store: Store, settings: Config["sweep"], now: number): 
     store.delays.late.read(),
     store.delays.fetch.read(),
   ]);
-  const history = { last, failedAt: failed?.failedAt ?? 0, complete: since !== undefined, now };
+  const history = { last, failedAt: failed?.failedAt ?? 0, now };
+  const plan = { ...setting, perMinute: settings.calls.perMinute, pageSize };
+  const areScheduled = setting.intervalMs > 0 && setting.share > 0;
   return {
     completeSince: since ?? null,
     last: last ?? null,
@@ -198,8 +213,10 @@ async function readSweep(store: Store, settings: Config["sweep"], now: number): 
         ? { failedAt: failed.failedAt, reason: failed.reason }
         : null,
     next: current !== undefined || setting.intervalMs === 0 ? null : nextStart(setting, history),
-    bound: sweepBound(last, setting, { lagMs, lateMs, fetchMs }) ?? null,
-    walks: joinWalks(walks, walking, (walk) => (setting.intervalMs > 0 ? walkBoundMs(walk, fetchMs) : null)),
+    bound: sweepBound(last, plan, { lagMs, lateMs, fetchMs }) ?? null,
+    walks: joinWalks(walks, walking, (walk) =>
+      areScheduled ? walkBoundMs(walk, { watchMs, settleMs, fetchMs }) : null,
+    ),
     recent: summarizeChecks(recent, now, fetchMs) ?? null,
   };
 }
@@ -223,7 +240,7 @@ function joinWalks(
   return Object.fromEntries(known.map((kind) => [kind, statusOf(kind)]));
 }
 
-async function readQueue(queue: Queues["refresh" | "requests" | "bulk" | "confirm" | "fanout"]): Promise<QueueStatus> {
+async function readQueue(queue: Pick<Queues["refresh"], "getJobCounts" | "isPaused">): Promise<QueueStatus> {
   const [counts, paused] = await Promise.all([
     queue.getJobCounts("waiting", "prioritized", "active", "delayed", "failed"),
     queue.isPaused(),

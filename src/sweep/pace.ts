@@ -5,7 +5,7 @@ import type { Keys } from "../redis/keys.ts";
 import type { Peak } from "../redis/peak.ts";
 import { storedShape } from "../redis/stored.ts";
 import type { FinishedSweep } from "./sweep-log.ts";
-import type { FinishedWalk } from "./walk-log.ts";
+import { type FinishedWalk, shortestWalkMs } from "./walk-log.ts";
 
 /** How often the fleet sweeps. */
 export interface SweepPace {
@@ -37,10 +37,16 @@ export function createSweepPace(options: {
   return createFleetSetting({ redis, key: keys.ledgerPart("interval:sweep"), shape: storedPace, own, onOther });
 }
 
-/** What the pace of a walk depends on. */
-export interface SlotOptions extends SweepPace {
+/** What the plan of a sweep depends on. */
+export interface SweepPlan extends SweepPace {
   /** Calls to Kinde that the fleet can make. */
   perMinute: number;
+  /** Users per call. */
+  pageSize: number;
+}
+
+/** What the pace of a walk depends on. */
+export interface SlotOptions extends Omit<SweepPlan, "pageSize"> {
   /** Calls that the walk will probably make. */
   calls: number;
 }
@@ -54,14 +60,19 @@ export function slotMs({ intervalMs, share, perMinute, calls }: SlotOptions): nu
   return Math.min(60_000 / (share * perMinute), intervalMs / Math.max(1, calls));
 }
 
+/** Returns the calls that a sweep of so many users will probably make. */
+export function expectedCalls(users: number, { pageSize }: Pick<SweepPlan, "pageSize">): number {
+  return Math.ceil(users / pageSize) + 1;
+}
+
 /** Returns the shortest time between the starts of two sweeps. */
 export function leastIntervalMs({ intervalMs }: SweepPace): number {
   return Math.min(shortestIntervalMs, intervalMs);
 }
 
-/** How old a record can be before a change in Kinde shows, as the last sweep measured it. Milliseconds. */
+/** How old a record can be before a change in Kinde shows, as planned, and as the last sweep measured it. Milliseconds. */
 export interface SweepBound {
-  /** Time from the start of one sweep to the start of the next. */
+  /** Time from the start of one sweep to the start of the next, as planned, or as long as the last one took. */
   everyMs: number;
   /** How much later than planned a page came, the start of its sweep included: the most in the last minutes. */
   lateMs: number;
@@ -77,24 +88,32 @@ export interface SweepBound {
  * Returns whether checks of recently active users, this far apart, find a change much sooner than sweeps do. `false` before
  * the first sweep and without scheduled ones.
  */
-export function areChecksWorthwhile(last: FinishedSweep | undefined, pace: SweepPace, intervalMs: number): boolean {
-  const bound = sweepBound(last, pace, { lateMs: 0, fetchMs: 0, lagMs: 0 });
+export function areChecksWorthwhile(last: FinishedSweep | undefined, plan: SweepPlan, intervalMs: number): boolean {
+  const bound = sweepBound(last, plan, { lateMs: 0, fetchMs: 0, lagMs: 0 });
   return bound !== undefined && bound.everyMs > 2 * intervalMs;
 }
 
-/** Shortest time between the starts of two walks of a kind, in milliseconds. */
-export const shortestWalkMs = 60_000;
+/** What the bound of a walk depends on beside its duration. Milliseconds. */
+export interface WalkDelays {
+  /** How often the fleet looks for walks that are due. */
+  watchMs: number;
+  /** How long before a walk a record must have been fetched to be compared. */
+  settleMs: number;
+  /** As in {@link SweepDelays}. */
+  fetchMs: number;
+}
 
 /**
  * Returns how soon a change that a walk compares shows, in milliseconds: it can come just after the listing that would have
- * shown it, and is acted on after the next one. Walks begin with sweeps, or follow each other.
+ * shown it, or just after a fetch that the next walk takes for newer, and is acted on after the walk that follows. Walks
+ * begin when they are due and somebody looks, or follow each other.
  */
 export function walkBoundMs(
   { startedAt, finishedAt }: Pick<FinishedWalk, "startedAt" | "finishedAt">,
-  measuredFetchMs: number,
+  { watchMs, settleMs, fetchMs }: WalkDelays,
 ): number {
   const durationMs = finishedAt - startedAt;
-  return Math.max(shortestWalkMs + shortestIntervalMs, durationMs) + durationMs + fetchAllowance(measuredFetchMs);
+  return Math.max(shortestWalkMs + watchMs, durationMs) + settleMs + durationMs + fetchAllowance(fetchMs);
 }
 
 /** Least allowance for the page and for refreshing the users that it shows to differ: three calls and their wait. */
@@ -126,11 +145,14 @@ export interface SweepDelays {
 /** Returns the bound that the last sweep shows; `undefined` before the first one and without scheduled sweeps. */
 export function sweepBound(
   last: FinishedSweep | undefined,
-  pace: SweepPace,
+  plan: SweepPlan,
   measured: SweepDelays,
 ): SweepBound | undefined {
-  if (last === undefined || pace.intervalMs === 0) return undefined;
-  const everyMs = Math.max(leastIntervalMs(pace), last.finishedAt - last.startedAt + restMs);
+  if (last === undefined || plan.intervalMs === 0) return undefined;
+  const calls = expectedCalls(last.users, plan);
+  // A sweep that filled, or that an operator started, is faster than the scheduled ones.
+  const durationMs = Math.max(calls * slotMs({ ...plan, calls }), last.finishedAt - last.startedAt);
+  const everyMs = Math.max(leastIntervalMs(plan), durationMs + restMs);
   const lateMs = Math.max(last.lateMs, measured.lateMs);
   const fetchMs = fetchAllowance(measured.fetchMs);
   return { everyMs, lateMs, fetchMs, lagMs: measured.lagMs, withinMs: everyMs + lateMs + fetchMs };

@@ -27,7 +27,7 @@ export interface SweepQueue {
   enqueueWalks(): Promise<void>;
   /** Enqueues the checks of recently active users, unless they are waiting or running. */
   enqueueRecentChecks(): Promise<void>;
-  /** Schedules the next sweep, in `delayMs`, at `dueAt`. Replaces a tick that waits. */
+  /** Schedules the next sweep, in `delayMs`, at `dueAt`. Replaces a tick that is due later. */
   enqueueTick(delayMs: number, dueAt: number): Promise<void>;
 }
 
@@ -47,6 +47,10 @@ export function createSweepQueue(options: QueueOptions): SweepQueue {
       await sweep.add("recent", {}, { jobId: randomUUID(), deduplication: { id: "recent" } });
     },
     async enqueueTick(delayMs, dueAt) {
+      // Every process looks now and then: together they would put off a tick that is due, again and again.
+      const waiting = await sweep.getDeduplicationJobId("tick");
+      const tick = waiting === null ? undefined : await sweep.getJob(waiting);
+      if (tick !== undefined && (tick.data.dueAt ?? 0) <= dueAt) return;
       const deduplication = { id: "tick", replace: true };
       await sweep.add("tick", { dueAt }, { jobId: randomUUID(), delay: delayMs, deduplication });
     },

@@ -1,10 +1,12 @@
 import type { FleetSetting } from "../redis/fleet-setting.ts";
+import type { Ledger } from "../redis/ledger.ts";
 import type { RecentUsers } from "../redis/recent-users.ts";
 import type { RefreshQueues } from "../refresh/queues.ts";
 import type { Completeness } from "./completeness.ts";
-import { areChecksWorthwhile, leastIntervalMs, restMs, type SweepPace } from "./pace.ts";
+import { areChecksWorthwhile, leastIntervalMs, restMs, type SweepPace, type SweepPlan } from "./pace.ts";
 import { failedSweep, type SweepQueue } from "./queue.ts";
 import type { FinishedSweep, SweepLog } from "./sweep-log.ts";
+import { isWalkDue, type WalkLog } from "./walk-log.ts";
 
 /** Dependencies of {@link scheduleSweeps}. */
 export interface ScheduleSweepsOptions {
@@ -15,13 +17,14 @@ export interface ScheduleSweepsOptions {
   now: () => number;
 }
 
-/** While the store is incomplete, the pause between two sweeps is this many times the duration of the last one. */
+/** While the store is incomplete, the pause before a sweep at full speed is this many times the duration of the last one. */
 const pauseFactor = 10;
 
 /**
  * Schedules the next sweep of the fleet. If the store is incomplete (new or wiped, or served by another Redis process than
- * the one it was found complete on), starts one at once, and another when the refreshes requested by the first have
- * finished. Idempotent and cheap: call it repeatedly, because a wiped Redis has lost the schedule too.
+ * the one it was found complete on), starts one at full speed at once, and another when the refreshes requested by the first
+ * have finished. Scheduled ones compare the records that there are meanwhile. Idempotent and cheap: call it repeatedly,
+ * because a wiped Redis has lost the schedule too.
  */
 export async function scheduleSweeps(options: ScheduleSweepsOptions): Promise<void> {
   const { queues, completeness, pace } = options;
@@ -32,23 +35,27 @@ export async function scheduleSweeps(options: ScheduleSweepsOptions): Promise<vo
   if (intervalMs === 0) return;
   if (since === undefined && (await isDue(options))) return queues.enqueueSweep();
   // The running sweep schedules the next one when it ends.
-  if ((await queues.sweep.getDeduplicationJobId("sweep")) === null) await scheduleNext(options, since !== undefined);
+  if ((await queues.sweep.getDeduplicationJobId("sweep")) === null) await scheduleNext(options);
 }
 
 /** Schedules the sweep after the last one. */
-export async function scheduleNext(
-  { queues, sweeps, pace, now }: Omit<ScheduleSweepsOptions, "completeness">,
-  complete: boolean,
-): Promise<void> {
+export async function scheduleNext({
+  queues,
+  sweeps,
+  pace,
+  now,
+}: Omit<ScheduleSweepsOptions, "completeness">): Promise<void> {
   const [setting, last, failed] = await Promise.all([pace.read(), sweeps.last(), failedSweep(queues)]);
   if (setting.intervalMs === 0) return;
-  const startAt = nextStart(setting, { last, failedAt: failed?.failedAt ?? 0, complete, now: now() });
+  const startAt = nextStart(setting, { last, failedAt: failed?.failedAt ?? 0, now: now() });
   const delayMs = Math.max(restMs, startAt - now());
   await queues.enqueueTick(delayMs, now() + delayMs);
 }
 
 /** Dependencies of {@link scheduleRecentChecks}. */
-export interface ScheduleRecentOptions extends Pick<ScheduleSweepsOptions, "sweeps" | "pace"> {
+export interface ScheduleRecentOptions
+  extends Pick<ScheduleSweepsOptions, "sweeps" | "pace">,
+    Pick<SweepPlan, "perMinute" | "pageSize"> {
   queues: Pick<SweepQueue, "enqueueRecentChecks">;
   recentUsers: Pick<RecentUsers, "size">;
   intervalMs: number;
@@ -56,10 +63,28 @@ export interface ScheduleRecentOptions extends Pick<ScheduleSweepsOptions, "swee
 
 /** Starts the checks of recently active users if there are any, and sweeps take much longer. Call it repeatedly. */
 export async function scheduleRecentChecks(options: ScheduleRecentOptions): Promise<void> {
-  const { queues, recentUsers, sweeps, pace, intervalMs } = options;
+  const { queues, recentUsers, sweeps, pace, perMinute, pageSize, intervalMs } = options;
   if ((await recentUsers.size()) === 0) return;
   const [last, setting] = await Promise.all([sweeps.last(), pace.read()]);
-  if (areChecksWorthwhile(last, setting, intervalMs)) await queues.enqueueRecentChecks();
+  const plan = { ...setting, perMinute, pageSize };
+  if (areChecksWorthwhile(last, plan, intervalMs)) await queues.enqueueRecentChecks();
+}
+
+/** Dependencies of {@link scheduleWalks}. */
+export interface ScheduleWalksOptions extends Pick<ScheduleSweepsOptions, "pace"> {
+  queues: Pick<SweepQueue, "enqueueWalks">;
+  walkLog: Pick<WalkLog, "read">;
+  ledger: Pick<Ledger, "clock">;
+}
+
+/**
+ * Starts walks that are due before the next sweep begins, which can take long. That sweep starts the first ones: only the
+ * definitions tell which are needed. Call it repeatedly.
+ */
+export async function scheduleWalks({ queues, walkLog, ledger, pace }: ScheduleWalksOptions): Promise<void> {
+  const [{ intervalMs, share }, histories, now] = await Promise.all([pace.read(), walkLog.read(), ledger.clock()]);
+  if (intervalMs === 0 || share === 0) return;
+  if (Object.values(histories).some((history) => isWalkDue(history, now))) await queues.enqueueWalks();
 }
 
 /** What the start of the next sweep depends on. Times in milliseconds since the epoch. */
@@ -67,19 +92,17 @@ interface History {
   last: FinishedSweep | undefined;
   /** When the last sweep that gave up did so; 0 if none did. */
   failedAt: number;
-  /** Whether the store is complete. */
-  complete: boolean;
   now: number;
 }
 
 /** Returns when the next scheduled sweep starts. */
-export function nextStart(setting: SweepPace, { last, failedAt, complete, now }: History): number {
+export function nextStart(setting: SweepPace, { last, failedAt, now }: History): number {
   // A sweep that gave up would give up again: an operator has to act first.
   if (failedAt > (last?.finishedAt ?? 0)) return failedAt + setting.intervalMs;
   if (last === undefined) return now;
   // A clock that stepped back must not postpone the next one.
   const startedAt = Math.min(last.startedAt, now);
-  return startedAt + (complete ? leastIntervalMs(setting) : setting.intervalMs);
+  return startedAt + leastIntervalMs(setting);
 }
 
 // Delayed jobs count too: sweeping again would pull forward the retry of every user who is still missing.

@@ -76,6 +76,17 @@ export function agedBy(
   return { members, customers: isAged("plans") };
 }
 
+/** Shortest time between the starts of two walks of a kind, in milliseconds. */
+export const shortestWalkMs = 60_000;
+/** Pause after a walk that Kinde rejected: an operator has to act first. Milliseconds. */
+const failedPauseMs = 900_000;
+
+/** Returns whether another walk of a kind is due. */
+export function isWalkDue(history: WalkHistory | undefined, now: number): boolean {
+  if (history?.failed) return Math.abs(now - history.failed.at) >= failedPauseMs;
+  return history?.last == null || Math.abs(now - history.last.startedAt) >= shortestWalkMs;
+}
+
 /** Creates the log. */
 export function createWalkLog({ redis, keys }: { redis: RedisClient; keys: Pick<Keys, "ledgerPart"> }): WalkLog {
   const key = keys.ledgerPart("sweep:walks");

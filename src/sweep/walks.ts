@@ -11,11 +11,10 @@ import type { Disputes } from "./disputes.ts";
 import { beginGathering, type GatherState, type GrantPart, GrantsLost, gatherStep } from "./gather-grants.ts";
 import type { GrantIndex } from "./grant-index.ts";
 import type { KnownRoles } from "./known-roles.ts";
-import { shortestWalkMs } from "./pace.ts";
 import type { PermissionScope } from "./permission-scope.ts";
 import type { SweepLog } from "./sweep-log.ts";
 import { answersOthers, attemptPauseMs, mostAttempts } from "./unanswered.ts";
-import { type FinishedWalk, type WalkHistory, type WalkKind, type WalkLog, walkKinds } from "./walk-log.ts";
+import { type FinishedWalk, isWalkDue, type WalkKind, type WalkLog, walkKinds } from "./walk-log.ts";
 import { mostOwed, type Owed, type Walk, type WalksState } from "./walks-state.ts";
 
 /** Dependencies of {@link createWalks}. */
@@ -61,9 +60,6 @@ export interface WalksStep {
   /** Milliseconds until the next step, if all walks are paused. */
   waitMs?: number;
 }
-
-/** Pause after a walk that Kinde rejected: an operator has to act first. Milliseconds. */
-const failedPauseMs = 900_000;
 
 /** Returns the listings that complete the records of members. */
 export function neededGrants(
@@ -151,12 +147,16 @@ export function createWalks(options: WalksOptions): Walks {
     async beginDue(state) {
       const [histories, now, keys] = await Promise.all([log.read(), ledger.clock(), scope.keys()]);
       const needed = neededKinds(keys);
-      if (histories.permissions && !needed.includes("permissions")) await log.forget("permissions");
+      for (const kind of walkKinds) {
+        // A walk over all permissions counts as one over the others, too.
+        const isCompared = needed.includes(kind) || (kind === "otherPermissions" && keep.has("permissions"));
+        if (histories[kind] && !isCompared) await log.forget(kind);
+      }
       // A walk over the roles, which takes fewer calls, finds out whether functions read permissions at all.
       const unknown = await scope.isUnknown();
       const waits = (kind: WalkKind) => kind === "permissions" && unknown && histories.roles?.failed == null;
       const due = needed.filter(
-        (kind) => state.walks[kind] === undefined && isDue(histories[kind], now) && !waits(kind),
+        (kind) => state.walks[kind] === undefined && isWalkDue(histories[kind], now) && !waits(kind),
       );
       const begun = await Promise.all(due.map(async (kind) => [kind, await begin(kind)] as const));
       return { ...state, walks: { ...state.walks, ...Object.fromEntries(begun) } };
@@ -230,9 +230,4 @@ function add(walk: Walk, step: { refresh: string[]; compared: number; disputed?:
     different: walk.different + step.refresh.length,
     disputed: walk.disputed + (step.disputed ?? 0),
   };
-}
-
-function isDue(history: WalkHistory | undefined, now: number): boolean {
-  if (history?.failed) return Math.abs(now - history.failed.at) >= failedPauseMs;
-  return history?.last == null || Math.abs(now - history.last.startedAt) >= shortestWalkMs;
 }

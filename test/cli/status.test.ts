@@ -137,20 +137,28 @@ describe("kindling status", () => {
         bound: { everyMs: 51_500, lateMs: 1_500, lagMs: 120_000, withinMs: 56_000 },
         recent: { users: 412, checked: 60, different: 3, calls: 63, withinMs: 215_000 },
         walks: {
-          roles: { withinMs: 243_000, last: walk, current: { calls: 240, compared: 1_200 } },
+          roles: { withinMs: 273_000, last: walk, current: { calls: 240, compared: 1_200 } },
           permissions: { withinMs: null, current: null },
           otherPermissions: { withinMs: null, last: null, failed: null, current: { calls: 240, compared: 1_200 } },
-          plans: { withinMs: 103_000, current: null },
+          plans: { withinMs: 133_000, current: null },
         },
       },
     });
     const { stdout } = await kindling(["status"], env);
     expect(stdout).toMatch(/a change in Kinde +shows within 56 s \(up to 2 m more while Kinde's search lags\)/);
-    expect(stdout).toMatch(/a change of roles +shows within 4 m 3 s\n/);
+    expect(stdout).toMatch(/a change of roles +shows within 4 m 33 s\n/);
     expect(stdout).toMatch(/of 412 recently active users +shows within 3 m 35 s\n/);
     expect(stdout).not.toMatch(/a change of permissions {2}/);
     const progress = /a change of permissions that no flag reads +known after the first comparison: (.*) so far\n/;
     expect(stdout.match(progress)?.[1]).toMatch(/^1,200 users in 240 calls and 12 m/);
+
+    // A fleet that compares neither roles nor plans, and a queue that somebody has paused.
+    await redis.set(keys.ledgerPart("interval:sweep"), JSON.stringify({ v: 1, intervalMs: 900_000, share: 0 }));
+    await queues.sweep.pause();
+    expect((await kindling(["status", "--json"], env)).json).toMatchObject({
+      warnings: expect.arrayContaining([{ code: "queue_paused", message: expect.stringContaining("queue sweep") }]),
+      sweep: { bound: { everyMs: 901_000 }, walks: { roles: { withinMs: null }, plans: { withinMs: null } } },
+    });
   });
 
   it("counts records and tombstones", async () => {

@@ -174,10 +174,13 @@ describe("the times of walks in docs/sizing.md", () => {
     }),
   );
 
+  const walkDelays = { watchMs: defaults.watchIntervalMs, settleMs: defaults.writeSettleMs };
+
   /** How soon a change shows while all three walks are under way all the time. */
   const withinMs = (kind: WalkKind, calls: number) => {
     const share = underWay.filter((each) => each === kind).length / underWay.length;
-    return walkBoundMs({ startedAt: 0, finishedAt: (calls * slotMs({ ...defaultPace, calls: 1 })) / share }, 0);
+    const finishedAt = (calls * slotMs({ ...defaultPace, calls: 1 })) / share;
+    return walkBoundMs({ startedAt: 0, finishedAt }, { ...walkDelays, fetchMs: 0 });
   };
 
   it("follow from the calls and the pace of walks", () => {

@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { loadDefinitions } from "../../src/load-definitions.ts";
 import { createFlows } from "../../src/service/create-flows.ts";
 import { createSweepPace } from "../../src/sweep/pace.ts";
-import { scheduleSweeps } from "../../src/sweep/schedule.ts";
+import { scheduleSweeps, scheduleWalks } from "../../src/sweep/schedule.ts";
 import { noteSweep } from "../../src/sweep/sweep-log.ts";
 import { runSweep } from "../support/run-sweep.ts";
 import { dropKeys, type Stack, startStack } from "../support/stack.ts";
@@ -122,6 +122,38 @@ describe("the completeness mark", () => {
     stack.emulator.kinde.importUsers([{}, {}, {}]);
     expect(await sweepWith(() => {})).toMatchObject({ missing: 3, lost: 0 });
     expect(await since()).toBe(first);
+  });
+
+  it("does not slow sweeps and walks down while it is missing, and no look puts off a sweep that is due", async () => {
+    await start(false);
+    await sweepWith(() => {});
+    const { store } = stack;
+    const { queues, completeness, sweeps, walkLog } = store;
+    await completeness.clear();
+    // A refresh that is retried again and again.
+    await queues.bulk.add("sweep", { userId: "kp_bad" }, { delay: 3_600_000 });
+    const pace = createSweepPace({ ...store, own: { intervalMs: 900_000, share: 0.1 }, onOther: () => {} });
+    const look = (now: number) => scheduleSweeps({ ...store, pace, now: () => now });
+    const { startedAt } = (await sweeps.last()) ?? { startedAt: Number.NaN };
+    const ticks = async () => (await queues.sweep.getDelayed()).map(({ name, data }) => [name, data.dueAt]);
+    await look(startedAt + 5_000);
+    expect(await ticks()).toEqual([["tick", startedAt + 30_000]]);
+    await look(startedAt + 30_000);
+    await look(startedAt + 50_000);
+    expect(await ticks()).toEqual([["tick", startedAt + 30_000]]);
+
+    const waiting = async () => (await queues.sweep.getWaiting()).map(({ name }) => name);
+    const lookForWalks = (own: { intervalMs: number; share: number }) =>
+      scheduleWalks({ ...store, pace: createSweepPace({ ...store, own, onOther: () => {} }) });
+    const walk = { calls: 1, compared: 1, different: 0, disputed: 0, finishedAt: Date.now() };
+    await walkLog.finish("roles", { ...walk, startedAt: Date.now() - 50_000 });
+    await lookForWalks({ intervalMs: 900_000, share: 0.1 });
+    await walkLog.finish("plans", { ...walk, startedAt: Date.now() - 70_000 });
+    await lookForWalks({ intervalMs: 900_000, share: 0 });
+    expect(await waiting()).toEqual([]);
+    await lookForWalks({ intervalMs: 900_000, share: 0.1 });
+    await lookForWalks({ intervalMs: 900_000, share: 0.1 });
+    expect(await waiting()).toEqual(["walks"]);
   });
 
   it("is removed at once when another Redis process takes over, and a sweep starts", async () => {

@@ -130,8 +130,10 @@ describe("walks over what the search does not show", () => {
   }, 60_000);
 
   it("find plans that changed, and users who became customers, with a call for each customer", async () => {
-    const { emulator } = await start({ emulator: { users: 60 } });
+    const { emulator, store } = await start({ emulator: { users: 60 } });
     await fill();
+    // One user without a record, who cannot be fetched, holds up nobody's comparison.
+    await store.completeness.clear();
     const ids = [...emulator.kinde.userIds()];
     const customers = ids.filter((id) => emulator.kinde.user(id)?.billing);
     const [changed = ""] = customers;

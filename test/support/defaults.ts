@@ -9,7 +9,7 @@ export const defaults = loadStoreConfig({});
 
 const { intervalMs, share, pageSize } = defaults.sweep;
 /** The pace of sweeps by default. */
-export const defaultPace = { intervalMs, share, perMinute: defaults.calls.perMinute };
+export const defaultPace = { intervalMs, share, pageSize, perMinute: defaults.calls.perMinute };
 
 /** Returns the last sweep of this many users as the default pace runs it, if each page takes this long. Milliseconds. */
 export function plannedSweep(users: number, pageMs = 50): FinishedSweep {

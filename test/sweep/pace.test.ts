@@ -41,19 +41,25 @@ describe("the pace of sweeps", () => {
       30_000 + 7_000 + 6_500,
     );
     const walk = { startedAt: 0, finishedAt: 200_000 };
-    expect([walkBoundMs(walk, 0), walkBoundMs(walk, 5_500)]).toEqual([403_000, 406_500]);
+    const delays = { watchMs: 30_000, settleMs: 20_000, fetchMs: 0 };
+    const bounds = [walkBoundMs(walk, delays), walkBoundMs(walk, { ...delays, fetchMs: 5_500 })];
+    expect(bounds).toEqual([423_000, 426_500]);
+    expect(walkBoundMs({ startedAt: 0, finishedAt: 10_000 }, delays)).toBe(60_000 + 30_000 + 20_000 + 10_000 + 3_000);
+  });
+
+  it("states the plan if the last sweep ran at full speed, as one that fills does", () => {
+    const planned = sweepBound(plannedSweep(100_000), defaultPace, onTime);
+    expect(sweepBound({ ...plannedSweep(100_000), finishedAt: 20_000 }, defaultPace, onTime)).toEqual(planned);
+    const share = { ...defaultPace, share: 0 };
+    expect(sweepBound({ ...plannedSweep(10), finishedAt: 50 }, share, onTime)?.everyMs).toBe(901_000);
   });
 
   it("starts the next sweep half a minute after the last one began, at the latest when it has ended", () => {
     const last = plannedSweep(1_000);
-    const next = (now: number, complete = true, failedAt = 0) =>
-      nextStart(defaultPace, { last, failedAt, complete, now });
+    const next = (now: number, failedAt = 0) => nextStart(defaultPace, { last, failedAt, now });
     expect(next(5_000)).toBe(30_000);
-    expect(next(5_000, false)).toBe(900_000);
-    expect(next(60_000, true, 50_000)).toBe(950_000);
-    expect(nextStart({ ...defaultPace, intervalMs: 10_000 }, { last, failedAt: 0, complete: true, now: 1 })).toBe(
-      10_000,
-    );
+    expect(next(60_000, 50_000)).toBe(950_000);
+    expect(nextStart({ ...defaultPace, intervalMs: 10_000 }, { last, failedAt: 0, now: 1 })).toBe(10_000);
     // The clock stepped back.
     expect(next(-90_000)).toBe(-60_000);
   });

@@ -17,6 +17,8 @@ export function keepParts(profile: Profile, keep: ReadonlySet<ProfilePart>): Kep
   const isKept = (part: ProfilePart) => isStorable(part, keep);
   const { id, isSuspended, properties, organizations, identities, billing } = profile;
   return {
+    // First, because V8 adds members to a copy slowly.
+    parts: profileParts.reduce((bits, part) => (isKept(part) ? bits | bitOf(part) : bits), 0),
     ...(isKept("account") ? profile : { ...blankProfile(id), isSuspended }),
     properties: isKept("properties") ? properties : {},
     organizations: isKept("organizations")
@@ -28,7 +30,6 @@ export function keepParts(profile: Profile, keep: ReadonlySet<ProfilePart>): Kep
       : [],
     identities: isKept("identities") ? identities : identities.map(({ type }) => ({ type })),
     billing: isKept("billing") ? billing : { customerId: null, agreements: [] },
-    parts: profileParts.reduce((bits, part) => (isKept(part) ? bits | bitOf(part) : bits), 0),
   };
 }
 

@@ -7,7 +7,10 @@ import { isCluster, type RedisClient } from "./client.ts";
 export interface Script<Input, Answer> {
   /** Runs the script once. */
   (redis: RedisClient, input: Input): Promise<Answer>;
-  /** Runs the script once per input, in one round trip. Returns the answers in the order of the inputs. */
+  /**
+   * Runs the script once per input, in one round trip. Returns the answers in the order of the inputs. An error ends the
+   * call: other inputs can have run, or not.
+   */
   many(redis: RedisClient, inputs: readonly Input[]): Promise<Answer[]>;
 }
 
@@ -40,11 +43,11 @@ export function defineScript<Input, Answer>(
   name: string,
   { call, answer }: ScriptOptions<Input, Answer>,
 ): Script<Input, Answer> {
-  let loaded: { source: string; digest: string } | undefined;
+  let loaded: { one: Loaded; batch: Loaded } | undefined;
   const load = () => {
     if (loaded === undefined) {
       const source = readScript(name);
-      loaded = { source, digest: createHash("sha1").update(source).digest("hex") };
+      loaded = { one: withDigest(source), batch: withDigest(batchOf(source)) };
     }
     return loaded;
   };
@@ -55,37 +58,67 @@ export function defineScript<Input, Answer>(
     return data;
   };
 
-  const run = async (redis: RedisClient, input: Input) => {
-    const { keys, args } = call(input);
-    const { source, digest } = load();
+  const evaluate = async (redis: RedisClient, { source, digest }: Loaded, { keys, args }: ScriptCall) => {
     try {
-      return parse(await redis.evalsha(digest, keys.length, ...keys, ...args));
+      return await redis.evalsha(digest, keys.length, ...keys, ...args);
     } catch (error) {
       if (!isUnknownScript(error)) throw error;
-      return parse(await redis.eval(source, keys.length, ...keys, ...args));
+      return redis.eval(source, keys.length, ...keys, ...args);
     }
   };
+  const run = async (redis: RedisClient, input: Input) => parse(await evaluate(redis, load().one, call(input)));
 
   const many = async (redis: RedisClient, inputs: readonly Input[]) => {
-    if (inputs.length === 0) return [];
-    // A pipeline leads to one node. Without one, the commands leave together all the same.
+    // The keys of a script must be on one node. The commands leave together all the same.
     if (isCluster(redis)) return Promise.all(inputs.map((input) => run(redis, input)));
-    const { source, digest } = load();
     const calls = inputs.map(call);
-    const pipeline = redis.pipeline();
-    for (const { keys, args } of calls) pipeline.evalsha(digest, keys.length, ...keys, ...args);
-    const replies = (await pipeline.exec()) ?? [];
-    return Promise.all(
-      calls.map(async ({ keys, args }, index) => {
-        const [error, reply] = replies[index] ?? [new Error("Connection is closed."), undefined];
-        if (isUnknownScript(error)) return parse(await redis.eval(source, keys.length, ...keys, ...args));
-        if (error) throw error;
-        return parse(reply);
+    const batches = Array.from({ length: Math.ceil(calls.length / callsPerBatch) }, (_, index) =>
+      calls.slice(index * callsPerBatch, (index + 1) * callsPerBatch),
+    );
+    const answers = await Promise.all(
+      batches.map(async (batch) => {
+        const joined = {
+          keys: batch.flatMap(({ keys }) => keys),
+          args: batch.flatMap(({ keys, args }) => [keys.length, args.length, ...args]),
+        };
+        return batchAnswer.parse(await evaluate(redis, load().batch, joined));
       }),
     );
+    return answers.flat().map(parse);
   };
 
   return Object.assign(run, { many });
+}
+
+interface Loaded {
+  source: string;
+  digest: string;
+}
+
+function withDigest(source: string): Loaded {
+  return { source, digest: createHash("sha1").update(source).digest("hex") };
+}
+
+/** Calls in one script: Redis answers nobody else meanwhile, for about a millisecond. */
+const callsPerBatch = 100;
+
+const batchAnswer = z.array(z.unknown());
+
+/** Wraps a script so that it runs many times: a command for each call costs three times as much of a process's CPU. */
+function batchOf(source: string): string {
+  return `local function run(KEYS, ARGV)
+${source}
+end
+local answers, key, arg = {}, 0, 0
+while arg < #ARGV do
+  local keys, args = {}, {}
+  local keyCount, argCount = tonumber(ARGV[arg + 1]), tonumber(ARGV[arg + 2])
+  for i = 1, keyCount do keys[i] = KEYS[key + i] end
+  for i = 1, argCount do args[i] = ARGV[arg + 2 + i] end
+  key, arg = key + keyCount, arg + 2 + argCount
+  answers[#answers + 1] = run(keys, args) or false
+end
+return answers`;
 }
 
 /** Reads a script and replaces its `-- @include "name"` lines with the files they name, each once. */

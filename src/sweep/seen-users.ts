@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import { z } from "zod";
 import type { RedisClient } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
@@ -109,7 +109,7 @@ export function createSeenUsers({ redis, keys, ttlMs }: SeenUsersOptions): SeenU
 
 function bitOffsets({ number, bits }: SweepMark, userIds: readonly string[]): number[] {
   return userIds.flatMap((userId) => {
-    const digest = createHash("sha1").update(`${number}:${userId}`).digest();
-    return Array.from({ length: hashesPerUser }, (_, hash) => digest.readUInt32BE(hash * 4) % bits);
+    const digest = hash("sha1", `${number}:${userId}`, "buffer");
+    return Array.from({ length: hashesPerUser }, (_, index) => digest.readUInt32BE(index * 4) % bits);
   });
 }

@@ -259,7 +259,7 @@ export function createWatcher(options: WatcherOptions): Watcher {
       for (const command of commands) {
         if (command[0]?.toUpperCase() === "SET" && command[1] === completeKey) marked = true;
         if (!/^(eval|evalsha|set|del)$/i.test(command[0] ?? "")) continue;
-        for (const word of command.slice(1, 8)) {
+        for (const word of command.slice(1)) {
           if (word.startsWith(flagsPrefix) && word.endsWith("}")) userIds.add(word.slice(flagsPrefix.length, -1));
         }
       }

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { defineScript, readScript } from "../../src/redis/script.ts";
+import { defineScript, noAnswer, readScript } from "../../src/redis/script.ts";
 import { useRedis } from "../support/redis.ts";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -121,8 +121,24 @@ describe("defineScript", () => {
 
   it("runs many inputs in one round trip and answers in their order", async () => {
     const script = defineScript("draw-ticket", { call: (keys: string[]) => ({ keys, args: [] }), answer: z.int() });
-    const tickets = await script.many(context.redis, [ticketKeys(), ticketKeys(), ticketKeys()]);
+    expect(await script.many(context.redis, [])).toEqual([]);
+    // Enough for several batches, the first of them unknown to Redis.
+    await context.redis.script("FLUSH");
+    const tickets = await script.many(context.redis, Array.from({ length: 250 }, ticketKeys));
     expect(tickets).toEqual([...tickets].sort((a, b) => a - b));
-    expect(new Set(tickets).size).toBe(3);
+    expect(new Set(tickets).size).toBe(250);
+  });
+
+  it("gives each of many inputs its own keys and arguments, however many", async () => {
+    const locks = ["one", "two", "three"].map((name) => context.keys.ledgerPart(name));
+    for (const lock of locks) await context.redis.set(lock, "holder");
+    const release = defineScript("release-lock", {
+      call: ({ lock, args }: { lock: string; args: readonly string[] }) => ({ keys: [lock], args }),
+      answer: noAnswer,
+    });
+    const args = [["other"], ["holder", "and more"], ["holder"]];
+    const inputs = locks.map((lock, index) => ({ lock, args: args[index] ?? [] }));
+    expect(await release.many(context.redis, inputs)).toEqual([null, null, null]);
+    expect(await context.redis.mget(locks)).toEqual(["holder", null, null]);
   });
 });

@@ -105,15 +105,26 @@ export function createReplication(options: ReplicationOptions): Replication {
   const ledgerRedis = connectRedis({ url: ledgerUrl, timeoutMs, onError });
   const recordsRedis = recordsUrl === ledgerUrl ? ledgerRedis : connectRedis({ url: recordsUrl, timeoutMs, onError });
 
-  const wait = async (redis: RedisClient, key: string) => {
+  /** Writes a marker, and returns how many replicas have it. */
+  const mark = async (redis: RedisClient, key: string) => {
     // One pipeline, so that a cluster sends both to the same master.
     const pipeline = redis
       .pipeline()
       .set(key, "1", "PX", markerMs)
       .wait(replicas, Math.ceil(timeoutMs / 2));
-    const [, [error, have] = []] = (await pipeline.exec()) ?? [];
-    if (error) throw error;
-    if (Number(have) >= replicas) return;
+    const [[refused] = [], [error, have] = []] = (await pipeline.exec()) ?? [];
+    // Without the marker, `WAIT` would cover older writes only.
+    if (refused ?? error) throw refused ?? error;
+    return Number(have);
+  };
+  const wait = async (redis: RedisClient, key: string) => {
+    const have = await mark(redis, key).catch(async (error: unknown) => {
+      if (!hasMoved(error)) throw error;
+      // Unlike a pipeline, one command follows its slot to the other master, and makes the connection remember it.
+      await redis.exists(key);
+      return mark(redis, key);
+    });
+    if (have >= replicas) return;
     throw new RedisError(
       "redis_unavailable",
       `Only ${have} of ${replicas} replicas have the last writes: check them, or lower KINDLING_REDIS_REPLICAS.`,
@@ -132,6 +143,10 @@ export function createReplication(options: ReplicationOptions): Replication {
       recordsRedis.disconnect();
     },
   };
+}
+
+function hasMoved(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith("MOVED ");
 }
 
 /** Lifetime of a marker, in milliseconds. */

@@ -105,6 +105,22 @@ export const guards: readonly Guard[] = [
     proof: { actions: ["signIn"] },
   },
   {
+    name: "the marker that the wait for replicas covers",
+    promise: 1,
+    file: "src/redis/durability.ts",
+    find: "if (refused ?? error) throw refused ?? error;",
+    replace: "if (error) throw error;",
+    proof: { test: "test/redis/durability.test.ts", name: "fails if Redis refuses the marker" },
+  },
+  {
+    name: "the marker of a slot that moved",
+    promise: 1,
+    file: "src/redis/durability.ts",
+    find: "if (!hasMoved(error)) throw error;",
+    replace: "throw error;",
+    proof: { test: "test/redis/cluster.test.ts", name: "follows a slot that another master took over" },
+  },
+  {
     name: "the confirming refresh",
     promise: 2,
     file: "src/redis/scripts/settle.lua",

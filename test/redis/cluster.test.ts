@@ -9,6 +9,7 @@ import { exportRecords } from "../../src/maintenance/export-records.ts";
 import { forgetTokens } from "../../src/redis/access-token-store.ts";
 import { primaries, readRunId, scanKeys } from "../../src/redis/client.ts";
 import { checkRedis, connectRedis } from "../../src/redis/connection.ts";
+import { createReplication } from "../../src/redis/durability.ts";
 import { createKeys } from "../../src/redis/keys.ts";
 import { createRecords } from "../../src/redis/records.ts";
 import { readFigures } from "../../src/status/read-status.ts";
@@ -255,6 +256,27 @@ describe("the store", () => {
     expect(await records.tickets(ids)).toEqual(ids.map(() => 1));
     expect(primaries(publicRedis)).toHaveLength(3);
     expect(keys.flagsOwner(keys.flags("kp_1"))).toBe("kp_1");
+  });
+});
+
+describe("the wait for replicas", () => {
+  it("follows a slot that another master took over", async () => {
+    const keys = createKeys(uniquePrefix());
+    const urls = { recordsUrl: cluster.url, ledgerUrl: cluster.url };
+    const replication = createReplication({ ...urls, keys, replicas: 1, timeoutMs: 1_000, onError: () => undefined });
+    const withoutReplica = "Only 0 of 1 replicas";
+    await until(() => expect(replication.confirm()).rejects.toThrow(withoutReplica));
+    await cluster.flush();
+    const marker = keys.ledgerPart("replicated");
+    const former = await cluster.masterOf(marker);
+    const masters = cluster.masters.map(({ url }) => new Redis(url));
+    const heir = masters.at(former - 1);
+    const [slot, id] = await Promise.all([heir?.cluster("KEYSLOT", marker), heir?.cluster("MYID")]);
+    for (const master of [heir, masters[former]]) await master?.cluster("SETSLOT", Number(slot), "NODE", String(id));
+    await expect(replication.confirm()).rejects.toThrow(withoutReplica);
+    expect(await heir?.exists(marker)).toBe(1);
+    replication.close();
+    for (const master of masters) master.disconnect();
   });
 });
 

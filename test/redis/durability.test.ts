@@ -1,7 +1,7 @@
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type EmbeddedRedis, startEmbeddedRedis } from "../../src/demo/embedded-redis.ts";
-import { describeLoss, readDurability } from "../../src/redis/durability.ts";
+import { createReplication, describeLoss, readDurability } from "../../src/redis/durability.ts";
 import { postUpdate } from "../support/post-event.ts";
 import { useRedis } from "../support/redis.ts";
 import { testUser } from "../support/signer.ts";
@@ -55,6 +55,22 @@ describe("with KINDLING_REDIS_REPLICAS", () => {
     await replica.start();
     await until(async () => expect((await postUpdate(stack.emulator, stack.webhookUrl, testUser(2))).status).toBe(200));
   }, 60_000);
+});
+
+describe("the wait for replicas", () => {
+  it("fails if Redis refuses the marker: the replicas can lack the writes before it", async () => {
+    const { keys } = context;
+    const urls = { recordsUrl: primary.url, ledgerUrl: primary.url };
+    const replication = createReplication({ ...urls, keys, replicas: 1, timeoutMs: 1_000, onError: () => undefined });
+    await until(() => replication.confirm());
+    const admin = new Redis(primary.url);
+    await admin.config("SET", "maxmemory", "1");
+    await expect(replication.confirm()).rejects.toThrow("OOM");
+    await admin.config("SET", "maxmemory", "0");
+    await replication.confirm();
+    replication.close();
+    admin.disconnect();
+  });
 });
 
 describe("what Redis can lose", () => {

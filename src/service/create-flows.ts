@@ -118,6 +118,13 @@ export function createFlows(options: FlowsOptions): Flows {
     definitions,
     extrasMaxAgeMs: needsExtras ? extrasMaxAgeMs : undefined,
   };
+  const disputesOptions = {
+    redis,
+    keys,
+    ttlMs: extrasMaxAgeMs,
+    settleMs: config.writeSettleMs,
+    clock: ledger.clock,
+  };
   const walks = createWalks({
     api: kinde,
     index: grantIndex,
@@ -128,15 +135,9 @@ export function createFlows(options: FlowsOptions): Flows {
     definitions,
     keep,
     disputes: {
-      roles: createDisputes({ redis, keys, kind: "roles", ttlMs: extrasMaxAgeMs, clock: ledger.clock }),
-      permissions: createDisputes({ redis, keys, kind: "permissions", ttlMs: extrasMaxAgeMs, clock: ledger.clock }),
-      otherPermissions: createDisputes({
-        redis,
-        keys,
-        kind: "otherPermissions",
-        ttlMs: extrasMaxAgeMs,
-        clock: ledger.clock,
-      }),
+      roles: createDisputes({ ...disputesOptions, kind: "roles" }),
+      permissions: createDisputes({ ...disputesOptions, kind: "permissions" }),
+      otherPermissions: createDisputes({ ...disputesOptions, kind: "otherPermissions" }),
     },
     scope: createPermissionScope({ redis, keys, definitions }),
     knownRoles: createKnownRoles({ redis, keys }),

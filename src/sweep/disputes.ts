@@ -20,21 +20,21 @@ export interface Disputes {
   settle(compared: readonly ComparedUser[]): Promise<{ open: string[]; disputed: number }>;
 }
 
-/** Creates the memory. A dispute is forgotten, and the user fetched again, after `ttlMs`. */
-export function createDisputes({
-  redis,
-  keys,
-  kind,
-  ttlMs,
-  clock,
-}: {
+/** Options for {@link createDisputes}. */
+export interface DisputesOptions {
   redis: RedisClient;
   keys: Pick<Keys, "ledgerPart">;
   kind: string;
+  /** After so long a dispute is forgotten, and the user fetched again. Milliseconds. */
   ttlMs: number;
+  /** How long Kinde can answer with the state before a change: such a fetch disputes nothing. Milliseconds. */
+  settleMs: number;
   /** Redis' clock, which records are stamped by. */
   clock: () => Promise<number>;
-}): Disputes {
+}
+
+/** Creates the memory. */
+export function createDisputes({ redis, keys, kind, ttlMs, settleMs, clock }: DisputesOptions): Disputes {
   const key = keys.ledgerPart(`sweep:disputes:${kind}`);
   return {
     async settle(compared) {
@@ -43,9 +43,10 @@ export function createDisputes({
       if (same.length > 0 && (await redis.exists(key)) === 1) await redis.hdel(key, ...same);
       if (different.length === 0) return { open: [], disputed: 0 };
       const [notes, now] = await Promise.all([redis.hmget(key, ...different.map(({ userId }) => userId)), clock()]);
-      const open = different.filter((each, index) => !isDisputed(each, notes[index] ?? null, { ttlMs, now }));
+      const found = different.map((each, index) => ({ ...each, foundAt: foundBefore(each, notes[index], ttlMs, now) }));
+      const open = found.filter(({ foundAt, fetchedAt }) => foundAt === undefined || fetchedAt <= foundAt + settleMs);
       if (open.length > 0) {
-        const noted = open.flatMap(({ userId, fingerprint }) => [userId, `${fingerprint}:${now}`]);
+        const noted = open.flatMap(({ userId, fingerprint, foundAt = now }) => [userId, `${fingerprint}:${foundAt}`]);
         await redis
           .multi()
           .hset(key, ...noted)
@@ -57,12 +58,9 @@ export function createDisputes({
   };
 }
 
-function isDisputed(
-  { fingerprint, fetchedAt }: ComparedUser,
-  note: string | null,
-  { ttlMs, now }: { ttlMs: number; now: number },
-): boolean {
+/** Returns when the same difference was found first; `undefined` if it was not found before, or too long ago. */
+function foundBefore({ fingerprint }: ComparedUser, note: string | null | undefined, ttlMs: number, now: number) {
   const [noted, text] = note?.split(":") ?? [];
   const foundAt = Number(text);
-  return noted === fingerprint && fetchedAt > foundAt && Math.abs(now - foundAt) < ttlMs;
+  return noted === fingerprint && Math.abs(now - foundAt) < ttlMs ? foundAt : undefined;
 }

@@ -43,7 +43,7 @@ export interface HeldGrant {
  * grants by holder. Takes about 70 bytes for each user who holds something, until the walk ends.
  */
 export interface GrantIndex {
-  /** Starts an index. What earlier ones of this kind left behind is deleted. */
+  /** Starts an index. What an earlier one of this kind left behind is deleted. */
   begin(kind: string, mark: IndexMark, catalogue: GrantCatalogue): Promise<void>;
   /** Adds grants. One process adds at a time; adding again changes nothing. */
   add(mark: IndexMark, grants: readonly HeldGrant[]): Promise<void>;
@@ -57,9 +57,12 @@ export interface GrantIndex {
   forget(kind: string, mark: IndexMark): Promise<void>;
 }
 
-/** Lifetime after the last addition. The description, without which the index counts as lost, goes first. */
-const ttlMs = 2 * 86_400_000;
-const bucketTtlMs = ttlMs + 3_600_000;
+/**
+ * Lifetime from its beginning: longer than any walk should take, because nothing else ends an abandoned index of a kind that is
+ * not needed any more. It is not renewed, so that the description, without which the index counts as lost, goes first.
+ */
+const ttlMs = 30 * 86_400_000;
+const bucketTtlMs = ttlMs + 86_400_000;
 /** Few enough entries for Redis' compact encoding of hashes. */
 const usersPerBucket = 200;
 const mostBuckets = 16_384;
@@ -118,7 +121,8 @@ export function createGrantIndex({ redis, keys }: { redis: RedisClient; keys: Pi
   return {
     async begin(kind, mark, catalogue) {
       const earlier = storedMark.parse(await redis.hget(begunKey, kind));
-      if (earlier !== undefined && earlier.number !== mark.number) await erase(earlier);
+      // The same one, too: what was gathered before some of it was lost has other positions, and grants since revoked.
+      if (earlier !== undefined) await erase(earlier);
       await redis.hset(begunKey, kind, storedMark.serialize(mark));
       const text = storedDescription.serialize({ ...catalogue, runId: await readRunId(redis) });
       await redis.set(descriptionKey(mark), text, "PX", ttlMs);
@@ -136,7 +140,6 @@ export function createGrantIndex({ redis, keys }: { redis: RedisClient; keys: Pi
         const key = bucketKey(mark, userId);
         pipeline.hset(key, userId, serializeHeld(value)).pexpire(key, bucketTtlMs);
       }
-      pipeline.pexpire(descriptionKey(mark), ttlMs);
       for (const [error] of (await pipeline.exec()) ?? []) if (error !== null) throw error;
     },
     async read(mark, userIds) {

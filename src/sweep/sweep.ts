@@ -185,6 +185,7 @@ async function gatherNext(
       const times = unanswered + 1;
       if (times < mostAttempts) return { grants: { startedAt, gathered, unanswered: times }, waitMs: attemptPauseMs };
     }
+    await grantIndex.forget(fillKind, gathered.mark);
     // Without the scopes or the listings, members are fetched one by one.
     return { grants: "unavailable" };
   }

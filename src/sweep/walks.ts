@@ -195,6 +195,7 @@ export function createWalks(options: WalksOptions): Walks {
           if (times < mostAttempts) return { refresh: [], state: put(paused), calls: 2, unanswered: trouble };
         }
         // The others go on: one missing scope, or one listing that always fails, is not everybody's.
+        if (walk.gathered) await index.forget(kind, walk.gathered.mark);
         await log.fail(kind, { at: await ledger.clock(), reason: error.message });
         return { refresh: [], state: put(undefined), calls: 2, failed: trouble };
       }

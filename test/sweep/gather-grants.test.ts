@@ -1,8 +1,9 @@
 import { expect, it } from "vitest";
 import { KindeError } from "../../src/errors.ts";
 import type { Call, ManagementApi } from "../../src/kinde/management-api.ts";
+import { createDisputes } from "../../src/sweep/disputes.ts";
 import { beginGathering, type GatherState, GrantsLost, gatherStep } from "../../src/sweep/gather-grants.ts";
-import { createGrantIndex } from "../../src/sweep/grant-index.ts";
+import { createGrantIndex, markIndex } from "../../src/sweep/grant-index.ts";
 import { useRedis } from "../support/redis.ts";
 import { testUser } from "../support/signer.ts";
 
@@ -112,4 +113,51 @@ it("counts as lost if Redis lost a part of it, or another Redis process has take
   expect(await index().read(mark, [testUser(1)])).toBeUndefined();
   const listing: GatherState = { ...beginGathering(7, 1_000, ["roles"]), phase: "holders" };
   await expect(gatherStep({ api, index: index() }, "test", listing, call)).rejects.toThrow(GrantsLost);
+});
+
+it("lives longer than the longest walks, and ends as a whole", async () => {
+  const mark = markIndex(20, 100_000);
+  const held = (number: number) => ({ userId: testUser(number), code: "org_1", part: "roles", grant: 0 }) as const;
+  await index().begin("long", mark, { roles: [], permissions: [] });
+  await index().add(mark, [held(1)]);
+  const stored = () => context.redis.keys(`*${context.keys.prefix}*sweep:grants:20*`);
+  const before = await stored();
+  for (const key of before) await context.redis.pexpire(key, (await context.redis.pttl(key)) - 20 * 86_400_000);
+  await index().add(mark, [held(2)]);
+  await index().add(mark, []);
+  const lifetime = await context.redis.pttl(context.keys.ledgerPart("sweep:grants:20"));
+  expect(lifetime).toBeGreaterThan(0);
+  const buckets = (await stored()).filter((key) => key.includes("grants:20:"));
+  expect(buckets).toHaveLength(2);
+  for (const key of buckets) expect(await context.redis.pttl(key)).toBeGreaterThan(lifetime);
+});
+
+it("holds nothing of what was gathered under the same number before", async () => {
+  const mark = markIndex(21, 1_000);
+  await index().begin("again", mark, { roles: [], permissions: [] });
+  await index().add(mark, [{ userId: testUser(1), code: "org_1", part: "roles", grant: 0 }]);
+  await index().begin("again", mark, { roles: [], permissions: [] });
+  expect((await index().read(mark, [testUser(1)]))?.held).toEqual([[]]);
+});
+
+it("takes a difference for a dispute only if a fetch confirms it after Kinde has settled", async () => {
+  const settleMs = 30_000;
+  let now = 1_000_000;
+  const disputes = createDisputes({ ...context, kind: "roles", ttlMs: 600_000, settleMs, clock: async () => now });
+  const settle = async (fetchedAt: number, fingerprint = "granted") => {
+    const { open } = await disputes.settle([{ userId: testUser(1), fetchedAt, different: true, fingerprint }]);
+    return open.length === 1;
+  };
+  expect(await settle(0)).toBe(true);
+  // Answered by a copy that lags.
+  now += 60_000;
+  expect(await settle(1_001_000)).toBe(true);
+  // Answered by the truth.
+  now += 60_000;
+  expect(await settle(1_061_000)).toBe(false);
+  expect(await settle(1_061_000, "another difference")).toBe(true);
+  now += 60_000;
+  expect(await settle(1_160_000, "another difference")).toBe(false);
+  now += 600_000;
+  expect(await settle(1_160_000, "another difference")).toBe(true);
 });

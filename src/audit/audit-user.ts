@@ -1,12 +1,11 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { isDeepStrictEqual } from "node:util";
 import type { Definitions } from "kindling";
 import type { ProfilePart } from "kindling/contract";
 import { KindeError } from "../errors.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Ledger } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
-import { compareLive, type Difference, fetchLive } from "./compare-live.ts";
+import { compareLive, type Difference, fetchLive, sameValue } from "./compare-live.ts";
 import { type Comparison, type DriftCause, findCause } from "./find-cause.ts";
 
 /**
@@ -112,6 +111,6 @@ async function untilSettled(
 
 function inBoth(previous: Comparison, current: Comparison): Difference[] {
   return current.differences.filter((difference) =>
-    previous.differences.some(({ name, live }) => name === difference.name && isDeepStrictEqual(live, difference.live)),
+    previous.differences.some(({ name, live }) => name === difference.name && sameValue(name, live, difference.live)),
   );
 }

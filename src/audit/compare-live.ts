@@ -1,6 +1,6 @@
-import { isDeepStrictEqual } from "node:util";
 import type { Definitions } from "kindling";
 import { extraParts, type FlagsRecord, type Profile, type ProfilePart } from "kindling/contract";
+import { sameInstant } from "../kinde/answers.ts";
 import { type KeptProfile, keepParts } from "../kinde/keep-parts.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Written } from "../redis/ledger.ts";
@@ -72,21 +72,44 @@ type Values = Readonly<Record<string, unknown>>;
 
 function differences(stored: Values, live: Values): Difference[] {
   return [...new Set([...Object.keys(stored), ...Object.keys(live)])]
-    .filter((name) => !isDeepStrictEqual(stored[name], live[name]))
+    .filter((name) => !sameValue(name, stored[name], live[name]))
     .map((name) => ({ name, stored: stored[name] ?? null, live: live[name] ?? null }));
+}
+
+/**
+ * Returns whether two values of a flag or of a field of the profile are equal. The order of a list says nothing: records that
+ * were filled from Kinde's lists have another one than Kinde's answer about a single user.
+ */
+export function sameValue(name: string, one: unknown, other: unknown): boolean {
+  if (typeof one === "string" && typeof other === "string" && instants.has(name)) return sameInstant(one, other);
+  return textOf(one) === textOf(other);
+}
+
+const instants: ReadonlySet<string> = new Set(["createdOn", "lastSignedIn"] satisfies (keyof Profile)[]);
+
+/** Returns a value as text that does not depend on the order of lists and members. */
+function textOf(value: unknown): string | undefined {
+  if (typeof value !== "object" || value === null) return JSON.stringify(value);
+  if (Array.isArray(value)) return `[${value.map(textOf).sort()}]`;
+  const members = Object.entries(value).map(([name, member]) => `${JSON.stringify(name)}:${textOf(member)}`);
+  return `{${members.sort()}}`;
 }
 
 // One name for all organizations: a user can be in hundreds.
 function flattenFlags({ flags, organizations }: Pick<FlagsRecord, "flags" | "organizations">): Values {
-  return organizations === undefined ? flags : { ...flags, "(by organization)": organizations };
+  return asStored(organizations === undefined ? flags : { ...flags, "(by organization)": organizations });
 }
 
-// Serialized like the stored profile: JSON drops undefined members, which must not count as a difference.
 function flatten(profile: Profile | undefined): Values {
   if (profile === undefined) return {};
-  const { properties, parts: _parts, ...fields } = JSON.parse(JSON.stringify(profile)) as KeptProfile;
+  const { properties, parts: _parts, ...fields } = asStored(profile as KeptProfile);
   // Kinde returns unset properties as null when fetching a user and omits them from listings.
   const set = Object.entries(properties).filter(([, value]) => value !== null);
   const named = set.map(([key, value]) => [`properties.${key}`, value]);
   return { ...fields, ...Object.fromEntries(named) };
+}
+
+/** Returns a value as Redis holds it: JSON drops undefined members, which must not count as a difference. */
+function asStored<T>(value: T): T {
+  return JSON.parse(JSON.stringify(value)) as T;
 }

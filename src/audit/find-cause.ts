@@ -1,5 +1,6 @@
 import type { Definitions } from "kindling";
 import type { ProfilePart } from "kindling/contract";
+import { parseInstant } from "../kinde/answers.ts";
 import type { StoredRecord } from "../redis/records.ts";
 import type { Difference } from "./compare-live.ts";
 
@@ -72,7 +73,7 @@ const maxSkewMs = 60_000;
 function fetchedAfterSignIn({ stored }: Comparison, confirmed: readonly Difference[]): boolean {
   const signIn = confirmed.find(({ name }) => name === "lastSignedIn");
   if (signIn === undefined || typeof signIn.live !== "string" || stored.flags === undefined) return false;
-  return Date.parse(signIn.live) + maxSkewMs < stored.flags.fetchedAt;
+  return parseInstant(signIn.live) + maxSkewMs < stored.flags.fetchedAt;
 }
 
 function hasNoEvent(field: string): boolean {

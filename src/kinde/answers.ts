@@ -40,3 +40,13 @@ export function asOutage(error: unknown): unknown {
 export function concernsOne(error: unknown): boolean {
   return error instanceof KindeError && (error.code === "kinde_unavailable" || error.code === "kinde_rejected");
 }
+
+/** Parses one of Kinde's timestamps. Their offsets can lack minutes (`+11`), which `Date.parse` does not accept. */
+export function parseInstant(time: string): number {
+  return Date.parse(time.replace(/(T.*[+-]\d\d)$/, "$1:00"));
+}
+
+/** Returns whether two timestamps name the same instant. Kinde can write it with different UTC offsets. */
+export function sameInstant(one: string | null, other: string | null): boolean {
+  return one === other || (one !== null && other !== null && parseInstant(one) === parseInstant(other));
+}

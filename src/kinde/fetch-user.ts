@@ -2,7 +2,7 @@ import { setMaxListeners } from "node:events";
 import type { Agreement, ExtraPart, Grant, Membership, Profile } from "kindling/contract";
 import { z } from "zod";
 import { KindeError } from "../errors.ts";
-import { asOutage, listAnswer, mustExist } from "./answers.ts";
+import { asOutage, listAnswer, mustExist, parseInstant } from "./answers.ts";
 import { fewAtOnce } from "./few-at-once.ts";
 import { mostOrganizations, pathId, queryId } from "./ids.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
@@ -345,9 +345,8 @@ async function getAgreementsPage(api: ManagementApi, query: string, options: Cal
   return mustExist(api.get({ ...call, answer: agreementsSchema }, options));
 }
 
-/** Kinde's offsets can lack minutes (`+11`), which `Date.parse` does not accept. */
 function isPast(time: string | null | undefined, now: () => number): boolean {
-  return Boolean(time) && Date.parse(String(time).replace(/(T.*[+-]\d\d)$/, "$1:00")) <= now();
+  return Boolean(time) && parseInstant(String(time)) <= now();
 }
 
 function isNotFound(error: unknown): boolean {

@@ -1,4 +1,5 @@
 import type { Profile, ProfilePart } from "kindling/contract";
+import { sameInstant } from "../kinde/answers.ts";
 import { heldParts, storableParts } from "../kinde/keep-parts.ts";
 import type { SearchedUser } from "../kinde/search-users.ts";
 import type { StoredRecord } from "../redis/records.ts";
@@ -48,11 +49,6 @@ function findAccountDifference(profile: Profile, searched: SearchedUser, signIns
       .find((field) => !sameInstant(profile[field], searched[field])) ??
     (signIns ? counts.find((field) => profile[field] !== searched[field]) : undefined)
   );
-}
-
-// Kinde can write the same instant with different UTC offsets.
-function sameInstant(one: string | null, other: string | null): boolean {
-  return one === other || (one !== null && other !== null && Date.parse(one) === Date.parse(other));
 }
 
 // Kinde returns unset properties as null when fetching a user and omits them from search results.

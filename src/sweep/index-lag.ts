@@ -1,5 +1,6 @@
 import type { Profile } from "kindling/contract";
 import { z } from "zod";
+import { parseInstant } from "../kinde/answers.ts";
 import type { SearchedUser } from "../kinde/search-users.ts";
 import type { RedisClient } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
@@ -103,6 +104,6 @@ export function sampleLag(
 }
 
 function instant(time: string | null): number {
-  const at = time === null ? Number.NaN : Date.parse(time);
+  const at = time === null ? Number.NaN : parseInstant(time);
   return Number.isNaN(at) ? Number.NEGATIVE_INFINITY : at;
 }

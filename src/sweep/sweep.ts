@@ -1,4 +1,5 @@
 import { KindeError } from "../errors.ts";
+import { parseInstant } from "../kinde/answers.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import { follow } from "../kinde/paging.ts";
 import { type SearchedUser, searchUsers } from "../kinde/search-users.ts";
@@ -233,7 +234,7 @@ function observeLag(
 
 /** Returns whether a missing user must have had a record, because the store was complete after the user was created. */
 function wasHeld({ indexLagMs }: SweepOptions, { completeSince }: SweepState, { createdOn }: SearchedUser): boolean {
-  return completeSince !== null && createdOn !== null && Date.parse(createdOn) < completeSince - indexLagMs;
+  return completeSince !== null && createdOn !== null && parseInstant(createdOn) < completeSince - indexLagMs;
 }
 
 type Judged = { id: string } & Judgement;

@@ -140,6 +140,36 @@ describe("an audit of a record", () => {
     expect(await audit()).toEqual({ verdict: "same", looks: 3 });
   });
 
+  it("ignores the order of lists and the offset of timestamps", async () => {
+    const { kinde } = stack.emulator;
+    kinde.createRole("writer", ["posts:write", "posts:publish"]);
+    kinde.createRole("publisher", ["posts:delete"]);
+    for (const code of ["org_0000000000a", "org_0000000000b"]) {
+      kinde.createOrganization({ code });
+      kinde.addToOrganization(id, code, { roles: ["writer", "publisher"] });
+    }
+    kinde.addIdentity(id, { type: "username", identity: "ada" });
+    kinde.signIn(id);
+    await refreshUser(id, call);
+    const { flags, profile } = await stack.store.records.read(id);
+    if (flags === undefined || profile?.lastSignedIn == null) throw new Error("The user has no record.");
+    const reordered = profile.organizations.map(({ roles, permissions, ...membership }) => ({
+      ...membership,
+      roles: roles.toReversed(),
+      permissions: permissions.toReversed(),
+    }));
+    expect(reordered.at(-1)?.roles).not.toEqual(profile.organizations.at(-1)?.roles);
+    await stack.store.records.commit(flags, {
+      ...profile,
+      organizations: reordered.toReversed(),
+      identities: profile.identities.toReversed(),
+      lastSignedIn: new Date(Date.parse(profile.lastSignedIn) + 36_000_000).toISOString().replace("Z", "+10"),
+    });
+    expect(await audit()).toEqual({ verdict: "same", looks: 1 });
+    kinde.setRoles(id, "org_0000000000b", ["writer"]);
+    expect(await audit()).toMatchObject({ verdict: "drift", fields: ["organizations"] });
+  });
+
   it("gives up on a user that changes faster than it can compare", async () => {
     let serial = 0;
     const { records } = options;

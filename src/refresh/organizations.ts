@@ -184,9 +184,10 @@ function differs(before: OrganizationDetails, after: OrganizationDetails): boole
   );
 }
 
-/** Returns whether a flag of these parts limits its age: then they must be as recent as the record. */
+/** Returns whether a flag that can read these parts limits its age: then they must be as recent as the record. */
 function isAgeLimited({ flags }: Pick<Definitions, "flags">): boolean {
   return Object.values(flags).some(
-    ({ freshness, needs }) => freshness !== undefined && organizationParts.some((part) => needs.includes(part)),
+    ({ freshness, needs, opaque }) =>
+      freshness !== undefined && (opaque || organizationParts.some((part) => needs.includes(part))),
   );
 }

@@ -1,5 +1,5 @@
-import { defineFlags, organizationProperty } from "kindling";
-import { blankProfile } from "kindling/contract";
+import { type Definitions, defineFlags, fresh, organizationProperty } from "kindling";
+import { blankProfile, type Profile } from "kindling/contract";
 import { beforeEach, describe, expect, it } from "vitest";
 import { KindeError, type KindeErrorCode } from "../../src/errors.ts";
 import type { Call, ManagementApi } from "../../src/kinde/management-api.ts";
@@ -53,11 +53,11 @@ const ledgerAt = (now: () => number) => ({
   }),
   clock: async () => now(),
 });
-const open = (now = () => 1_000, kinde = api) =>
+const open = (now = () => 1_000, kinde = api, flags: Definitions = definitions) =>
   createOrganizations({
     api: kinde,
     store: store(),
-    definitions,
+    definitions: flags,
     ledger: ledgerAt(now),
     maxAgeMs: 100,
     onChange: async (code) => {
@@ -87,6 +87,17 @@ describe("the shared details of organizations", () => {
       ),
     ).toBe("2");
     expect(calls).toBe(2);
+  });
+
+  it.each([
+    ["a property", organizationProperty.number("seats", { default: 1 })],
+    ["a function", ({ organizations }: Profile) => Number(organizations[0]?.properties?.seats ?? 1)],
+  ])("are as recent as the user's fetch if a flag of %s limits its age", async (_, flag) => {
+    const limited = defineFlags({ seats: fresh<number>(flag, { maxAge: 10, whenOlder: "deny", value: 0 }) });
+    expect(await seatsOf(open(undefined, api, limited))).toBe("1");
+    seats = "2";
+    const later = open(() => 1_050, api, limited);
+    expect(await seatsOf(later, 1_050)).toBe("2");
   });
 
   it("share one call among refreshes that run at the same time", async () => {

@@ -1,5 +1,6 @@
 import { defineFlags, permission, property } from "kindling";
 import { startEmbeddedRedis } from "../src/demo/embedded-redis.ts";
+import { gainPerMinute } from "../src/kinde/call-budget.ts";
 import { createLog } from "../src/log.ts";
 import { createFlows } from "../src/service/create-flows.ts";
 import { openStore, type Store } from "../src/store.ts";
@@ -13,8 +14,8 @@ import { createListings, type Listings, type Tenant } from "./support/listings.t
 
 const perMinute = 1_200;
 const share = 0.1;
-/** Bulk work leaves a quarter of the budget to webhooks. */
-const bulkPerMinute = 0.75 * perMinute;
+/** Bulk work waits while less than a quarter of the burst is left, and gets what the budget gains. */
+const bulkPerMinute = gainPerMinute({ perMinute, atOnce: 20 });
 const million = 1_000_000;
 /** Delays by default. */
 const delays = { watchMs: 30_000, settleMs: 30_000, fetchMs: 0 };

@@ -4,6 +4,15 @@
  */
 export type Priority = "webhook" | "request" | "bulk";
 
+/**
+ * Returns how many calls a minute the budget gains, as `include/call-budget.lua` fills it. That many are possible in the long
+ * run, for bulk work too; a minute that begins with an unused burst has more, up to `perMinute`.
+ */
+export function gainPerMinute({ perMinute, atOnce }: { perMinute: number; atOnce: number }): number {
+  const burst = Math.max(1, Math.min(Math.max(atOnce, perMinute / 6), perMinute / 2));
+  return Math.max(perMinute - burst, perMinute / 2);
+}
+
 /** Limits the calls that all processes together make to Kinde: per minute, concurrently, and none during a pause. */
 export interface CallBudget {
   /**

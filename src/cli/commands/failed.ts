@@ -11,9 +11,11 @@ import { withStore } from "../with-store.ts";
 
 const listHelp = `
 Lists users and fan-outs whose refresh failed after all its attempts. Each is
-retried automatically after KINDLING_FAILED_RETRY (1h) and leaves the list when
-a refresh succeeds. Also lists deliveries of changed flags (KINDLING_PUSH_URLS)
-that failed after all their attempts: these wait for failed retry.
+retried automatically after KINDLING_RETRY_MAX (15m), or after
+KINDLING_FAILED_RETRY (1h) if a retry cannot help before somebody acts, as for a
+missing scope. It leaves the list when a refresh succeeds. Also lists deliveries
+of changed flags (KINDLING_PUSH_URLS) that failed after all their attempts:
+these wait for failed retry.
 
 Examples:
   kindling failed

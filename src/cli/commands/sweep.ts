@@ -12,8 +12,9 @@ import { withStore } from "../with-store.ts";
 const help = `
 Workers compare every user in Kinde with its record, page by page, at lower
 priority than webhooks, and refresh those that differ. One sweep runs at a time.
-Sweeps also start automatically every KINDLING_SWEEP_INTERVAL (15m);
-\`kindling status\` shows the last one.
+Sweeps also start automatically, as often as KINDLING_SWEEP_SHARE of the call
+budget allows and at least every KINDLING_SWEEP_INTERVAL (15m); \`kindling
+status\` shows the last one.
 
 Examples:
   kindling sweep

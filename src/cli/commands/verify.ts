@@ -4,6 +4,7 @@ import { extraParts } from "kindling/contract";
 import { driftRate } from "../../audit/audit.ts";
 import { type Verified, verifyUsers } from "../../audit/verify-users.ts";
 import type { Config } from "../../config.ts";
+import { gainPerMinute } from "../../kinde/call-budget.ts";
 import { loadDefinitions } from "../../load-definitions.ts";
 import { createFlows } from "../../service/create-flows.ts";
 import { countRecords } from "../../status/count-records.ts";
@@ -105,18 +106,16 @@ function verify(terminal: Terminal, { all, sample = defaultSample, repair }: Ver
   });
 }
 
-/** Bulk work leaves a quarter of the call budget to webhooks. */
-const bulkShare = 0.75;
-
 async function estimate(
   { publicRedis, keys }: Store,
-  { profile, calls: { perMinute } }: Config,
+  { profile, calls: budget }: Config,
   { mayNeed }: Definitions,
 ): Promise<string> {
   const { present } = await countRecords(publicRedis, keys);
   const calls = present * (2 + extraParts.filter((part) => profile.has(part) || mayNeed(part)).length);
-  const took = durationWords((calls / (perMinute * bulkShare)) * 60_000);
-  return `About ${plural(present, "user")} and ${plural(calls, "call")} to Kinde: at least ${took} at ${countWords(perMinute)} calls a minute (Ctrl-C stops).`;
+  const perMinute = gainPerMinute(budget);
+  const took = durationWords((calls / perMinute) * 60_000);
+  return `About ${plural(present, "user")} and ${plural(calls, "call")} to Kinde: about ${took} at the ${countWords(perMinute)} calls a minute that the budget gains (Ctrl-C stops).`;
 }
 
 function render(answer: Answer, paint: Paint): string {

@@ -42,7 +42,12 @@ const named = {
   Failure: failure,
   Flags: result,
   FlagsOfMany: z.looseObject({ users: z.record(z.string(), result) }),
-  Written: z.looseObject({ flags, ticket: z.number(), fetchedAt: time }),
+  Written: z.looseObject({
+    flags,
+    ticket: z.number(),
+    fetchedAt: time,
+    misfits: z.array(z.looseObject({ flag: z.string(), reason: z.string() })),
+  }),
   Evaluation: evaluation,
   Evaluations: evaluations,
   EvaluationFailure: evaluationFailure,

@@ -182,16 +182,32 @@ const callsOf = (command: RegExp) =>
 describe("command lines", () => {
   const calls = callsOf(/kindling/);
 
+  const terminal: Terminal = {
+    env: {},
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    world: { fetch, now: Date.now },
+    stopSignal: () => new AbortController().signal,
+  };
+  const kindling = createProgram(terminal, () => undefined);
+
+  it("in README's list are all commands but the services, and it says which take no --json", () => {
+    const [, section = ""] = /\n## Operate it\n([\s\S]*?)\n## /.exec(pages.get("README.md") ?? "") ?? [];
+    const listed = [...section.matchAll(/^npx kindling (\S+)/gm)].map(([, name = ""]) => name);
+    const services = ["server", "worker", "start"];
+    const names = kindling.commands.map((command) => command.name()).filter((name) => !services.includes(name));
+    expect(listed.sort()).toEqual(names.sort());
+
+    const [, exceptions = ""] = /All but ([^;]*) take `--json`/.exec(section) ?? [];
+    const takesJson = (command: Command): boolean =>
+      command.options.some(({ long }) => long === "--json") || command.commands.some(takesJson);
+    const silent = kindling.commands.filter((command) => names.includes(command.name()) && !takesJson(command));
+    const excepted = [...exceptions.matchAll(/`(\w+)`/g)].map(([, name = ""]) => name);
+    expect(excepted.sort()).toEqual(silent.map((command) => command.name()).sort());
+  });
+
   it("name commands and options of kindling that exist", () => {
-    const terminal: Terminal = {
-      env: {},
-      stdin: process.stdin,
-      stdout: process.stdout,
-      stderr: process.stderr,
-      world: { fetch, now: Date.now },
-      stopSignal: () => new AbortController().signal,
-    };
-    const kindling = createProgram(terminal, () => undefined);
     const problems = calls.flatMap(({ file, words }) => {
       let command: Command = kindling;
       const given = words[0] === "demo" ? [] : words;

@@ -13,6 +13,7 @@ import { testUser } from "../support/signer.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 import { clientId, userToken } from "../support/user-tokens.ts";
+import { browserFetch, workersFetch } from "../support/workers-fetch.ts";
 
 const token = "reading.0123456789abcdef0123456789";
 const writeToken = "writing.0123456789abcdef0123456789";
@@ -66,6 +67,11 @@ describe("reading over HTTP", () => {
     }
     expect(await overHttp.get(present)).toMatchObject({ status: "present", flags: { tier: "pro", suspended: false } });
     expect(await overHttp.get(deleted)).toMatchObject({ status: "deleted", denied: ["suspended"] });
+  });
+
+  it("answers with the fetch of Cloudflare Workers", async () => {
+    const reader = createKindling({ definitions, url, token, fetch: workersFetch() });
+    expect((await reader.get(testUser(900), { wait: 0 })).status).not.toBe("unavailable");
   });
 
   it("counts its answers", async () => {
@@ -202,7 +208,7 @@ describe("a service that does not answer as it should", () => {
     server?.close();
   });
 
-  const ask = async (listener: RequestListener, given = token) => {
+  const ask = async (listener: RequestListener, given = token, fetch = globalThis.fetch) => {
     server = createServer(listener).listen(0, "127.0.0.1");
     await once(server, "listening");
     const address = server.address();
@@ -213,6 +219,7 @@ describe("a service that does not answer as it should", () => {
       token: given,
       timeoutMs: 200,
       wait: 0,
+      fetch,
       onError: (error) => errors.push(error),
     });
     const result = await kindling.get(testUser(1));
@@ -258,6 +265,16 @@ describe("a service that does not answer as it should", () => {
     expect(asked.result).toEqual(denied);
     expect(asked.codes).toEqual(codes);
     expect(asked.text).not.toContain(token);
+  });
+
+  it.each([
+    ["Node.js", globalThis.fetch, "a redirect (status 302)"],
+    ["Cloudflare Workers", workersFetch(), "a redirect (status 302)"],
+    ["browsers", browserFetch, "a redirect:"],
+  ])("follows no redirect and says so, with the fetch of %s", async (_where, fetch, words) => {
+    const asked = await ask(redirecting, token, fetch);
+    expect(asked.result).toEqual(denied);
+    expect(asked.text).toContain(words);
   });
 
   it("gives defaults and deny values with a token that no header can carry, and does not repeat it", async () => {

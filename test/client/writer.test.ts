@@ -3,6 +3,7 @@ import { inspect } from "node:util";
 import { createWriter, defineFlags, KindlingError, type PropertyValue, property, type WriterOptions } from "kindling";
 import { afterEach, beforeEach, describe, expect, expectTypeOf, it } from "vitest";
 import { until } from "../support/until.ts";
+import { workersFetch } from "../support/workers-fetch.ts";
 
 const definitions = defineFlags({
   onboarded: property.boolean("onboarded", { default: false }),
@@ -110,10 +111,11 @@ describe("setProperties", () => {
     expect((await write()).flags).toEqual(definitions.defaults);
   });
 
-  it("uses the given fetch", async () => {
+  it("uses the given fetch, such as that of Cloudflare Workers", async () => {
     const result = await write({ fetch: async () => Response.json({ ...success, ticket: 8 }) });
     expect(result.ticket).toBe(8);
     expect(seen).toEqual([]);
+    expect(await write({ fetch: workersFetch() })).toEqual(success);
   });
 });
 
@@ -257,7 +259,8 @@ describe("an answer that is not understood", () => {
 
   it("is unavailable when it redirects: the token goes nowhere else", async () => {
     respond = (response) => void response.writeHead(307, { location: `${url}/elsewhere` }).end();
-    expect((await errorOf(write())).code).toBe("service_unavailable");
+    const message = expect.stringContaining("answered with a redirect (status 307): check the URL");
+    expect(await errorOf(write())).toMatchObject({ code: "service_unavailable", message });
     expect(seen).toHaveLength(1);
   });
 });

@@ -2,6 +2,7 @@ import { exportJWK, exportSPKI, generateKeyPair, importJWK, SignJWT, UnsecuredJW
 import { createVerifier, type VerifierOptions } from "kindling/request";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { createSigner, event, type Signer, testUser } from "../support/signer.ts";
+import { workersFetch } from "../support/workers-fetch.ts";
 
 const issuer = "https://tenant.kinde.test";
 const start = Date.parse("2026-11-24T12:00:00Z");
@@ -194,7 +195,13 @@ describe("the signing keys", () => {
     expect(await verify(forged)).toEqual(refused("token_invalid"));
   });
 
+  it("are fetched with the fetch of Cloudflare Workers", async () => {
+    const verify = verifier({ fetch: workersFetch(signer.fetch) });
+    expect(await verify(await signer.sign(claims()))).toMatchObject({ userId });
+  });
+
   it.each<[string, () => Promise<Response>]>([
+    ["redirects", async () => Response.redirect("https://tenant.kinde.test/elsewhere", 302)],
     ["answers 500", async () => new Response("down", { status: 500 })],
     ["answers no JSON", async () => new Response("<html>")],
     ["answers no key set", async () => Response.json({ keys: "none" })],

@@ -12,6 +12,7 @@ import {
 } from "../reader/compose-answer.ts";
 import { createReadCounts } from "../reader/count-reads.ts";
 import type { Reader, ReadOptions, ReadResult, ReadStatus } from "../reader/types.ts";
+import { fetchWithoutRedirects, RedirectRefused } from "./fetch-without-redirects.ts";
 import { isObject, parseAnswer, type ServiceAnswer } from "./parse-answer.ts";
 import type { HttpReaderOptions } from "./types.ts";
 
@@ -178,14 +179,13 @@ function createSend(options: HttpReaderOptions<Record<string, unknown>>): Send {
   return async (method, path, wait, body) => {
     try {
       const bearer = typeof token === "string" ? token : await token();
-      const response = await fetch(`${base}${path}`, {
+      const response = await fetchWithoutRedirects(fetch, `${base}${path}`, {
         method,
         headers: {
           authorization: `Bearer ${bearer}`,
           ...(body !== undefined && { "content-type": "application/json" }),
         },
         ...(body !== undefined && { body: JSON.stringify(body) }),
-        redirect: "error",
         signal: AbortSignal.timeout(timeoutMs + wait),
       });
       if (response.ok) return await response.json();
@@ -201,6 +201,10 @@ function createSend(options: HttpReaderOptions<Record<string, unknown>>): Send {
       } else if (status === 429) fail("too_many_requests", "more requests than the service accepts: try again later.");
       else fail("service_unavailable", `the service answered with status ${status}.`);
     } catch (cause) {
+      if (cause instanceof RedirectRefused) {
+        fail("service_unavailable", `the service ${cause.message}.`);
+        return undefined;
+      }
       // Without the cause's message, which can quote a header and with it the token.
       fail(
         "service_unavailable",

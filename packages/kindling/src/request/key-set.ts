@@ -1,4 +1,5 @@
 import { type CryptoKey, createLocalJWKSet, errors, flattenedVerify, type JWTVerifyGetKey } from "jose";
+import { fetchWithoutRedirects } from "../http/fetch-without-redirects.ts";
 
 /** Thrown when a key is unknown, and the key server cannot be asked or was asked too recently. */
 export class KeysUnavailable extends Error {}
@@ -81,9 +82,8 @@ export function createKeySet(options: KeySetOptions): JWTVerifyGetKey {
 }
 
 async function fetchKeys({ url, fetch, timeoutMs }: KeySetOptions): Promise<JWTVerifyGetKey> {
-  const response = await fetch(url, {
+  const response = await fetchWithoutRedirects(fetch, url, {
     headers: { accept: "application/json" },
-    redirect: "error",
     signal: AbortSignal.timeout(timeoutMs),
   });
   if (!response.ok) throw new Error(`${url} answered ${response.status}`);

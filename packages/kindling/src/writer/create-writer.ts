@@ -1,5 +1,6 @@
 import { acceptValues } from "../definitions/accept-values.ts";
 import { KindlingError, type KindlingErrorCode } from "../errors.ts";
+import { fetchWithoutRedirects, RedirectRefused } from "../http/fetch-without-redirects.ts";
 import { isUserId } from "../profile.ts";
 import { announceWrites } from "./announce-writes.ts";
 import type { PropertyValue, SetResult, Writer, WriterOptions } from "./types.ts";
@@ -38,18 +39,24 @@ export function createWriter<V extends Record<string, unknown>>(options: WriterO
       let status: number;
       let body: unknown;
       try {
-        const response = await fetch(`${base}/v1/users/${encodeURIComponent(userId)}/properties`, {
-          method: "POST",
-          headers,
-          body: JSON.stringify({ properties, refreshClaims }),
-          redirect: "error",
-          signal: signal === undefined ? timeout : AbortSignal.any([timeout, signal]),
-        });
+        const response = await fetchWithoutRedirects(
+          fetch,
+          `${base}/v1/users/${encodeURIComponent(userId)}/properties`,
+          {
+            method: "POST",
+            headers,
+            body: JSON.stringify({ properties, refreshClaims }),
+            signal: signal === undefined ? timeout : AbortSignal.any([timeout, signal]),
+          },
+        );
         status = response.status;
         // The signals bound the body too: a body that is cut off must not pass for a malformed one.
         body = parseJson(await response.text());
       } catch (cause) {
         signal?.throwIfAborted();
+        if (cause instanceof RedirectRefused) {
+          throw new KindlingError("service_unavailable", `Kindling at ${host} ${cause.message}.`);
+        }
         const reason = timeout.aborted ? `did not answer within ${timeoutMs} ms` : "could not be reached";
         throw new KindlingError(
           "service_unavailable",

@@ -185,7 +185,12 @@ export function describeAdapter(
       const user = testUser(3);
       await store(user, definitions.defaults, { status: "deleted" });
       const token = await sign(user, { permissions: ["admin:access"], org_code: "org_a" });
-      expect(await flagsOf(token)).toMatchObject({ userId: user, status: "deleted", flags: defaults });
+      expect(await flagsOf(token)).toMatchObject({
+        userId: null,
+        reason: "user_deleted",
+        status: "deleted",
+        flags: defaults,
+      });
       expect(await get("/admin", token)).toMatchObject({ status: 401 });
     });
 

@@ -90,5 +90,13 @@ export function describeNotes({ name, auth, example }: NotesOptions): void {
       expect(await (await signIn("kp_bob")).open("/admin")).toMatchObject({ status: 403 });
       expect(await (await signIn("kp_carol")).open("/admin")).toMatchObject({ status: 403 });
     });
+
+    it("takes a deleted user, whose token is still valid, for a visitor", async () => {
+      const { open } = await signIn("kp_carol");
+      example().kindling.emulator.kinde.deleteUser("kp_carol");
+      await example().kindling.synced();
+      expect((await open("/")).body).toContain("Sign in");
+      expect((await open("/notes")).url.origin).toBe(example().kindling.emulator.url);
+    });
   });
 }

@@ -153,4 +153,12 @@ describeInChromium("the SvelteKit example", (browser) => {
     await page.waitForURL("**/paused");
     expect(await open("/invoices")).toEqual({ path: "/paused", status: 200, heading: "Your account is paused." });
   });
+
+  it("takes a deleted user, whose token is still valid, to the page of visitors", async () => {
+    const { open } = await signIn("kp_bob");
+    example.kindling.emulator.kinde.deleteUser("kp_bob");
+    await example.kindling.synced();
+    const landing = { path: "/", status: 200, heading: "Invoices for small studios." };
+    for (const path of ["/", "/invoices", "/welcome"]) expect(await open(path)).toEqual(landing);
+  });
 });

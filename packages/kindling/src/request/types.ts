@@ -10,15 +10,16 @@ import type { ReadResult } from "../reader/types.ts";
  * - `token_invalid`: forged, malformed, of another tenant or application, or not an access token of a user.
  * - `keys_unavailable`: an outage. The tenant's signing keys could not be fetched, or the key is newer than those fetched
  *   within the cooldown, so the token may well be valid.
+ * - `user_deleted`: the token is valid, or the app has authenticated the user, but Kinde has deleted the user since.
  */
-export type AnonymousReason = "no_token" | "token_expired" | "token_invalid" | "keys_unavailable";
+export type AnonymousReason = "no_token" | "token_expired" | "token_invalid" | "keys_unavailable" | "user_deleted";
 
 /** The outcome of verifying a token. */
 export type Verification =
   | { readonly userId: string; readonly claims: UserClaims }
   | {
       readonly userId: null;
-      readonly reason: Exclude<AnonymousReason, "no_token">;
+      readonly reason: Exclude<AnonymousReason, "no_token" | "user_deleted">;
       /** What is wrong, in words for an operator. Contains no token and no personal data. */
       readonly detail: string;
     };

@@ -121,7 +121,8 @@ export function createAccessTokens(options: AccessTokensOptions): AccessTokens {
   return {
     async get(signal) {
       if (held !== undefined && isFresh(held)) return held.token;
-      if (rejection !== undefined && now() - rejection.at < rejectionHoldsMs) throw rejection.error;
+      // A time ahead shows that the clock stepped back.
+      if (rejection !== undefined && Math.abs(now() - rejection.at) < rejectionHoldsMs) throw rejection.error;
       try {
         held = await renew(signal);
       } catch (error) {

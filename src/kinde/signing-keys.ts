@@ -43,9 +43,11 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
   let held: { find: KeyFinder; fetchedAt: number } | undefined;
   let attempt: { at: number; done: Promise<void> } | undefined;
   let failure: unknown;
+  // A time ahead shows that the clock stepped back: nothing must last until it is there again.
+  const since = (at: number) => Math.abs(now() - at);
 
   const refresh = (): Promise<void> => {
-    if (attempt !== undefined && now() - attempt.at < cooldownMs) return attempt.done;
+    if (attempt !== undefined && since(attempt.at) < cooldownMs) return attempt.done;
     const done = fetchKeys(options).then(
       (find) => {
         held = { find, fetchedAt: now() };
@@ -71,7 +73,7 @@ export function createSigningKeys(options: SigningKeysOptions): SigningKeys {
       const latest = attempt;
       try {
         const key = await find(header, token);
-        if (held !== undefined && now() - held.fetchedAt > maxAgeMs) void refresh();
+        if (held !== undefined && since(held.fetchedAt) > maxAgeMs) void refresh();
         return key;
       } catch (error) {
         if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;

@@ -139,6 +139,17 @@ describe("the access token", () => {
     expect(String(error)).toContain("KINDE_MANAGEMENT_CLIENT_SECRET");
     expect(String(error)).not.toContain("wrong-secret");
   });
+
+  it("is asked for again five seconds after a rejection, although the clock stepped back by hours", async () => {
+    let clock = Date.now();
+    const { api } = open({ now: () => clock });
+    const heal = emulator.faults.set({ kind: "error", status: 401, path: "/oauth2/token" });
+    await expect(api.get(users, call)).rejects.toMatchObject({ code: "kinde_unauthorized" });
+    heal();
+    await expect(api.get(users, call)).rejects.toMatchObject({ code: "kinde_unauthorized" });
+    clock -= 5 * 3_600_000;
+    await api.get(users, call);
+  });
 });
 
 describe("a missing scope", () => {

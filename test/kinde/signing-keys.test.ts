@@ -62,6 +62,18 @@ describe("signing keys", () => {
     await expect(verify()).resolves.toMatchObject({ a: 1 });
   });
 
+  it("are fetched again although the clock stepped back by hours: for a new key, and once they are old", async () => {
+    const { verify } = verifier();
+    await verify();
+    clock -= 5 * 3_600_000;
+    await verify();
+    expect(signer.fetches()).toBe(2);
+    await signer.rotate();
+    clock -= 5 * 3_600_000;
+    await expect(verify()).resolves.toMatchObject({ a: 1 });
+    expect(signer.fetches()).toBe(3);
+  });
+
   it.each([7, null, ["key-1"], { key: 1 }])("are not asked for by an id that is no text: %j", async (kid) => {
     const { keys } = verifier();
     await keys.ready();

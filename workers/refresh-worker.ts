@@ -21,7 +21,7 @@ import { createWorker, handBackIfClosing, type WorkerDeps } from "./create-worke
 export interface RefreshWorkerOptions {
   queues: Pick<RefreshQueues, "refresh" | "bulk" | "requests" | "confirm" | "demands" | "enqueueConfirm">;
   ledger: Ledger;
-  records: Pick<Records, "tickets" | "stamps" | "read">;
+  records: Pick<Records, "stamps" | "read">;
   refreshUser: RefreshUser;
   concurrency: { refresh: number; bulk: number; requests: number };
   delays: SweepDelayPeaks;
@@ -74,11 +74,11 @@ export function createBulkWorker(options: RefreshWorkerOptions, deps: WorkerDeps
     member: ({ userId }) => userId,
     async process(job, onTicket) {
       const { name, data } = job;
-      const [ticket = 0] = await records.tickets([data.userId]);
+      const [stamp] = await records.stamps([data.userId]);
       // Later events can have joined this job while it waited. Only the ledger knows whether they are reflected too.
-      const reflected = data.since !== undefined && ticket >= data.since;
-      if (reflected) {
-        const { pending } = await ledger.settle(data.userId, ticket);
+      if (stamp !== undefined && data.since !== undefined && stamp.ticket >= data.since) {
+        // When the record was fetched decides whether it must be confirmed.
+        const { pending } = await ledger.settle(data.userId, stamp.ticket, { at: stamp.accountAt * 1000 });
         if (!pending) return;
       }
       await refreshUser(data.userId, {

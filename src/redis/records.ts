@@ -1,4 +1,4 @@
-import { type FlagsRecord, type Profile, parseFlagsRecord } from "kindling/contract";
+import { accountTime, type FlagsRecord, type Profile, parseFlagsRecord } from "kindling/contract";
 import { z } from "zod";
 import { RedisError } from "../errors.ts";
 import { areApart, type RedisClient, readAll, readRunId, scanKeys } from "./client.ts";
@@ -56,8 +56,11 @@ export interface Records {
   readMany(userIds: readonly string[]): Promise<StoredRecord[]>;
   /** Returns the ticket of each user's record, 0 for a user without one. */
   tickets(userIds: readonly string[]): Promise<number[]>;
-  /** Returns ticket and time of the fetch of each user's record, both 0 for a user without one. */
-  stamps(userIds: readonly string[]): Promise<{ ticket: number; fetchedAt: number }[]>;
+  /**
+   * Returns ticket and times of each user's record, all 0 for a user without one. `accountAt` is when the ticket was drawn,
+   * later than `fetchedAt` if the record kept parts of an earlier one.
+   */
+  stamps(userIds: readonly string[]): Promise<{ ticket: number; fetchedAt: number; accountAt: number }[]>;
   /**
    * Takes one step of a scan over all profiles, in no particular order. A profile can appear more than once. The scan
    * is complete when `cursor` is `"0"` again.
@@ -203,7 +206,8 @@ export function createRecords(options: RecordsOptions): Records {
     const texts = await readAll(redis, userIds.map(keys.flags));
     return texts.map((text) => {
       const record = text ? parseFlagsRecord(text) : undefined;
-      return { ticket: record?.ticket ?? 0, fetchedAt: record?.fetchedAt ?? 0 };
+      if (record === undefined) return { ticket: 0, fetchedAt: 0, accountAt: 0 };
+      return { ticket: record.ticket, fetchedAt: record.fetchedAt, accountAt: accountTime(record) };
     });
   };
 

@@ -172,6 +172,14 @@ export const guards: readonly Guard[] = [
     proof: { test: "test/refresh/keep-extras.test.ts", name: "if a process that knows no concerns" },
   },
   {
+    name: "the confirming refresh of a record that was there before its job",
+    promise: 2,
+    file: "workers/refresh-worker.ts",
+    find: "{ at: stamp.accountAt * 1000 }",
+    replace: "{}",
+    proof: { test: "test/refresh/owed-jobs.test.ts", name: "has a record confirmed that was fetched within" },
+  },
+  {
     name: "the note of a confirming refresh, until it has committed",
     promise: 2,
     file: "src/redis/scripts/take-confirmations.lua",
@@ -592,7 +600,7 @@ export const guards: readonly Guard[] = [
     name: "the cooldown of the key set",
     promise: 9,
     file: "src/kinde/signing-keys.ts",
-    find: "if (attempt !== undefined && now() - attempt.at < cooldownMs) return attempt.done;",
+    find: "if (attempt !== undefined && since(attempt.at) < cooldownMs) return attempt.done;",
     replace: "",
     proof: {
       test: "test/kinde/signing-keys.test.ts",

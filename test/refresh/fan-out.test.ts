@@ -186,11 +186,11 @@ describe("a fan-out", () => {
         stamps: async () => {
           const [{ ticket }, now] = await Promise.all([ledger.begin("kp_1"), ledger.clock()]);
           return [
-            { ticket: 0, fetchedAt: 0 },
+            { ticket: 0, fetchedAt: 0, accountAt: 0 },
             // Kinde can have answered from a copy that lags.
-            { ticket, fetchedAt: now + 1_000 },
-            { ticket, fetchedAt: now + 60_000 },
-            { ticket: 1, fetchedAt: now + 60_000 },
+            { ticket, fetchedAt: now + 1_000, accountAt: now + 1_000 },
+            { ticket, fetchedAt: now + 60_000, accountAt: now + 60_000 },
+            { ticket: 1, fetchedAt: now + 60_000, accountAt: now + 60_000 },
           ];
         },
       },

@@ -1,6 +1,8 @@
 import { setTimeout as delay } from "node:timers/promises";
+import { blankProfile } from "kindling/contract";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { connectRedis } from "../../src/redis/connection.ts";
+import { createAcknowledgeUsers } from "../../src/refresh/acknowledge-users.ts";
 import { createRefreshQueues } from "../../src/refresh/queues.ts";
 import type { RefreshUser } from "../../src/refresh/refresh-user.ts";
 import { createConfirmWorker } from "../../workers/refresh-worker.ts";
@@ -29,6 +31,25 @@ it("skips the job of an event that another refresh has reflected", async () => {
   );
   expect(fetched(outstanding)).toBeGreaterThan(0);
   expect(fetched(reflected)).toBe(0);
+});
+
+it("has a record confirmed that was fetched within the settle time of its event, although its job comes later", async () => {
+  const { emulator, store, record } = stack;
+  const { redis, keys, queues, ledger, records } = store;
+  const [id = ""] = emulator.kinde.importUsers([{}]).map((user) => user.id);
+  await queues.bulk.pause();
+  const now = await ledger.clock();
+  await createAcknowledgeUsers({ redis, keys, queues })([id], { concern: "grants", since: (now - 40_000) * 1000 });
+  // The process that fetched the user died before it could settle the event.
+  const { ticket } = await ledger.begin(id);
+  const fetched = { flags: {}, status: "present", fetchedAt: now - 20_000, ticket, schema: "x" } as const;
+  await records.commit(fetched, blankProfile(id));
+  await queues.bulk.resume();
+  await until(async () => expect(await ledger.entry(id)).toBeUndefined());
+  expect(await record(id)).toMatchObject({ ticket });
+  const due = Number(await redis.zscore(keys.ledgerPart("confirm"), id)) / 1000;
+  expect(due).toBeGreaterThan(now);
+  expect(due).toBeLessThan(now + 20_000);
 });
 
 it("confirms the users of a job one by one, and leaves one who fails to a job of their own", async () => {

@@ -180,6 +180,14 @@ export const guards: readonly Guard[] = [
     proof: { test: "test/refresh/owed-jobs.test.ts", name: "has a record confirmed that was fetched within" },
   },
   {
+    name: "the confirming refresh of a write beside an old event",
+    promise: 2,
+    file: "src/redis/scripts/settle.lua",
+    find: "events == 1 and not intended and since or begun",
+    replace: "events == 1 and since or begun",
+    proof: { test: "test/refresh/confirm.test.ts", name: "needs confirmation all the same if a write" },
+  },
+  {
     name: "the note of a confirming refresh, until it has committed",
     promise: 2,
     file: "src/redis/scripts/take-confirmations.lua",

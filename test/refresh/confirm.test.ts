@@ -215,6 +215,20 @@ describe("after an event, a user", () => {
     expect(await confirmInMs()).toBeUndefined();
   });
 
+  it("needs confirmation all the same if a write of unknown outcome joined that event", async () => {
+    await acknowledge();
+    await pass(settleMs + second);
+    await ledger.intend(id);
+    await refreshUser(id, call);
+    expect(await confirmInMs()).toBe(confirmMs);
+    // And the next event is alone again.
+    await pass(2 * confirmMs);
+    await acknowledge();
+    await pass(settleMs + second);
+    await refreshUser(id, call);
+    expect(await confirmInMs()).toBeUndefined();
+  });
+
   it("needs no confirmation after sign-ins alone, but after a change that joins them", async () => {
     await event(signIn);
     expect(await confirmInMs()).toBeUndefined();

@@ -7,7 +7,7 @@
 -- KEYS[2]  run id of the Redis process that drew the last ticket
 -- KEYS[3]  sorted set: member -> when its first event that is not reflected was acknowledged, in microseconds
 -- KEYS[4]  hash: member -> note on its latest event
--- KEYS[5]  hash: member -> what its outstanding work concerns
+-- KEYS[5]  hash: member -> what its outstanding work concerns; `intent:<member>` -> ticket of an outstanding intent
 -- KEYS[6]  lock of the member's writes
 -- ARGV[1]  member
 -- ARGV[2]  holder of KEYS[6]
@@ -28,4 +28,5 @@ redis.call('HSET', KEYS[4], ARGV[1], writeLatest(mark, ticket, events, reflected
 local concern = 'a'
 if added == 0 then concern = join(concern, readConcern(KEYS[5], ARGV[1], events)) end
 writeConcern(KEYS[5], ARGV[1], concern, events)
+redis.call('HSET', KEYS[5], intentField(ARGV[1]), string.format('%.0f', ticket))
 return { ticket, added }

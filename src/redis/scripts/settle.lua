@@ -12,7 +12,7 @@
 -- KEYS[5]   sorted set: member -> when its confirming refresh is due, in microseconds
 -- KEYS[6]   hash: member -> when another confirming refresh is due after that; `ticket:<member>` -> ticket of the latest
 --           refresh that needs confirmation; `concern:<member>` -> what it is to confirm
--- KEYS[7]   hash: member -> what its outstanding work concerns
+-- KEYS[7]   hash: member -> what its outstanding work concerns; `intent:<member>` -> ticket of an outstanding intent
 -- KEYS[8]   hash: member -> when its events were acknowledged
 -- KEYS[9]   all-time histogram; omit KEYS[9] and KEYS[10] to count nothing
 -- KEYS[10]  histogram of the current hour
@@ -63,11 +63,12 @@ if mark == 'd' then redis.call('SET', KEYS[4], '1', 'PX', ARGV[5]) end
 if KEYS[9] and since then count(events - reflected) end
 redis.call('HDEL', KEYS[8], ARGV[1])
 local concern = readConcern(KEYS[7], ARGV[1], events)
+local intended = redis.call('HDEL', KEYS[7], intentField(ARGV[1])) == 1
 redis.call('HDEL', KEYS[7], ARGV[1])
 if settleMicros and since and mark ~= 'd' and concern ~= 's' then
   -- The time is that of the first event. Of several, the last one can be as late as the refresh, and so can a write.
   local begun = began or nowMicros()
-  local last = events == 1 and since or begun
+  local last = events == 1 and not intended and since or begun
   if begun < last + settleMicros then
     noteConfirm(KEYS[5], KEYS[6], ARGV[1], begun + settleMicros, settleMicros / 10, ARGV[2], concern)
   end

@@ -7,6 +7,11 @@
 --
 -- A note is a concern and a number. The number tells whether a process that knows no concerns changed the member since.
 
+-- The field that notes that a change without an event is among the outstanding work of a member.
+local function intentField(member)
+  return 'intent:' .. member
+end
+
 -- Returns what the two concern together.
 local function join(one, other)
   if not one or not other then return nil end

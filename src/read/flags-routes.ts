@@ -1,6 +1,6 @@
 import { type Context, Hono } from "hono";
 import type { Reader, ReadOptions } from "kindling";
-import { isUserId } from "kindling/contract";
+import { isUserId, organizationOf } from "kindling/contract";
 import { z } from "zod";
 import { describeIssues, limitBody, type Refusal, type Refuse } from "../http/body.ts";
 import { organizationCode, userId } from "../kinde/ids.ts";
@@ -124,11 +124,9 @@ export function readOptions(context: Context, caller: Caller): ReadOptions | str
   // Parsing the query costs, and most requests have none.
   if (!context.req.url.includes("?")) return options;
   const { maxAge, wait, organization } = context.req.query();
-  if (organization !== undefined) {
-    if (caller.kind === "user") return "organization is that of a user's token: leave it out.";
-    if (!organizationCode.safeParse(organization).success) return "organization must be a code, org_….";
-    options.organization = organization;
-  }
+  const problem = organizationProblem(organization, caller);
+  if (problem !== undefined) return problem;
+  if (organization !== undefined) options.organization = organization;
   if (maxAge !== undefined) {
     if (!/^\d{1,12}$/.test(maxAge)) return "maxAge must be a number of milliseconds.";
     options.maxAge = caller.kind === "user" ? Math.max(Number(maxAge), minUserMaxAgeMs) : Number(maxAge);
@@ -140,6 +138,16 @@ export function readOptions(context: Context, caller: Caller): ReadOptions | str
     options.wait = Number(wait);
   }
   return options;
+}
+
+/** Returns why the caller cannot read for the organization of a query; `undefined` if it can, or names none. */
+export function organizationProblem(organization: string | undefined, caller: Caller): string | undefined {
+  if (organization === undefined) return undefined;
+  if (caller.kind === "user") {
+    if (organization === organizationOf(caller.claims)) return undefined;
+    return "A user's token reads for its own organization only: leave organization out.";
+  }
+  return organizationCode.safeParse(organization).success ? undefined : "organization must be a code, org_….";
 }
 
 /** Returns the refusal of a user's token that asks for somebody else. */

@@ -1,8 +1,8 @@
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { isUserId, organizationOf } from "kindling/contract";
 import type { Refuse } from "../http/body.ts";
-import { organizationCode } from "../kinde/ids.ts";
 import type { Authenticate, ReadEnv } from "./authenticate.ts";
+import { organizationProblem } from "./flags-routes.ts";
 import type { StreamKeys, StreamSubject } from "./stream-keys.ts";
 import type { Streams } from "./streams.ts";
 
@@ -54,15 +54,13 @@ export function streamRoutes({ streams, streamKeys, authenticate, refuse }: Stre
       return streamKeys.open(key) ?? refuse(context, { route, status: 401, code: "unauthorized", message });
     }
     const caller = context.get("caller");
+    const problem = organizationProblem(organization, caller);
+    if (problem !== undefined) return malformed(problem);
     if (caller.kind === "user") {
-      if (organization !== undefined) return malformed("organization is that of a user's token: leave it out.");
       const { userId, claims, expiresAt } = caller;
-      return { userId, organization: organizationOf({ ...claims, sub: userId }), expiresAt };
+      return { userId, organization: organizationOf(claims), expiresAt };
     }
     if (!isUserId(user)) return malformed("Name the user: ?user=kp_….");
-    if (organization !== undefined && !organizationCode.safeParse(organization).success) {
-      return malformed("organization must be a code, org_….");
-    }
     return { userId: user, organization, expiresAt: Number.POSITIVE_INFINITY };
   }
 }

@@ -111,6 +111,22 @@ describe("flags of the current organization over HTTP", () => {
     expect(reader.peek(id)).toBeUndefined();
   });
 
+  it("are read by the client with a user's token, for the organization of that token only", async () => {
+    const token = await userToken(stack.emulator, id, { org_code: org });
+    const own = createKindling({ definitions, url, token });
+    const here = { flags: { admin: true, seats: 7 }, organization: org, source: "record" };
+    expect(await own.get(id)).toMatchObject(here);
+    expect(await own.get(id, { organization: org })).toMatchObject(here);
+    expect(await own.get(id, { claims: { sub: id, org_code: org } })).toMatchObject(here);
+    const nowhere = { flags: { admin: false, seats: 1 }, organization: null, status: "present" };
+    expect(await own.get(id, { organization: null })).toMatchObject(nowhere);
+    expect(await own.get(id, { organization: other })).toMatchObject({ status: "unavailable", organization: other });
+    expect(await reader.get(id)).toMatchObject(nowhere);
+    const stream = await follow(`/v1/flags/stream?organization=${org}`, token);
+    await until(() => expect(stream.sent()).toEqual([true]));
+    stream.leave();
+  });
+
   it("are never taken from an answer for another organization", async () => {
     const answer = {
       flags: { admin: true, tier: "pro" },
@@ -147,7 +163,7 @@ describe("flags of the current organization over HTTP", () => {
     await reader.get(id, { maxAge: 0, wait: 9_000 });
     await until(() => expect(sent()).toEqual([[true, false], [true, false], [true, false], [false], [false]]));
     for (const { leave } of streams) leave();
-    const named = await ask(`/v1/flags/stream?organization=${org}`, { token });
+    const named = await ask(`/v1/flags/stream?organization=${other}`, { token });
     expect(named).toMatchObject({ status: 400, answer: { error: { code: "request_malformed" } } });
   });
 });

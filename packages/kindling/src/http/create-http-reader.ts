@@ -29,9 +29,11 @@ export function createHttpReader<V extends Record<string, unknown>>(options: Htt
   const without = (status: ReadStatus, request: Request): ReadResult<V> =>
     composeAnswer(definitions, rules, { status }, request, now());
 
-  const compose = (answer: unknown, elapsed: number, request: Request): ReadResult<V> => {
+  const compose = (answer: unknown, elapsed: number, named: Request, isOpen = false): ReadResult<V> => {
     const parsed = parseAnswer(answer);
-    if (parsed === undefined) return without("unavailable", request);
+    if (parsed === undefined) return without("unavailable", named);
+    // A user's token names the organization itself.
+    const request = isOpen ? { ...named, organization: parsed.organization ?? undefined } : named;
     // What the service took from a token, or does not know, our own claims tell too, and how old they are.
     const unknown = parsed.source !== "record" && parsed.status !== "deleted";
     if (!unknown || request.claims === undefined) return adopt(definitions, rules, parsed, request, elapsed);
@@ -67,7 +69,9 @@ export function createHttpReader<V extends Record<string, unknown>>(options: Htt
       if (patience !== undefined) query.set("wait", toMs(Math.min(patience, maxWait)));
       const path = `/v1/users/${encodeURIComponent(userId)}/flags?${query}`;
       const begun = performance.now();
-      const answer = count(compose(await send("GET", path, patience ?? 0), performance.now() - begun, request));
+      const body = await send("GET", path, patience ?? 0);
+      const isOpen = organization === undefined && claims === undefined;
+      const answer = count(compose(body, performance.now() - begun, request, isOpen));
       if (claims !== undefined && contradicts(definitions, answer, claims)) {
         void send("POST", `/v1/users/${encodeURIComponent(userId)}/refresh`, 0);
       }

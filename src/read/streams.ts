@@ -80,6 +80,15 @@ export function createStreams(options: StreamsOptions): Streams {
   const subscribe = () => {
     if (subscribed !== undefined) return subscribed;
     const connection = options.connect();
+    // ACLs compare patterns literally: this is the one that the documentation grants.
+    const listen = () => connection.psubscribe(`${prefix}:commits:*`);
+    // A stream that hears of nothing must not look open. Its client comes back, and another attempt is made.
+    const fail = (error: unknown) => {
+      if (subscriber !== connection) return;
+      onError(error);
+      disconnect();
+      endAll();
+    };
     connection.on("pmessage", (_pattern: string, channel: string) => {
       const userId = channel.slice(`${prefix}:commits:{`.length, -1);
       if (byUser.has(userId)) void update(userId);
@@ -87,14 +96,20 @@ export function createStreams(options: StreamsOptions): Streams {
     let first = true;
     connection.on("ready", () => {
       // Commits during an interruption were not heard.
-      if (!first) void updateAll([...byUser.keys()]);
+      if (!first) listen().then(() => updateAll([...byUser.keys()]), fail);
       first = false;
     });
     subscriber = connection;
     heartbeat = setInterval(beat, heartbeatMs);
-    // ACLs compare patterns literally: this is the one that the documentation grants.
-    subscribed = connection.psubscribe(`${prefix}:commits:*`);
+    subscribed = listen();
+    subscribed.catch(fail);
     return subscribed;
+  };
+  const disconnect = () => {
+    clearInterval(heartbeat);
+    subscriber?.disconnect();
+    subscriber = undefined;
+    subscribed = undefined;
   };
 
   // One chunk can wait in a stream. A client that does not take it gets nothing more, so that it costs no memory.
@@ -154,13 +169,15 @@ export function createStreams(options: StreamsOptions): Streams {
     const again = [...missed].filter((userId) => byUser.has(userId));
     missed.clear();
     void updateAll(again);
-    for (const stream of [...byUser.values()].flatMap((streams) => [...streams])) {
+    for (const stream of all()) {
       if (stream.expiresAt <= now()) end(stream);
       else if (stream.stalled) abort(stream);
       else if (isBusy(stream)) stream.stalled = true;
       else write(stream, ":\n\n");
     }
   };
+
+  const all = () => [...byUser.values()].flatMap((streams) => [...streams]);
 
   const remove = (stream: Stream): boolean => {
     const streams = byUser.get(stream.userId);
@@ -177,6 +194,9 @@ export function createStreams(options: StreamsOptions): Streams {
 
   const end = (stream: Stream) => {
     if (remove(stream)) stream.controller.close();
+  };
+  const endAll = () => {
+    for (const stream of all()) end(stream);
   };
 
   return {
@@ -195,7 +215,10 @@ export function createStreams(options: StreamsOptions): Streams {
           size += 1;
           // Tells the client and every proxy that the stream is open, and how soon to come back.
           write(stream, "retry: 3000\n\n");
-          subscribe().then(() => update(userId), onError);
+          subscribe().then(
+            () => update(userId),
+            () => undefined,
+          );
         },
         pull() {
           if (stream === undefined) return;
@@ -212,9 +235,8 @@ export function createStreams(options: StreamsOptions): Streams {
     size: () => size,
     close() {
       closed = true;
-      clearInterval(heartbeat);
-      for (const stream of [...byUser.values()].flatMap((streams) => [...streams])) end(stream);
-      subscriber?.disconnect();
+      disconnect();
+      endAll();
     },
   };
 }

@@ -36,6 +36,8 @@ export function connectRedis({ url, timeoutMs, autoPipelining = false, onError }
       ? { maxRetriesPerRequest: null }
       : { maxRetriesPerRequest: 0, commandTimeout: timeoutMs, connectTimeout: timeoutMs }),
     keepAlive: 10_000,
+    // Who subscribes does so on each `ready`. If ioredis does, a connection that closes meanwhile ends the process.
+    autoResubscribe: false,
     // Redis users would need a permission for it that Redis before 7.2 does not know.
     disableClientInfo: true,
   };

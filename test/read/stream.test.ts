@@ -6,7 +6,7 @@ import { createKindling } from "kindling";
 import { blankProfile } from "kindling/contract";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createStreamKeys } from "../../src/read/stream-keys.ts";
-import { createStreams, maxStreamsOfUser } from "../../src/read/streams.ts";
+import { createStreams, maxStreamsOfUser, type StreamsOptions } from "../../src/read/streams.ts";
 import type { RedisClient } from "../../src/redis/client.ts";
 import { testRedisUrl } from "../support/redis-url.ts";
 import { testUser } from "../support/signer.ts";
@@ -78,7 +78,11 @@ async function open(query = `?user=${id}`, headers: Record<string, string> = { a
 }
 
 /** Streams without a server, whose clients read only when a test does. */
-function openStreams(heartbeatMs: number, redis: RedisClient = stack.store.redis) {
+function openStreams(
+  heartbeatMs: number,
+  redis: RedisClient = stack.store.redis,
+  others: Partial<Pick<StreamsOptions, "connect" | "onError">> = {},
+) {
   const { records } = stack.store;
   const streams = createStreams({
     connect: () => new Redis(stack.config.redisUrl),
@@ -89,6 +93,7 @@ function openStreams(heartbeatMs: number, redis: RedisClient = stack.store.redis
     heartbeatMs,
     now: Date.now,
     onError: (error) => expect.unreachable(String(error)),
+    ...others,
   });
   const commit = async (tier: string) => {
     const ticket = (await stack.store.ledger.begin("kp_0")).ticket;
@@ -240,6 +245,31 @@ describe("GET /v1/flags/stream", () => {
     streams.close();
   });
 
+  it("alone: ends streams that cannot hear of commits, and subscribes again for the next ones", async () => {
+    await start({ workers: false });
+    const errors: unknown[] = [];
+    let refusals = 1;
+    const connect = () => {
+      const redis = new Redis(stack.config.redisUrl);
+      if (refusals-- > 0) redis.psubscribe = () => Promise.reject(new Error("NOPERM"));
+      return redis;
+    };
+    const { streams, commit } = openStreams(60_000, undefined, { connect, onError: (error) => errors.push(error) });
+    const forUser = { userId: id, lastEventId: undefined, expiresAt: Number.POSITIVE_INFINITY };
+    const refused = await Promise.all([1, 2].map(() => new Response(streams.open(forUser)).text()));
+    expect(refused).toEqual(["retry: 3000\n\n", "retry: 3000\n\n"]);
+    expect(errors).toEqual([new Error("NOPERM")]);
+    let text = "";
+    const reading = (async () => {
+      for await (const piece of streams.open(forUser)) text += new TextDecoder().decode(piece);
+    })();
+    await until(() => expect(text).toContain("missing"));
+    await commit("pro");
+    await until(() => expect(text).toContain("pro"));
+    streams.close();
+    await reading;
+  });
+
   it("alone: sends what it could not read as soon as Redis answers again", async () => {
     await start({ workers: false });
     const wire = await startWire(testRedisUrl());
@@ -286,7 +316,7 @@ describe("GET /v1/flags/stream", () => {
   });
 });
 
-it("alone: sends what changed while Redis was away", async () => {
+it("alone: sends what changed while Redis was away, and what changes after that", async () => {
   const wire = await startWire(testRedisUrl());
   await start({ redisUrl: wire.url, workers: false });
   const record = (ticket: number, tier: string) =>
@@ -300,6 +330,9 @@ it("alone: sends what changed while Redis was away", async () => {
   direct.disconnect();
   wire.restore();
   await until(() => expect(tiers(stream)).toEqual(["free", "pro"]));
+  await stack.store.redis.set(stack.store.keys.flags(id), record(3, "enterprise"));
+  await stack.store.redis.publish(stack.store.keys.commits(id), "3");
+  await until(() => expect(tiers(stream)).toEqual(["free", "pro", "enterprise"]));
   await stack.close();
   await wire.close();
   await start({ workers: false });

@@ -1,11 +1,13 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { createReader, defineFlags, fresh, property, type ReaderRedis } from "kindling";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import repositoryFlags from "../../kindling.flags.ts";
+import { createCommits } from "../../packages/kindling/src/reader/commits.ts";
 import { useRedis } from "../support/redis.ts";
 import { testRedisUrl } from "../support/redis-url.ts";
 import { testUser } from "../support/signer.ts";
+import { until } from "../support/until.ts";
 import { startWire, type Wire } from "../support/wire.ts";
 
 const context = useRedis();
@@ -94,6 +96,97 @@ describe("a read in progress at close", () => {
     reader.close();
     expect((await reading).flags).toEqual({ tier: "pro" });
     expect(opened).toBe(0);
+  });
+});
+
+describe("the connection for waits", () => {
+  const stale = testUser(2);
+  const channel = () => context.keys.commits(stale);
+  const listeners = async () => (await context.redis.pubsub("NUMSUB", channel()))[1];
+  const commit = async () => {
+    const record = { flags: { tier: "free" }, status: "present", fetchedAt: Date.now(), ticket: 2, schema: "" };
+    await context.redis.set(context.keys.flags(stale), JSON.stringify(record));
+    await context.redis.publish(channel(), "2");
+  };
+  const over = (duplicate: ReaderRedis["duplicate"]): ReaderRedis => ({
+    get: (key) => context.redis.get(key),
+    zadd: (key, greater, ...rest) => context.redis.zadd(key, greater, ...(rest as [number, string])),
+    ...(duplicate && { duplicate }),
+  });
+
+  it("hears of commits again after it was lost", async () => {
+    const reader = open(over((options) => redis.duplicate(options)));
+    const reading = reader.get(stale, { maxAge: 0, wait: 15_000 });
+    await until(async () => expect(await listeners()).toBe(1));
+    wire.cut();
+    await until(async () => expect(await listeners()).toBe(0));
+    wire.restore();
+    await until(async () => expect(await listeners()).toBe(1));
+    const { answer, ms } = await timed(commit().then(() => reading));
+    expect(answer.flags).toEqual({ tier: "free" });
+    expect(ms).toBeLessThan(5_000);
+    reader.close();
+  });
+
+  it("ends no process when its Redis user loses the permission", async () => {
+    const user = `waiter-${context.keys.prefix}`;
+    const unhandled = vi.fn();
+    process.on("unhandledRejection", unhandled);
+    await context.redis.call("ACL", "SETUSER", user, "on", ">pw", "~*", "&*", "+@all");
+    const app = redis.duplicate({ username: user, password: "pw", retryStrategy: () => 20 });
+    const commits = createCommits(app, context.keys);
+    await commits?.watch(stale, () => undefined).ready;
+    await context.redis.call("ACL", "SETUSER", user, "resetchannels", "-subscribe");
+    const denials = async () => JSON.stringify(await context.redis.call("ACL", "LOG"));
+    await until(async () => expect(await denials()).toContain(user));
+    // The next command on the same connection: by then, the refusal has arrived.
+    await expect(commits?.watch(testUser(1), () => undefined).ready).rejects.toThrow("NOPERM");
+    commits?.close();
+    app.disconnect();
+    await context.redis.call("ACL", "DELUSER", user);
+    process.off("unhandledRejection", unhandled);
+    expect(unhandled).not.toHaveBeenCalled();
+  });
+
+  it("does not hold back the request while it does not answer, and is used as soon as it does", async () => {
+    await context.redis.del(context.keys.refreshRequests.now);
+    wire.hold();
+    const reader = open(
+      over((options) => new Redis(wire.url, options)),
+      100,
+    );
+    const reading = reader.get(stale, { maxAge: 0, wait: 15_000 });
+    await until(async () => expect(await context.redis.zscore(context.keys.refreshRequests.now, stale)).not.toBeNull());
+    await commit();
+    wire.release();
+    const { answer, ms } = await timed(reading);
+    expect(answer.flags).toEqual({ tier: "free" });
+    expect(ms).toBeLessThan(5_000);
+    reader.close();
+  });
+
+  it("is replaced if it does not answer SUBSCRIBE for 10 s", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    const on = new Map<string, () => void>();
+    const disconnect = vi.fn();
+    const connection = {
+      on: (event: string, listener: () => void) => on.set(event, listener),
+      subscribe: () => new Promise(() => undefined),
+      unsubscribe: async () => 1,
+      disconnect,
+    };
+    const commits = createCommits({ get: async () => null, duplicate: () => connection as never }, context.keys);
+    commits?.watch(stale, () => undefined);
+    await vi.advanceTimersByTimeAsync(20_000);
+    // It was still connecting, which ioredis limits itself.
+    expect(disconnect).not.toHaveBeenCalled();
+    on.get("ready")?.();
+    await vi.advanceTimersByTimeAsync(9_999);
+    expect(disconnect).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(1);
+    expect(disconnect).toHaveBeenCalledWith(true);
+    commits?.close();
+    vi.useRealTimers();
   });
 });
 

@@ -118,6 +118,17 @@ describe("a client that can do less", () => {
     expect(await denying(readOnly()).get(testUser(6))).toMatchObject(denied);
   });
 
+  it("reads those of many users who can be read, without mget", async () => {
+    const redis: ReaderRedis = {
+      get: async (key) => (key.includes(testUser(7)) ? Promise.reject(new Error("CLUSTERDOWN")) : recordOf("pro", 1)),
+    };
+    expect(await over(redis).getMany([testUser(6), testUser(7), testUser(8)])).toMatchObject([
+      { flags: { tier: "pro" }, status: "present" },
+      { flags: { tier: "free" }, status: "unavailable" },
+      { flags: { tier: "pro" }, status: "present" },
+    ]);
+  });
+
   it.each<[string, () => never]>([
     [
       "throws",

@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { Cluster, Redis } from "ioredis";
 import { createKindling, defineFlags, property, type ReaderCluster } from "kindling";
-import { blankProfile, type FlagsRecord } from "kindling/contract";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, expectTypeOf, it } from "vitest";
+import { blankProfile, type FlagsRecord, subscribeToCluster } from "kindling/contract";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, expectTypeOf, it, vi } from "vitest";
 import { checkRedisServer } from "../../src/maintenance/check-redis.ts";
 import { eraseUser } from "../../src/maintenance/erase-user.ts";
 import { exportRecords } from "../../src/maintenance/export-records.ts";
@@ -405,6 +405,39 @@ describe("the client", () => {
       expect((await reading).flags.tier).toBe("free");
     }
     kindling.close();
+  });
+
+  it("does not wait for commits that it must not hear of", async () => {
+    const masters = cluster.masters.map(({ url }) => new Redis(url));
+    for (const master of masters) {
+      await master.call("ACL", "SETUSER", "deaf", "on", ">pw", "~*", "&*", "+@all", "-subscribe", "-psubscribe");
+    }
+    const deaf = new Cluster(
+      cluster.masters.map(({ url }) => url),
+      { redisOptions: { username: "deaf", password: "pw" } },
+    );
+    const kindling = createKindling({ redis: deaf, definitions, prefix, timeoutMs: 5_000 });
+    const began = performance.now();
+    for (const id of [testUser(1), testUser(2)]) {
+      expect(await kindling.get(id, { maxAge: 0, wait: 20_000 })).toMatchObject({ status: "missing" });
+    }
+    expect(performance.now() - began).toBeLessThan(10_000);
+    kindling.close();
+    deaf.disconnect();
+    for (const master of masters) master.disconnect();
+  });
+
+  it("keeps nothing of a wait that ended while a master was away", async () => {
+    const node = { options: { port: 1 }, duplicate: () => ({ on: () => undefined, disconnect: () => undefined }) };
+    const subscriber = subscribeToCluster({ get: async () => null, nodes: () => [node as never] });
+    const [first, second] = [subscriber.subscribe("first"), subscriber.subscribe("second")];
+    const settled = vi.fn();
+    second.catch(settled);
+    await subscriber.unsubscribe("first");
+    await expect(first).rejects.toThrow("not wanted");
+    expect(settled).not.toHaveBeenCalled();
+    subscriber.disconnect();
+    await expect(second).rejects.toThrow("closed");
   });
 
   it("caches under a lease of every master, and drops what a commit on one of them changes", async () => {

@@ -1,4 +1,4 @@
-import type { ReaderRedis, Subscriber } from "./redis.ts";
+import { isPermissionDenied, type ReaderRedis, type Subscriber, unref } from "./redis.ts";
 
 /** The part of a cluster client that a reader uses. `Cluster` of ioredis 5 and 6 fits as it is. */
 export interface ReaderCluster {
@@ -41,6 +41,14 @@ const lookMs = 500;
 type Listener = (...args: never[]) => void;
 type PatternSubscriber = Subscriber & Required<Pick<Subscriber, "psubscribe" | "ping">>;
 
+/** A command that waits until all masters are connected. */
+interface Waiter {
+  /** What it subscribes to. */
+  name: string;
+  resolve: () => void;
+  reject: (error: Error) => void;
+}
+
 interface Member {
   connection: PatternSubscriber;
   ready: boolean;
@@ -57,7 +65,7 @@ export function subscribeToCluster(cluster: ReaderCluster): PatternSubscriber {
   const listeners = new Map<string, Listener[]>();
   const channels = new Set<string>();
   const patterns = new Set<string>();
-  const waiting = new Set<{ resolve: () => void; reject: (error: Error) => void }>();
+  const waiting = new Set<Waiter>();
   let complete = false;
 
   const emit = (event: string, ...args: unknown[]) => {
@@ -112,9 +120,9 @@ export function subscribeToCluster(cluster: ReaderCluster): PatternSubscriber {
           ...[...channels].map((channel) => connection.subscribe(channel)),
           ...[...patterns].map((pattern) => connection.psubscribe(pattern)),
         ]);
-      } catch {
-        // Denied, or the connection closed: the next one tries again.
-        return;
+      } catch (error) {
+        // The connection closed: the next one tries again. What Redis denies, it denies each caller.
+        if (!isPermissionDenied(error)) return;
       }
       member.ready = true;
       check();
@@ -131,11 +139,17 @@ export function subscribeToCluster(cluster: ReaderCluster): PatternSubscriber {
     return Promise.all(required.map(({ connection }) => run(connection)));
   };
 
-  const whenComplete = () =>
-    complete ? Promise.resolve() : new Promise<void>((resolve, reject) => waiting.add({ resolve, reject }));
+  const whenComplete = (name: string) =>
+    complete ? Promise.resolve() : new Promise<void>((resolve, reject) => waiting.add({ name, resolve, reject }));
+  const giveUp = (why: string, isConcerned: (waiter: Waiter) => boolean = () => true) => {
+    for (const waiter of [...waiting].filter(isConcerned)) {
+      waiting.delete(waiter);
+      waiter.reject(new Error(why));
+    }
+  };
 
   const timer = setInterval(look, lookMs);
-  (timer as { unref?: () => void }).unref?.();
+  unref(timer);
   look();
 
   return {
@@ -144,16 +158,17 @@ export function subscribeToCluster(cluster: ReaderCluster): PatternSubscriber {
     },
     async subscribe(channel) {
       channels.add(channel);
-      await whenComplete();
+      await whenComplete(channel);
       return onEach((connection) => connection.subscribe(channel));
     },
     async unsubscribe(channel) {
       channels.delete(channel);
+      giveUp("The channel is not wanted any more.", ({ name }) => name === channel);
       if (complete) await onEach((connection) => connection.unsubscribe(channel));
     },
     async psubscribe(pattern) {
       patterns.add(pattern);
-      await whenComplete();
+      await whenComplete(pattern);
       return onEach((connection) => connection.psubscribe(pattern));
     },
     ping: () => onEach((connection) => connection.ping()),
@@ -162,8 +177,7 @@ export function subscribeToCluster(cluster: ReaderCluster): PatternSubscriber {
       if (reconnect) return;
       clearInterval(timer);
       members.clear();
-      for (const { reject } of waiting) reject(new Error("The subscription is closed."));
-      waiting.clear();
+      giveUp("The subscription is closed.");
     },
   };
 }

@@ -211,9 +211,9 @@ export function createReader<V extends Record<string, unknown>>(options: ReaderO
     async getMany(userIds, { organization } = {}) {
       if (userIds.length === 0) return [];
       const ends = userIds.map((userId) => cache?.begin(userId));
-      const texts = await within(timeoutMs, () => readAll(redis, userIds.map(keyOf)));
+      const texts = await readAll(redis, userIds.map(keyOf), timeoutMs);
       const all = userIds.map((_, index): Found => {
-        const text = texts === nothing ? nothing : (texts[index] ?? null);
+        const text = texts[index] ?? null;
         const found: Found = text === nothing ? { status: "unavailable" } : parseFound(text);
         if (text === nothing) ends[index]?.(undefined);
         else ends[index]?.(found.record ?? null, text?.length);
@@ -262,10 +262,13 @@ function canHaveRecord(userId: unknown): userId is string {
   return typeof userId === "string" && userId.length <= longestUserId;
 }
 
-function readAll(redis: ReaderRedis, keys: string[]): Promise<(string | null)[]> {
-  return redis.mget === undefined
-    ? Promise.all(keys.map((key) => redis.get(key).catch(corruptIfOtherType)))
-    : redis.mget(keys);
+/** Reads all keys at the same time. Those of a master that is down are `nothing`. */
+async function readAll(redis: ReaderRedis, keys: string[], ms: number): Promise<(string | null | typeof nothing)[]> {
+  if (redis.mget === undefined) {
+    return Promise.all(keys.map((key) => within(ms, () => redis.get(key).catch(corruptIfOtherType))));
+  }
+  const texts = await within(ms, async () => redis.mget?.(keys) ?? []);
+  return texts === nothing ? keys.map(() => nothing) : texts;
 }
 
 /** A key of another type is no record either: a refresh repairs both. */

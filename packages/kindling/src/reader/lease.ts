@@ -1,5 +1,5 @@
 import type { PublicKeys } from "../keys.ts";
-import { nothing, type ReaderRedis, type Subscriber, within } from "./redis.ts";
+import { nothing, type ReaderRedis, type Subscriber, unref, within } from "./redis.ts";
 
 /** Says for how long this process is known to have heard of every commit. */
 export interface Lease {
@@ -126,9 +126,4 @@ function openSubscriber(redis: ReaderRedis): PatternSubscriber | undefined {
     return opened as PatternSubscriber;
   opened?.disconnect?.();
   return undefined;
-}
-
-/** Lets the process end while the timer runs. Browsers have no such thing. */
-function unref(timer: unknown): void {
-  (timer as { unref?: () => void }).unref?.();
 }

@@ -54,6 +54,16 @@ export interface Subscriber {
   disconnect(reconnect?: boolean): void;
 }
 
+/** Returns whether Redis denied a command: asking again is pointless. https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/ */
+export function isPermissionDenied(error: unknown): boolean {
+  return error instanceof Error && error.message.includes("NOPERM");
+}
+
+/** Lets the process end while the timer runs. Browsers have no such thing. */
+export function unref(timer: unknown): void {
+  (timer as { unref?: () => void }).unref?.();
+}
+
 /** What {@link within} resolves to when there is no answer in time. */
 export const nothing = Symbol("nothing");
 

@@ -1,7 +1,6 @@
 import type { PublicKeys } from "../keys.ts";
 import { isUserId } from "../profile.ts";
-import type { ReaderRedis } from "./redis.ts";
-import { nothing, within } from "./redis.ts";
+import { isPermissionDenied, nothing, type ReaderRedis, within } from "./redis.ts";
 
 /**
  * Requests a refresh of these users by a fetch that starts at `since` (milliseconds since the epoch) or later. Requests
@@ -44,9 +43,4 @@ export function createRequestRefresh({ redis, keys, timeoutMs, now }: RequestRef
     });
     return answer !== nothing;
   };
-}
-
-// Redis answers NOPERM; nothing else says that asking again is pointless. https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/
-function isPermissionDenied(error: unknown): boolean {
-  return error instanceof Error && error.message.includes("NOPERM");
 }

@@ -38,13 +38,17 @@ export function createWaitForFresh({ look, requestRefresh, commits }: WaitForFre
       wake();
     });
     try {
-      // Subscribe before requesting, or a quick commit goes unnoticed.
-      const listening = watch !== undefined && (await within(left(), () => watch.ready)) !== nothing;
+      const ready = (watch?.ready ?? Promise.reject()).then(
+        () => true,
+        () => false,
+      );
+      // Subscribe before requesting, or a quick commit goes unnoticed. A connection that is slow must not use up the wait.
+      let listening = await within(Math.min(left(), spare), () => ready);
       let latest = found;
       let requested = false;
       for (;;) {
-        const committed = new Promise<void>((resolve) => {
-          wake = resolve;
+        const committed = new Promise<true>((resolve) => {
+          wake = () => resolve(true);
         });
         requested ||= await requestRefresh([userId], since, "now", leftForRedis());
         const current = await look(userId, leftForRedis());
@@ -52,12 +56,14 @@ export function createWaitForFresh({ look, requestRefresh, commits }: WaitForFre
         if (current.status !== "unavailable") latest = current;
         // A message without a record: Kinde does not know the user.
         const unknown = woken && latest.status === "missing";
-        if (isFresh(latest) || unknown || !requested || !listening) return latest;
-        if ((await within(left(), () => committed)) === nothing) {
+        if (isFresh(latest) || unknown || !requested || listening === false) return latest;
+        const heard = await within<boolean>(left(), () => (listening === true ? committed : ready));
+        if (heard === nothing) {
           // The message of a commit can be lost: Redis delivers it at most once.
           const last = await look(userId, leftForRedis());
           return last.status === "unavailable" ? latest : last;
         }
+        listening = heard;
       }
     } finally {
       watch?.stop();

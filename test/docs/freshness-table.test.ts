@@ -162,6 +162,28 @@ describe("README's table of freshness", () => {
   });
 });
 
+describe("the times of sweeps in docs/sizing.md", () => {
+  const columns = tableAfter(pages.get("docs/sizing.md") ?? "", "### Sweeps and the first fill");
+  const seconds = (ms: number) => (ms < 120_000 ? `${Math.ceil(ms / 1_000)} s` : `${Math.ceil(ms / 60_000)} min`);
+  const numberOf = (text = "") => Number(text.replaceAll(",", ""));
+
+  it.each(columns)("follow from the pace: %s users", (users = "", calls, every, perMinute, within) => {
+    const sweep = plannedSweep(numberOf(users), 400);
+    const bound = sweepBound(sweep, defaultPace, { lateMs: 0, fetchMs: 0, lagMs: 0 });
+    expect(numberOf(calls)).toBe(sweep.calls);
+    const { everyMs = 0, withinMs = 0 } = bound ?? {};
+    expect(within).toBe(seconds(withinMs));
+    expect(every).toBe(everyMs < 120_000 ? seconds(everyMs) : `${Math.round(everyMs / 60_000)} min`);
+    expect(numberOf(perMinute)).toBe(Math.round((60_000 * sweep.calls) / everyMs));
+  });
+
+  it("are those of docs/operations.md", () => {
+    const [small = [], , large = []] = columns;
+    const [operations = ""] = /^\| a property edited in Kinde.*$/m.exec(pages.get("docs/operations.md") ?? "") ?? [];
+    expect(operations).toContain(`${small[4]} for ${small[0]} users, ${large[4]} for ${large[0]}`);
+  });
+});
+
 describe("the times of walks in docs/sizing.md", () => {
   const columns = ["roles", "permissions", "otherPermissions"] as const;
   const underWay = turns.filter((kind) => columns.includes(kind as (typeof columns)[number]));

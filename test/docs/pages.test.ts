@@ -32,6 +32,19 @@ it.each([...pages.keys()])("links to files and headings that exist: %s", (page) 
   expect(dead).toEqual([]);
 });
 
+it("installs the packages that are packed in a checkout together with what they need", () => {
+  const installs = [...pages].flatMap(([page, text]) =>
+    [...text.matchAll(/^.*npm install .*\/kindling-server-(\S+)\.tgz.*$/gm)].map(([line = "", version = ""]) => ({
+      page,
+      line,
+      version,
+    })),
+  );
+  expect(installs.length).toBeGreaterThan(2);
+  const isAlone = ({ line, version }: { line: string; version: string }) => !line.includes(`/kindling-${version}.tgz`);
+  expect(installs.filter(isAlone)).toEqual([]);
+});
+
 /** Words in a row that two passages of a page can share by chance. */
 const chance = 12;
 

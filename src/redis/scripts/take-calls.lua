@@ -1,5 +1,5 @@
 -- Takes calls from the budget in the order of their callers, and says how long those must wait that get none.
--- Bulk work and requests of readers must leave a quarter of the rate and of the concurrency unused, so that refreshes
+-- Bulk work and requests of readers must leave a quarter of the burst and of the concurrency unused, so that refreshes
 -- triggered by webhooks never wait behind them. Requests have a bucket of their own in addition, which fills with half
 -- of what the whole budget gains, so that bulk work proceeds whatever readers ask for.
 --

@@ -61,11 +61,18 @@ async function sweep(options: SweepWorkerOptions, deps: WorkerDeps, job: Job<Swe
   const { queues, sweepStep, paceMs, backlog, sweeps, pace, delays } = options;
   const { paced = false, dueAt } = job.data;
   const slot = paced ? await plannedSlot(options) : 0;
+  // Throws if the job is gone: a Redis that was wiped has lost the records of earlier pages too.
+  const save = async (reached: SweepState) => {
+    const stored = storedSweep.versioned(reached);
+    await job.updateData({ state: stored, forgiven: job.attemptsMade, paced, ...(dueAt !== undefined && { dueAt }) });
+  };
   let state = storedSweep.parse(job.data.state);
   if (state === undefined) {
     if (job.data.state !== undefined)
       log.warn({ job: job.id }, "sweep restarts: this release cannot read its progress");
     state = await begin(options, now());
+    // Before it waits for anything: each beginning deletes what one of the last sweeps, or a backfill, has seen.
+    await save(state);
   }
   for (;;) {
     if ((await queues.bulk.getWaitingCount()) > backlog) {
@@ -77,12 +84,10 @@ async function sweep(options: SweepWorkerOptions, deps: WorkerDeps, job: Job<Swe
     const step = await sweepStep(state, { priority: "bulk", signal });
     await queues.enqueueSwept(step);
     state = step.state;
-    // Throws if the job is gone: a Redis that was wiped has lost the records of earlier pages too.
-    const stored = storedSweep.versioned(state);
-    await job.updateData({ state: stored, forgiven: job.attemptsMade, paced, ...(dueAt !== undefined && { dueAt }) });
+    await save(state);
     if (step.done) break;
     if (step.waitMs !== undefined) {
-      log.warn({ job: job.id }, "sweep paused: Kinde answers others, but not the listings of roles and permissions");
+      log.warn({ job: job.id }, "sweep paused: Kinde leaves one of its calls unanswered, but answers others");
       await job.moveToDelayed(now() + step.waitMs, job.token);
       throw new DelayedError();
     }

@@ -3,7 +3,7 @@ import { DelayedError, type Job } from "bullmq";
 import type { FleetSetting } from "../src/redis/fleet-setting.ts";
 import type { RefreshQueues } from "../src/refresh/queues.ts";
 import type { SweepPace } from "../src/sweep/pace.ts";
-import type { SweepJob } from "../src/sweep/queue.ts";
+import type { SweepJob, SweepQueue } from "../src/sweep/queue.ts";
 import type { SweepLog } from "../src/sweep/sweep-log.ts";
 import type { Walks } from "../src/sweep/walks.ts";
 import { storedWalks } from "../src/sweep/walks-state.ts";
@@ -11,7 +11,7 @@ import { handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
 
 /** Dependencies of {@link runWalks}. */
 export interface WalkJobOptions {
-  queues: Pick<RefreshQueues, "bulk" | "enqueueSwept">;
+  queues: Pick<RefreshQueues, "bulk" | "enqueueSwept"> & Pick<SweepQueue, "enqueueMoreWalks">;
   walks: Walks;
   sweeps: Pick<SweepLog, "last">;
   pace: FleetSetting<SweepPace>;
@@ -22,6 +22,8 @@ export interface WalkJobOptions {
 }
 
 const backlogPauseMs = 5_000;
+/** A job fails when its worker was killed a few times, however long that took. So long walks go on in new jobs. */
+const longestJobMs = 6 * 3_600_000;
 
 /**
  * Runs the walks that are due, in turn and a call each, until none is left. All together they take the share of the call
@@ -46,10 +48,12 @@ export async function runWalks(options: WalkJobOptions, deps: WorkerDeps, job: J
     if (step === undefined) return;
     await queues.enqueueSwept(step);
     ({ state } = step);
-    await job.updateData({ state: storedWalks.versioned(state), forgiven: job.attemptsMade });
+    const stored = storedWalks.versioned(state);
+    await job.updateData({ state: stored, forgiven: job.attemptsMade });
     if (step.finished) log.info({ ...step.finished }, "walk completed");
     if (step.failed) log.warn({ ...step.failed }, "walk given up: what it compares is refreshed by age only");
     if (step.unanswered) log.warn({ ...step.unanswered }, "walk paused: Kinde answers others, but not this step");
+    if (now() - job.timestamp > longestJobMs) return queues.enqueueMoreWalks(stored);
     if (step.waitMs !== undefined) {
       await job.moveToDelayed(now() + step.waitMs, job.token);
       throw new DelayedError();

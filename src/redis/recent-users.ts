@@ -5,8 +5,8 @@ import { defineScript, noAnswer } from "./script.ts";
 /** A user who was active recently. Times in milliseconds since the epoch, by Redis' clock. */
 export interface RecentUser {
   userId: string;
-  /** When the user became active. */
-  since: number;
+  /** When the user became active; `undefined` if the user was forgotten at this moment. */
+  since: number | undefined;
   /** When the record was last known to be true; 0 if nobody has looked yet. */
   checkedAt: number;
 }
@@ -84,7 +84,7 @@ export function createRecentUsers({ redis, keys, most, onError }: RecentUsersOpt
       const since = await redis.hmget(sinceKey, ...userIds);
       return userIds.map((userId, index) => ({
         userId,
-        since: Number(since[index] ?? 0),
+        since: since[index] == null ? undefined : Number(since[index]),
         checkedAt: Number(members[2 * index + 1]),
       }));
     },

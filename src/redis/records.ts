@@ -72,7 +72,7 @@ export interface Records {
   /** Moves changes to the stream of changes that processes left behind when they died. Returns how many users they had. */
   relayLeftChanges(): Promise<number>;
   /** Scans like {@link Records.scan}, but returns only the ids of users who have a profile. */
-  scanIds(cursor: string, count: number): Promise<{ cursor: string; userIds: string[] }>;
+  scanIds(cursor: string, count: number): Promise<{ cursor: string; userIds: string[]; runId: string }>;
 }
 
 /** Flags derived again from the profile of a stored record. */
@@ -175,6 +175,14 @@ export function createRecords(options: RecordsOptions): Records {
     onlyIfMissing,
     basis,
   });
+  const scanPage = async (cursor: string, count: number) => {
+    // In one pipeline, so that both are answered by the same process.
+    const [runId, [next, profileKeys]] = await Promise.all([
+      readRunId(redis),
+      scanKeys(redis, cursor, { match: keys.profiles, count }),
+    ]);
+    return { cursor: next, profileKeys, runId };
+  };
   // What the script cannot check where the counter is on another primary.
   const isReached = async (ticket: number) => Number((await internal.get(keys.ticket.counter)) ?? 0) >= ticket;
   const write = async (userId: string, record: FlagsRecord, profile?: Profile, basis?: number) => {
@@ -257,21 +265,16 @@ export function createRecords(options: RecordsOptions): Records {
     },
 
     async scan(cursor, count) {
-      // In one pipeline, so that both are answered by the same process.
-      const [runId, page] = await Promise.all([
-        readRunId(redis),
-        scanKeys(redis, cursor, { match: keys.profiles, count }),
-      ]);
-      const [next, profileKeys] = page;
+      const { profileKeys, ...place } = await scanPage(cursor, count);
       const texts = await readAll(redis, profileKeys);
-      return { cursor: next, profiles: texts.flatMap((text) => parseProfile(text) ?? []), runId };
+      return { ...place, profiles: texts.flatMap((text) => parseProfile(text) ?? []) };
     },
 
     relayLeftChanges: async () => outbox?.relayLeft() ?? 0,
 
     async scanIds(cursor, count) {
-      const [next, profileKeys] = await scanKeys(redis, cursor, { match: keys.profiles, count });
-      return { cursor: next, userIds: profileKeys.map(keys.userOf) };
+      const { profileKeys, ...place } = await scanPage(cursor, count);
+      return { ...place, userIds: profileKeys.map(keys.userOf) };
     },
   };
 }

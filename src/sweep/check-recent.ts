@@ -65,15 +65,20 @@ export function createRecentChecks(options: RecentChecksOptions): RecentChecks {
     const { api, take } = countCalls(options.api);
     const userIds = due.map(({ userId }) => userId);
     const found = await fetchUsers(api, userIds, call);
-    const refresh = due
-      .filter((each) => differs(options, found.get(each.userId), each))
+    const judged = due.map((each) => ({ ...each, verdict: judge(options, found.get(each.userId), each) }));
+    const refresh = judged
+      .filter(({ verdict }) => verdict === "different")
       .map(({ userId }) => ({ userId, freshSince: startedAt }));
-    await recent.checked(due.map(({ userId }) => ({ userId, checkedAt: startedAt })));
+    // A doubt is settled by the next check only.
+    const checked = judged.filter(({ verdict }) => verdict !== "doubted");
+    await recent.checked(checked.map(({ userId }) => ({ userId, checkedAt: startedAt })));
     const [endedAt, users] = await Promise.all([ledger.clock(), recent.size()]);
-    const gaps = due.map(({ checkedAt, since }) => endedAt - Math.max(checkedAt, since));
+    const gaps = due.flatMap(({ checkedAt, since }) =>
+      since === undefined ? [] : [endedAt - Math.max(checkedAt, since)],
+    );
     const calls = take();
     await log.add(
-      { checked: due.length, different: refresh.length, calls, longestMs: Math.max(...gaps), users },
+      { checked: due.length, different: refresh.length, calls, longestMs: Math.max(0, ...gaps), users },
       endedAt,
     );
     return { refresh, calls, waitMs: 0 };
@@ -157,13 +162,14 @@ function isAboutOneUser(reason: unknown): boolean {
   return reason instanceof KindeError && reason.code !== "kinde_unauthorized" && reason.code !== "kinde_forbidden";
 }
 
-function differs(options: RecentChecksOptions, found: SearchedUser | undefined, { userId, stored }: Due): boolean {
-  if (found === undefined) return false;
+/** Users that Kinde does not list are left to the sweep. */
+function judge(options: RecentChecksOptions, found: SearchedUser | undefined, { userId, stored }: Due) {
+  if (found === undefined) return undefined;
   const judgeOptions = {
     ...options,
     indexLagMs: options.settleMs,
     extrasMaxAgeMs: undefined,
     aged: { members: false, customers: false },
   };
-  return judgeUser(judgeOptions, userId, found, stored).verdict === "different";
+  return judgeUser(judgeOptions, userId, found, stored).verdict;
 }

@@ -29,10 +29,13 @@ const mostUnanswered = 5;
  */
 export async function comparePlansStep(
   { api, records, definitions, now }: ComparePlansOptions,
-  cursor: string,
+  { cursor, runId }: { cursor: string; runId?: string },
   call: CallOptions,
-): Promise<{ refresh: string[]; compared: number; cursor: string }> {
+): Promise<{ refresh: string[]; compared: number; cursor: string; runId: string }> {
   const page = await records.scanIds(cursor, scanCount);
+  // A cursor of another Redis process would skip users. Comparing some of them again is harmless.
+  if (cursor !== "0" && page.runId !== runId)
+    return comparePlansStep({ api, records, definitions, now }, { cursor: "0" }, call);
   const stored = (await records.readMany(page.userIds)).flatMap(({ flags, profile }) =>
     flags?.status === "present" && profile !== undefined ? { flags, profile } : [],
   );
@@ -72,7 +75,7 @@ export async function comparePlansStep(
       : findFlagDifference(definitions, flags, view) !== undefined;
     if (different) refresh.push(profile.id);
   }
-  return { refresh, compared, cursor: page.cursor };
+  return { refresh, compared, cursor: page.cursor, runId: page.runId };
 }
 
 function textsOf(agreements: readonly Agreement[]): string[] {

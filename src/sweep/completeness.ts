@@ -12,7 +12,8 @@ export interface Completeness {
   beginCount(sweep: number): Promise<void>;
   /**
    * Marks the store complete, for as long as the current Redis process serves it: a failover can lose records and keep
-   * the mark. Keeps the time of an earlier mark. Does nothing if Redis was wiped since the sweep's count began.
+   * the mark. Keeps the time of an earlier mark. Does nothing if Redis was wiped, or another process took over, since the
+   * sweep's count began.
    */
   mark(sweep: number, now: number): Promise<void>;
   clear(): Promise<void>;
@@ -48,9 +49,9 @@ export interface CompletenessOptions {
 const countTtlMs = 86_400_000;
 
 const markComplete = defineScript("mark-complete", {
-  call: ({ markKey, countingKey, mark }: { markKey: string; countingKey: string; mark: string }) => ({
-    keys: [markKey, countingKey],
-    args: [mark],
+  call: (input: { markKey: string; countingKey: string; mark: string; runId: string }) => ({
+    keys: [input.markKey, input.countingKey],
+    args: [input.mark, input.runId],
   }),
   answer: noAnswer,
 });
@@ -68,12 +69,12 @@ export function createCompleteness({ redis, internal = redis, keys }: Completene
   return {
     since: async () => (await read())?.since,
     async beginCount(sweep) {
-      await redis.set(keys.counting(sweep), 1, "PX", countTtlMs);
+      await redis.set(keys.counting(sweep), await readRun(), "PX", countTtlMs);
     },
     async mark(sweep, now) {
       const [runId, earlier] = await Promise.all([readRun(), read()]);
       const mark = storedMark.serialize({ since: earlier?.since ?? now, runId });
-      await markComplete(redis, { markKey: keys.complete, countingKey: keys.counting(sweep), mark });
+      await markComplete(redis, { markKey: keys.complete, countingKey: keys.counting(sweep), mark, runId });
     },
     clear,
     async recheck() {

@@ -28,10 +28,12 @@ export async function countUnlistedStep(
   state: SweepState,
 ): Promise<{ state: SweepState; next: "find" | "end" | undefined }> {
   if (!(await filtersExist(options, state))) return { state, next: "end" };
-  const { cursor, scanned, unlisted } = await scanUnlisted(options, state);
+  const page = await scanUnlisted(options, state);
+  if (page === undefined) return { state: { ...state, recorded: 0, vanished: 0, cursor: "0" }, next: undefined };
+  const { cursor, runId, scanned, unlisted } = page;
   const recorded = state.recorded + scanned;
   const vanished = state.vanished + unlisted.length;
-  const counted = { ...state, recorded, vanished, cursor };
+  const counted = { ...state, recorded, vanished, cursor, runId };
   if (cursor !== "0") return { state: counted, next: undefined };
   if (vanished > mostUnlisted(recorded)) return { state: { ...counted, heldBack: vanished }, next: "end" };
   return { state: counted, next: vanished > 0 ? "find" : "end" };
@@ -43,8 +45,10 @@ export async function findUnlistedStep(
   state: SweepState,
 ): Promise<{ refresh: string[]; state: SweepState; over: boolean }> {
   if (!(await filtersExist(options, state))) return { refresh: [], state, over: true };
-  const { cursor, unlisted } = await scanUnlisted(options, state);
-  const found = { ...state, cursor, unlisted: state.unlisted + unlisted.length };
+  const page = await scanUnlisted(options, state);
+  if (page === undefined) return { refresh: [], state: { ...state, unlisted: 0, cursor: "0" }, over: false };
+  const { cursor, runId, unlisted } = page;
+  const found = { ...state, cursor, runId, unlisted: state.unlisted + unlisted.length };
   return { refresh: unlisted, state: found, over: cursor === "0" };
 }
 
@@ -53,9 +57,12 @@ async function filtersExist({ seen }: FindUnlistedOptions, { mark, previous }: S
   return previous !== null && (await seen.exists(previous)) && seen.exists(mark);
 }
 
-async function scanUnlisted({ records, seen }: FindUnlistedOptions, { mark, previous, cursor }: SweepState) {
+/** Returns `undefined` if another Redis process has taken over, which the cursor means nothing to: scan again. */
+async function scanUnlisted({ records, seen }: FindUnlistedOptions, state: SweepState) {
+  const { mark, previous, cursor } = state;
   const page = await records.scanIds(cursor ?? "0", scanCount);
+  if (cursor !== "0" && page.runId !== state.runId) return undefined;
   const missedNow = await seen.missing(mark, page.userIds);
   const unlisted = previous === null ? [] : await seen.missing(previous, missedNow);
-  return { cursor: page.cursor, scanned: page.userIds.length, unlisted };
+  return { cursor: page.cursor, runId: page.runId, scanned: page.userIds.length, unlisted };
 }

@@ -25,6 +25,8 @@ export interface SweepQueue {
   enqueueSweep(options?: Pick<SweepJob, "paced" | "dueAt">): Promise<void>;
   /** Enqueues the walks that are due, unless some are waiting or running. */
   enqueueWalks(): Promise<void>;
+  /** Enqueues a job that continues walks when the one that runs them ends. */
+  enqueueMoreWalks(state: unknown): Promise<void>;
   /** Enqueues the checks of recently active users, unless they are waiting or running. */
   enqueueRecentChecks(): Promise<void>;
   /** Schedules the next sweep, in `delayMs`, at `dueAt`. Replaces a tick that is due later. */
@@ -42,6 +44,10 @@ export function createSweepQueue(options: QueueOptions): SweepQueue {
     },
     async enqueueWalks() {
       await sweep.add("walks", {}, { jobId: randomUUID(), deduplication: { id: "walks" } });
+    },
+    async enqueueMoreWalks(state) {
+      const deduplication = { id: "walks", keepLastIfActive: true };
+      await sweep.add("walks", { state }, { jobId: randomUUID(), deduplication });
     },
     async enqueueRecentChecks() {
       await sweep.add("recent", {}, { jobId: randomUUID(), deduplication: { id: "recent" } });

@@ -19,6 +19,7 @@ export const sweepStateSchema = z.object({
   startedAt: z.number(),
   phase: z.enum(["listing", "holding", "counting", "unlisted"]),
   cursor: z.string().nullable(),
+  runId: z.string().exactOptional(),
   ended: z.boolean().default(false),
   trail: trailSchema.exactOptional(),
   users: count,
@@ -30,11 +31,9 @@ export const sweepStateSchema = z.object({
   completeSince: z.number().nullable().default(null),
   fill: z.boolean(),
   grants: z
-    .union([
-      z.object({ startedAt: z.number(), gathered: gatherSchema, unanswered: count.exactOptional() }),
-      z.literal("unavailable"),
-    ])
+    .union([z.object({ startedAt: z.number(), gathered: gatherSchema }), z.literal("unavailable")])
     .exactOptional(),
+  unanswered: count.exactOptional(),
   filled: count,
   gaveUp: count,
   held: count.default(0),

@@ -17,6 +17,8 @@ export interface SweepState {
    */
   phase: "listing" | "holding" | "counting" | "unlisted";
   cursor: string | null;
+  /** The Redis process that the cursor belongs to while records are scanned. */
+  runId?: string;
   /** Detects a search that leads in circles. Absent before the second page and in sweeps of older releases. */
   trail?: Trail;
   /** Whether the listing of a filling sweep has ended once: its end counts when Kinde says so twice. */
@@ -38,7 +40,9 @@ export interface SweepState {
    * What a sweep that fills gathers before it lists users; `unavailable` if a scope is missing or Kinde does not answer.
    * Absent before that, and in sweeps that need none.
    */
-  grants?: GatheredState | "unavailable";
+  grants?: { startedAt: number; gathered: GatherState } | "unavailable";
+  /** Attempts of a sweep that fills at its next step that Kinde left unanswered while it answered others. */
+  unanswered?: number;
   /** Missing users that got a record from the page, or from elsewhere in the meantime. */
   filled: number;
   /** Missing users whose refresh gave up, or did not find them in Kinde. They do not hold up completeness. */
@@ -66,14 +70,6 @@ export interface SweepState {
   aged: { members: boolean; customers: boolean };
   /** What the listing shows of that lag. */
   lag: LagSample;
-}
-
-/** What a sweep that fills has gathered. */
-export interface GatheredState {
-  startedAt: number;
-  gathered: GatherState;
-  /** Attempts at the next step that Kinde left unanswered while it answered others. */
-  unanswered?: number;
 }
 
 /** The value of {@link SweepState.aged} without walks. */

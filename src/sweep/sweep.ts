@@ -16,8 +16,8 @@ import { addSamples, sampleLag } from "./index-lag.ts";
 import { type Judgement, type JudgeOptions, judgeUser } from "./judge-user.ts";
 import type { ListedUsers } from "./listed-users.ts";
 import type { SeenUsers } from "./seen-users.ts";
-import type { GatheredState, SweepState } from "./sweep-state.ts";
-import { answersOthers, attemptPauseMs, mostAttempts } from "./unanswered.ts";
+import type { SweepState } from "./sweep-state.ts";
+import { attemptPauseMs, isHopeless } from "./unanswered.ts";
 
 /** Result of one step: the users to refresh, the next state, and whether the sweep is complete. */
 export interface SweepStep {
@@ -74,10 +74,17 @@ export async function sweepStep(options: SweepOptions, state: SweepState, call: 
 }
 
 async function listingStep(options: SweepOptions, before: SweepState, call: CallOptions): Promise<SweepStep> {
-  const state = { ...before, calls: before.calls + 1 };
+  const { unanswered = 0, ...state } = { ...before, calls: before.calls + 1 };
+  const attempts = unanswered + 1;
+  const again: SweepStep = {
+    refresh: [],
+    state: { ...state, unanswered: attempts },
+    done: false,
+    waitMs: attemptPauseMs,
+  };
   if (isGathering(state.grants)) {
-    const { waitMs, ...gathered } = await gatherNext(options, state.grants, call);
-    return { refresh: [], state: { ...state, ...gathered }, done: false, ...(waitMs !== undefined && { waitMs }) };
+    const grants = await gatherNext(options, state.grants, attempts, call);
+    return grants === undefined ? again : { refresh: [], state: { ...state, grants }, done: false };
   }
   const { api, records, seen, listed, pageSize, fillPage } = options;
   const stamp = state.fill ? await fillPage.stamp() : undefined;
@@ -108,7 +115,12 @@ async function listingStep(options: SweepOptions, before: SweepState, call: Call
     const gathered = await readGrants(options, state, readable);
     // Redis lost what was gathered: gather it again, then take this page again.
     if (gathered === "lost") return { refresh: [], state: withoutGrants(before), done: false };
-    const rest = await fillPage.commit(readable, asOf(stamp, state), call, gathered);
+    const rest = await fillPage.commit(readable, asOf(stamp, state), call, gathered).catch(async (error: unknown) => {
+      if (!(error instanceof KindeError) || error.code !== "kinde_unavailable") throw error;
+      // The refreshes report the failure.
+      return (await isHopeless(error, attempts, { api, call })) ? readable.map(({ id }) => id) : undefined;
+    });
+    if (rest === undefined) return again;
     unfilled = [...rest, ...missing.flatMap(({ id, user }) => (user ? [] : [id]))];
   }
   const lost = readable.filter((user) => wasHeld(options, state, user)).map(({ id }) => id);
@@ -144,11 +156,13 @@ const usersExpected = 500_000;
 /** Members without a record on one page that are cheaper fetched one by one. */
 const fewMembers = 20;
 
-function isGathering(grants: SweepState["grants"]): grants is GatheredState {
+type Grants = Exclude<SweepState["grants"], "unavailable" | undefined>;
+
+function isGathering(grants: SweepState["grants"]): grants is Grants {
   return grants !== undefined && grants !== "unavailable" && grants.gathered.phase !== "gathered";
 }
 
-function isGathered(grants: SweepState["grants"]): grants is GatheredState {
+function isGathered(grants: SweepState["grants"]): grants is Grants {
   return grants !== undefined && grants !== "unavailable" && grants.gathered.phase === "gathered";
 }
 
@@ -161,34 +175,29 @@ function isWorthGathering(
   return grantParts.length > 0 && members.length > fewMembers && fillPage.needsGrants(members, stamp);
 }
 
-async function beginGrants(
-  { grantParts, fillPage }: SweepOptions,
-  { number }: { number: number },
-): Promise<GatheredState> {
+async function beginGrants({ grantParts, fillPage }: SweepOptions, { number }: { number: number }): Promise<Grants> {
   const { fetchedAt: startedAt } = await fillPage.stamp();
   return { startedAt, gathered: beginGathering(number, usersExpected, grantParts) };
 }
 
+/** Returns `undefined` if Kinde leaves the step unanswered, and another attempt makes sense. */
 async function gatherNext(
   options: SweepOptions,
-  { startedAt, gathered, unanswered = 0 }: GatheredState,
+  grants: Grants,
+  attempts: number,
   call: CallOptions,
-): Promise<{ grants: NonNullable<SweepState["grants"]>; waitMs?: number }> {
+): Promise<SweepState["grants"]> {
   const { api, grantIndex } = options;
+  const { gathered } = grants;
   try {
-    const next = await gatherStep({ api, index: grantIndex }, fillKind, gathered, call);
-    return { grants: { startedAt, gathered: next } };
+    return { ...grants, gathered: await gatherStep({ api, index: grantIndex }, fillKind, gathered, call) };
   } catch (error) {
-    if (error instanceof GrantsLost) return { grants: await beginGrants(options, gathered.mark) };
+    if (error instanceof GrantsLost) return beginGrants(options, gathered.mark);
     if (!(error instanceof KindeError)) throw error;
-    if (error.code === "kinde_unavailable") {
-      if (!(await answersOthers(api, call))) throw error;
-      const times = unanswered + 1;
-      if (times < mostAttempts) return { grants: { startedAt, gathered, unanswered: times }, waitMs: attemptPauseMs };
-    }
-    await grantIndex.forget(fillKind, gathered.mark);
+    if (!(await isHopeless(error, attempts, { api, call }))) return undefined;
     // Without the scopes or the listings, members are fetched one by one.
-    return { grants: "unavailable" };
+    await grantIndex.forget(fillKind, gathered.mark);
+    return "unavailable";
   }
 }
 

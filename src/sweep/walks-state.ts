@@ -11,6 +11,8 @@ export interface Walk extends Omit<FinishedWalk, "finishedAt"> {
   reads?: boolean;
   /** Where the comparison of records continues. */
   cursor: string;
+  /** The Redis process that the cursor belongs to. Absent while listings are gathered: their index knows. */
+  runId?: string;
   /** Attempts at the next step that Kinde left unanswered while it answered others, and when the last one was. */
   unanswered?: { times: number; at: number };
 }
@@ -39,6 +41,7 @@ const walkSchema = z.object({
   gathered: gatherSchema.exactOptional(),
   reads: z.boolean().exactOptional(),
   cursor: z.string(),
+  runId: z.string().exactOptional(),
   unanswered: z.object({ times: count, at: z.number() }).exactOptional(),
 });
 /** The state as its job keeps it. */

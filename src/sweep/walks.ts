@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Definitions } from "kindling";
 import type { ProfilePart } from "kindling/contract";
 import { KindeError } from "../errors.ts";
+import type { ListedRole } from "../kinde/list-grants.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Ledger } from "../redis/ledger.ts";
 import { countCalls } from "./backfill.ts";
@@ -13,7 +14,7 @@ import type { GrantIndex } from "./grant-index.ts";
 import type { KnownRoles } from "./known-roles.ts";
 import type { PermissionScope } from "./permission-scope.ts";
 import type { SweepLog } from "./sweep-log.ts";
-import { answersOthers, attemptPauseMs, mostAttempts } from "./unanswered.ts";
+import { attemptPauseMs, isHopeless } from "./unanswered.ts";
 import { type FinishedWalk, isWalkDue, type WalkKind, type WalkLog, walkKinds } from "./walk-log.ts";
 import { mostOwed, type Owed, type Walk, type WalksState } from "./walks-state.ts";
 
@@ -118,15 +119,15 @@ export function createWalks(options: WalksOptions): Walks {
     if (catalogue === undefined) throw new GrantsLost();
     for (const role of catalogue.roles) {
       const known = before?.find(({ id }) => id === role.id);
-      if (known !== undefined && !isDeepStrictEqual(known, role)) await onRoleChange(role.id);
+      if (known !== undefined && !isDeepStrictEqual(sorted(known), sorted(role))) await onRoleChange(role.id);
     }
     await knownRoles.write(catalogue.roles);
   };
   const advance = async (kind: WalkKind, walk: Walk, call: CallOptions) => {
     const { api, take } = countCalls(options.api);
     if (kind === "plans") {
-      const { refresh, compared, cursor } = await comparePlansStep({ ...options, api }, walk.cursor, call);
-      return { refresh, walk: add(walk, { refresh, compared, cursor }), calls: take(), over: cursor === "0" };
+      const { runId, ...step } = await comparePlansStep({ ...options, api }, walk, call);
+      return { refresh: step.refresh, walk: { ...add(walk, step), runId }, calls: take(), over: step.cursor === "0" };
     }
     if (walk.gathered === undefined) throw new GrantsLost();
     if (walk.gathered.phase !== "gathered") {
@@ -180,23 +181,23 @@ export function createWalks(options: WalksOptions): Walks {
         const { refresh, walk: advanced, calls, over } = await advance(kind, walk, call);
         const counted = { ...advanced, calls: advanced.calls + calls };
         if (!over) return { refresh, state: put(counted, calls), calls };
-        const { gathered: _gathered, reads: _reads, cursor: _cursor, ...figures } = counted;
+        const { gathered: _gathered, reads: _reads, cursor: _cursor, runId: _runId, ...figures } = counted;
         const finished = { ...figures, finishedAt: await ledger.clock() };
         await finish(kind, counted, finished);
         return { refresh, state: put(undefined), calls, finished: { kind, ...finished } };
       } catch (error) {
         if (error instanceof GrantsLost) return { refresh: [], state: put(await begin(kind)), calls: 0 };
         if (!(error instanceof KindeError)) throw error;
+        const times = (unanswered?.times ?? 0) + 1;
+        const hopeless = await isHopeless(error, times, { api: options.api, call });
         const trouble = { kind, reason: error.message };
-        if (error.code === "kinde_unavailable") {
-          if (!(await answersOthers(options.api, call))) throw error;
-          const times = (unanswered?.times ?? 0) + 1;
+        if (!hopeless) {
           const paused = { ...walk, unanswered: { times, at: await ledger.clock() } };
-          if (times < mostAttempts) return { refresh: [], state: put(paused), calls: 2, unanswered: trouble };
+          return { refresh: [], state: put(paused), calls: 2, unanswered: trouble };
         }
         // The others go on: one missing scope, or one listing that always fails, is not everybody's.
         if (walk.gathered) await index.forget(kind, walk.gathered.mark);
-        await log.fail(kind, { at: await ledger.clock(), reason: error.message });
+        await log.fail(kind, { at: await ledger.clock(), reason: trouble.reason });
         return { refresh: [], state: put(undefined), calls: 2, failed: trouble };
       }
     },
@@ -217,6 +218,11 @@ function findTurn({ walks, turn, owed }: WalksState, now: number) {
     left[kind] = owes - 1;
   }
   return undefined;
+}
+
+// Kinde does not document an order.
+function sorted(role: ListedRole): ListedRole {
+  return { ...role, permissions: [...role.permissions].sort((a, b) => (a.id < b.id ? -1 : 1)) };
 }
 
 function pauseLeft({ unanswered }: Walk, now: number): number {

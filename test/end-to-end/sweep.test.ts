@@ -286,6 +286,23 @@ describe("a sweep without webhooks", () => {
     });
   });
 
+  it("begins once, however long it waits for room in the queue", async () => {
+    const { store } = await start({ env: { KINDLING_SWEEP_BACKLOG: "1" } });
+    const { queues, redis, keys } = store;
+    await queues.bulk.pause();
+    for (const userId of ["kp_1", "kp_2"]) await queues.bulk.add("sweep", { userId });
+    await queues.enqueueSweep();
+    const waiting = (starts: number) =>
+      until(async () => {
+        const [job] = await queues.sweep.getDelayed();
+        expect(job?.attemptsStarted).toBe(starts);
+        return job;
+      });
+    await (await waiting(1))?.promote();
+    await waiting(2);
+    expect(await redis.zcard(keys.ledgerPart("sweep:begun"))).toBe(1);
+  });
+
   it("find an edit on their own, at the pace of the interval and the budget", async () => {
     const env = { KINDLING_SWEEP_INTERVAL: "2s", KINDLING_SWEEP_SHARE: "0", KINDLING_SWEEP_PAGE_SIZE: "10" };
     const { emulator, store, config } = await start({ env, emulator: { users: 35 } });

@@ -121,9 +121,22 @@ describe("walks over what the search does not show", () => {
   }, 60_000);
 
   it("find a role whose permissions changed, and refresh its holders", async () => {
-    const { emulator } = await start({ emulator: { users: 60 } });
+    let reversed = false;
+    const reversing: typeof fetch = async (input, init) => {
+      const answer = await fetch(input, init);
+      if (!reversed || !/\/roles\/[^/]+\/permissions/.test(String(input))) return answer;
+      const { permissions, ...rest } = (await answer.json()) as { permissions: object[] };
+      return Response.json({ ...rest, permissions: permissions.reverse() });
+    };
+    const { emulator } = await start({ emulator: { users: 60 }, world: { fetch: reversing } });
     await fill();
     await walk();
+    // The same permissions in another order are no change.
+    reversed = true;
+    emulator.stats.reset();
+    await walk(["roles"]);
+    expect(calls("GET /api/v1/roles/{role_id}/permissions")).toBeGreaterThan(0);
+    expect(fetches()).toBe(0);
     emulator.kinde.updateRole("member", { permissions: [] });
     await walk(["roles"]);
     await expectAllTrue();
@@ -174,6 +187,23 @@ describe("walks over what the search does not show", () => {
     });
     expect(fetches()).toBe(0);
     await expectAllTrue();
+  }, 60_000);
+
+  it("go on in a new job after hours, as a job fails when its worker was killed a few times", async () => {
+    const { store } = await start({ emulator: { users: 20 } });
+    await fill();
+    const { queues, walkLog } = store;
+    const { enqueueMoreWalks } = queues;
+    const continued: unknown[] = [];
+    queues.enqueueMoreWalks = async (state) => {
+      continued.push(state);
+      await enqueueMoreWalks(state);
+    };
+    const deduplication = { id: "walks" };
+    await queues.sweep.add("walks", {}, { timestamp: Date.now() - 7 * 3_600_000, deduplication });
+    await until(async () => expect(Object.keys(await walkLog.read()).sort()).toEqual([...walkKinds].sort()), 20_000);
+    expect(continued).toHaveLength(1);
+    expect(Object.keys((continued[0] as WalksState).walks)).toContain("roles");
   }, 60_000);
 
   it("give up alone if a scope is missing, and leave the part to the age", async () => {
@@ -432,24 +462,30 @@ describe("filling a store", () => {
     await expectAllTrue();
   }, 60_000);
 
-  it("fetches members one by one if Kinde does not answer for the listings, time and again", async () => {
-    const { emulator } = await start({ emulator: { users: 120 }, workers: false });
-    const { code } = membersOf();
-    emulator.faults.set({ kind: "error", status: 500, path: `/api/v1/organizations/${code}/users` });
-    const flows = createFlows({ ...stack, definitions: defineFlags({ admin: permission("admin:access") }) });
-    const waits: number[] = [];
-    let state = beginSweep({ number: 1, previous: undefined, now: Date.now(), fill: true });
-    const refresh: string[] = [];
-    for (let done = false; !done; ) {
-      const step = await flows.sweepStep(state, { priority: "bulk", signal: new AbortController().signal });
-      refresh.push(...step.refresh);
-      if (step.waitMs !== undefined) waits.push(step.waitMs);
-      ({ state, done } = step);
-    }
-    expect(waits).toEqual([60_000, 60_000, 60_000, 60_000]);
-    expect(state).toMatchObject({ users: 120, grants: "unavailable" });
-    expect(refresh.length).toBeGreaterThan(50);
-  }, 60_000);
+  it.each([
+    ["the permissions of an organization", () => `/api/v1/organizations/${membersOf().code}/users`],
+    ["many plans", () => "/api/v1/billing/agreements"],
+  ])(
+    "fetches users one by one if Kinde does not answer for %s, time and again",
+    async (_what, path) => {
+      const { emulator } = await start({ emulator: { users: 120 }, workers: false });
+      emulator.faults.set({ kind: "error", status: 500, path: path() });
+      const flows = createFlows({ ...stack, definitions: defineFlags({ admin: permission("admin:access") }) });
+      const waits: number[] = [];
+      let state = beginSweep({ number: 1, previous: undefined, now: Date.now(), fill: true });
+      const refresh: string[] = [];
+      for (let done = false; !done; ) {
+        const step = await flows.sweepStep(state, { priority: "bulk", signal: new AbortController().signal });
+        refresh.push(...step.refresh);
+        if (step.waitMs !== undefined) waits.push(step.waitMs);
+        ({ state, done } = step);
+      }
+      expect(waits).toEqual([60_000, 60_000, 60_000, 60_000]);
+      expect(state.users).toBe(120);
+      expect(refresh.length).toBeGreaterThan(50);
+    },
+    60_000,
+  );
 
   it("gathers again if Redis lost what was gathered", async () => {
     const { emulator, store } = await start({ env: { KINDLING_SWEEP_PAGE_SIZE: "60" }, emulator: { users: 180 } });

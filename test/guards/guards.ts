@@ -404,7 +404,7 @@ export const guards: readonly Guard[] = [
     name: "the mark of a store that was wiped after the count",
     promise: 5,
     file: "src/redis/scripts/mark-complete.lua",
-    find: "if redis.call('DEL', KEYS[2]) == 1 then redis.call('SET', KEYS[1], ARGV[1]) end",
+    find: "if redis.call('GET', KEYS[2]) == ARGV[2] then redis.call('SET', KEYS[1], ARGV[1]) end",
     replace: "redis.call('SET', KEYS[1], ARGV[1])",
     proof: {
       test: "test/end-to-end/completeness.test.ts",
@@ -420,6 +420,39 @@ export const guards: readonly Guard[] = [
     proof: {
       test: "test/end-to-end/completeness.test.ts",
       name: "is removed at once when another Redis process takes over",
+    },
+  },
+  {
+    name: "the end of a walk that Kinde answers in part",
+    promise: 5,
+    file: "src/sweep/unanswered.ts",
+    find: "return attempts >= mostAttempts;",
+    replace: "throw error;",
+    proof: {
+      test: "test/end-to-end/walks.test.ts",
+      name: "gives up alone after five attempts a minute apart, and the others go on meanwhile",
+    },
+  },
+  {
+    name: "the fetch that disputes a listing",
+    promise: 5,
+    file: "src/sweep/disputes.ts",
+    find: "fetchedAt <= foundAt + settleMs",
+    replace: "fetchedAt <= foundAt",
+    proof: {
+      test: "test/sweep/gather-grants.test.ts",
+      name: "takes a difference for a dispute only if a fetch confirms it after Kinde has settled",
+    },
+  },
+  {
+    name: "the scan that begins again on another Redis process",
+    promise: 5,
+    file: "src/sweep/find-unlisted.ts",
+    find: 'if (cursor !== "0" && page.runId !== state.runId) return undefined;',
+    replace: "",
+    proof: {
+      test: "test/sweep/seen-users.test.ts",
+      name: "missing from two sweeps are deletions, and one more is held back",
     },
   },
   {

@@ -163,6 +163,28 @@ describe("checks of recently active users", () => {
     expect(await step(call)).toMatchObject({ refresh: [], calls: 0 });
   });
 
+  it("look again as soon as a difference can no longer be an answer that lags", async () => {
+    const userId = held.at(-3) ?? "";
+    stack.emulator.kinde.setProperties(userId, { compliance_region: "edited at once" });
+    await note([userId]);
+    const { step } = checks({ settleMs: 5 * minute });
+    world.now = Date.now() + 4 * minute;
+    expect(await step(call)).toMatchObject({ refresh: [], calls: 2 });
+    // Within the interval of checks.
+    world.now += intervalMs - 1_000;
+    expect(await step(call)).toMatchObject({ refresh: [], calls: 2 });
+    world.now = Date.now() + 5 * minute + 1_000;
+    expect(await step(call)).toMatchObject({ refresh: [{ userId }] });
+  });
+
+  it("measure nothing of a user who is forgotten at the same moment", async () => {
+    const userId = held.at(-4) ?? "";
+    await note([userId]);
+    await stack.store.redis.hdel(stack.store.keys.ledgerPart("recent:since"), userId);
+    expect(await checks().step(call)).toMatchObject({ calls: 2 });
+    expect((await log().read()).current).toMatchObject({ checked: 1, longestMs: 0 });
+  });
+
   it("find what the list of users shows too, and leave deletions to the sweep", async () => {
     const [suspended = "", deleted = "", ...others] = held.slice(210, 220);
     stack.emulator.kinde.suspendUser(suspended);

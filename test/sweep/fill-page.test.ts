@@ -118,7 +118,8 @@ describe("filling records from a search page", () => {
         ["billing"],
         ids.map((_, index) => searched(index + 1)),
       );
-    const comparing = () => comparePlansStep({ api, records: records(), definitions, now: Date.now }, "0", call);
+    const comparing = (place: { cursor: string; runId?: string } = { cursor: "0" }) =>
+      comparePlansStep({ api, records: records(), definitions, now: Date.now }, place, call);
     unanswered = new Set(["customer_1", "customer_2", "customer_3", "customer_4", "customer_5", "customer_6"]);
     await expect(filling()).rejects.toThrow("does not answer");
     unanswered.delete("customer_6");
@@ -127,6 +128,8 @@ describe("filling records from a search page", () => {
     expect(await filling()).toEqual([]);
     unanswered = new Set(["customer_2"]);
     expect(await comparing()).toMatchObject({ refresh: [testUser(2)], compared: 7 });
+    // A cursor of a Redis process that is gone would skip users.
+    expect(await comparing({ cursor: "1", runId: "gone" })).toMatchObject({ compared: 7 });
     unanswered = new Set(Object.values(customers));
     await expect(comparing()).rejects.toThrow("does not answer");
   });

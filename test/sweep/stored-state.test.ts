@@ -98,6 +98,15 @@ describe("the completeness mark", () => {
     expect([await completeness().since(), await completeness().counted()]).toEqual([5, true]);
   });
 
+  it("is not set if another Redis process has taken over since the count began", async () => {
+    await completeness().beginCount(1);
+    await context.redis.set(context.keys.counting(1), "another");
+    await completeness().mark(1, 1_000);
+    expect(await completeness().since()).toBeUndefined();
+    // The count is over: its note is gone.
+    expect(await context.redis.exists(context.keys.counting(1))).toBe(0);
+  });
+
   it("is removed when another Redis process has taken over", async () => {
     await mark(1_000);
     expect(await completeness().recheck()).toBe(1_000);

@@ -21,8 +21,11 @@ export interface SweepJob extends LongJob {
 /** The queue of sweeps. */
 export interface SweepQueue {
   sweep: Queue<SweepJob>;
-  /** Enqueues a sweep unless one is waiting or running: the fleet runs one at a time. */
-  enqueueSweep(options?: Pick<SweepJob, "paced" | "dueAt">): Promise<void>;
+  /**
+   * Enqueues a sweep unless one is waiting or running: the fleet runs one at a time. Returns the id of the job that is waiting
+   * or running now.
+   */
+  enqueueSweep(options?: Pick<SweepJob, "paced" | "dueAt">): Promise<string>;
   /** Enqueues the walks that are due, unless some are waiting or running. */
   enqueueWalks(): Promise<void>;
   /** Enqueues a job that continues walks when the one that runs them ends. */
@@ -40,7 +43,8 @@ export function createSweepQueue(options: QueueOptions): SweepQueue {
     sweep,
     async enqueueSweep(data = {}) {
       // BullMQ counts ids from 1, and again after a wipe: a worker that still runs a lost job would update its successor.
-      await sweep.add("sweep", data, { jobId: randomUUID(), deduplication: { id: "sweep" } });
+      const job = await sweep.add("sweep", data, { jobId: randomUUID(), deduplication: { id: "sweep" } });
+      return job.id ?? "";
     },
     async enqueueWalks() {
       await sweep.add("walks", {}, { jobId: randomUUID(), deduplication: { id: "walks" } });
@@ -65,6 +69,8 @@ export function createSweepQueue(options: QueueOptions): SweepQueue {
 
 /** A sweep that is waiting or running. */
 export interface CurrentSweep {
+  /** Id of its job. */
+  id: string;
   /** `undefined` before the first page. */
   state: SweepState | undefined;
 }
@@ -73,7 +79,7 @@ export interface CurrentSweep {
 export async function currentSweep({ sweep }: Pick<SweepQueue, "sweep">): Promise<CurrentSweep | undefined> {
   const jobs = await sweep.getJobs(["active", "waiting", "delayed"]);
   const job = jobs.find((each) => each?.name === "sweep");
-  return job && { state: storedSweep.parse(job.data.state) };
+  return job && { id: job.id ?? "", state: storedSweep.parse(job.data.state) };
 }
 
 /** Returns the walks that are under way. */

@@ -33,7 +33,10 @@ export async function scheduleSweeps(options: ScheduleSweepsOptions): Promise<vo
   await queues.sweep.removeJobScheduler("tick");
   const since = await completeness.recheck();
   if (intervalMs === 0) return;
-  if (since === undefined && (await isDue(options))) return queues.enqueueSweep();
+  if (since === undefined && (await isDue(options))) {
+    await queues.enqueueSweep();
+    return;
+  }
   // The running sweep schedules the next one when it ends.
   if ((await queues.sweep.getDeduplicationJobId("sweep")) === null) await scheduleNext(options);
 }

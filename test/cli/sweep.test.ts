@@ -1,5 +1,6 @@
 import { afterEach, expect, it } from "vitest";
 import { type Stack, startStack } from "../support/stack.ts";
+import { until } from "../support/until.ts";
 import { envOf, kindling } from "./command-line.ts";
 
 let stack: Stack;
@@ -21,4 +22,19 @@ it("kindling sweep --wait reports why a sweep failed, and status warns until one
   const done = await kindling(["sweep", "--wait", "--json"], env);
   expect(done).toMatchObject({ code: 0, json: { started: true, finished: { users: 5, missing: 5 } } });
   expect((await status(env)).warnings).not.toContainEqual(sweepFailed);
+});
+
+it("kindling sweep --wait waits for a sweep that began after it, if one is under way", async () => {
+  stack = await startStack({ emulator: { users: 5 } });
+  const { emulator, store } = stack;
+  const env = envOf(stack.config);
+  const searches = () => emulator.stats.calls["GET /api/v1/search/users"] ?? 0;
+  emulator.faults.set({ kind: "latency", ms: 300, path: "/api/v1/search/users" });
+  await store.queues.enqueueSweep({ paced: true });
+  await until(() => expect(searches()).toBeGreaterThan(0));
+  const began = Date.now();
+  expect(await kindling(["sweep"], env)).toMatchObject({ code: 0, stdout: "A sweep was under way already.\n" });
+  const { json, stderr } = await kindling(["sweep", "--wait", "--json"], env);
+  expect(stderr).toBe("A sweep is under way already: another one starts when it ends (Ctrl-C to stop).\n");
+  expect((json as { finished: { startedAt: number } }).finished.startedAt).toBeGreaterThan(began);
 });

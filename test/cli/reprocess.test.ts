@@ -56,6 +56,21 @@ describe("kindling reprocess <ids>, --failed, --org", () => {
     expect(await waitingIn("refresh")).toEqual([]);
   });
 
+  it("--failed retries fan-outs too, with a new access token if one lacks a scope", async () => {
+    const { ledger, fanoutLedger, queues, redis, keys } = stack.store;
+    const failure = { code: "kinde_unavailable", message: "", failedAt: Date.now(), attempts: 1, final: true };
+    const [id = ""] = stack.emulator.kinde.userIds();
+    await ledger.fail(id, failure);
+    await fanoutLedger.fail("role:r1", { ...failure, code: "kinde_forbidden" });
+    const tokens = () => redis.keys(`${keys.accessToken}*`);
+    await kindling(["reprocess", "--org", stack.emulator.kinde.createOrganization().code], env);
+    expect(await tokens()).not.toEqual([]);
+    const { stdout } = await kindling(["reprocess", "--failed"], env);
+    expect(stdout).toBe("Enqueued 1 user and 1 fan-out at low priority.\n");
+    expect((await queues.fanout.getJobs(["waiting"])).map(({ data }) => data.subject)).toEqual(["role:r1"]);
+    expect(await tokens()).toEqual([]);
+  });
+
   it("--org enqueues all members of an organization, across pages, at low priority", async () => {
     const { code: org } = stack.emulator.kinde.createOrganization();
     const members = stack.emulator.kinde.importUsers(Array.from({ length: 501 }, () => ({ organizations: [org] })));

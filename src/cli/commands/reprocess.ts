@@ -3,7 +3,7 @@ import { KindlingError } from "kindling";
 import { KindeError } from "../../errors.ts";
 import { listEveryone, listMembers } from "../../kinde/list-users.ts";
 import type { ManagementApi } from "../../kinde/management-api.ts";
-import { reenqueue } from "../../refresh/failures.ts";
+import { listFailures, reenqueue } from "../../refresh/failures.ts";
 import { createBookmark, type WalkOptions, type WalkResult, walk } from "../../refresh/reprocess.ts";
 import { openKinde } from "../../service/open-kinde.ts";
 import type { Store } from "../../store.ts";
@@ -30,6 +30,8 @@ interface Reprocessed extends Pick<WalkResult, "enqueued" | "complete"> {
   queue: "refresh" | "bulk";
   /** With `--all`: users that an earlier, interrupted run enqueued. */
   resumedAt?: number;
+  /** With `--failed`: fan-outs that were enqueued beside the users. */
+  fanouts?: number;
 }
 
 const help = `
@@ -37,9 +39,10 @@ User ids are refreshed at normal priority. --failed, --org and --all use the
 bulk queue, at lower priority than webhooks; --org and --all wait while it holds
 --backlog jobs.
 
-If refreshes failed for a missing scope or a rejected token, --failed requests a
-new access token, because a token keeps the scopes it was issued with. Kinde
-bills each token.
+--failed also retries failed fan-outs, which find the users that a changed
+organization, role or permission concerns. If something failed for a missing
+scope or a rejected token, it requests a new access token, because a token keeps
+the scopes it was issued with. Kinde bills each token.
 
 --all can be stopped with Ctrl-C. To resume, run the command again, on any
 machine.
@@ -59,7 +62,7 @@ export function addReprocess(program: Command, { terminal }: CommandContext): vo
     .description("refresh users: by id, by organization, the failed ones, or all")
     .argument("[userId...]", "user ids", parseUserIds)
     .option("--org <code>", "all members of an organization", parseOrganizationCode)
-    .option("--failed", "all users whose refresh failed")
+    .option("--failed", "all users whose refresh failed, and fan-outs that failed")
     .option("--all", "all users in Kinde")
     .option("--restart", "with --all: start over instead of resuming an interrupted run")
     .option("--backlog <jobs>", "maximum number of jobs in the bulk queue", wholeNumber(1, 10_000_000), 20_000)
@@ -95,12 +98,10 @@ function reprocess(terminal: Terminal, userIds: readonly string[], options: Repr
 }
 
 async function reprocessFailed(store: Store): Promise<Reprocessed> {
-  const failures = await store.ledger.failures();
-  await reenqueue(
-    store,
-    failures.map(({ member, failure }) => ({ kind: "user", member, code: failure.code })),
-  );
-  return { enqueued: failures.length, queue: "bulk", complete: true };
+  const failures = await listFailures(store);
+  await reenqueue(store, failures);
+  const fanouts = failures.filter(({ kind }) => kind === "fanout").length;
+  return { enqueued: failures.length - fanouts, fanouts, queue: "bulk", complete: true };
 }
 
 async function walkListing(
@@ -127,7 +128,8 @@ async function walkListing(
   }
 }
 
-function render({ enqueued, queue, resumedAt = 0 }: Reprocessed): string {
+function render({ enqueued, queue, resumedAt = 0, fanouts = 0 }: Reprocessed): string {
+  const beside = fanouts > 0 ? ` and ${plural(fanouts, "fan-out")}` : "";
   const earlier = resumedAt > 0 ? ` (${countWords(resumedAt)} of them in an earlier run)` : "";
-  return `Enqueued ${plural(enqueued, "user")}${earlier}${queue === "bulk" ? " at low priority" : ""}.`;
+  return `Enqueued ${plural(enqueued, "user")}${beside}${earlier}${queue === "bulk" ? " at low priority" : ""}.`;
 }

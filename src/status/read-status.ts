@@ -62,7 +62,10 @@ export interface SweepStatus {
   failed: { failedAt: number; reason: string } | null;
   /** Start of the next sweep; `null` without a schedule and while one runs. */
   next: number | null;
-  /** How soon a change in Kinde shows without any webhook; `null` before the first sweep and without a schedule. */
+  /**
+   * How soon a change in Kinde shows without any webhook; `null` before the first sweep, without a schedule, and if the last
+   * one gave up.
+   */
   bound: SweepBound | null;
   /** The same for roles, permissions and plans, as far as they are compared. */
   walks: Partial<Record<WalkKind, WalkStatus>>;
@@ -202,18 +205,16 @@ async function readSweep(store: Store, settings: StatusSettings, now: number): P
     store.delays.fetch.read(),
   ]);
   const history = { last, failedAt: failed?.failedAt ?? 0, now };
+  const gaveUp = failed !== undefined && failed.failedAt > (last?.finishedAt ?? 0);
   const plan = { ...setting, perMinute: settings.calls.perMinute, pageSize };
   const areScheduled = setting.intervalMs > 0 && setting.share > 0;
   return {
     completeSince: since ?? null,
     last: last ?? null,
     current: current?.state ?? null,
-    failed:
-      failed !== undefined && failed.failedAt > (last?.finishedAt ?? 0)
-        ? { failedAt: failed.failedAt, reason: failed.reason }
-        : null,
+    failed: gaveUp ? { failedAt: failed.failedAt, reason: failed.reason } : null,
     next: current !== undefined || setting.intervalMs === 0 ? null : nextStart(setting, history),
-    bound: sweepBound(last, plan, { lagMs, lateMs, fetchMs }) ?? null,
+    bound: (gaveUp ? undefined : sweepBound(last, plan, { lagMs, lateMs, fetchMs })) ?? null,
     walks: joinWalks(walks, walking, (walk) =>
       areScheduled ? walkBoundMs(walk, { watchMs, settleMs, fetchMs }) : null,
     ),

@@ -29,7 +29,7 @@ export interface Organizations {
 export interface OrganizationsOptions {
   api: ManagementApi;
   store: OrganizationStore;
-  definitions: Pick<Definitions, "flags" | "needs">;
+  definitions: Pick<Definitions, "flags" | "needs" | "mayNeed">;
   /** Draws tickets. Its clock is Redis', the one that records are stamped with. */
   ledger: Pick<Ledger, "begin" | "clock">;
   /** Age at which an organization is fetched again, in milliseconds. */
@@ -58,7 +58,12 @@ export function createOrganizations(options: OrganizationsOptions): Organization
   const { store, definitions, ledger, maxAgeMs } = options;
   // Grows when a flag function reads a part that its definition does not declare.
   const asked = new Set(organizationParts.filter((part) => definitions.needs.has(part)));
+  const readable = organizationParts.filter(definitions.mayNeed);
   const flights = new Map<string, Flight>();
+
+  // What an entry holds has been asked for too: by another process, or by this one before it restarted.
+  const askedOf = (entry: OrganizationEntry | undefined) =>
+    readable.filter((part) => asked.has(part) || entry?.[memberOf[part]] !== undefined);
 
   const begin = async (code: string): Promise<Begun> => {
     const { ticket, at } = await ledger.begin(`organization:${code}`);
@@ -71,7 +76,7 @@ export function createOrganizations(options: OrganizationsOptions): Organization
     call: CallOptions,
   ) => {
     const stamp = await begun;
-    const details = await fetchOrganization(options.api, code, new Set(asked), { ...call, patienceMs });
+    const details = await fetchOrganization(options.api, code, new Set(askedOf(before)), { ...call, patienceMs });
     const entry = { ...stamp, ...details };
     // Reported before it is stored: after a crash in between, the next fetch finds the change again.
     if (before !== undefined && differs(before, entry)) await options.onChange(code);
@@ -106,8 +111,9 @@ export function createOrganizations(options: OrganizationsOptions): Organization
       const some = codes.slice(at, at + mostAtOnce);
       const stored = await store.readMany(some);
       yield* await Promise.allSettled(
-        some.map(async (code, index) => {
+        some.map(async (code, index): Promise<OrganizationDetails> => {
           const entry = stored[index];
+          if (askedOf(entry).length === 0) return {};
           return entry !== undefined && isUsable(entry, since) ? entry : fetchShared(code, entry, since, call);
         }),
       );
@@ -121,7 +127,7 @@ export function createOrganizations(options: OrganizationsOptions): Organization
       for (const part of wanted) asked.add(part);
       const since = isAgeLimited(definitions) ? fetchedAt : fetchedAt - maxAgeMs;
       const codes = profile.organizations.map(({ code }) => code);
-      const details: OrganizationEntry[] = [];
+      const details: OrganizationDetails[] = [];
       for await (const outcome of find(codes, since, call)) {
         if (outcome.status === "rejected") throw outcome.reason;
         details.push(outcome.value);
@@ -129,7 +135,7 @@ export function createOrganizations(options: OrganizationsOptions): Organization
       return withDetails(profile, details, wanted);
     },
     async recheck(codes, call) {
-      if (asked.size === 0) return;
+      if (readable.length === 0) return;
       const all = [...new Set(codes)];
       const since = (await ledger.clock()) - maxAgeMs;
       let skipped = 0;

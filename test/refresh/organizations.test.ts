@@ -30,7 +30,8 @@ beforeEach(async () => {
 const api: ManagementApi = {
   async get<T>({ answer }: Call<T>) {
     calls += 1;
-    const value = { properties: [{ key: "seats", value: seats }] };
+    const billing = { agreements: [{ agreement_id: "a1", plan_code: "pro" }] };
+    const value = { code: "org_a", billing, properties: [{ key: "seats", value: seats }] };
     await answering;
     return answer.parse(value);
   },
@@ -133,6 +134,32 @@ describe("the shared details of organizations", () => {
     await open().forget("org_a");
     await open(() => 5_000).recheck(["org_a"], call);
     expect(changed).toEqual(["org_a"]);
+  });
+
+  describe("that functions alone read", () => {
+    const reading = defineFlags({
+      seats: ({ organizations }) => Number(organizations[0]?.properties?.seats ?? 1),
+    });
+    const openAt = (now: number) => open(() => now, api, reading);
+
+    it("are compared by a process that has not read them since it started", async () => {
+      await openAt(1_000).recheck(["org_a"], call);
+      expect(calls).toBe(0);
+      await seatsOf(openAt(1_000));
+      seats = "2";
+      await openAt(2_000).recheck(["org_a", "org_b"], call);
+      expect({ changed, calls }).toEqual({ changed: ["org_a"], calls: 2 });
+      expect(await seatsOf(openAt(2_000))).toBe("2");
+    });
+
+    it("keep the part that another process reads", async () => {
+      const agreements = new Set(["organizationAgreements"] as const);
+      await seatsOf(openAt(1_000));
+      await openAt(2_000).addTo(user, agreements, 2_000, call);
+      expect(calls).toBe(3);
+      expect(await seatsOf(openAt(2_000), 2_000)).toBe("1");
+      expect(calls).toBe(3);
+    });
   });
 
   it("are asked for a few at a time, in the order of the memberships", async () => {

@@ -170,6 +170,8 @@ function settings(
     KINDLING_AUDIT_INTERVAL: "0s",
     KINDLING_BURST_QUIET: "0ms",
     KINDLING_RETRY_BASE: "100ms",
+    // The emulator's answers are current: no written value has to override them, or hide a later change from `synced`.
+    KINDLING_WRITE_SETTLE: "1ms",
     KINDLING_SHUTDOWN_TIMEOUT: "3s",
     ...given,
   };

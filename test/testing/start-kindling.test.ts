@@ -44,6 +44,9 @@ describe("startKindling", () => {
 
     expect((await writer.setProperties(ada, { welcome_done: true })).flags.onboarded).toBe(true);
     expect((await reader.get(ada)).flags.onboarded).toBe(true);
+    emulator.kinde.setProperties(ada, { welcome_done: "false" });
+    await kindling.synced();
+    expect((await reader.get(ada)).flags.onboarded).toBe(false);
     expect(await fetch(`${kindling.url}/readyz`)).toMatchObject({ status: 200 });
     expect(kindling.env).toMatchObject({ KINDLING_URL: kindling.url, KINDE_ISSUER_URL: emulator.url });
     await kindling.close();

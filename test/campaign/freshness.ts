@@ -26,7 +26,7 @@ export interface Freshness {
   /** Whether the record has the written value when the call returns. */
   written: boolean;
   /** Changes without an event, each at several moments between two sweeps. */
-  unannounced: Record<"edit" | "import" | "lost webhook", Waited[]>;
+  unannounced: Record<"edit" | "import" | "suspension" | "departure" | "lost webhook", Waited[]>;
   deleted: Waited;
   grants: Record<"role" | "permission that a flag reads" | "other permission" | "plan", Waited>;
   /** After two minutes of sweeps, and after the user's next refresh, by its cause. */
@@ -131,7 +131,7 @@ async function play(): Promise<Freshness> {
 async function playEvents(): Promise<Freshness["events"]> {
   const changes: Record<string, (actions: KindeActions, id: string) => unknown> = {
     "sign-in": (actions, id) => actions.signIn(id),
-    suspension: (actions, id) => actions.suspendUser(id),
+    "suspension, if it sends one": (actions, id) => actions.suspendUser(id),
     roles: (actions, id) => actions.setRoles(id, organization, ["editor"]),
     deletion: (actions, id) => actions.deleteUser(id),
   };
@@ -171,14 +171,24 @@ async function playUnannounced(): Promise<Freshness["unannounced"]> {
       return id;
     },
     import: (actions) => actions.importUsers([{ properties: { plan_tier: "pro" } }])[0]?.id ?? "",
+    suspension: (actions) => {
+      const id = next();
+      actions.suspendUser(id, true, { silent: true });
+      return id;
+    },
+    departure: (actions) => {
+      const id = next();
+      actions.removeFromOrganization(id, organization, { silent: true });
+      return id;
+    },
     "lost webhook": (actions) => {
       const id = next();
-      actions.suspendUser(id);
+      actions.updateUser(id, { firstName: "Ada" });
       return id;
     },
   };
-  const waited: Freshness["unannounced"] = { edit: [], import: [], "lost webhook": [] };
-  for (const name of ["edit", "import", "lost webhook"] as const) {
+  const waited: Freshness["unannounced"] = { edit: [], import: [], suspension: [], departure: [], "lost webhook": [] };
+  for (const name of ["edit", "import", "suspension", "departure", "lost webhook"] as const) {
     for (const afterMs of [3_000, 11_000, 19_000]) {
       await run(afterMs);
       const id = silently(changes[name]);

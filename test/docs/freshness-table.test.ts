@@ -34,7 +34,7 @@ interface Row {
 }
 
 const rows: Readonly<Record<string, Row>> = {
-  "an event with a webhook: sign-up, login, suspension, roles, deletion": {
+  "an event with a webhook: sign-up, login, joining an organization, roles, permissions, deletion": {
     // The last refresh begins when copies can no longer lag: a settle time after the event, at most two.
     numbers: ["in less than 1 s", `within about ${minutes(2 * defaults.writeSettleMs)}`],
     proofs: [
@@ -51,19 +51,24 @@ const rows: Readonly<Record<string, Row>> = {
     numbers: ["when the call returns"],
     proofs: [{ test: played, name: "a written property is readable when the call returns" }],
   },
-  "a property edited in Kinde, an imported user, a lost webhook": {
-    numbers: [changes, `within ${swept(many)} with a million`],
-    proofs: [
-      {
-        test: played,
-        name: "an edit, an import and a lost webhook show within the time that the status states, less than a minute",
-      },
-      { test: "test/sweep/pace.test.ts", name: "compares %i users at %d of the budget at most, within %i ms" },
-      { test: "test/end-to-end/sweep.test.ts", name: "finds a changed property and fetches only that user" },
-      { test: "test/end-to-end/sweep.test.ts", name: "finds imported users" },
-      stated,
-    ],
-  },
+  "a property edited in Kinde, a suspension, an account field, leaving an organization, an imported user, a lost webhook":
+    {
+      numbers: [changes, `within ${swept(many)} with a million`],
+      proofs: [
+        {
+          test: played,
+          name: "edits, imports, suspensions, departures and lost webhooks show within the stated time, less than a minute",
+        },
+        { test: "test/sweep/pace.test.ts", name: "compares %i users at %d of the budget at most, within %i ms" },
+        { test: "test/end-to-end/sweep.test.ts", name: "finds a changed property and fetches only that user" },
+        {
+          test: "test/end-to-end/sweep.test.ts",
+          name: "finds a suspension, a departure and a changed name that sent no event",
+        },
+        { test: "test/end-to-end/sweep.test.ts", name: "finds imported users" },
+        stated,
+      ],
+    },
   "the same, for recently active users": {
     numbers: [`within ${minutes(recentRoundMs() + fetchAllowance(0))}`, `the latest ${defaults.recent.users}:`],
     proofs: [

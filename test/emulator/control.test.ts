@@ -38,10 +38,27 @@ describe("control API", () => {
     const { body } = await send("POST", "/kinde/createUser", [{ email: "ada@example.com" }]);
     const { id } = body.result;
     await send("POST", "/kinde/setProperties", [id, { plan_tier: "pro" }]);
-    await send("POST", "/kinde/suspendUser", [id]);
+    const { code } = emulator.kinde.createOrganization();
+    emulator.kinde.addToOrganization(id, code);
+    const receiver = await receive();
+    emulator.webhooks.register({ url: receiver.url });
+    const silently = [
+      ["suspendUser", [id, true, { silent: true }]],
+      ["updateUser", [id, { firstName: "Ada" }, { silent: true }]],
+      ["removeFromOrganization", [id, code, { silent: true }]],
+    ] as const;
+    for (const [action, args] of silently)
+      expect(await send("POST", `/kinde/${action}`, args)).toMatchObject({ status: 200 });
+    await emulator.deliveries.settled();
+    expect(receiver.types()).toEqual([]);
     expect((await send("GET", `/users/${id}`)).body).toEqual(emulator.kinde.user(id));
     expect((await send("GET", "/users")).body).toEqual({ userCount: 1, ids: [id] });
-    expect(emulator.kinde.user(id)).toMatchObject({ isSuspended: true, properties: { plan_tier: "pro" } });
+    expect(emulator.kinde.user(id)).toMatchObject({
+      isSuspended: true,
+      firstName: "Ada",
+      organizations: [],
+      properties: { plan_tier: "pro" },
+    });
     expect((await send("GET", `/users/${id}/tokens`)).body).toMatchObject({ accessToken: expect.any(String) });
   });
 
@@ -61,6 +78,7 @@ describe("control API", () => {
     const send = control(emulator);
     expect((await send("POST", "/kinde/nothing", [])).status).toBe(400);
     expect((await send("POST", "/kinde/suspendUser", [7])).status).toBe(400);
+    expect((await send("POST", "/kinde/suspendUser", ["kp_0", true, { silence: true }])).status).toBe(400);
     expect((await send("POST", "/kinde/suspendUser", ["kp_0"])).status).toBe(404);
     expect((await send("POST", "/faults", { kind: "latency", ms: 5, pfad: "/x" })).status).toBe(400);
     expect(emulator.faults.list()).toEqual([]);

@@ -38,7 +38,14 @@ describe("events", () => {
     expect(await eventsOf(() => kinde.setRoles(id, code, ["admin"]))).toEqual(["user.updated"]);
     expect(await eventsOf(() => kinde.setPermissions(id, code, ["admin:access"]))).toEqual(["user.updated"]);
     expect(await eventsOf(() => kinde.suspendUser(id))).toEqual(["user.updated"]);
+    expect(await eventsOf(() => kinde.suspendUser(id, false, { silent: true }))).toEqual([]);
     expect(await eventsOf(() => kinde.updateUser(id, { firstName: "Grace" }))).toEqual(["user.updated"]);
+    expect(await eventsOf(() => kinde.updateUser(id, { firstName: "Ada" }, { silent: true }))).toEqual([]);
+    expect(await eventsOf(() => kinde.removeFromOrganization(id, code))).toEqual(["user.updated"]);
+    kinde.addToOrganization(id, code);
+    await emulator.deliveries.settled();
+    expect(await eventsOf(() => kinde.removeFromOrganization(id, code, { silent: true }))).toEqual([]);
+    expect(kinde.user(id)).toMatchObject({ isSuspended: false, firstName: "Ada", organizations: [] });
     expect(await eventsOf(() => kinde.signIn(id))).toEqual(["user.authenticated"]);
     expect(await eventsOf(() => kinde.signIn(id, { ok: false }))).toEqual(["user.authentication_failed"]);
     expect(await eventsOf(() => kinde.updateRole("admin", { permissions: [] }))).toEqual(["role.updated"]);

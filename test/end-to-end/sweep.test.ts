@@ -65,6 +65,26 @@ describe("a sweep without webhooks", () => {
     expect(emulator.stats.total).toBe(2);
   });
 
+  it("finds a suspension, a departure and a changed name that sent no event", async () => {
+    const { emulator } = await start({ emulator: { users: 20 } });
+    const { kinde } = emulator;
+    const [suspended = "", departed = "", renamed = ""] = [...kinde.userIds()].filter(
+      (id) => kinde.user(id)?.isSuspended === false,
+    );
+    const { code } = kinde.createOrganization();
+    kinde.addToOrganization(departed, code);
+    await sweep();
+    const profileOf = async (id: string) =>
+      JSON.parse((await stack.store.redis.get(stack.store.keys.profile(id))) ?? "");
+    kinde.suspendUser(suspended, true, { silent: true });
+    kinde.removeFromOrganization(departed, code, { silent: true });
+    kinde.updateUser(renamed, { firstName: "Hypatia" }, { silent: true });
+    expect(await sweep()).toMatchObject({ different: 3, missing: 0 });
+    expect(await flagsOf(suspended)).toMatchObject({ suspended: true });
+    expect(JSON.stringify(await profileOf(departed))).not.toContain(code);
+    expect(await profileOf(renamed)).toMatchObject({ firstName: "Hypatia" });
+  });
+
   it.each([
     ["1h", { doubted: 1, different: 0 }, 0],
     ["0s", { doubted: 0, different: 1 }, 1],

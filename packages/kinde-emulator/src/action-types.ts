@@ -35,12 +35,15 @@ export interface KindeActions {
    * others.
    */
   importUsers(inputs: readonly UserInput[]): TruthUser[];
-  /** Updates a user's account fields. Fires `user.updated`. */
-  updateUser(id: string, changes: UserChanges): void;
-  /** Suspends the user, or lifts the suspension if `suspended` is false (default true). Fires `user.updated`. */
-  suspendUser(id: string, suspended?: boolean): void;
+  /** Updates a user's account fields. Fires `user.updated` unless {@link SilentOption.silent} is true. */
+  updateUser(id: string, changes: UserChanges, options?: SilentOption): void;
+  /**
+   * Suspends the user, or lifts the suspension if `suspended` is false (default true). Fires `user.updated` unless
+   * {@link SilentOption.silent} is true.
+   */
+  suspendUser(id: string, suspended?: boolean, options?: SilentOption): void;
   /** Deletes a user. Fires `user.deleted` unless `silent` is true. */
-  deleteUser(id: string, options?: { silent?: boolean }): void;
+  deleteUser(id: string, options?: SilentOption): void;
   /** Sets properties; `null` removes one. Fires nothing, as in Kinde. */
   setProperties(id: string, properties: Record<string, string | null>): void;
   /** Defines a property. A user property must be defined before it can be set. Fires nothing. */
@@ -81,8 +84,8 @@ export interface KindeActions {
     code: string,
     grant?: { roles?: readonly string[]; permissions?: readonly string[] },
   ): void;
-  /** Removes a user from an organization. Fires `user.updated`. */
-  removeFromOrganization(id: string, code: string): void;
+  /** Removes a user from an organization. Fires `user.updated` unless {@link SilentOption.silent} is true. */
+  removeFromOrganization(id: string, code: string, options?: SilentOption): void;
   /** Returns the invitations to an organization, accepted and revoked ones included. */
   invitations(orgCode: string): Invitation[];
   /** Invites a person to an organization. Sends no email and fires nothing. */
@@ -180,6 +183,16 @@ export interface KindeActions {
    * @returns the event id
    */
   emit(type: string, data: Record<string, unknown>, options?: { timestamp?: string; source?: EventSource }): string;
+}
+
+/** Whether an action fires its event. */
+export interface SilentOption {
+  /**
+   * Whether to fire no event, as if it was lost. Kinde documents `user.updated` only for users who join an organization,
+   * and for changed roles and permissions: an app must not depend on it for suspensions, departures and account fields.
+   * Default false.
+   */
+  silent?: boolean;
 }
 
 /** Origin of an event. */

@@ -31,8 +31,8 @@ export function createActionTable(kinde: KindeActions): Map<string, Action> {
   return new Map<string, Action>([
     ["createUser", action(z.tuple([inputSchema.optional()]), ([input]) => kinde.createUser(input))],
     ["importUsers", action(z.tuple([z.array(inputSchema)]), ([inputs]) => kinde.importUsers(inputs))],
-    ["updateUser", action(z.tuple([id, changesSchema]), (args) => kinde.updateUser(...args))],
-    ["suspendUser", action(z.tuple([id, bool.optional()]), (args) => kinde.suspendUser(...args))],
+    ["updateUser", action(z.tuple([id, changesSchema, silent.optional()]), (args) => kinde.updateUser(...args))],
+    ["suspendUser", action(z.tuple([id, bool.optional(), silent.optional()]), (args) => kinde.suspendUser(...args))],
     ["deleteUser", action(z.tuple([id, silent.optional()]), (args) => kinde.deleteUser(...args))],
     ["setProperties", action(z.tuple([id, properties]), (args) => kinde.setProperties(...args))],
     ["createProperty", action(z.tuple([id, context.optional()]), (args) => kinde.createProperty(...args))],
@@ -53,7 +53,10 @@ export function createActionTable(kinde: KindeActions): Map<string, Action> {
     ["assignOrganizationPlan", action(z.tuple([id, id]), (args) => kinde.assignOrganizationPlan(...args))],
     ["cancelOrganizationPlan", action(z.tuple([id]), ([code]) => kinde.cancelOrganizationPlan(code))],
     ["addToOrganization", action(z.tuple([id, id, grantSchema.optional()]), (a) => kinde.addToOrganization(...a))],
-    ["removeFromOrganization", action(z.tuple([id, id]), (args) => kinde.removeFromOrganization(...args))],
+    [
+      "removeFromOrganization",
+      action(z.tuple([id, id, silent.optional()]), (args) => kinde.removeFromOrganization(...args)),
+    ],
     ["invitations", action(z.tuple([id]), ([code]) => kinde.invitations(code))],
     ["invite", action(z.tuple([id, invitationSchema]), (args) => kinde.invite(...args))],
     ["revokeInvitation", action(z.tuple([id]), ([code]) => kinde.revokeInvitation(code))],

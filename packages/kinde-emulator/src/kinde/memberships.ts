@@ -1,4 +1,4 @@
-import type { EventSource, KindeActions } from "../action-types.ts";
+import type { EventSource, KindeActions, SilentOption } from "../action-types.ts";
 import type { Membership, UserState } from "../state/user-state.ts";
 import { userPayload } from "./payloads.ts";
 import { missing, organizationOf, permissionByKey, roleByKey, userOf, type World } from "./world.ts";
@@ -13,12 +13,12 @@ interface Grant {
   permissions?: readonly string[];
 }
 
-/** Memberships with their roles and permissions. Every change fires `user.updated`. */
+/** Memberships with their roles and permissions. Every change fires `user.updated`, unless it is to be silent. */
 export function createMembershipActions(world: World, source: EventSource): MembershipActions {
-  const save = (user: UserState, memberships: readonly Membership[]) => {
+  const save = (user: UserState, memberships: readonly Membership[], { silent = false }: SilentOption = {}) => {
     const changed = { ...user, memberships };
     world.users.put(changed);
-    world.fire("user.updated", userPayload(world.catalogue, changed), source);
+    if (!silent) world.fire("user.updated", userPayload(world.catalogue, changed), source);
   };
   const replace = (id: string, code: string, make: (membership: Membership) => Membership) => {
     organizationOf(world, code);
@@ -38,12 +38,13 @@ export function createMembershipActions(world: World, source: EventSource): Memb
       const others = user.memberships.filter((one) => one.code !== code);
       save(user, [...others, after]);
     },
-    removeFromOrganization: (id, code) => {
+    removeFromOrganization: (id, code, options = {}) => {
       const user = userOf(world, id);
       if (!user.memberships.some((one) => one.code === code)) missing("member", `${id} of ${code}`);
       save(
         user,
         user.memberships.filter((one) => one.code !== code),
+        options,
       );
     },
     setRoles: (id, code, roles) =>

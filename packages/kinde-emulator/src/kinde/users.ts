@@ -1,4 +1,4 @@
-import type { EventSource, KindeActions } from "../action-types.ts";
+import type { EventSource, KindeActions, SilentOption } from "../action-types.ts";
 import { EmulatorError } from "../emulator-error.ts";
 import { find } from "../state/catalogue.ts";
 import { FIRST_NAMES, LAST_NAMES } from "../state/population.ts";
@@ -32,11 +32,11 @@ export function createUserActions(world: World, source: EventSource): UserAction
     const code = find(world.catalogue.organizations, ({ isDefault }) => isDefault)?.code;
     return code === undefined ? input : { ...input, organizations: [{ code, roles: defaultRoles(world) }] };
   };
-  const change = (id: string, changes: Partial<UserState>) => {
+  const change = (id: string, changes: Partial<UserState>, { silent = false }: SilentOption = {}) => {
     const user = withAccountIdentities({ ...userOf(world, id), ...changes });
     rejectTakenIdentity(world, user);
     world.users.put(user);
-    world.fire("user.updated", userPayload(world.catalogue, user), source);
+    if (!silent) world.fire("user.updated", userPayload(world.catalogue, user), source);
   };
 
   return {
@@ -52,8 +52,8 @@ export function createUserActions(world: World, source: EventSource): UserAction
       for (const user of users) world.users.put(user);
       return users.map((user) => toTruth(world.catalogue, user));
     },
-    updateUser: (id, changes) => change(id, changes),
-    suspendUser: (id, isSuspended = true) => change(id, { isSuspended }),
+    updateUser: change,
+    suspendUser: (id, isSuspended = true, options = {}) => change(id, { isSuspended }, options),
     deleteUser: (id, { silent = false } = {}) => {
       userOf(world, id);
       world.users.remove(id);

@@ -283,6 +283,32 @@ describe("a service that does not answer as it should", () => {
     expect(asked.text).not.toContain("secret");
   });
 
+  it.each<[string, () => void]>([
+    [
+      "throws",
+      () => {
+        throw new Error("broken");
+      },
+    ],
+    ["rejects", () => Promise.reject(new Error("broken"))],
+  ])("gives defaults and deny values if onError %s, after one call of it", async (_what, fault) => {
+    server = createServer(answer(503, "down")).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const address = server.address();
+    let calls = 0;
+    const kindling = createKindling({
+      definitions,
+      url: `http://127.0.0.1:${typeof address === "object" ? address?.port : 0}`,
+      token,
+      onError: () => {
+        calls += 1;
+        return fault();
+      },
+    });
+    expect(await kindling.get(testUser(1), { wait: 0 })).toEqual(denied);
+    expect(calls).toBe(1);
+  });
+
   it("applies its own rules to an answer of other definitions", async () => {
     const body = {
       flags: { tier: "gold", onboarded: true, more: 1 },

@@ -174,11 +174,16 @@ type Send = (method: "GET" | "POST", path: string, wait: number, body?: object) 
 function createSend(options: HttpReaderOptions<Record<string, unknown>>): Send {
   const { url, token, timeoutMs = 1_000, onError, fetch = globalThis.fetch } = options;
   const base = url.replace(/\/+$/, "");
+  const report = async (error: KindlingError) => onError?.(error);
   const fail = (
     code: "service_unauthorized" | "service_unavailable" | "too_many_requests",
     why: string,
     cause?: unknown,
-  ) => onError?.(new KindlingError(code, `Flags could not be read over HTTP: ${why}`, { cause }));
+  ) => {
+    const error = new KindlingError(code, `Flags could not be read over HTTP: ${why}`, { cause });
+    // A read never fails, whatever the app's own function does.
+    report(error).catch(() => undefined);
+  };
 
   return async (method, path, wait, body) => {
     try {

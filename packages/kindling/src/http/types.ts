@@ -23,7 +23,7 @@ export interface HttpReaderOptions<V extends Record<string, unknown>> {
   wait?: number;
   /**
    * Called with the reason for each answer with the status `unavailable`: `service_unauthorized`, `too_many_requests` or
-   * `service_unavailable`. Default: none.
+   * `service_unavailable`. What it throws is ignored. Default: none.
    */
   onError?: (error: KindlingError) => void;
   /** Default: the global `fetch`. */

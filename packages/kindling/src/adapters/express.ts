@@ -80,12 +80,17 @@ export function kindlingExpress<V extends Record<string, unknown>, Req extends E
   };
   return Object.assign(middleware, {
     require(requirement: Requirement<V>, options?: GuardOptions): ExpressMiddleware<Req> {
-      return (request, response, next) => {
-        const judge = async () => findRefusal(await readOf(request)(), requirement, options);
-        judge().then((refusal) => {
-          if (refusal?.status === 303) response.redirect(refusal.status, refusal.location);
-          else next(refusal && Object.assign(new Error(refusal.message), { status: refusal.status }));
-        }, next);
+      return async (request, response, next) => {
+        let error: unknown;
+        try {
+          const refusal = findRefusal(await readOf(request)(), requirement, options);
+          // Throws if something else has answered meanwhile, such as a timeout.
+          if (refusal?.status === 303) return response.redirect(refusal.status, refusal.location);
+          error = refusal && Object.assign(new Error(refusal.message), { status: refusal.status });
+        } catch (thrown) {
+          error = thrown;
+        }
+        next(error);
       };
     },
   });

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { compareLive, fetchLive, type LiveComparison } from "../audit/compare-live.ts";
 import { fetchUser } from "../kinde/fetch-user.ts";
 import { userId as userIdSchema } from "../kinde/ids.ts";
+import { partsToKeep } from "../kinde/keep-parts.ts";
 import { findByEmail } from "../kinde/list-users.ts";
 import { findMisfits } from "../refresh/property-values.ts";
 import { inspectUser } from "../status/inspect-user.ts";
@@ -208,7 +209,7 @@ async function show(deps: PageDeps, context: DashboardContext, options: ShowOpti
   const userId = userIdOf(context);
   const live = options.live === true ? await askKinde(deps, context, userId) : undefined;
   const [inspection, trail] = await Promise.all([
-    inspectUser(userId, { store, definitions, keep: config.profile, now: deps.now() }),
+    inspectUser(userId, { store, definitions, keep: partsToKeep(config.profile, definitions), now: deps.now() }),
     store.trail.read(userId),
   ]);
   return page(
@@ -226,7 +227,7 @@ async function show(deps: PageDeps, context: DashboardContext, options: ShowOpti
 /** Fetches the user from Kinde and compares, as `kindling inspect --live` does. */
 async function askKinde(deps: PageDeps, context: DashboardContext, userId: string): Promise<LiveFlags> {
   const { operations, definitions, config, store } = deps;
-  const keep = config.profile;
+  const keep = partsToKeep(config.profile, definitions);
   try {
     const user = await fetchLive(userId, { api: operations.kinde, definitions, keep, call: deps.call(context) });
     // Read after the fetch: a refresh can commit during the wait.

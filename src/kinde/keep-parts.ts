@@ -1,3 +1,4 @@
+import type { Definitions } from "kindling";
 import { blankProfile, type Profile, type ProfilePart, profileParts } from "kindling/contract";
 
 /** A profile as records store it. */
@@ -31,6 +32,15 @@ export function keepParts(profile: Profile, keep: ReadonlySet<ProfilePart>): Kep
     identities: isKept("identities") ? identities : identities.map(({ type }) => ({ type })),
     billing: isKept("billing") ? billing : { customerId: null, agreements: [] },
   };
+}
+
+/**
+ * Returns the parts that records keep: those of the setting, and the codes of organizations if a flag has a value for each of
+ * them. Without the codes, a sweep could not tell that a user has joined one.
+ */
+export function partsToKeep(setting: ReadonlySet<ProfilePart>, { flags }: Pick<Definitions, "flags">) {
+  const inOrganizations = Object.values(flags).some((definition) => definition.in === "current");
+  return inOrganizations ? new Set<ProfilePart>([...setting, "organizations"]) : setting;
 }
 
 /** Returns the parts that a record can hold if these are to be kept. */

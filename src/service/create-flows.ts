@@ -2,6 +2,7 @@ import type { Definitions } from "kindling";
 import { extraParts, organizationParts } from "kindling/contract";
 import { type AuditVerdict, auditUser } from "../audit/audit-user.ts";
 import type { Config } from "../config.ts";
+import { partsToKeep } from "../kinde/keep-parts.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import { createWebhooks } from "../kinde/webhooks.ts";
 import { createOrganizationStore } from "../redis/organization-store.ts";
@@ -61,7 +62,8 @@ export function createFlows(options: FlowsOptions): Flows {
   const { config, world, store, definitions, kinde = openKinde(config, world, store) } = options;
   const { redis, publicRedis, keys, records, ledger, absences, queues, seen, listed, completeness } = store;
   const { now } = world;
-  const { profile: keep, refreshOnSignIn: signIns } = config;
+  const { refreshOnSignIn: signIns } = config;
+  const keep = partsToKeep(config.profile, definitions);
   const { pageSize, indexLagMs, extrasMaxAgeMs } = config.sweep;
   const acknowledgeFanout = createAcknowledgeFanout({ redis, keys, queues });
   const organizations = createOrganizations({

@@ -9,6 +9,7 @@ import {
   PartMissing,
   type Profile,
   type ProfilePart,
+  storedValue,
   withholdParts,
 } from "kindling/contract";
 import { heldParts, withoutHeldPart } from "../kinde/keep-parts.ts";
@@ -53,8 +54,11 @@ export function compareFlags(
       : { verdict: "derived", ...derived };
   }
   if (!sameDefinitions) return { verdict: "different", field: "flag definitions" };
-  const listed = deriveKnown(definitions, withPage(stored, searched));
-  const changed = Object.keys(listed).find((name) => !(name in known) && differs(record, name, listed));
+  const page = withPage(stored, searched);
+  const listed = deriveKnown(definitions, page);
+  const changed =
+    Object.keys(listed).find((name) => !(name in known) && differs(record, name, listed)) ??
+    findInOrganizations(definitions, record, page);
   if (changed !== undefined) return { verdict: "different", field: `flags.${changed}` };
   return Object.keys(known).some((name) => differs(record, name, known))
     ? { verdict: "derived", flags: { ...record.flags, ...valuesOf(known) }, organizations: record.organizations }
@@ -78,12 +82,9 @@ export function findFlagDifference(
     ...deriveKnown(declared(definitions), view),
     ...deriveKnown(functions(definitions), withholdUnkept(ofFunctions)),
   };
-  const changed = Object.keys(known).find((name) => differs(record, name, known));
-  if (changed !== undefined) return changed;
-  const byOrganization = deriveByOrganization(definitions, view);
-  const same =
-    byOrganization === undefined || isDeepStrictEqual(byOrganization, { organizations: record.organizations });
-  return same ? undefined : "organizations";
+  return (
+    Object.keys(known).find((name) => differs(record, name, known)) ?? findInOrganizations(definitions, record, view)
+  );
 }
 
 /** Returns whether a function reads the profile's permissions, or can do so after another part that it does not hold. */
@@ -125,8 +126,33 @@ function deriveKnown({ flags }: Pick<Definitions, "flags">, profile: Profile): K
 
 /** Returns `undefined` if a flag of the current organization reads a withheld part. */
 function deriveByOrganization({ flags }: Definitions, profile: Profile): Omit<DerivedValues, "flags"> | undefined {
+  return attempt(() => ({ organizations: deriveInOrganizations(flags, profile, () => undefined) }));
+}
+
+/**
+ * Returns the first flag of the current organization whose value in the record differs in some organization. Leaves out values
+ * that a withheld part decides, and those that did not fit into the record.
+ */
+function findInOrganizations({ flags }: Definitions, record: FlagsRecord, profile: Profile): string | undefined {
+  const { organizations } = record;
+  const dependent = Object.entries(flags).filter(([, definition]) => definition.in === "current");
+  // Also those that the user has left. "*" stands for all others.
+  const codes = new Set(Object.keys(organizations ?? { "*": {} }));
+  for (const code of attempt(() => profile.organizations.map((membership) => membership.code)) ?? []) codes.add(code);
+  return dependent.find(([name, definition]) =>
+    [...codes].some((code) => {
+      const derived = attempt(() => definition.read(profile, code));
+      const stored = storedValue(definition, name, record, code);
+      const left = derived === undefined || (stored === undefined && organizations !== undefined);
+      return !left && !isDeepStrictEqual(derived.value, stored);
+    }),
+  )?.[0];
+}
+
+/** Returns `undefined` if the profile does not hold what the function reads. */
+function attempt<T>(read: () => T): T | undefined {
   try {
-    return { organizations: deriveInOrganizations(flags, profile, () => undefined) };
+    return read();
   } catch (error) {
     if (isPartMissing(error)) return undefined;
     throw error;

@@ -1,9 +1,10 @@
 import { type Definitions, defineFlags, organizationProperty, permission, property } from "kindling";
 import { blankProfile, type FlagsRecord, type Profile, type ProfilePart, profileParts } from "kindling/contract";
 import { describe, expect, it } from "vitest";
-import { keepParts } from "../../src/kinde/keep-parts.ts";
+import { keepParts, partsToKeep } from "../../src/kinde/keep-parts.ts";
 import type { SearchedUser } from "../../src/kinde/search-users.ts";
-import { compareFlags } from "../../src/sweep/compare-flags.ts";
+import { compareFlags, findFlagDifference } from "../../src/sweep/compare-flags.ts";
+import { findDifference } from "../../src/sweep/find-difference.ts";
 
 const organization = {
   code: "org_1",
@@ -180,6 +181,40 @@ describe("comparing flags of the current organization", () => {
     });
     const keep = profileParts.filter((part) => part !== "permissions");
     expect(compare(definitions, { record: record({ schema: "older" }), keep })).toMatchObject({ verdict: "different" });
+  });
+
+  it("finds a value that differs beside flags that read what the profile does not hold", () => {
+    const withSeats = defineFlags({ ...here, seats: organizationProperty.number("seats", { default: 1 }) });
+    const stored = (organizations: FlagsRecord["organizations"]) => ({
+      ...recordOf(withSeats, { adminHere: false, seats: 1 }),
+      organizations,
+    });
+    const find = (organizations: FlagsRecord["organizations"]) =>
+      findFlagDifference(withSeats, stored(organizations), keepParts(user, new Set(profileParts)));
+    const others = { "*": { adminHere: false, seats: 1 } };
+    expect(find({ ...others, org_1: { adminHere: true, seats: 5 } })).toBeUndefined();
+    expect(find({ ...others, org_1: { seats: 5 } })).toBe("adminHere");
+    expect(find(undefined)).toBe("adminHere");
+    // Of too many organizations, the record holds some.
+    expect(find({ org_2: { adminHere: false, seats: 1 } })).toBeUndefined();
+    // The user has left this one.
+    expect(find({ ...others, org_1: { adminHere: true, seats: 5 }, org_2: { seats: 7 } })).toBe("seats");
+    const left = stored({ ...others, org_2: { seats: 7 } });
+    expect(compare(withSeats, { record: left, keep: ["account"] })).toEqual({
+      verdict: "different",
+      field: "flags.seats",
+    });
+  });
+
+  it("keeps the codes of organizations for them, so that a sweep finds a user who joined one", () => {
+    const seats = defineFlags({ seats: organizationProperty.number("seats", { default: 1 }) });
+    const keep = partsToKeep(new Set(["account"] as const), seats);
+    expect([...keep]).toEqual(["account", "organizations"]);
+    const stored = { flags: recordOf(seats, { seats: 1 }), profile: keepParts(user, keep) };
+    const options = { keep, signIns: true };
+    const list = searched({ organizations: ["org_1", "org_2"] });
+    expect(findDifference(stored, list, options)).toBe("organizations");
+    expect([...partsToKeep(new Set(["account"] as const), defineFlags({ tier }))]).toEqual(["account"]);
   });
 
   it("never takes a property of an organization that the page does not show for an unset one", () => {

@@ -1,6 +1,7 @@
 import type { Command } from "commander";
 import { compareLive, fetchLive, type LiveComparison } from "../../audit/compare-live.ts";
 import type { Config, StoreConfig } from "../../config.ts";
+import { partsToKeep } from "../../kinde/keep-parts.ts";
 import { patiently } from "../../kinde/patiently.ts";
 import { loadDefinitions } from "../../load-definitions.ts";
 import { openKinde } from "../../service/open-kinde.ts";
@@ -55,7 +56,7 @@ export function addInspect(program: Command, { terminal, exitWith }: CommandCont
 function inspect(terminal: Terminal, userId: string, options: InspectCommandOptions): Promise<InspectionAnswer> {
   const look = async (store: Store, config: StoreConfig) => {
     const definitions = await loadDefinitions(config.flagsFile);
-    const shared = { store, definitions, keep: config.profile, now: terminal.world.now() };
+    const shared = { store, definitions, keep: partsToKeep(config.profile, definitions), now: terminal.world.now() };
     const { profile, ...inspection } = await inspectUser(userId, shared);
     return { shared, answer: { ...inspection, ...(options.profile === true && { profile }) } };
   };

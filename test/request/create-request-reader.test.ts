@@ -3,6 +3,7 @@ import { createReader, defineFlags, fresh, property, type Reader } from "kindlin
 import { createRequestReader, findRefusal, oncePerProcess, perRequest, type Verify } from "kindling/request";
 import { acceptUserIds } from "kindling/testing";
 import { afterAll, beforeAll, beforeEach, describe, expect, expectTypeOf, it } from "vitest";
+import { createShare } from "../../packages/kindling/src/request/create-share.ts";
 import { useRedis } from "../support/redis.ts";
 import { testRedisUrl } from "../support/redis-url.ts";
 import { testUser } from "../support/signer.ts";
@@ -209,6 +210,21 @@ describe("concurrent requests of one user", () => {
     expect(gets).toBe(3);
     await kindling.read({ token: user });
     expect(gets).toBe(4);
+  });
+
+  it.each([
+    ["was being verified", false],
+    ["had been sent", true],
+  ])("do not wait for a read that %s when Cloudflare Workers cancelled its request", async (_what, departs) => {
+    const share = createShare<{ flags: string }>(100);
+    void share("a", (depart) => {
+      if (departs) depart();
+      return new Promise(() => undefined);
+    });
+    await Promise.resolve();
+    const read = async () => ({ flags: "read" });
+    expect(await Promise.all([share("a", read), share("a", read)])).toEqual([{ flags: "read" }, { flags: "read" }]);
+    expect(await share("a", read)).toEqual({ flags: "read" });
   });
 
   it("are answered when Redis is away", async () => {

@@ -2,6 +2,7 @@ import { exportJWK, exportSPKI, generateKeyPair, importJWK, SignJWT, UnsecuredJW
 import { createVerifier, type VerifierOptions } from "kindling/request";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { createSigner, event, type Signer, testUser } from "../support/signer.ts";
+import { until } from "../support/until.ts";
 import { workersFetch } from "../support/workers-fetch.ts";
 
 const issuer = "https://tenant.kinde.test";
@@ -193,6 +194,30 @@ describe("the signing keys", () => {
     expect(await verify(await signer.sign(claims()))).toMatchObject({ userId });
     const forged = await (await createSigner()).sign(claims(), { kid: signer.kid() });
     expect(await verify(forged)).toEqual(refused("token_invalid"));
+  });
+
+  it.each([
+    ["that never ends", 0],
+    ["that never ended", 1_000],
+  ])("are fetched again after a fetch %s, as when Cloudflare Workers cancel its request", async (_what, afterMs) => {
+    let fetches = 0;
+    const fetch: typeof globalThis.fetch = (...request) => {
+      fetches += 1;
+      return fetches === 1 ? new Promise(() => undefined) : signer.fetch(...request);
+    };
+    const verify = verifier({ fetch, timeoutMs: 50, cooldownMs: 10_000 });
+    const token = await signer.sign(claims());
+    void verify(token);
+    await until(() => expect(fetches).toBe(1));
+    now += afterMs;
+    const later = await Promise.all([verify(token), verify(token)]);
+    expect(later).toMatchObject([{ userId }, { userId }]);
+    expect(fetches).toBe(2);
+  });
+
+  it("are unavailable, and no token is invalid, if no fetch ever ends", async () => {
+    const verify = verifier({ fetch: () => new Promise(() => undefined), timeoutMs: 1 });
+    expect(await verify(await signer.sign(claims()))).toEqual(refused("keys_unavailable"));
   });
 
   it("are fetched with the fetch of Cloudflare Workers", async () => {

@@ -1,6 +1,7 @@
 import type { Definitions } from "../definitions/define-flags.ts";
 import { answerWithoutUser } from "../reader/compose-answer.ts";
 import type { Reader, ReadOptions } from "../reader/types.ts";
+import { createShare } from "./create-share.ts";
 import type { AnonymousReason, Caller, ForRequest, RequestReader, RequestResult, Token, Verify } from "./types.ts";
 
 /**
@@ -124,35 +125,4 @@ export function perRequest<V extends Record<string, unknown>>(
 
 function nameOf(error: unknown): string {
   return error instanceof Error ? error.name : typeof error;
-}
-
-/** A read that has departed was sent to Redis: who comes later must not share it, or could miss a write of their own. */
-type Share<T> = (key: string, read: (depart: () => void) => Promise<T>) => Promise<T>;
-
-/** Runs one read per key at a time, and has at most one more waiting, which everyone who comes meanwhile shares. */
-function createShare<T extends { flags: unknown }>(): Share<T> {
-  const latest = new Map<string, { departed: boolean; answer: Promise<T> }>();
-  return (key, read) => {
-    const current = latest.get(key);
-    if (current?.departed === false) return current.answer.then(copy);
-    const start = async () => {
-      await current?.answer;
-      try {
-        return await read(() => {
-          next.departed = true;
-        });
-      } finally {
-        if (latest.get(key) === next) latest.delete(key);
-      }
-    };
-    // Deferred, so that requests of the same tick share even a read that needs no verification.
-    const next = { departed: false, answer: Promise.resolve().then(start) };
-    latest.set(key, next);
-    return next.answer;
-  };
-}
-
-/** An app that changes one answer must not change another request's. */
-function copy<T extends { flags: unknown }>(answer: T): T {
-  return { ...answer, flags: structuredClone(answer.flags) };
 }

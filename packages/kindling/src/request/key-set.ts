@@ -1,5 +1,6 @@
 import { type CryptoKey, createLocalJWKSet, errors, flattenedVerify, type JWTVerifyGetKey } from "jose";
 import { fetchWithoutRedirects } from "../http/fetch-without-redirects.ts";
+import { nothing, within } from "../reader/redis.ts";
 
 /** Thrown when a key is unknown, and the key server cannot be asked or was asked too recently. */
 export class KeysUnavailable extends Error {}
@@ -15,6 +16,16 @@ export interface KeySetOptions {
   cooldownMs: number;
 }
 
+/** A fetch of the keys. */
+interface Attempt {
+  readonly at: number;
+  ended: boolean;
+  /** Never settles on Cloudflare Workers if the request that began it is cancelled. */
+  readonly done: Promise<unknown>;
+}
+
+/** Time for an attempt to end after its time limit. */
+const graceMs = 500;
 /** Keys older than this are fetched again in the background. */
 const softAgeMs = 10 * 60_000;
 /** While the key server is down, keys up to this age still count. */
@@ -28,13 +39,24 @@ const mostOfOneId = 10;
  * server is down, and one cooldown covers success, failure and unknown keys: a flood of forged tokens costs one fetch.
  */
 export function createKeySet(options: KeySetOptions): JWTVerifyGetKey {
-  const { url, now, cooldownMs } = options;
+  const { url, now, timeoutMs, cooldownMs } = options;
   let held: { find: JWTVerifyGetKey; fetchedAt: number } | undefined;
-  let attempt: { at: number; done: Promise<unknown> } | undefined;
+  let attempt: Attempt | undefined;
   let failure: unknown;
 
-  const refresh = (): Promise<unknown> => {
-    if (attempt !== undefined && now() - attempt.at < cooldownMs) return attempt.done;
+  /** Returns whether the attempt ended in time. */
+  const hasEnded = async ({ at, ended, done }: Attempt) =>
+    ended || (await within(Math.min(at - now(), 0) + timeoutMs + graceMs, () => done)) !== nothing;
+
+  const refresh = async (): Promise<void> => {
+    const latest = attempt;
+    if (latest !== undefined && now() - latest.at < cooldownMs && (await hasEnded(latest))) return;
+    // Others who waited in vain come here too.
+    if (attempt === latest) attempt = begin();
+    if (attempt !== undefined && !(await hasEnded(attempt))) failure = new Error(`${url} was not asked in time`);
+  };
+
+  const begin = (): Attempt => {
     const done = fetchKeys(options).then(
       (find) => {
         held = { find, fetchedAt: now() };
@@ -44,8 +66,11 @@ export function createKeySet(options: KeySetOptions): JWTVerifyGetKey {
         failure = error;
       },
     );
-    attempt = { at: now(), done };
-    return done;
+    const begun: Attempt = { at: now(), ended: false, done };
+    void done.then(() => {
+      begun.ended = true;
+    });
+    return begun;
   };
 
   const find: JWTVerifyGetKey = async (header, token) => {

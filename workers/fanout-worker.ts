@@ -42,14 +42,16 @@ export function createFanoutWorker(options: FanoutWorkerOptions, deps: WorkerDep
     async process(job, onTicket) {
       const { subject } = job.data;
       let progress = storedFanoutProgress.parse(job.data.progress);
-      const { ticket, at } = progress ?? (await fanoutLedger.begin(subject));
+      const { ticket, at, events } = progress ? { ...progress, events: 0 } : await fanoutLedger.begin(subject);
       onTicket(ticket);
       const since = (await fanoutLedger.entry(subject))?.since;
       // Already reflected: only the job is left over.
       if (since === undefined && progress === undefined) return;
+      // Of several events, the last one can have come just now.
+      const changedAt = events === 1 && since !== undefined ? since / 1000 : undefined;
       for (;;) {
         await waitForRoom(options, deps, job);
-        const page = await fanOut(subject, progress, { priority: "webhook", signal: deps.signal });
+        const page = await fanOut(subject, progress, { priority: "webhook", signal: deps.signal, changedAt });
         await acknowledge(await notReflected(options, page.userIds, ticket, at), {
           concern: concernOf(subject),
           since,

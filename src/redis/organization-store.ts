@@ -10,6 +10,11 @@ export interface OrganizationEntry {
   ticket: number;
   /** Start of the fetch, in milliseconds since the epoch; 0 if it was forgotten. */
   fetchedAt: number;
+  /**
+   * Set while a copy of Kinde's that lags can have answered: from when on none does, in milliseconds since the epoch. Later
+   * refreshes need a later fetch.
+   */
+  settledAt?: number;
   properties?: Readonly<Record<string, string | null>>;
   agreements?: readonly { id: string; planCode: string }[];
 }
@@ -27,6 +32,7 @@ const storedEntry = storedShape<OrganizationEntry>(
   z.object({
     ticket: z.number(),
     fetchedAt: z.number(),
+    settledAt: z.number().exactOptional(),
     properties: z.record(z.string(), z.string().nullable()).exactOptional(),
     agreements: z.array(z.object({ id: z.string(), planCode: z.string() })).exactOptional(),
   }),

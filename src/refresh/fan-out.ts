@@ -20,7 +20,17 @@ export interface FanoutPage {
 }
 
 /** Looks up one page of the users that a change to the subject affects. */
-export type FanOut = (subject: FanoutSubject, at: FanoutPlace | undefined, options: CallOptions) => Promise<FanoutPage>;
+export type FanOut = (
+  subject: FanoutSubject,
+  at: FanoutPlace | undefined,
+  options: FanOutCallOptions,
+) => Promise<FanoutPage>;
+
+/** Options for {@link FanOut}. */
+export interface FanOutCallOptions extends CallOptions {
+  /** When the change was acknowledged, in milliseconds since the epoch. Default: now. */
+  changedAt?: number | undefined;
+}
 
 /** Dependencies of {@link createFanOut}. */
 export interface FanOutOptions {
@@ -30,7 +40,7 @@ export interface FanOutOptions {
   /** Parts of the profile that records contain. */
   keep: ReadonlySet<ProfilePart>;
   /** Makes refreshes fetch the organization's own properties and agreements again. */
-  forgetOrganization: (code: string) => Promise<void>;
+  forgetOrganization: (code: string, changedAt?: number) => Promise<void>;
   /** Returns the users that are being refreshed now. */
   activeUsers: () => Promise<string[]>;
 }
@@ -49,11 +59,11 @@ export function createFanOut(options: FanOutOptions): FanOut {
     const part = grantPart(subject);
     return part === undefined || keep.has(part) || definitions.mayNeed(part);
   };
-  return async (subject, at, call) => {
+  return async (subject, at, { changedAt, ...call }) => {
     if (!affectsRecords(subject)) return { userIds: [], next: undefined };
     const [kind, id] = splitSubject(subject);
     // Before the active users are read: a refresh that is not among them starts later, and fetches it again.
-    if (at === undefined && kind === "organization") await forgetOrganization(id);
+    if (at === undefined && kind === "organization") await forgetOrganization(id, changedAt);
     const fetching = at === undefined ? await activeUsers() : [];
     const listing = listingOf(api, subject);
     const page =

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Definitions } from "kindling";
 import { type ExtraPart, type OrganizationPart, organizationParts, type Profile } from "kindling/contract";
 import { concernsOne } from "../kinde/answers.ts";
+import type { Priority } from "../kinde/call-budget.ts";
 import { fetchOrganization, type OrganizationDetails } from "../kinde/fetch-organization.ts";
 import { fewAtOnce, mostAtOnce } from "../kinde/few-at-once.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
@@ -21,8 +22,13 @@ export interface Organizations {
    * Kinde does not answer about: they must not end a sweep, and the refreshes of their members report them.
    */
   recheck(codes: Iterable<string>, call: CallOptions): Promise<void>;
-  /** Makes sure that every refresh from now on fetches the organization again: something about it changed. */
-  forget(code: string): Promise<void>;
+  /**
+   * Makes sure that refreshes from now on fetch the organization again: something about it changed. Once the settle time is
+   * over, they do so once more, because Kinde can have answered from a copy that lags.
+   *
+   * @param changedAt When the change was acknowledged, in milliseconds since the epoch. Default: now
+   */
+  forget(code: string, changedAt?: number): Promise<void>;
 }
 
 /** Dependencies of {@link createOrganizations}. */
@@ -34,18 +40,23 @@ export interface OrganizationsOptions {
   ledger: Pick<Ledger, "begin" | "clock">;
   /** Age at which an organization is fetched again, in milliseconds. */
   maxAgeMs: number;
+  /** How long Kinde can answer with the state before a change, in milliseconds. */
+  settleMs: number;
   /** Called when a fetch finds a change, before the change is stored. Kinde sends no event for most of them. */
   onChange: (code: string) => Promise<void>;
 }
 
 type Begun = Pick<OrganizationEntry, "ticket" | "fetchedAt">;
 
-/** A fetch that is running. */
+/** A fetch that is running. Whoever waits for it can leave: it is aborted when nobody is left. */
 interface Flight {
   begun: Promise<Begun>;
   /** Ticket of the entry it replaces; 0 without one. */
   basis: number;
-  entry: Promise<OrganizationEntry>;
+  priority: Priority;
+  ended: Promise<unknown>;
+  isAborted(): boolean;
+  wait(signal: AbortSignal): Promise<OrganizationEntry>;
 }
 
 /** How long these calls wait for the call budget, in milliseconds: like those for a user's memberships. */
@@ -55,7 +66,7 @@ const mostSkipped = 10;
 
 /** Creates the organizations over a store that all processes share. */
 export function createOrganizations(options: OrganizationsOptions): Organizations {
-  const { store, definitions, ledger, maxAgeMs } = options;
+  const { store, definitions, ledger, maxAgeMs, settleMs } = options;
   // Grows when a flag function reads a part that its definition does not declare.
   const asked = new Set(organizationParts.filter((part) => definitions.needs.has(part)));
   const readable = organizationParts.filter(definitions.mayNeed);
@@ -77,9 +88,12 @@ export function createOrganizations(options: OrganizationsOptions): Organization
   ) => {
     const stamp = await begun;
     const details = await fetchOrganization(options.api, code, new Set(askedOf(before)), { ...call, patienceMs });
-    const entry = { ...stamp, ...details };
-    // Reported before it is stored: after a crash in between, the next fetch finds the change again.
-    if (before !== undefined && differs(before, entry)) await options.onChange(code);
+    const settledAt = before?.settledAt;
+    const isSettled = settledAt === undefined || stamp.fetchedAt >= settledAt;
+    const entry = { ...stamp, ...details, ...(!isSettled && { settledAt }) };
+    // Reported before it is stored: after a crash in between, the next fetch finds the change again. Members whose flags were
+    // derived within the settle time are confirmed in any case.
+    if (before !== undefined && settledAt === undefined && differs(before, entry)) await options.onChange(code);
     await store.write(code, entry);
     return entry;
   };
@@ -88,25 +102,42 @@ export function createOrganizations(options: OrganizationsOptions): Organization
       ({ fetchedAt }) => fetchedAt >= since,
       () => false,
     );
-  // Members that are refreshed together share one fetch, but only one that is recent enough for each of them.
-  const fetchShared = async (code: string, before: OrganizationEntry | undefined, since: number, call: CallOptions) => {
+  // Members that are refreshed together share one fetch, but only one that is recent enough for each of them, and that waits
+  // for the call budget no longer than they would.
+  const fetchShared = async (
+    code: string,
+    before: OrganizationEntry | undefined,
+    since: number,
+    { priority, signal }: CallOptions,
+  ) => {
     const basis = before?.ticket ?? 0;
     const running = flights.get(code);
     // Another basis: the organization was stored or forgotten since, and the running fetch can be older than that.
-    if (running !== undefined && running.basis === basis && (await begins(running, since))) return running.entry;
+    const fits =
+      running?.basis === basis &&
+      (running.priority === priority || running.priority === "webhook") &&
+      (await begins(running, since));
+    if (fits && !running.isAborted()) return running.wait(signal);
     const begun = begin(code);
-    const flight: Flight = { begun, basis, entry: fetchAnew(code, begun, before, call) };
-    flights.set(code, flight);
-    const land = () => {
-      if (flights.get(code) === flight) flights.delete(code);
+    const flight: Flight = {
+      begun,
+      basis,
+      priority,
+      ...shareTask((own) => fetchAnew(code, begun, before, { priority, signal: own })),
     };
-    flight.entry.then(land, land);
-    return flight.entry;
+    flights.set(code, flight);
+    void flight.ended.then(() => {
+      if (flights.get(code) === flight) flights.delete(code);
+    });
+    return flight.wait(signal);
   };
   const isUsable = (entry: OrganizationEntry, since: number) =>
     entry.fetchedAt >= since && [...asked].every((part) => entry[memberOf[part]] !== undefined);
+  // Once a change has settled, what was fetched before that is no answer.
+  const neededSince = (entry: OrganizationEntry | undefined, since: number, now: number) =>
+    entry?.settledAt !== undefined && entry.settledAt <= now ? Math.max(since, entry.settledAt) : since;
   /** Finds the entries, a few at a time. The outcomes have the order of the codes. */
-  const find = async function* (codes: readonly string[], since: number, call: CallOptions) {
+  const find = async function* (codes: readonly string[], since: number, now: number, call: CallOptions) {
     for (let at = 0; at < codes.length; at += mostAtOnce) {
       const some = codes.slice(at, at + mostAtOnce);
       const stored = await store.readMany(some);
@@ -114,7 +145,8 @@ export function createOrganizations(options: OrganizationsOptions): Organization
         some.map(async (code, index): Promise<OrganizationDetails> => {
           const entry = stored[index];
           if (askedOf(entry).length === 0) return {};
-          return entry !== undefined && isUsable(entry, since) ? entry : fetchShared(code, entry, since, call);
+          const needed = neededSince(entry, since, now);
+          return entry !== undefined && isUsable(entry, needed) ? entry : fetchShared(code, entry, needed, call);
         }),
       );
     }
@@ -128,7 +160,7 @@ export function createOrganizations(options: OrganizationsOptions): Organization
       const since = isAgeLimited(definitions) ? fetchedAt : fetchedAt - maxAgeMs;
       const codes = profile.organizations.map(({ code }) => code);
       const details: OrganizationDetails[] = [];
-      for await (const outcome of find(codes, since, call)) {
+      for await (const outcome of find(codes, since, fetchedAt, call)) {
         if (outcome.status === "rejected") throw outcome.reason;
         details.push(outcome.value);
       }
@@ -137,17 +169,45 @@ export function createOrganizations(options: OrganizationsOptions): Organization
     async recheck(codes, call) {
       if (readable.length === 0) return;
       const all = [...new Set(codes)];
-      const since = (await ledger.clock()) - maxAgeMs;
+      const now = await ledger.clock();
       let skipped = 0;
-      for await (const outcome of find(all, since, call)) {
+      for await (const outcome of find(all, now - maxAgeMs, now, call)) {
         if (outcome.status === "fulfilled") continue;
         skipped += 1;
         if (!concernsOne(outcome.reason) || skipped > mostSkipped) throw outcome.reason;
       }
     },
-    async forget(code) {
-      await store.write(code, { ticket: (await begin(code)).ticket, fetchedAt: 0 });
+    async forget(code, changedAt) {
+      const { ticket, fetchedAt: now } = await begin(code);
+      await store.write(code, { ticket, fetchedAt: 0, settledAt: (changedAt ?? now) + settleMs });
     },
+  };
+}
+
+/** Runs a task that several callers wait for. It is aborted when all of them have left. */
+function shareTask<Result>(task: (signal: AbortSignal) => Promise<Result>) {
+  const controller = new AbortController();
+  const result = task(controller.signal);
+  let waiting = 0;
+  return {
+    ended: result.then(
+      () => undefined,
+      () => undefined,
+    ),
+    isAborted: () => controller.signal.aborted,
+    wait: (signal: AbortSignal) =>
+      new Promise<Result>((resolve, reject) => {
+        waiting += 1;
+        const leave = () => {
+          reject(signal.reason);
+          waiting -= 1;
+          if (waiting === 0) controller.abort(signal.reason);
+        };
+        if (signal.aborted) return leave();
+        signal.addEventListener("abort", leave);
+        const end = () => signal.removeEventListener("abort", leave);
+        result.then(resolve, reject).finally(end);
+      }),
   };
 }
 

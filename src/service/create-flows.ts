@@ -72,6 +72,7 @@ export function createFlows(options: FlowsOptions): Flows {
     definitions,
     ledger: store.fanoutLedger,
     maxAgeMs: config.organizationMaxAgeMs,
+    settleMs: config.writeSettleMs,
     onChange: (code) => acknowledgeFanout(`organization:${code}`),
   });
   const judgeAbsence = createJudgeAbsence({

@@ -174,11 +174,16 @@ describe("a fan-out", () => {
   it("leaves out users fetched later than the settle time after it began, and no others", async () => {
     const { records, ledger } = stack.store;
     const acknowledged: string[][] = [];
+    const times: unknown[] = [];
     const ids = [1, 2, 3, 4].map(testUser);
     const close = await fanOutWith({
       settleMs: 30_000,
-      fanOut: async () => ({ userIds: ids, next: undefined }),
-      acknowledge: async (userIds) => {
+      fanOut: async (_subject, _at, { changedAt = 0 }) => {
+        times.push(changedAt * 1_000);
+        return { userIds: ids, next: undefined };
+      },
+      acknowledge: async (userIds, { since }) => {
+        times.push(since);
         acknowledged.push([...userIds]);
       },
       records: {
@@ -196,6 +201,8 @@ describe("a fan-out", () => {
       },
     });
     await until(async () => expect(acknowledged).toEqual([[ids[0], ids[1], ids[3]]]));
+    // The organization and its members settle together.
+    expect(times).toEqual([times[1], expect.any(Number)]);
     await close();
   });
 });

@@ -1,7 +1,9 @@
+import { setMaxListeners } from "node:events";
 import { type Definitions, defineFlags, fresh, organizationProperty } from "kindling";
 import { blankProfile, type Profile } from "kindling/contract";
 import { beforeEach, describe, expect, it } from "vitest";
 import { KindeError, type KindeErrorCode } from "../../src/errors.ts";
+import type { Priority } from "../../src/kinde/call-budget.ts";
 import type { Call, ManagementApi } from "../../src/kinde/management-api.ts";
 import { createOrganizationStore } from "../../src/redis/organization-store.ts";
 import { addLiveOrganizations, createOrganizations } from "../../src/refresh/organizations.ts";
@@ -9,6 +11,7 @@ import { useRedis } from "../support/redis.ts";
 
 const context = useRedis();
 const call = { priority: "webhook", signal: new AbortController().signal } as const;
+setMaxListeners(0, call.signal);
 const definitions = defineFlags({ seats: organizationProperty.number("seats", { default: 1 }) });
 const parts = new Set(["organizationProperties"] as const);
 const user = { ...blankProfile("kp_1"), organizations: [{ code: "org_a", roles: [], permissions: [] }] };
@@ -61,6 +64,7 @@ const open = (now = () => 1_000, kinde = api, flags: Definitions = definitions) 
     definitions: flags,
     ledger: ledgerAt(now),
     maxAgeMs: 100,
+    settleMs: 30,
     onChange: async (code) => {
       changed.push(code);
     },
@@ -120,6 +124,86 @@ describe("the shared details of organizations", () => {
     expect(await slow).toBe("1");
     // The slow answer was not stored: its ticket is older than the announcement.
     expect(await seatsOf(organizations)).toBe("2");
+  });
+
+  it("are fetched once more when the settle time after a change is over, whatever a copy of Kinde's that lags said", async () => {
+    let clock = 1_000;
+    const organizations = open(() => clock);
+    await seatsOf(organizations);
+    await organizations.forget("org_a", 1_000);
+    clock = 1_010;
+    expect(await seatsOf(organizations, clock)).toBe("1");
+    seats = "2";
+    clock = 1_029;
+    expect(await seatsOf(organizations, clock)).toBe("1");
+    // A fetch that began within the settle time is no answer either.
+    const release = gate();
+    await organizations.forget("org_a", 1_000);
+    const early = seatsOf(organizations, clock);
+    await expect.poll(() => calls).toBe(3);
+    clock = 1_030;
+    const late = seatsOf(organizations, clock);
+    await expect.poll(() => calls).toBe(4);
+    release();
+    await Promise.all([early, late]);
+    expect(await seatsOf(organizations, 1_031)).toBe("2");
+    // All members are refreshed because of the announced change already.
+    expect([calls, changed]).toEqual([4, []]);
+    seats = "3";
+    clock = 2_000;
+    expect(await seatsOf(organizations, clock)).toBe("3");
+    expect([calls, changed]).toEqual([5, ["org_a"]]);
+  });
+
+  it("do not share a call that waits longer for the call budget", async () => {
+    const asked: string[] = [];
+    const get: ManagementApi["get"] = async (request, options) => {
+      asked.push(options.priority);
+      return api.get(request, options);
+    };
+    const organizations = open(undefined, { ...api, get });
+    const release = gate();
+    const seatsFor = (priority: Priority) => organizations.addTo(user, parts, 1_000, { ...call, priority });
+    const waiting = [seatsFor("bulk")];
+    await expect.poll(() => asked).toEqual(["bulk"]);
+    waiting.push(seatsFor("bulk"), seatsFor("request"));
+    await expect.poll(() => asked).toEqual(["bulk", "request"]);
+    waiting.push(seatsFor("webhook"));
+    await expect.poll(() => asked).toEqual(["bulk", "request", "webhook"]);
+    waiting.push(seatsFor("bulk"), seatsFor("request"), seatsFor("webhook"));
+    release();
+    await Promise.all(waiting);
+    expect(asked).toEqual(["bulk", "request", "webhook"]);
+  });
+
+  it("share a call that goes on until nobody waits for it", async () => {
+    const signals: AbortSignal[] = [];
+    const get: ManagementApi["get"] = async (request, options) => {
+      signals.push(options.signal);
+      return api.get(request, options);
+    };
+    const organizations = open(undefined, { ...api, get });
+    const callers = Array.from({ length: 3 }, () => new AbortController());
+    const seatsFor = ({ signal }: AbortController) => organizations.addTo(user, parts, 1_000, { ...call, signal });
+    const [first, second, third] = callers as [AbortController, AbortController, AbortController];
+    const release = gate();
+    const left = seatsFor(first);
+    const stayed = seatsFor(second);
+    await expect.poll(() => signals).toHaveLength(1);
+    first.abort(new Error("left"));
+    await expect(left).rejects.toThrow("left");
+    release();
+    expect((await stayed).organizations[0]?.properties).toEqual({ seats: "1" });
+
+    await organizations.forget("org_a");
+    gate();
+    const last = seatsFor(third);
+    await expect.poll(() => signals).toHaveLength(2);
+    third.abort(new Error("left"));
+    await expect(last).rejects.toThrow("left");
+    expect(signals.map(({ aborted }) => aborted)).toEqual([false, true]);
+    answering = Promise.resolve();
+    expect((await seatsFor(second)).organizations[0]?.properties).toEqual({ seats: "1" });
   });
 
   it("report a change once, and none after an announcement or without an earlier value", async () => {
@@ -197,6 +281,7 @@ describe("the shared details of organizations", () => {
       definitions,
       ledger: ledgerAt(() => 2_000),
       maxAgeMs: 100,
+      settleMs: 30,
       onChange: () => Promise.reject(new Error("Redis is away.")),
     });
     await expect(failing.recheck(["org_a"], call)).rejects.toThrow("away");

@@ -31,7 +31,7 @@ beforeAll(async () => {
   admin.disconnect();
   host = new URL(redis.url).host;
   tlsPort = await listen(
-    createTlsServer(createCertificate(), (client) => {
+    createTlsServer(await createCertificate(), (client) => {
       const target = connect(Number(host.split(":")[1]), "127.0.0.1");
       client.pipe(target).pipe(client);
       for (const socket of [client, target]) socket.on("error", () => undefined);

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import type { BrowserContext, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { findRedisServer, startRedisServer } from "../../src/testing/redis-server.ts";
+import { type EmbeddedRedis, startEmbeddedRedis } from "../../src/demo/embedded-redis.ts";
 import { describeInChromium } from "../support/chromium.ts";
 import { until } from "../support/until.ts";
 import { type Board, operatorToken, startBoard } from "./support.ts";
@@ -13,14 +13,14 @@ const application = { clientId: "operators", clientSecret: "s".repeat(40) };
 
 describeInChromium("the dashboard", (browser) => {
   let board: Board;
-  let redis: Awaited<ReturnType<typeof startRedisServer>>;
+  let redis: EmbeddedRedis;
   let context: BrowserContext;
   let page: Page;
   let userId: string;
   const problems: string[] = [];
 
   beforeAll(async () => {
-    redis = await startRedisServer({ binary: findRedisServer() ?? "redis-server", durable: true });
+    redis = await startEmbeddedRedis({ durable: true });
     board = await startBoard({
       redisUrl: redis.url,
       emulator: { users: 3, application },

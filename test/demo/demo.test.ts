@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,6 +14,7 @@ import { tour } from "../../src/demo/run-demo.ts";
 import type { Step } from "../../src/demo/stage.ts";
 import { signUp } from "../../src/demo/steps/sign-up.ts";
 import { kindling, type Spawned, spawnDemo } from "../cli/command-line.ts";
+import { commandLines } from "../support/processes.ts";
 import { testRedisUrl } from "../support/redis-url.ts";
 import { until } from "../support/until.ts";
 
@@ -54,10 +54,7 @@ describe("kindling demo without a Redis", () => {
     spawned = spawnDemo(args, { TMPDIR: folder });
     return spawned;
   };
-  const leftovers = () =>
-    execFileSync("ps", ["-A", "-o", "args"], { encoding: "utf8" })
-      .split("\n")
-      .filter((line) => line.includes(folder));
+  const leftovers = () => commandLines().filter((line) => line.includes(folder));
 
   it("runs every step of the tour and leaves no process or folder behind", { timeout: 60_000 }, async () => {
     const { code, stdout, stderr } = await demo("--exit").ended;

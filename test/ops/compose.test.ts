@@ -1,15 +1,17 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Ajv2019 } from "ajv/dist/2019.js";
 import { Redis } from "ioredis";
 import { afterEach, describe, expect, it } from "vitest";
 import { parse } from "yaml";
+import { findRedisServer } from "../../src/testing/redis-server.ts";
 import { envOf, spawnKindling } from "../cli/command-line.ts";
 import { startEmulator } from "../support/emulator.ts";
+import { findTool, onPath } from "../support/find-tool.ts";
 import { freePort } from "../support/free-port.ts";
 import { dropKeys, testConfig } from "../support/stack.ts";
 import { until } from "../support/until.ts";
@@ -144,37 +146,47 @@ function isHealthy(test: readonly string[], env: Record<string, string>, replace
   return spawnSync(command, others, { env: { PATH: process.env.PATH, ...env } }).status === 0;
 }
 
+const redisServer = findRedisServer();
+const redisCli = onPath("redis-cli") ?? onPath("valkey-cli") ?? (await findTool("redis-cli", "redis-tools"));
+
 describe("without containers", () => {
-  it("Redis starts by its command: with a password, durable, never evicting, and found healthy", async () => {
-    const service = playground.services.redis as Service;
-    const folder = mkdtempSync(join(tmpdir(), "kindling-compose-"));
-    cleanups.push(() => rmSync(folder, { recursive: true, force: true }));
-    const port = await freePort();
-    const [command = "", ...args] = (service.command ?? []).map((text) =>
-      text.replace("redis-server -", `redis-server - --port ${port} --bind 127.0.0.1 --dir ${folder}`),
-    );
-    const password = String(service.environment?.REDISCLI_AUTH);
-    const env = { PATH: process.env.PATH, REDISCLI_AUTH: password };
-    const child = spawn(command, args, { env, stdio: "ignore" });
-    running.push(child);
-    const check = (secret: string) =>
-      isHealthy(service.healthcheck?.test ?? [], { REDISCLI_AUTH: secret }, (text) =>
-        text.replace("redis-cli", `redis-cli -p ${port}`),
+  it.skipIf(!redisServer || !redisCli)(
+    "Redis starts by its command: with a password, durable, never evicting, and found healthy",
+    async () => {
+      const service = playground.services.redis as Service;
+      const folder = mkdtempSync(join(tmpdir(), "kindling-compose-"));
+      cleanups.push(() => rmSync(folder, { recursive: true, force: true }));
+      const port = await freePort();
+      const [command = "", ...args] = (service.command ?? []).map((text) =>
+        text.replace("redis-server -", `redis-server - --port ${port} --bind 127.0.0.1 --dir ${folder}`),
       );
-    await until(() => expect(check(password)).toBe(true));
-    expect(check("wrong")).toBe(false);
-    expect(readFileSync(`/proc/${child.pid}/cmdline`, "utf8")).not.toContain(password);
-    const redis = new Redis({ port, password, lazyConnect: true });
-    cleanups.push(() => redis.disconnect());
-    expect(await redis.config("GET", "append*")).toEqual(expect.arrayContaining(["appendonly", "yes", "always"]));
-    expect(await redis.config("GET", "maxmemory*")).toEqual(
-      expect.arrayContaining(["noeviction", String(384 * 1024 * 1024)]),
-    );
-    // The shell made way for Redis: Docker's SIGTERM reaches it, and it saves and exits.
-    const exit = new Promise((resolve) => child.once("exit", resolve));
-    child.kill("SIGTERM");
-    expect(await exit).toBe(0);
-  });
+      const password = String(service.environment?.REDISCLI_AUTH);
+      // Those of Valkey have other names.
+      symlinkSync(String(redisServer), join(folder, "redis-server"));
+      symlinkSync(String(redisCli), join(folder, "redis-cli"));
+      const PATH = `${folder}${delimiter}${process.env.PATH}`;
+      const env = { PATH, REDISCLI_AUTH: password };
+      const child = spawn(command, args, { env, stdio: "ignore" });
+      running.push(child);
+      const check = (secret: string) =>
+        isHealthy(service.healthcheck?.test ?? [], { PATH, REDISCLI_AUTH: secret }, (text) =>
+          text.replace("redis-cli", `redis-cli -p ${port}`),
+        );
+      await until(() => expect(check(password)).toBe(true));
+      expect(check("wrong")).toBe(false);
+      expect(readFileSync(`/proc/${child.pid}/cmdline`, "utf8")).not.toContain(password);
+      const redis = new Redis({ port, password, lazyConnect: true });
+      cleanups.push(() => redis.disconnect());
+      expect(await redis.config("GET", "append*")).toEqual(expect.arrayContaining(["appendonly", "yes", "always"]));
+      expect(await redis.config("GET", "maxmemory*")).toEqual(
+        expect.arrayContaining(["noeviction", String(384 * 1024 * 1024)]),
+      );
+      // The shell made way for Redis: Docker's SIGTERM reaches it, and it saves and exits.
+      const exit = new Promise((resolve) => child.once("exit", resolve));
+      child.kill("SIGTERM");
+      expect(await exit).toBe(0);
+    },
+  );
 
   it.each(["server", "worker", "playground"])("%s starts by its command and is found healthy", async (name) => {
     const emulator = await startEmulator();

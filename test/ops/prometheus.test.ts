@@ -55,8 +55,8 @@ const dashboard = z
   .parse(JSON.parse(read("grafana/kindling.json")));
 const panels = dashboard.panels.filter(({ type }) => type !== "row");
 
-const promtool = findPrometheusTool("promtool");
-const prometheus = findPrometheusTool("prometheus");
+const promtool = await findPrometheusTool("promtool");
+const prometheus = await findPrometheusTool("prometheus");
 
 function run(args: readonly string[], options: { cwd?: string; input?: string } = {}) {
   const { status, stdout, stderr } = spawnSync(promtool ?? "promtool", args, { encoding: "utf8", ...options });

@@ -5,6 +5,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 
+const { isSupported } = (await import(new URL("../../scripts/check-node.mjs", import.meta.url).href)) as {
+  isSupported: (version: string) => boolean;
+};
+
 const wanted = {
   "": { version: "0.1.0" },
   "node_modules/tool": { version: "2.0.0", integrity: "sha512-b" },
@@ -109,6 +113,13 @@ describe("scripts/run.mjs", () => {
     const old = 'data:text/javascript,Object.defineProperty(process,"versions",{value:{node:"20.11.1"}})';
     const { status, stderr } = run({}, ["--import", old]);
     expect(status).toBe(1);
-    expect(stderr).toMatch(/^Kindling needs Node 20\.12 or later; this is v\S+\.\n$/);
+    expect(stderr).toMatch(/^This repository needs Node 20\.19 or 22\.12, or later; this is v\S+\.\n$/);
   });
+});
+
+it("scripts/check-node.mjs accepts what vite accepts", async () => {
+  const { engines } = JSON.parse(await readFile("node_modules/vite/package.json", "utf8"));
+  expect(engines.node).toBe("^20.19.0 || >=22.12.0");
+  expect(["20.19.0", "22.12.0", "24.0.0"].filter(isSupported)).toHaveLength(3);
+  expect(["18.20.8", "20.18.1", "21.7.3", "22.11.0"].filter(isSupported)).toEqual([]);
 });

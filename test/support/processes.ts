@@ -1,3 +1,5 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { afterEach } from "vitest";
 import { type Spawned, spawnKindling } from "../cli/command-line.ts";
 
@@ -33,4 +35,20 @@ export function useProcesses() {
 export async function sigkill({ child, ended }: Spawned): Promise<void> {
   child.kill("SIGKILL");
   await ended;
+}
+
+/** Returns the command lines of all processes. Containers of Debian have no `ps`, and other systems no `/proc`. */
+export function commandLines(): string[] {
+  if (!existsSync("/proc/self/cmdline"))
+    return execFileSync("ps", ["-A", "-o", "args"], { encoding: "utf8" }).split("\n");
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((pid) => {
+      try {
+        return [readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ")];
+      } catch {
+        // It has just ended.
+        return [];
+      }
+    });
 }

@@ -1,31 +1,15 @@
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { existsSync } from "node:fs";
+import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import { stringify } from "yaml";
+import { findTool } from "./find-tool.ts";
 import { freePort } from "./free-port.ts";
 import { until } from "./until.ts";
 
-/** Returns the path of a tool from Debian's `prometheus` package. As root it is installed if it is missing. */
-export function findPrometheusTool(name: "prometheus" | "promtool"): string | undefined {
-  const found = onPath(name);
-  if (found !== undefined || process.getuid?.() !== 0 || !existsSync("/usr/bin/apt-get")) return found;
-  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-  const install = () =>
-    spawnSync("apt-get", ["-qq", "install", "-y", "--no-install-recommends", "prometheus"], { env }).status;
-  if (install() !== 0) {
-    spawnSync("apt-get", ["-qq", "update"], { env });
-    install();
-  }
-  return onPath(name);
-}
-
-function onPath(name: string): string | undefined {
-  return (process.env.PATH ?? "")
-    .split(delimiter)
-    .map((folder) => join(folder, name))
-    .find((path) => existsSync(path));
+/** Returns the path of a tool from Debian's `prometheus` package. */
+export function findPrometheusTool(name: "prometheus" | "promtool"): Promise<string | undefined> {
+  return findTool(name, "prometheus");
 }
 
 /** A running Prometheus. */

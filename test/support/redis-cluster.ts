@@ -1,6 +1,6 @@
 import { createServer } from "node:net";
 import { Cluster, Redis } from "ioredis";
-import { type EmbeddedRedis, findRedisServer, startRedisServer } from "../../src/testing/redis-server.ts";
+import { type EmbeddedRedis, startEmbeddedRedis } from "../../src/demo/embedded-redis.ts";
 import { until } from "./until.ts";
 
 /** A Redis Cluster of real processes on this machine. */
@@ -33,8 +33,7 @@ const slotCount = 16_384;
 export async function startRedisCluster(options: RedisClusterOptions = {}): Promise<RedisCluster> {
   const { masters: count = 3, replicas = false, durable = false, nodeTimeoutMs = 2_000, args = [] } = options;
   const start = async () =>
-    startRedisServer({
-      binary: findRedisServer() ?? "redis-server",
+    startEmbeddedRedis({
       port: await freePair(),
       durable,
       args: [

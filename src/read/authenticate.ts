@@ -1,3 +1,4 @@
+import type { HttpBindings } from "@hono/node-server";
 import type { Context, MiddlewareHandler } from "hono";
 import { UserTokenError } from "../errors.ts";
 import type { Refuse } from "../http/body.ts";
@@ -9,8 +10,9 @@ import type { ApiToken } from "../setting-values.ts";
 /** Who sent a request: a service with a token of ours, or a user with an access token of Kinde. */
 export type Caller = { kind: "service"; name: string } | ({ kind: "user" } & TokenUser);
 
-/** Hono variables of the routes that read. */
+/** Hono's types for the routes that read. */
 export interface ReadEnv {
+  Bindings: HttpBindings;
   Variables: { caller: Caller };
 }
 

@@ -3,8 +3,8 @@ import { isUserId, organizationOf } from "kindling/contract";
 import type { Refuse } from "../http/body.ts";
 import type { Authenticate, ReadEnv } from "./authenticate.ts";
 import { organizationProblem } from "./flags-routes.ts";
-import type { StreamKeys, StreamSubject } from "./stream-keys.ts";
-import type { Streams } from "./streams.ts";
+import type { StreamKeys } from "./stream-keys.ts";
+import type { StreamOptions, Streams } from "./streams.ts";
 
 /** Dependencies of {@link streamRoutes}. */
 export interface StreamRoutesOptions {
@@ -36,7 +36,8 @@ export function streamRoutes({ streams, streamKeys, authenticate, refuse }: Stre
       return refuse(context, { route, status, code: refusal, message, retryAfter: 10, blame: false });
     }
     const lastEventId = context.req.header("last-event-id");
-    return context.body(streams.open({ ...subject, lastEventId }), 200, {
+    const drop = () => context.env.outgoing.destroy();
+    return context.body(streams.open({ ...subject, lastEventId, drop }), 200, {
       "Content-Type": "text/event-stream",
       "Cache-Control": "no-store",
       // nginx would hold events back.
@@ -45,7 +46,7 @@ export function streamRoutes({ streams, streamKeys, authenticate, refuse }: Stre
   });
   return new Hono().route("/", app);
 
-  function subjectOf(context: Context<ReadEnv>): (StreamSubject & { expiresAt: number }) | Response {
+  function subjectOf(context: Context<ReadEnv>): Omit<StreamOptions, "lastEventId" | "drop"> | Response {
     const { key, user, organization } = context.req.query();
     const malformed = (message: string) =>
       refuse(context, { route, status: 400, code: "request_malformed", message, blame: false });
@@ -58,7 +59,7 @@ export function streamRoutes({ streams, streamKeys, authenticate, refuse }: Stre
     if (problem !== undefined) return malformed(problem);
     if (caller.kind === "user") {
       const { userId, claims, expiresAt } = caller;
-      return { userId, organization: organizationOf(claims), expiresAt };
+      return { userId, organization: organizationOf(claims), expiresAt, claims };
     }
     if (!isUserId(user)) return malformed("Name the user: ?user=kp_….");
     return { userId: user, organization, expiresAt: Number.POSITIVE_INFINITY };

@@ -1,4 +1,4 @@
-import type { ReadResult, Subscriber } from "kindling";
+import type { ReadResult, Subscriber, UserClaims } from "kindling";
 import { etagOf } from "./answer.ts";
 import type { FlagsReader } from "./flags-routes.ts";
 import type { StreamSubject } from "./stream-keys.ts";
@@ -9,6 +9,10 @@ export interface StreamOptions extends StreamSubject {
   lastEventId: string | undefined;
   /** When the stream must end, in milliseconds since the epoch. */
   expiresAt: number;
+  /** Claims of the user's token, which answer until the first record exists. */
+  claims?: UserClaims | undefined;
+  /** Destroys the connection. */
+  drop: () => void;
 }
 
 /** The open streams of one process. */
@@ -40,8 +44,7 @@ export interface StreamsOptions {
   onError: (error: unknown) => void;
 }
 
-interface Stream extends StreamSubject {
-  expiresAt: number;
+interface Stream extends Omit<StreamOptions, "lastEventId"> {
   controller: ReadableStreamDefaultController<Uint8Array>;
   /** Tag of the values that the client has, or `undefined`. */
   tag: string | undefined;
@@ -146,9 +149,17 @@ export function createStreams(options: StreamsOptions): Streams {
         for (const organization of new Set(streams().map((stream) => stream.organization))) {
           // Without waiting for a refresh: its commit causes the next event.
           const result = await reader.get(userId, { organization, wait: 0 });
-          // Without Redis nothing is known to have changed.
-          if (result.status === "unavailable") missed.add(userId);
-          else for (const stream of streams()) if (stream.organization === organization) send(stream, ticket, result);
+          // Until the first record exists, each token answers for itself.
+          const isUnknown = result.status === "missing" || result.status === "invalid";
+          for (const stream of streams()) {
+            if (stream.organization !== organization) continue;
+            const { claims } = stream;
+            const own =
+              isUnknown && claims !== undefined ? await reader.get(userId, { claims, organization, wait: 0 }) : result;
+            // Without Redis nothing is known to have changed.
+            if (own.status === "unavailable") missed.add(userId);
+            else if (byUser.get(userId)?.has(stream)) send(stream, ticket, own);
+          }
         }
       } while (reading.get(userId));
     } catch (error) {
@@ -187,9 +198,9 @@ export function createStreams(options: StreamsOptions): Streams {
     return true;
   };
 
-  // The connection is destroyed: what a client does not take cannot be ended politely.
+  // What a client does not take cannot be ended politely. An error of the stream's would be printed by Hono's server.
   const abort = (stream: Stream) => {
-    if (remove(stream)) stream.controller.error(new Error("The client takes nothing."));
+    if (remove(stream)) stream.drop();
   };
 
   const end = (stream: Stream) => {
@@ -204,13 +215,14 @@ export function createStreams(options: StreamsOptions): Streams {
       if (closed || size >= maxStreams) return "too_many_streams";
       return (byUser.get(userId)?.size ?? 0) >= maxStreamsOfUser ? "too_many_streams_of_user" : undefined;
     },
-    open({ userId, organization, lastEventId = "", expiresAt }) {
+    open({ lastEventId = "", ...options }) {
+      const { userId } = options;
       const [, tag] = /^\d{1,16}-([\w+/=]{1,64})$/.exec(lastEventId) ?? [];
       let stream: Stream | undefined;
       // Not Hono's `streamSSE`: it puts two further streams in between, for each connection.
       return new ReadableStream<Uint8Array>({
         start(controller) {
-          stream = { userId, organization, expiresAt, controller, tag, behind: false, stalled: false };
+          stream = { ...options, controller, tag, behind: false, stalled: false };
           byUser.set(userId, (byUser.get(userId) ?? new Set()).add(stream));
           size += 1;
           // Tells the client and every proxy that the stream is open, and how soon to come back.

@@ -84,7 +84,8 @@ export async function openReads(options: ReadsOptions): Promise<Reads> {
         : createUserTokens({ keys: signingKeys, issuer: config.domain, clientIds: api.clientIds, now }),
     rates: {
       services: createRateCounter({ perMinute: api.readsPerMinute, now }),
-      users: createRateCounter({ perMinute: api.userReadsPerMinute, now }),
+      // In a minute with more users than are counted, those beyond must not use up one user's share.
+      users: createRateCounter({ perMinute: api.userReadsPerMinute, sharedPerMinute: api.readsPerMinute, now }),
     },
     refuse,
   });

@@ -88,6 +88,9 @@ describe("a rate counter", () => {
     const counter = createRateCounter({ perMinute: 1, now: () => 0, maxKeys: 2 });
     const taken = ["a", "b", "c", "d", "a"].map((key) => counter.take(key) !== undefined);
     expect(taken).toEqual([false, false, false, true, true]);
+    const roomy = createRateCounter({ perMinute: 1, now: () => 0, maxKeys: 2, sharedPerMinute: 3 });
+    const more = ["a", "b", "c", "d", "e", "f", "a"].map((key) => roomy.take(key) !== undefined);
+    expect(more).toEqual([false, false, false, false, false, true, true]);
   });
 });
 

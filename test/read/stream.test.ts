@@ -6,6 +6,7 @@ import { createKindling } from "kindling";
 import { blankProfile } from "kindling/contract";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createStreamKeys } from "../../src/read/stream-keys.ts";
+import { streamRoutes } from "../../src/read/stream-routes.ts";
 import { createStreams, maxStreamsOfUser, type StreamsOptions } from "../../src/read/streams.ts";
 import type { RedisClient } from "../../src/redis/client.ts";
 import { testRedisUrl } from "../support/redis-url.ts";
@@ -20,6 +21,7 @@ const service = "reading.0123456789abcdef0123456789";
 let stack: Stack;
 let id: string;
 const opened: AbortController[] = [];
+const drop = () => expect.unreachable("The stream was dropped.");
 
 async function start(options: StackOptions = {}) {
   stack = await startStack({
@@ -164,6 +166,14 @@ describe("GET /v1/flags/stream", () => {
     await until(() => expect(tiers(keyed)).toEqual(["free"]));
   });
 
+  it("sends what the user's token says until a record exists", async () => {
+    const user_properties = { plan_tier: { v: "pro" } };
+    const token = await userToken(stack.emulator, testUser(8), { user_properties });
+    const told = await open("", { authorization: `Bearer ${token}` });
+    const untold = await open(`?user=${testUser(8)}`);
+    await until(() => expect([tiers(told), tiers(untold)]).toEqual([["pro"], ["free"]]));
+  });
+
   it("ends when the user's token expires", async () => {
     const token = await userToken(stack.emulator, id, { exp: Math.floor(Date.now() / 1000) + 2 });
     const stream = await open("", { authorization: `Bearer ${token}` });
@@ -224,7 +234,7 @@ describe("GET /v1/flags/stream", () => {
   it("alone: keeps one event for a slow client, and sends the latest values once it reads on", async () => {
     await start({ workers: false });
     const { streams, commit } = openStreams(60_000);
-    const forUser = { userId: id, lastEventId: undefined, expiresAt: Number.POSITIVE_INFINITY };
+    const forUser = { userId: id, lastEventId: undefined, expiresAt: Number.POSITIVE_INFINITY, drop };
     const slow = streams.open(forUser).getReader();
     const quick = streams.open(forUser).getReader();
     const next = async (reader: typeof slow) => {
@@ -255,7 +265,7 @@ describe("GET /v1/flags/stream", () => {
       return redis;
     };
     const { streams, commit } = openStreams(60_000, undefined, { connect, onError: (error) => errors.push(error) });
-    const forUser = { userId: id, lastEventId: undefined, expiresAt: Number.POSITIVE_INFINITY };
+    const forUser = { userId: id, lastEventId: undefined, expiresAt: Number.POSITIVE_INFINITY, drop };
     const refused = await Promise.all([1, 2].map(() => new Response(streams.open(forUser)).text()));
     expect(refused).toEqual(["retry: 3000\n\n", "retry: 3000\n\n"]);
     expect(errors).toEqual([new Error("NOPERM")]);
@@ -279,7 +289,7 @@ describe("GET /v1/flags/stream", () => {
     const { streams, commit } = openStreams(100, redis);
     let text = "";
     const reading = (async () => {
-      const forUser = { userId: id, lastEventId: undefined, expiresAt: Number.POSITIVE_INFINITY };
+      const forUser = { userId: id, lastEventId: undefined, expiresAt: Number.POSITIVE_INFINITY, drop };
       for await (const piece of streams.open(forUser)) text += new TextDecoder().decode(piece);
     })();
     await until(() => expect(text).toContain("missing"));
@@ -297,12 +307,17 @@ describe("GET /v1/flags/stream", () => {
     await wire.close();
   });
 
-  it("drops a client that takes nothing between two heartbeats", async () => {
+  it("alone: destroys the connection of a client that takes nothing between two heartbeats", async () => {
+    await start({ workers: false });
     const { streams } = openStreams(100);
-    const stream = streams.open({ userId: id, lastEventId: undefined, expiresAt: Number.POSITIVE_INFINITY });
+    const streamKeys = createStreamKeys({ secret: new Uint8Array(32), now: Date.now });
+    const refuse = () => expect.unreachable();
+    const app = streamRoutes({ streams, streamKeys, authenticate: () => refuse, refuse });
+    const destroy = vi.fn();
+    await app.request(streamKeys.pathOf({ userId: id }), {}, { outgoing: { destroy } });
     expect(streams.size()).toBe(1);
     await until(() => expect(streams.size()).toBe(0));
-    await expect(stream.getReader().read()).rejects.toThrow("takes nothing");
+    expect(destroy).toHaveBeenCalledOnce();
     streams.close();
   });
 

@@ -309,6 +309,43 @@ describe("a service that does not answer as it should", () => {
     expect(calls).toBe(1);
   });
 
+  it("does not wait for a token longer than for an answer", async () => {
+    const never = () => new Promise<string>(() => undefined);
+    const codes: string[] = [];
+    const reader = createKindling({
+      definitions,
+      url: "http://127.0.0.1:9",
+      token: never,
+      timeoutMs: 20,
+      wait: 0,
+      onError: ({ code }) => codes.push(code),
+    });
+    expect(await reader.get(testUser(1))).toMatchObject({ status: "unavailable", denied: ["suspended"] });
+    expect(codes).toEqual(["service_unavailable"]);
+  });
+
+  it("asks for no time that the service refuses", async () => {
+    const paths: string[] = [];
+    const reader = createKindling({
+      definitions,
+      url: "http://127.0.0.1:9",
+      token,
+      timeoutMs: Number.POSITIVE_INFINITY,
+      fetch: async (path) => {
+        paths.push(String(path).split("?")[1] ?? "");
+        return Response.json({ ...denied, status: "missing" });
+      },
+    });
+    for (const [maxAge, wait] of [
+      [1e15, Number.POSITIVE_INFINITY],
+      [Number.POSITIVE_INFINITY, -5_000],
+      [-1, Number.NaN],
+    ]) {
+      expect(await reader.get(testUser(1), { maxAge, wait } as object)).toMatchObject({ status: "missing" });
+    }
+    expect(paths).toEqual(["maxAge=999999999999&wait=10000", "wait=0", "maxAge=0&wait=0"]);
+  });
+
   it("applies its own rules to an answer of other definitions", async () => {
     const body = {
       flags: { tier: "gold", onboarded: true, more: 1 },

@@ -159,6 +159,23 @@ describe("the OpenFeature provider, through OpenFeature's SDK", () => {
     expect(await client.getStringValue("tier", "mine", ada)).toBe("pro");
   });
 
+  it("does not become ready, during an outage, by what is answered without a question to anyone", async () => {
+    const { client, reader, seen } = await setUp();
+    reader.setAvailable(false);
+    const { get } = reader;
+    let looked = 0;
+    // As over HTTP: a request is made for user ids only.
+    reader.get = async (userId, options) => {
+      const answer = await get(userId, options);
+      looked += 1;
+      return userId === "kp_a" ? answer : { ...answer, status: "missing" };
+    };
+    await client.getStringValue("tier", "mine", ada);
+    await client.getStringValue("tier", "mine", { targetingKey: "anonymous" });
+    await expect.poll(() => looked).toBeGreaterThan(4);
+    expect(seen).toEqual([ProviderEvents.Stale]);
+  });
+
   it("stops looking for Redis once it is closed, even if an answer is on its way", async () => {
     vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
     onTestFinished(() => void vi.useRealTimers());

@@ -159,6 +159,19 @@ describe("setProperties makes no request", () => {
     expect(seen).toEqual([]);
   });
 
+  it("when the function for the token takes too long, or the signal aborts meanwhile", async () => {
+    const never = () => new Promise<string>(() => undefined);
+    const writing = createWriter({ url, token: never, definitions, timeoutMs: 20 });
+    const error = await errorOf(writing.setProperties(id, { onboarded: true }));
+    expect(error).toMatchObject({ code: "service_unauthorized", message: expect.stringContaining("TimeoutError") });
+    const visit = new AbortController();
+    const { signal } = visit;
+    const leaving = createWriter({ url, token: never, definitions }).setProperties(id, { onboarded: true }, { signal });
+    visit.abort(new Error("the visitor left"));
+    await expect(leaving).rejects.toThrow("the visitor left");
+    expect(seen).toEqual([]);
+  });
+
   it("when the signal is already aborted", async () => {
     const signal = AbortSignal.abort(new Error("the visitor left"));
     const writing = createWriter({ url, token, definitions }).setProperties(id, { onboarded: true }, { signal });

@@ -1,4 +1,4 @@
-import { copyDefaults } from "../definitions/accept-values.ts";
+import { copy, copyDefaults } from "../definitions/accept-values.ts";
 import { claimsOf, deriveFromClaims, issuedAt, organizationOf, type UserClaims } from "../definitions/claims.ts";
 import type { Definitions } from "../definitions/define-flags.ts";
 import { KindlingError } from "../errors.ts";
@@ -14,6 +14,7 @@ import { createReadCounts } from "../reader/count-reads.ts";
 import type { Reader, ReadOptions, ReadResult, ReadStatus } from "../reader/types.ts";
 import { fetchWithoutRedirects, RedirectRefused } from "./fetch-without-redirects.ts";
 import { isObject, parseAnswer, type ServiceAnswer } from "./parse-answer.ts";
+import { timeLimit, tokenOf } from "./time-limit.ts";
 import type { HttpReaderOptions } from "./types.ts";
 
 /** Ids that the service takes in one request. */
@@ -64,12 +65,13 @@ export function createHttpReader<V extends Record<string, unknown>>(options: Htt
       // Frameworks turn `?id[]=…` into an array: what is not a user id has no record.
       if (!isUserId(userId)) return count(without("missing", request));
       const patience = wait ?? (Number.isFinite(rules.strictest) ? strictWait : undefined);
+      const ms = atMost(maxWait, patience ?? 0);
       const query = new URLSearchParams(organizationIn(request));
-      if (maxAge !== undefined && Number.isFinite(maxAge)) query.set("maxAge", toMs(maxAge));
-      if (patience !== undefined) query.set("wait", toMs(Math.min(patience, maxWait)));
+      if (maxAge !== undefined && Number.isFinite(maxAge)) query.set("maxAge", String(atMost(longestAge, maxAge)));
+      if (patience !== undefined) query.set("wait", String(ms));
       const path = `/v1/users/${encodeURIComponent(userId)}/flags?${query}`;
       const begun = performance.now();
-      const body = await send("GET", path, patience ?? 0);
+      const body = await send("GET", path, ms);
       const isOpen = organization === undefined && claims === undefined;
       const answer = count(compose(body, performance.now() - begun, request, isOpen));
       if (claims !== undefined && contradicts(definitions, answer, claims)) {
@@ -103,11 +105,12 @@ export function createHttpReader<V extends Record<string, unknown>>(options: Htt
   };
 }
 
-/** The service's own limit, in milliseconds. */
+/** The service's own limits, in milliseconds. */
 const maxWait = 10_000;
+const longestAge = 10 ** 12 - 1;
 
-function toMs(ms: number): string {
-  return String(Math.max(0, Math.round(ms)));
+function atMost(limit: number, ms: number): number {
+  return Math.min(limit, Math.max(0, Math.round(ms)) || 0);
 }
 
 /**
@@ -137,7 +140,7 @@ function adopt<V extends Record<string, unknown>>(
     // Of values from a token, the service alone knows the age: one that did not deny may have had older definitions.
     const isYoung = source === "record" && age !== null && age <= maxAge;
     if (!denied.has(name) && isKnown(name) && isYoung) continue;
-    values[name] = value;
+    values[name] = copy(value);
     denied.add(name);
   }
   // Sound: every name has a default, and each value was accepted by its definition.
@@ -187,7 +190,8 @@ function createSend(options: HttpReaderOptions<Record<string, unknown>>): Send {
 
   return async (method, path, wait, body) => {
     try {
-      const bearer = typeof token === "string" ? token : await token();
+      const signal = timeLimit(timeoutMs + wait);
+      const bearer = await tokenOf(token, signal);
       const response = await fetchWithoutRedirects(fetch, `${base}${path}`, {
         method,
         headers: {
@@ -195,7 +199,7 @@ function createSend(options: HttpReaderOptions<Record<string, unknown>>): Send {
           ...(body !== undefined && { "content-type": "application/json" }),
         },
         ...(body !== undefined && { body: JSON.stringify(body) }),
-        signal: AbortSignal.timeout(timeoutMs + wait),
+        signal,
       });
       if (response.ok) return await response.json();
       await response.body?.cancel();

@@ -9,6 +9,7 @@ import {
   type ResolutionDetails,
   StandardResolutionReasons,
 } from "@openfeature/server-sdk";
+import { isUserId } from "../profile.ts";
 import { answerWithoutUser } from "../reader/compose-answer.ts";
 import type { Reader, ReadResult } from "../reader/types.ts";
 
@@ -56,15 +57,16 @@ export function createOpenFeatureProvider<V extends Record<string, unknown>>(
     clearInterval(probe);
     probe = undefined;
   };
-  const note = (isAvailable: boolean) => {
+  const note = (isAvailable: boolean, userId: string) => {
     if (closed || isAvailable === (probe === undefined)) return;
     if (isAvailable) {
       stopProbing();
       events.emit(ProviderEvents.Ready, { message: "Redis answers again." });
       return;
     }
-    // No user has this id, so nothing is refreshed.
-    probe = setInterval(async () => note((await reader.get("")).status !== "unavailable"), probeMs);
+    // The same user: what is not a user id can be answered without a question to anyone.
+    const look = async () => note((await reader.get(userId, { wait: 0 })).status !== "unavailable", userId);
+    probe = setInterval(look, probeMs);
     // Node's timers would keep the process alive.
     Object(probe).unref?.();
     events.emit(ProviderEvents.Stale, { message: "Redis does not answer." });
@@ -81,7 +83,7 @@ export function createOpenFeatureProvider<V extends Record<string, unknown>>(
     const known = typeof targetingKey === "string" && targetingKey !== "";
     const options = { maxAge, ...(typeof organization === "string" && { organization }) };
     const result = known ? await reader.get(targetingKey, options) : nobody;
-    if (known) note(result.status !== "unavailable");
+    if (isUserId(targetingKey)) note(result.status !== "unavailable", targetingKey);
     const value = result.flags[name];
     const denied = result.denied.includes(name);
     const flagMetadata = metadataOf(result, denied);

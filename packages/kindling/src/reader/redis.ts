@@ -68,7 +68,7 @@ export function unref(timer: unknown): void {
 export const nothing = Symbol("nothing");
 
 /** A longer timer fires at once. */
-const longestTimer = 2 ** 31 - 1;
+export const longestTimer = 2 ** 31 - 1;
 
 /** Resolves to the answer, or to `nothing` if the call fails or takes longer than `ms`. Never rejects. */
 export function within<T>(ms: number, call: () => Promise<T>): Promise<T | typeof nothing> {

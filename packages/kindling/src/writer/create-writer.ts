@@ -1,6 +1,7 @@
 import { acceptValues } from "../definitions/accept-values.ts";
 import { KindlingError, type KindlingErrorCode } from "../errors.ts";
 import { fetchWithoutRedirects, RedirectRefused } from "../http/fetch-without-redirects.ts";
+import { timeLimit, tokenOf } from "../http/time-limit.ts";
 import { isUserId } from "../profile.ts";
 import { announceWrites } from "./announce-writes.ts";
 import type { PropertyValue, SetResult, Writer, WriterOptions } from "./types.ts";
@@ -34,8 +35,13 @@ export function createWriter<V extends Record<string, unknown>>(options: WriterO
       checkProperties(properties);
       signal?.throwIfAborted();
       const host = hostOf(base);
-      const headers = headersWith(await currentToken(token));
-      const timeout = AbortSignal.timeout(timeoutMs);
+      const timeout = timeLimit(timeoutMs);
+      const either = signal === undefined ? timeout : AbortSignal.any([timeout, signal]);
+      const bearer = await currentToken(token, either).catch((error: unknown) => {
+        signal?.throwIfAborted();
+        throw error;
+      });
+      const headers = headersWith(bearer);
       let status: number;
       let body: unknown;
       try {
@@ -46,7 +52,7 @@ export function createWriter<V extends Record<string, unknown>>(options: WriterO
             method: "POST",
             headers,
             body: JSON.stringify({ properties, refreshClaims }),
-            signal: signal === undefined ? timeout : AbortSignal.any([timeout, signal]),
+            signal: either,
           },
         );
         status = response.status;
@@ -99,9 +105,12 @@ function isPropertyValue(value: unknown): value is PropertyValue {
   return value === null || typeof value === "string" || typeof value === "boolean" || Number.isFinite(value);
 }
 
-async function currentToken(token: WriterOptions<Record<string, unknown>>["token"]): Promise<string> {
+async function currentToken(
+  token: WriterOptions<Record<string, unknown>>["token"],
+  signal: AbortSignal,
+): Promise<string> {
   try {
-    return typeof token === "string" ? token : await token();
+    return await tokenOf(token, signal);
   } catch (error) {
     // Without the error itself, which can quote a credential.
     const cause = error instanceof Error ? error.name : typeof error;

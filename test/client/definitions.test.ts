@@ -1,7 +1,7 @@
 import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { defineFlags, fresh, organizationProperty, permission, plan, property, role } from "kindling";
+import { createReader, defineFlags, fresh, organizationProperty, permission, plan, property, role } from "kindling";
 import {
   blankProfile,
   isPartMissing,
@@ -106,6 +106,26 @@ describe("a function flag", () => {
   it("is rejected by defineFlags if it throws for an unknown user", () => {
     const bad = () => defineFlags({ city: (user: Profile) => (user.properties.address as string).length });
     expect(bad).toThrow(/"city"/);
+  });
+
+  it("has a default, and a deny value, as a record would hold it", async () => {
+    const methods = { name: "none", greet() {} };
+    const flags = defineFlags({
+      plain: () => methods,
+      strict: fresh(() => methods, { maxAge: 1, whenOlder: "deny", value: methods }),
+    });
+    expect(flags.defaults).toEqual({ plain: { name: "none" }, strict: { name: "none" } });
+    const reader = createReader({ redis: { get: async () => null }, definitions: flags });
+    const first = await reader.get("kp_1");
+    first.flags.strict.name = "changed";
+    expect((await reader.get("kp_1")).flags).toEqual({ plain: { name: "none" }, strict: { name: "none" } });
+    const deny = () => fresh((): unknown => "none", { maxAge: 1, whenOlder: "deny", value: 1n });
+    expect(deny).toThrow(expect.objectContaining({ code: "flag_malformed" }));
+  });
+
+  it("cannot have a name that answers cannot hold", () => {
+    const bad = () => defineFlags({ ["__proto__"]: () => true });
+    expect(bad).toThrow(expect.objectContaining({ code: "flag_malformed" }));
   });
 
   it("uses its default and reports a misfit if it throws for one user", () => {

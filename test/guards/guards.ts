@@ -851,7 +851,7 @@ export const guards: readonly Guard[] = [
     name: "deny values of values that do not fit",
     promise: 10,
     file: "packages/kindling/src/definitions/computed.ts",
-    find: "      return reading.misfit === undefined ? reading : { ...reading, value: freshness.value };",
+    find: "      return reading.misfit === undefined ? reading : { ...reading, value };",
     replace: "      return reading;",
     proof: { test: "test/client/definitions.test.ts", name: "has its deny value, not its default" },
   },

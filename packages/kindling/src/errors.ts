@@ -3,7 +3,8 @@
  *
  * - `flag_without_default`: a flag function throws, or returns a promise, for an empty profile. Thrown by
  *   `defineFlags` and `fresh`.
- * - `flag_malformed`: contradictory or malformed options. Thrown by `permission`, `role`, `plan` and `fresh`.
+ * - `flag_malformed`: contradictory or malformed options, or a flag called `__proto__`. Thrown by `permission`, `role`,
+ *   `plan`, `fresh` and `defineFlags`.
  * - `invalid_options`: an option is missing or malformed. Thrown by `createVerifier`.
  * - `flags_unavailable`: a guard cannot decide because of an outage. Thrown by the guard of `kindling/next`.
  *

@@ -27,6 +27,7 @@ export function acceptValues<V extends Record<string, unknown>>(
   return values as V;
 }
 
-function copy(value: unknown): unknown {
+/** Returns a copy that shares no object with a value that JSON can hold. */
+export function copy(value: unknown): unknown {
   return typeof value === "object" && value !== null ? structuredClone(value) : value;
 }

@@ -114,12 +114,13 @@ export function fresh<T>(
   const definition = typeof flag === "function" ? computed(flag.toString(), flag) : flag;
   checkFreshness(definition, freshness);
   if (freshness.whenOlder !== "deny") return { ...definition, freshness };
+  const value = plain(freshness.value);
   return {
     ...definition,
-    freshness,
+    freshness: { ...freshness, value },
     read(profile, organization) {
       const reading = definition.read(profile, organization);
-      return reading.misfit === undefined ? reading : { ...reading, value: freshness.value };
+      return reading.misfit === undefined ? reading : { ...reading, value };
     },
   };
 }
@@ -132,7 +133,7 @@ function checkFreshness<T>({ source, accepts }: FlagDefinition<T>, freshness: Fr
       ? "maxAge must be a number of milliseconds"
       : !["serve", "refresh", "deny"].includes(whenOlder)
         ? 'whenOlder must be "serve", "refresh" or "deny"'
-        : whenOlder === "deny" && (value === undefined || !accepts(value))
+        : whenOlder === "deny" && (value === undefined || !accepts(value) || problemOf(value) !== undefined)
           ? 'with "deny", value must be one that the flag can have'
           : undefined;
   if (problem !== undefined)
@@ -156,6 +157,11 @@ function problemOf(value: unknown): string | undefined {
   return "the function returned a value that JSON cannot hold";
 }
 
+/** Returns an object as a record would hold it: readers copy defaults and deny values, and functions cannot be copied. */
+function plain<T>(value: T): T {
+  return typeof value === "object" && value !== null ? JSON.parse(JSON.stringify(value)) : value;
+}
+
 function kindOf(value: unknown): string {
   return value === null ? "null" : Array.isArray(value) ? "array" : typeof value;
 }
@@ -165,7 +171,7 @@ function defaultOf<T>(name: string, derive: (profile: Profile) => T): T {
     const fallback = derive(blankProfile());
     const problem = problemOf(fallback);
     if (problem !== undefined) throw new TypeError(problem);
-    return fallback;
+    return plain(fallback);
   } catch (cause) {
     throw new KindlingError(
       "flag_without_default",

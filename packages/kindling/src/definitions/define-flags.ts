@@ -1,3 +1,4 @@
+import { KindlingError } from "../errors.ts";
 import type { ExtraPart, Profile } from "../profile.ts";
 import { computed, withholdParts } from "./computed.ts";
 import type { FlagDefinition } from "./definition.ts";
@@ -81,7 +82,7 @@ export interface DerivedFlags<V> {
  * {@link plan}, {@link fresh}) or a pure, synchronous function of the {@link Profile}. A function's default is its answer for an empty profile.
  *
  * @throws {KindlingError} `flag_without_default` if a function throws, or returns a promise or what JSON cannot hold, for an empty
- * profile
+ * profile; `flag_malformed` if a flag is called `__proto__`
  *
  * @example
  * ```ts
@@ -96,6 +97,10 @@ export interface DerivedFlags<V> {
  * ```
  */
 export function defineFlags<const D extends FlagDeclarations>(declarations: D): Definitions<FlagValues<D>> {
+  // Answers are plain objects, which cannot hold it.
+  if (Object.hasOwn(declarations, "__proto__")) {
+    throw new KindlingError("flag_malformed", 'A flag cannot be called "__proto__": give it another name.');
+  }
   const flags = Object.fromEntries(
     Object.entries(declarations).map(([name, declared]) => [
       name,

@@ -1,4 +1,4 @@
-import { acceptValues, copyDefaults } from "../definitions/accept-values.ts";
+import { acceptValues, copy, copyDefaults } from "../definitions/accept-values.ts";
 import { deriveFromClaims, issuedAt, organizationOf, type UserClaims } from "../definitions/claims.ts";
 import type { Definitions } from "../definitions/define-flags.ts";
 import { storedValue } from "../definitions/in-organizations.ts";
@@ -112,7 +112,7 @@ function deny(
   return denials.flatMap(({ name, maxAge, value }) => {
     const age = ageOf(name);
     if (age !== null && age <= maxAge) return [];
-    values[name] = value;
+    values[name] = copy(value);
     return [name];
   });
 }

@@ -9,8 +9,9 @@ import {
   property,
   type ReaderRedis,
 } from "kindling";
-import { blankProfile } from "kindling/contract";
+import { blankProfile, type FlagsRecord } from "kindling/contract";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { createMemory } from "../../packages/kindling/src/reader/memory.ts";
 import { createRecords } from "../../src/redis/records.ts";
 import { useRedis } from "../support/redis.ts";
 import { testRedisUrl } from "../support/redis-url.ts";
@@ -343,6 +344,39 @@ describe("a client that cannot prove that it heard every commit", () => {
     await commit("pro");
     await read({ ...plain, ...given });
   });
+});
+
+it("keeps no record whose ticket no commit can exceed", () => {
+  const createEntry = ({ ticket }: FlagsRecord, readAt: number) => ({ ticket, readAt, used: false });
+  const memory = createMemory({ createEntry, maxEntries: 10, ttlMs: 60_000, subscription: () => 1 });
+  const record = (ticket: number): FlagsRecord => ({ flags: {}, status: "present", fetchedAt: 1, ticket, schema: "" });
+  for (const [ticket, isKept] of [
+    [2 ** 52 - 1, true],
+    [2 ** 52, false],
+    [1e300, false],
+  ] as const) {
+    memory.begin("kp_1")(record(ticket));
+    expect(memory.get("kp_1", performance.now()) !== undefined).toBe(isKept);
+  }
+});
+
+it("takes a lease that no timer can hold for the default", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  let pings = 0;
+  const connection = { on: () => undefined, psubscribe: async () => 1, disconnect: () => undefined };
+  const ping = async () => {
+    pings += 1;
+  };
+  const reader = createReader({
+    redis: { get: async () => null, duplicate: () => ({ ...connection, ping }) as never },
+    definitions,
+    cache: { lease: Number.POSITIVE_INFINITY },
+  });
+  reader.peek(user);
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(pings).toBe(3);
+  reader.close();
+  vi.useRealTimers();
 });
 
 describe("a late answer", () => {

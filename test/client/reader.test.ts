@@ -3,6 +3,7 @@ import { createReader, defineFlags, fresh, property, type ReaderRedis } from "ki
 import { blankProfile } from "kindling/contract";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import definitions from "../../kindling.flags.ts";
+import { createRequestRefresh } from "../../packages/kindling/src/reader/request-refresh.ts";
 import { createRecords } from "../../src/redis/records.ts";
 import { useRedis } from "../support/redis.ts";
 import { testUser } from "../support/signer.ts";
@@ -237,6 +238,22 @@ describe("refresh requests", () => {
     const refused = recording(() => Promise.reject(new Error("NOPERM this user has no permissions to run 'zadd'")));
     for (let read = 0; read < 3; read += 1) await refused.reader.get(testUser(3), { maxAge: 0, wait: 1 });
     expect(refused.requests).toHaveLength(1);
+    let time = 10_000_000;
+    let asked = 0;
+    const zadd = () => {
+      asked += 1;
+      return Promise.reject(new Error("NOPERM"));
+    };
+    const request = createRequestRefresh({
+      redis: { get: async () => null, zadd },
+      keys: context.keys,
+      timeoutMs: 250,
+      now: () => time,
+    });
+    await request([testUser(3)], 0, "later");
+    time -= 3_600_000;
+    await request([testUser(3)], 0, "later");
+    expect(asked).toBe(2);
   });
 });
 

@@ -1,5 +1,5 @@
 import { Hono } from "hono";
-import { defineFlags, fresh, property, type Reader } from "kindling";
+import { defineFlags, fresh, permission, property, type Reader } from "kindling";
 import { kindlingHono } from "kindling/hono";
 import { createTestReader } from "kindling/testing";
 import { describe, expect, expectTypeOf, it } from "vitest";
@@ -52,6 +52,20 @@ describe("createTestReader", () => {
     reader.setAvailable(true);
     const claims = { sub: "kp_new", user_properties: { onboarded: { v: true } } };
     expect(await reader.get("kp_new", { claims })).toMatchObject({ source: "claims", flags: { onboarded: true } });
+  });
+
+  it("holds flags of the current organization", async () => {
+    const flags = defineFlags({
+      adminHere: permission("admin:access", { in: "current" }),
+      admin: permission("admin:access"),
+      locked: fresh(permission("billing:locked", { in: "current" }), { maxAge: 1_000, whenOlder: "deny", value: true }),
+    });
+    const reader = createTestReader({ kp_a: { adminHere: true, admin: true } }, { definitions: flags });
+    expect(await reader.get("kp_a", { organization: "org_a" })).toMatchObject({
+      flags: { adminHere: true, admin: true, locked: false },
+      denied: [],
+      organization: "org_a",
+    });
   });
 
   it("answers copies, so that one test cannot change another's users", async () => {

@@ -147,6 +147,16 @@ describe("the signing keys", () => {
     expect(signer.fetches() - before).toBe(1);
   });
 
+  it("are fetched again after the clock was set back", async () => {
+    const verify = verifier({ cooldownMs: 10_000 });
+    await verify(await signer.sign(claims()));
+    const before = signer.fetches();
+    now -= 3_600_000;
+    await verify(await signer.sign(claims(), { kid: "unknown" }));
+    expect(signer.fetches() - before).toBe(1);
+    now += 3_600_000;
+  });
+
   it("prove a token invalid only if they were fetched after it came: its key can be newer", async () => {
     const rotating = await createSigner();
     const verify = verifier({ fetch: rotating.fetch, cooldownMs: 10_000 });

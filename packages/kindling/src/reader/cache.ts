@@ -2,7 +2,7 @@ import type { PublicKeys } from "../keys.ts";
 import type { FlagsRecord } from "../record.ts";
 import { createLease, type Lease } from "./lease.ts";
 import { createMemory, type Entry } from "./memory.ts";
-import type { ReaderRedis } from "./redis.ts";
+import { longestTimer, type ReaderRedis } from "./redis.ts";
 
 /** Options for {@link ReaderOptions.cache}. */
 export interface CacheOptions {
@@ -55,7 +55,8 @@ export function createCache<E extends Entry>(
   });
   const open = () => {
     opened = true;
-    const leaseMs = atLeast(20, options.lease, 2_000);
+    // A timer that is longer than any would fire at once.
+    const leaseMs = Number.isFinite(options.lease) ? Math.min(longestTimer, atLeast(20, options.lease, 2_000)) : 2_000;
     // A sweep that derives flags again keeps the ticket: a record of the same ticket is out of date too.
     const onCommit = (userId: string, ticket: number) => memory.observe(userId, ticket + 1);
     lease = createLease({ redis, keys, leaseMs, onCommit, onLost: memory.clear });

@@ -35,6 +35,9 @@ export interface MemoryOptions<E extends Entry> {
   subscription: () => number | undefined;
 }
 
+/** Tickets from here on are not told apart by doubles, once one is added to them. */
+const firstUnsafeTicket = 2 ** 52;
+
 interface Lookup {
   subscription: number | undefined;
   /** The latest ticket heard of while the lookup was under way. */
@@ -90,6 +93,8 @@ export function createMemory<E extends Entry>({
         end(userId, lookup);
         if (record === null) entries.delete(userId);
         if (record === null || record === undefined) return;
+        // No commit would ever drop it: workers take such a ticket for a corrupt one, and theirs are lower.
+        if (!(record.ticket < firstUnsafeTicket)) return void entries.delete(userId);
         // Another lookup that is still under way can carry an older answer.
         observe(userId, record.ticket);
         if (lookup.subscription === undefined || lookup.subscription !== subscription()) return;

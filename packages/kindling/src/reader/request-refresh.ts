@@ -31,7 +31,9 @@ export function createRequestRefresh({ redis, keys, timeoutMs, now }: RequestRef
   return async (userIds, since, urgency, ms = timeoutMs) => {
     // The workers drop anything else, and a caller must not wait for it.
     const valid = userIds.filter(isUserId);
-    if (valid.length === 0 || redis.zadd === undefined || now() - refusedAt < pauseMs) return false;
+    // The clock can be set back meanwhile.
+    const isRefused = Math.abs(now() - refusedAt) < pauseMs;
+    if (valid.length === 0 || redis.zadd === undefined || isRefused) return false;
     // GT: of several requests for one user, the most demanding one remains.
     const answer = await within(ms, async () => {
       try {

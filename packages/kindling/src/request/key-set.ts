@@ -43,6 +43,8 @@ export function createKeySet(options: KeySetOptions): JWTVerifyGetKey {
   let held: { find: JWTVerifyGetKey; fetchedAt: number } | undefined;
   let attempt: Attempt | undefined;
   let failure: unknown;
+  // A clock that was set back must not keep keys, or the pause between fetches, for as long as it went back.
+  const ago = (time: number) => Math.abs(now() - time);
 
   /** Returns whether the attempt ended in time. */
   const hasEnded = async ({ at, ended, done }: Attempt) =>
@@ -50,7 +52,7 @@ export function createKeySet(options: KeySetOptions): JWTVerifyGetKey {
 
   const refresh = async (): Promise<void> => {
     const latest = attempt;
-    if (latest !== undefined && now() - latest.at < cooldownMs && (await hasEnded(latest))) return;
+    if (latest !== undefined && ago(latest.at) < cooldownMs && (await hasEnded(latest))) return;
     // Others who waited in vain come here too.
     if (attempt === latest) attempt = begin();
     if (attempt !== undefined && !(await hasEnded(attempt))) failure = new Error(`${url} was not asked in time`);
@@ -74,7 +76,7 @@ export function createKeySet(options: KeySetOptions): JWTVerifyGetKey {
   };
 
   const find: JWTVerifyGetKey = async (header, token) => {
-    if (held === undefined || now() - held.fetchedAt > hardAgeMs) throw new errors.JWKSNoMatchingKey();
+    if (held === undefined || ago(held.fetchedAt) > hardAgeMs) throw new errors.JWKSNoMatchingKey();
     return held.find(header, token);
   };
 
@@ -84,7 +86,7 @@ export function createKeySet(options: KeySetOptions): JWTVerifyGetKey {
     const latest = attempt;
     try {
       const key = await find(header, token);
-      if (held !== undefined && now() - held.fetchedAt > softAgeMs) void refresh();
+      if (held !== undefined && ago(held.fetchedAt) > softAgeMs) void refresh();
       return key;
     } catch (error) {
       if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;

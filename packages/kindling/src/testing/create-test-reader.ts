@@ -28,7 +28,8 @@ export interface TestReaderOptions<V extends Record<string, unknown>> {
  */
 export interface TestReader<V extends Record<string, unknown>> extends Reader<V>, RequestReader<V> {
   /**
-   * Sets flags of a user. The flags left out keep their values, at first the defaults.
+   * Sets flags of a user. The flags left out keep their values, at first the defaults. Those of the current organization
+   * have the value in every organization, and in reads that name none.
    *
    * @param options `age`: age of the record at each read, in milliseconds. Default 0: always fresh
    */
@@ -70,8 +71,16 @@ export function createTestReader<V extends Record<string, unknown>>(
     if (key === keys.complete) return JSON.stringify({ since: 0 });
     const found = records.get(key);
     if (found === undefined) return null;
-    const { age, ...content } = found;
-    const record: FlagsRecord = { ...content, fetchedAt: now() - age, ticket: 1, schema: definitions.schema };
+    const { age, flags, status } = found;
+    const inCurrent = Object.entries(flags).filter(([name]) => definitions.flags[name]?.in === "current");
+    const record: FlagsRecord = {
+      flags,
+      ...(inCurrent.length > 0 && { organizations: { "*": Object.fromEntries(inCurrent) } }),
+      status,
+      fetchedAt: now() - age,
+      ticket: 1,
+      schema: definitions.schema,
+    };
     return JSON.stringify(record);
   };
   const redis: ReaderRedis = { get: find, mget: (wanted) => Promise.all(wanted.map(find)) };

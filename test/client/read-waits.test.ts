@@ -153,7 +153,7 @@ describe("the connection for waits", () => {
     wire.hold();
     const reader = open(
       over((options) => new Redis(wire.url, options)),
-      100,
+      1_000,
     );
     const reading = reader.get(stale, { maxAge: 0, wait: 15_000 });
     await until(async () => expect(await context.redis.zscore(context.keys.refreshRequests.now, stale)).not.toBeNull());

@@ -27,7 +27,7 @@ beforeAll(async () => {
   id = kinde.createUser({ organizations: [{ code: org, permissions: ["admin:access"] }, other] }).id;
   url = new URL(stack.webhookUrl).origin;
   reader = createKindling({ definitions, url, token: service });
-  await reader.get(id, { maxAge: 0, wait: 9_000 });
+  await until(async () => expect(await reader.get(id, { wait: 9_000 })).toMatchObject({ status: "present" }));
 });
 
 afterAll(() => stack.close());

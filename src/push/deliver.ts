@@ -2,6 +2,7 @@ import { createHmac } from "node:crypto";
 import type { FlagsRecord } from "kindling/contract";
 import { PushError } from "../errors.ts";
 import type { Fetch } from "../fetch.ts";
+import { withDeadline } from "../kinde/request.ts";
 import type { Change } from "./change.ts";
 
 /** Where changes are sent. */
@@ -42,26 +43,23 @@ export function createDeliver({ url, secrets, fetch, now, timeoutMs }: DeliverOp
     const body = JSON.stringify(messageOf(change, now()));
     const content = `${id}.${timestamp}.${body}`;
     const signatures = keys.map((key) => `v1,${createHmac("sha256", key).update(content).digest("base64")}`);
-    const timeout = AbortSignal.timeout(timeoutMs);
+    const headers = {
+      "content-type": "application/json",
+      "webhook-id": id,
+      "webhook-timestamp": timestamp,
+      "webhook-signature": signatures.join(" "),
+    };
     let status: number;
     try {
-      const response = await fetch(url, {
-        method: "POST",
-        headers: {
-          "content-type": "application/json",
-          "webhook-id": id,
-          "webhook-timestamp": timestamp,
-          "webhook-signature": signatures.join(" "),
-        },
-        body,
-        redirect: "manual",
-        signal: AbortSignal.any([timeout, stopping]),
+      status = await withDeadline(stopping, timeoutMs, async (signal) => {
+        const response = await fetch(url, { method: "POST", headers, body, redirect: "manual", signal });
+        await response.body?.cancel().catch(() => undefined);
+        return response.status;
       });
-      status = response.status;
-      await response.body?.cancel().catch(() => undefined);
     } catch (cause) {
       stopping.throwIfAborted();
-      const reason = timeout.aborted ? `did not answer within ${timeoutMs} ms` : "cannot be reached";
+      const expired = cause instanceof Error && cause.name === "TimeoutError";
+      const reason = expired ? `did not answer within ${timeoutMs} ms` : "cannot be reached";
       throw new PushError("push_failed", `${host} ${reason}: check KINDLING_PUSH_URLS and the receiver.`, { cause });
     }
     if (status < 200 || status > 299) {
@@ -70,12 +68,23 @@ export function createDeliver({ url, secrets, fetch, now, timeoutMs }: DeliverOp
   };
 }
 
-function messageOf({ userId, record, previous }: Change, now: number) {
+function messageOf({ id, userId, record, previous }: Change, now: number) {
   return {
     type: "flags.changed",
     timestamp: new Date(now).toISOString(),
-    data: { userId, ...stateOf(record), previous: previous === null ? null : stateOf(previous) },
+    data: {
+      userId,
+      ...stateOf(record),
+      sequence: sequenceOf(id),
+      previous: previous === null ? null : stateOf(previous),
+    },
   };
+}
+
+/** Returns the id of a stream's entry as text that sorts like the entries: Redis counts within a millisecond. */
+function sequenceOf(id: string): string {
+  const [ms = "", count = ""] = id.split("-");
+  return `${ms.padStart(13, "0")}-${count.padStart(6, "0")}`;
 }
 
 // Without members that are ours alone, such as the fingerprint of the definitions.

@@ -77,8 +77,8 @@ afterAll(async () => {
 const record = (tier: string, ticket: number): FlagsRecord => {
   return { flags: { tier }, status: "present", fetchedAt: 1, ticket, schema: "x" };
 };
-const change = (userId: string, tier: string, ticket: number): Change => {
-  return { id: `${ticket}-0`, userId, record: record(tier, ticket), previous: null };
+const change = (userId: string, tier: string, ticket: number, id = `${ticket}-0`): Change => {
+  return { id, userId, record: record(tier, ticket), previous: null };
 };
 /** Sends a change as the service does, with Convex for the network. */
 const deliver = (sent: Change, by = secret) =>
@@ -142,6 +142,15 @@ describe("the recipe for Convex", () => {
     expect(await mine(user)).toMatchObject({ flags: { tier: "pro" }, ticket: 5 });
     await deliver(change(user, "enterprise", 6));
     expect(await mine(user)).toMatchObject({ flags: { tier: "enterprise" }, ticket: 6 });
+  });
+
+  it("keeps the later one of two changes with the same ticket, whatever the order", async () => {
+    const user = testUser(1);
+    await deliver(change(user, "pro", 5, "1795486051415-10"));
+    await deliver(change(user, "free", 5, "1795486051415-9"));
+    expect(await mine(user)).toMatchObject({ flags: { tier: "pro" } });
+    await deliver(change(user, "enterprise", 5, "1795486051416-0"));
+    expect(await mine(user)).toMatchObject({ flags: { tier: "enterprise" } });
   });
 
   it("refuses what the secret did not sign, and stores nothing of it", async () => {

@@ -5,6 +5,7 @@ import { blankProfile } from "kindling/contract";
 import { Webhook } from "standardwebhooks";
 import { afterEach, describe, expect, it } from "vitest";
 import { eraseUser } from "../../src/maintenance/erase-user.ts";
+import { createDeliver } from "../../src/push/deliver.ts";
 import { openPushQueues } from "../../src/push/queues.ts";
 import { relayChanges } from "../../src/push/relay-changes.ts";
 import { envOf, kindling } from "../cli/command-line.ts";
@@ -110,7 +111,20 @@ describe("flags.changed", () => {
       previous: { flags: before?.flags, ticket: before?.ticket },
     });
     expect(changed.data.ticket).toBeGreaterThan(created.data.ticket);
+    expect(changed.data.sequence > created.data.sequence).toBe(true);
     expect(Object.keys(changed.data)).not.toContain("schema");
+  });
+
+  it("leaves nothing behind on the signal that stops the process", async () => {
+    const receiver = await startReceiver();
+    const { signal } = new AbortController();
+    const deliver = createDeliver({ url: receiver.url, secrets: [secret], fetch, now: Date.now, timeoutMs: 5_000 });
+    const record = { flags: {}, status: "present", fetchedAt: 1, ticket: 1, schema: "x" } as const;
+    await deliver({ id: "1-0", userId: "kp_1", record, previous: null }, signal);
+    expect(receiver.received).toHaveLength(1);
+    // Signals that were made with `AbortSignal.any`.
+    const dependants = Reflect.ownKeys(signal).filter((key) => String(key).includes("Dependant"));
+    expect(dependants.flatMap((key) => [...(Reflect.get(signal, key) ?? [])])).toEqual([]);
   });
 
   it("does not arrive if only the record is newer, and arrives for a deletion", async () => {

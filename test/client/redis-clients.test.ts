@@ -1,3 +1,6 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { Redis as UpstashRedis } from "@upstash/redis";
 import { type Cluster, Redis } from "ioredis";
 import { createReader, defineFlags, fresh, property, type ReaderRedis } from "kindling";
 import { afterAll, beforeAll, describe, expect, expectTypeOf, it } from "vitest";
@@ -40,6 +43,45 @@ function nodeRedis(redis: Redis): NodeRedis {
     sendCommand: ([command = "", ...args]) => redis.call(command, ...args),
   };
 }
+
+describe("@upstash/redis", () => {
+  it("reads with automaticDeserialization: false, as the documentation says", async () => {
+    // Upstash's REST interface: commands as JSON arrays, and their replies, in base64 if asked for.
+    const server = createServer(async (request, response) => {
+      let body = "";
+      for await (const chunk of request) body += chunk;
+      const commands: [string, ...string[]][] = JSON.parse(body);
+      const encode = (reply: unknown): unknown =>
+        Array.isArray(reply)
+          ? reply.map(encode)
+          : typeof reply === "string" && request.headers["upstash-encoding"] === "base64"
+            ? Buffer.from(reply).toString("base64")
+            : reply;
+      const replies = commands.map(async ([name, ...args]) => ({
+        result: encode(await context.redis.call(name, ...args)),
+      }));
+      response.end(JSON.stringify(await Promise.all(replies)));
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    await store(1, "pro", Date.now());
+    const users = [testUser(1), testUser(2)];
+    const statuses = async (automaticDeserialization: boolean) => {
+      const redis = new UpstashRedis({ url, token: "token", automaticDeserialization, enableTelemetry: false });
+      const reader = over({
+        get: (key) => redis.get<string>(key),
+        mget: (keys) => redis.mget<(string | null)[]>(keys),
+      });
+      const one = await reader.get(testUser(1));
+      return [one, ...(await reader.getMany(users))].map(({ status }) => status);
+    };
+    expect(await statuses(false)).toEqual(["present", "present", "missing"]);
+    // What the documentation warns of.
+    expect(await statuses(true)).toEqual(["invalid", "invalid", "missing"]);
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  });
+});
 
 describe("ioredis", () => {
   let redis: Redis;

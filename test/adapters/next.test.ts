@@ -47,6 +47,12 @@ describeAdapter(
         expect(await tsc.catch(({ stdout }: { stdout: string }) => ({ stdout }))).toMatchObject({ stdout: "" });
       });
 
+      it("a page that must be static does not take its reader for anonymous", { timeout: 60_000 }, async () => {
+        const { status } = await fetch(`${example.url}/contract/static`);
+        expect(status).toBe(500);
+        expect(example.output()).toContain('with `dynamic = "error"` couldn\'t be rendered statically');
+      });
+
       it("@kinde-oss/kinde-auth-nextjs keeps its access token in a refresh, as at Kinde", {
         timeout: 60_000,
       }, async () => {

@@ -4,7 +4,7 @@
  * @module
  */
 /// <reference types="react/canary" />
-import { forbidden, redirect, unauthorized } from "next/navigation";
+import { forbidden, redirect, unauthorized, unstable_rethrow } from "next/navigation";
 import { cache } from "react";
 import { KindlingError } from "../errors.ts";
 import { findRefusal, type GuardOptions, type Requirement, signedIn } from "../request/guard.ts";
@@ -16,7 +16,10 @@ export type { GuardOptions, Requirement } from "../request/guard.ts";
 export interface KindlingNextOptions<V extends Record<string, unknown>> {
   /** What `createKindling` returned, created with `verify`. */
   kindling: RequestReader<V>;
-  /** Returns the caller's access token. Called at the first read; a throw means that the caller is not signed in. */
+  /**
+   * Returns the caller's access token. Called at the first read; a throw means that the caller is not signed in, unless
+   * Next throws to leave a static render.
+   */
   token: () => Token | Promise<Token>;
 }
 
@@ -45,7 +48,23 @@ export function kindlingNext<V extends Record<string, unknown>>({
   kindling,
   token,
 }: KindlingNextOptions<V>): ReadFlags<V> {
-  return cache(() => kindling.read({ token }));
+  const given = async () => {
+    try {
+      const credential = await token();
+      return () => credential;
+    } catch (error) {
+      rethrowOfNext(error);
+      return () => Promise.reject(error);
+    }
+  };
+  return cache(async () => kindling.read({ token: await given() }));
+}
+
+/** Rethrows what Next throws to leave a render. Otherwise it would make a static page of the anonymous caller's. */
+function rethrowOfNext(error: unknown): void {
+  unstable_rethrow(error);
+  // With `dynamic = "error"`, which Next's function does not know.
+  if (error instanceof Error && "code" in error && error.code === "NEXT_STATIC_GEN_BAILOUT") throw error;
 }
 
 /**

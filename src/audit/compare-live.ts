@@ -95,9 +95,11 @@ function textOf(value: unknown): string | undefined {
   return `{${members.sort()}}`;
 }
 
-// One name for all organizations: a user can be in hundreds.
+/** Name of the difference of the flags of the current organization: one for all, as a user can be in hundreds. */
+export const byOrganization = "(by organization)";
+
 function flattenFlags({ flags, organizations }: Pick<FlagsRecord, "flags" | "organizations">): Values {
-  return asStored(organizations === undefined ? flags : { ...flags, "(by organization)": organizations });
+  return asStored(organizations === undefined ? flags : { ...flags, [byOrganization]: organizations });
 }
 
 function flatten(profile: Profile | undefined): Values {

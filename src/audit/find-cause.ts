@@ -1,8 +1,8 @@
 import type { Definitions } from "kindling";
-import type { ProfilePart } from "kindling/contract";
+import type { OrganizationValues, ProfilePart } from "kindling/contract";
 import { parseInstant } from "../kinde/answers.ts";
 import type { StoredRecord } from "../redis/records.ts";
-import type { Difference } from "./compare-live.ts";
+import { byOrganization, type Difference } from "./compare-live.ts";
 
 /** Causes of drift. {@link findCause} describes how each is recognised. */
 export const driftCauses = [
@@ -37,7 +37,7 @@ export interface FindCauseOptions {
   current: Comparison;
   /** Differences in both. */
   confirmed: readonly Difference[];
-  definitions: Pick<Definitions, "schema">;
+  definitions: Pick<Definitions, "schema" | "flags">;
   keep: ReadonlySet<ProfilePart>;
 }
 
@@ -49,7 +49,7 @@ export interface FindCauseOptions {
  * - `lost_race`: the record comes from a fetch that started when Kinde already had the value: a refresh between both
  *   comparisons, or a sign-in at least a minute before the fetch;
  * - `flag_definitions`: the profile matches, but other definitions derived the flags;
- * - `property_change`: only fields differ for which Kinde sends no event: properties, failed sign-ins;
+ * - `property_change`: only what differs for which Kinde sends no event: properties, also of organizations, failed sign-ins;
  * - `missed_event`: any other difference, for which Kinde should have sent an event.
  */
 export function findCause({ previous, current, confirmed, definitions, keep }: FindCauseOptions): DriftCause {
@@ -61,10 +61,27 @@ export function findCause({ previous, current, confirmed, definitions, keep }: F
   const inProfile = confirmed.filter(({ name }) => !name.startsWith("flags."));
   if (inProfile.length === 0) {
     if (current.stored.flags?.schema !== definitions.schema) return "flag_definitions";
-    // Without stored properties, a property change shows only in the flags.
-    return keep.has("properties") ? "missed_event" : "property_change";
+    // Without stored properties, a property change shows only in the flags. Those of organizations are never stored.
+    return !keep.has("properties") || confirmed.every((flag) => readsOrganizationProperties(flag, definitions))
+      ? "property_change"
+      : "missed_event";
   }
   return inProfile.every(({ name }) => hasNoEvent(name)) ? "property_change" : "missed_event";
+}
+
+function readsOrganizationProperties({ name, stored, live }: Difference, { flags }: Pick<Definitions, "flags">) {
+  const names = name === `flags.${byOrganization}` ? differingFlags(stored, live) : [name.slice("flags.".length)];
+  return names.every((flag) => flags[flag]?.needs.includes("organizationProperties"));
+}
+
+/** Returns the names of the flags that differ in some organization. */
+function differingFlags(stored: unknown, live: unknown): string[] {
+  // Differences are untyped; these two hold what a record does. `null`: no flag depended on the organization.
+  const [one, other] = [(stored ?? {}) as OrganizationValues, (live ?? {}) as OrganizationValues];
+  return Object.keys({ ...one, ...other }).flatMap((code) => {
+    const [inOne, inOther] = [one[code] ?? {}, other[code] ?? {}];
+    return Object.keys({ ...inOne, ...inOther }).filter((flag) => inOne[flag] !== inOther[flag]);
+  });
 }
 
 /** Maximum clock difference between Kinde and the workers. */

@@ -1,5 +1,7 @@
+import { defineFlags, organizationProperty, permission, plan } from "kindling";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type AuditUserOptions, auditUser } from "../../src/audit/audit-user.ts";
+import { findCause } from "../../src/audit/find-cause.ts";
 import { loadDefinitions } from "../../src/load-definitions.ts";
 import type { RefreshUser } from "../../src/refresh/refresh-user.ts";
 import { createFlows } from "../../src/service/create-flows.ts";
@@ -193,6 +195,37 @@ describe("the cause of drift", () => {
       cause: "property_change",
       fields: ["flags.tier", "properties.plan_tier"],
     });
+  });
+
+  it("is property_change if only flags of organization properties differ, and missed_event beside others", () => {
+    const definitions = defineFlags({
+      seats: organizationProperty.number("seats", { default: 1 }),
+      adminHere: permission("admin:access", { in: "current" }),
+      team: plan("team", { in: "current" }),
+    });
+    const { schema } = definitions;
+    const flags = { flags: {}, status: "present", fetchedAt: 1, ticket: 1, schema } as const;
+    const comparison = {
+      differences: [],
+      stored: { flags, profile: undefined },
+      pendingMs: 0,
+      crossed: false,
+      ended: 2,
+    };
+    const causeOf = (stored: object | null, live: object) =>
+      findCause({
+        previous: comparison,
+        current: comparison,
+        confirmed: [{ name: "flags.(by organization)", stored, live }],
+        definitions,
+        keep: new Set(["properties"]),
+      });
+    const others = { "*": { seats: 1, adminHere: false, team: false } };
+    expect(causeOf({ ...others, org_1: { seats: 5 } }, { ...others, org_1: { seats: 6 } })).toBe("property_change");
+    expect(causeOf(others, { ...others, org_1: { seats: 6, adminHere: true } })).toBe("missed_event");
+    // Kinde sends events of an organization's plans.
+    expect(causeOf(others, { ...others, org_1: { team: true } })).toBe("missed_event");
+    expect(causeOf(null, others)).toBe("missed_event");
   });
 
   it("is missed_event if a field differs that Kinde sends events for", async () => {

@@ -1,8 +1,8 @@
 /**
- * Longest part of a list whose calls wait for the call budget together. Others wait behind them, with less patience, and
- * the patience of the rest begins with their turn.
+ * Longest part of a list whose calls wait for the call budget together, at up to two calls each. The first call of another
+ * user waits behind them, and has patience for eight. The patience of the rest of the list begins with their turn.
  */
-export const mostAtOnce = 5;
+export const mostAtOnce = 3;
 
 /** Maps a list with calls to Kinde, a few at once and in order. After a failure, no further ones begin. */
 export async function fewAtOnce<Item, Result>(

@@ -231,7 +231,7 @@ export const guards: readonly Guard[] = [
     name: "the calls of one refresh that wait together",
     promise: 8,
     file: "src/kinde/few-at-once.ts",
-    find: "export const mostAtOnce = 5;",
+    find: "export const mostAtOnce = 3;",
     replace: "export const mostAtOnce = 1_000;",
     proof: { test: "test/redis/call-budget.test.ts", name: "grants the calls of others between those for a user" },
   },

@@ -283,6 +283,6 @@ describe("call budget", () => {
     expect(await budget?.run("webhook", async () => "made")).toBe("made");
     stopping.abort(new Error("seen enough"));
     expect(await fetched).toBe("seen enough");
-    expect(most).toBeLessThanOrEqual(10);
+    expect(most).toBeLessThanOrEqual(6);
   });
 });

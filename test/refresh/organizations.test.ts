@@ -269,7 +269,7 @@ describe("the shared details of organizations", () => {
         organizations.map(({ code }) => code),
       );
     }
-    expect(most).toBe(5);
+    expect(most).toBe(3);
   });
 
   it("are found again if the report of the change failed", async () => {

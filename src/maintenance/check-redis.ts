@@ -129,7 +129,7 @@ const remedies: Readonly<Record<string, string>> = {
 };
 
 /** One command of each kind that Kindling needs, on keys of its own. */
-async function checkPermissions({ redis, keys }: CheckRedisOptions): Promise<Check> {
+async function checkPermissions({ redis, keys, replicas }: CheckRedisOptions): Promise<Check> {
   const { ok, failed } = checksOf("Redis permissions");
   const probe = keys.ledgerPart("doctor");
   const attempts: (readonly [string, () => Promise<unknown>])[] = [
@@ -142,6 +142,8 @@ async function checkPermissions({ redis, keys }: CheckRedisOptions): Promise<Che
     ["XLEN", () => redis.xlen(`${keys.queues}:refresh:events`)],
     ["TIME", () => readClock(redis, { key: probe })],
     ["UNLINK", () => redis.unlink(probe)],
+    // Waits for no replica.
+    ...(replicas > 0 ? [["WAIT", () => Promise.all(primaries(redis).map((each) => each.wait(0, 1)))] as const] : []),
   ];
   for (const [command, attempt] of attempts) {
     try {

@@ -196,8 +196,8 @@ export async function waitUntilReady(redis: RedisClient, options: CheckOptions):
       await once(redis, "ready", { signal });
     } catch (error) {
       if (signal.aborted) throw await explainRedisFailure(lastError, options);
-      // `once` also rejects on an error event, but ioredis keeps trying to connect. With a wrong database it would go on
-      // with database 0.
+      // `once` also rejects on an error event, but ioredis keeps trying to connect. If it cannot select the database, it
+      // would go on with database 0.
       lastError = error;
       if (isWrongSetting(error)) throw await explainRedisFailure(error, options);
     }

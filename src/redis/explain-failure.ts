@@ -4,15 +4,20 @@ import { connectionProblem, RedisError } from "../errors.ts";
 import { hostsOf, parseRedisUrl, type RedisNode, type RedisTarget } from "../redis-url.ts";
 
 const wrongDatabase = /DB index|invalid DB/i;
+const deniedDatabase = /NOPERM.*'select'/i;
 const noCluster = /cluster support disabled/;
 
-/** Answers of Redis that no further attempt changes: the password or the database number is wrong, or it is no cluster. */
+/**
+ * Answers of Redis that no further attempt changes: the password or the database number is wrong, its user may not choose a
+ * database, or it is no cluster.
+ */
 export function isWrongSetting(error: unknown): boolean {
   const cause = causeOf(error);
   return (
     cause instanceof Error &&
     (/(WRONGPASS|NOAUTH|invalid password)/.test(cause.message) ||
       wrongDatabase.test(cause.message) ||
+      deniedDatabase.test(cause.message) ||
       noCluster.test(cause.message))
   );
 }

@@ -27,6 +27,7 @@ beforeAll(async () => {
   redis = await startEmbeddedRedis();
   const admin = new Redis(redis.url);
   await admin.acl("SETUSER", "bare", "on", ">right", "~*", "-@all");
+  await admin.acl("SETUSER", "narrow", "on", ">right", "~*", "&*", "+@all", "-select");
   await admin.config("SET", "requirepass", "right");
   admin.disconnect();
   host = new URL(redis.url).host;
@@ -74,6 +75,11 @@ describe("a Redis that does not accept the connection", () => {
     const { code, stderr } = await kindling(["status"], { REDIS_URL: `redis://:right@${host}/one` });
     const words = "error: REDIS_URL must end in the number of a database, such as /0\n";
     expect({ code, stderr }).toEqual({ code: 2, stderr: words });
+  });
+
+  it("refuses a database that the user may not select instead of using database 0", async () => {
+    const denied = "denies the command SELECT of the user narrow: use the ACL rules of docs/security.md.";
+    await expectUnreachable(`redis://narrow:right@${host}/1`, `Redis at ${host} ${denied}`);
   });
 
   it("names TLS on a plain port, plain TCP on a TLS port, and an untrusted certificate", async () => {

@@ -242,6 +242,14 @@ describe("kindling doctor names the cause of a broken Redis:", () => {
     }
   });
 
+  it("a user who may not wait for replicas, if some are required", async () => {
+    await redis.acl("SETUSER", "hasty", "reset", "on", ">right", "~*", "&*", "+@all", "-wait");
+    const changes = sameHost((url) => Object.assign(url, { username: "hasty", password: "right" }));
+    const { problems } = await diagnose({ ...changes, KINDLING_REDIS_REPLICAS: "1" });
+    expect(problems.map(({ name }) => name)).toEqual(["Redis replicas", "Redis permissions"]);
+    expect(problems.at(-1)?.message).toMatch(/^WAIT is refused: NOPERM/);
+  });
+
   it.each([
     ["keys", ["~kindling:*", "&*", "+@all"], "Redis permissions", /^SET is refused: NOPERM/],
     ["INFO", ["~*", "&*", "+@all", "-info"], "Redis", /denies the command INFO of the user narrow/],

@@ -210,8 +210,8 @@ describe("the facts about sweeps", () => {
       for (const [change, shows] of [
         ["a change in Kinde", "shows within 55 s (up to 2 m more while Kinde's search lags)"],
         ["of 412 recently active users", "shows within 3 m 35 s"],
-        ["a change of roles", "shows within 4 m 3 s"],
-        ["a change of permissions that no flag reads", "shows within 4 m 3 s"],
+        ["a change of roles", "shows within 4 m 33 s"],
+        ["a change of permissions that no flag reads", "shows within 4 m 33 s"],
       ] as const) {
         expect(stdout.replace(/ {2,}/g, "  ")).toContain(`${change}  ${shows}\n`);
         const label = change.charAt(0).toUpperCase() + change.slice(1);

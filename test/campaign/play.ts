@@ -170,7 +170,7 @@ async function judge(scene: Scene, failed: () => boolean): Promise<void> {
     return;
   }
   // Profile parts that no listing shows are fetched again only at this age.
-  await run(times.extrasMaxAgeMs);
+  await run(settings.extrasMaxAgeMs);
   for (let sweeps = 0; sweeps < 3 && !failed(); sweeps += 1) await sweep(scene, until);
   const settled = async () => (await atRest()) && (await count(scene, [`{${prefix}:ledger}:absences:due`])) === 0;
   if (!(await until(settled, 1_000))) {

@@ -31,6 +31,8 @@ export interface Scene {
 /** What differs from schedule to schedule. */
 export interface SceneSettings {
   callsPerMinute: number;
+  /** Age at which parts that no listing shows are fetched again, in milliseconds. */
+  extrasMaxAgeMs: number;
   callsAtOnce: number;
   absenceLimit: number;
 }
@@ -59,13 +61,17 @@ export const times = {
   retryMaxMs: 2_000,
   failedRetryMs: 5_000,
   absenceSpanMs: 4_000,
-  extrasMaxAgeMs: 8_000,
   kindeTimeoutMs: 3_000,
   redisTimeoutMs: 2_000,
 } as const;
 
 /** Returns the settings of the deployment's processes. */
-export function environmentOf({ callsPerMinute, callsAtOnce, absenceLimit }: SceneSettings): Record<string, string> {
+export function environmentOf({
+  callsPerMinute,
+  callsAtOnce,
+  absenceLimit,
+  extrasMaxAgeMs,
+}: SceneSettings): Record<string, string> {
   const ms = (time: number) => `${time}ms`;
   return {
     KINDLING_RETRY_BASE: "100ms",
@@ -80,7 +86,7 @@ export function environmentOf({ callsPerMinute, callsAtOnce, absenceLimit }: Sce
     KINDLING_REDIS_TIMEOUT: ms(times.redisTimeoutMs),
     KINDLING_ABSENCE_SPAN: ms(times.absenceSpanMs),
     KINDLING_ABSENCE_LIMIT: String(absenceLimit),
-    KINDLING_EXTRAS_MAX_AGE: ms(times.extrasMaxAgeMs),
+    KINDLING_EXTRAS_MAX_AGE: ms(extrasMaxAgeMs),
     KINDLING_SWEEP_PAGE_SIZE: "2",
     KINDLING_SWEEP_INTERVAL: "1h",
     KINDLING_AUDIT_INTERVAL: "0s",
@@ -113,6 +119,8 @@ export function createScene({ seed, secondWorker, timeline, redis, network, watc
     callsPerMinute: tight ? 120 : 6_000,
     callsAtOnce: tight ? 3 : 20,
     absenceLimit: draws.chance(0.15) ? 2 : 0,
+    // The budget must suffice for fetching everybody at this age, or the work never ends.
+    extrasMaxAgeMs: tight ? 40_000 : 8_000,
   };
   const random = createRandom(deriveSeed(seed, "scene"));
   const deliveries: Deliveries = { lose: 0, repeat: 0, delay: 0, loseAnswer: 0, pending: 0, muted: false };

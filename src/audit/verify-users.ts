@@ -132,14 +132,20 @@ const allUsers: ListUsers = async function* ({ store, api, signal }, patience, e
     yield* fresh;
   } while (cursor !== null);
   // A record of a user that Kinde did not list is drift, unless it is a tombstone.
-  let scanCursor = "0";
-  do {
-    const page = await store.records.scanIds(scanCursor, 1_000);
+  let place: { cursor: string; runId: string } | undefined;
+  for (;;) {
+    const page = await store.records.scanIds(place?.cursor ?? "0", 1_000);
+    // A cursor of another Redis process would skip users: scan again.
+    if (place !== undefined && page.runId !== place.runId) {
+      place = undefined;
+      continue;
+    }
     for (const id of page.userIds) {
       if (listed.has(id)) continue;
       listed.add(id);
       yield id;
     }
-    scanCursor = page.cursor;
-  } while (scanCursor !== "0");
+    if (page.cursor === "0") return;
+    place = page;
+  }
 };

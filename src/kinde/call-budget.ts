@@ -1,6 +1,6 @@
 /**
- * `webhook`: events and writes. The others leave a quarter of the burst and of the concurrency to them. `request`: readers asked; at most half
- * of the rate, so that they cannot keep `bulk`, such as the sweep, from its work.
+ * `webhook`: events and writes. The others leave a quarter of the burst and of the concurrency to them. `request`: readers
+ * asked; at most half of the rate, so that they cannot keep `bulk`, such as the sweep, from its work.
  */
 export type Priority = "webhook" | "request" | "bulk";
 

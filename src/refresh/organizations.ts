@@ -48,8 +48,10 @@ export interface OrganizationsOptions {
 
 type Begun = Pick<OrganizationEntry, "ticket" | "fetchedAt">;
 
-/** A fetch that is running. Whoever waits for it can leave: it is aborted when nobody is left. */
+/** A fetch that is running. It is aborted when every caller that waits for it has been aborted. */
 interface Flight {
+  /** What it fetches. */
+  parts: readonly OrganizationPart[];
   begun: Promise<Begun>;
   /** Ticket of the entry it replaces; 0 without one. */
   basis: number;
@@ -82,12 +84,12 @@ export function createOrganizations(options: OrganizationsOptions): Organization
   };
   const fetchAnew = async (
     code: string,
-    begun: Promise<Begun>,
+    { begun, parts }: Pick<Flight, "begun" | "parts">,
     before: OrganizationEntry | undefined,
     call: CallOptions,
   ) => {
     const stamp = await begun;
-    const details = await fetchOrganization(options.api, code, new Set(askedOf(before)), { ...call, patienceMs });
+    const details = await fetchOrganization(options.api, code, new Set(parts), { ...call, patienceMs });
     const settledAt = before?.settledAt;
     const isSettled = settledAt === undefined || stamp.fetchedAt >= settledAt;
     const entry = { ...stamp, ...details, ...(!isSettled && { settledAt }) };
@@ -102,8 +104,8 @@ export function createOrganizations(options: OrganizationsOptions): Organization
       ({ fetchedAt }) => fetchedAt >= since,
       () => false,
     );
-  // Members that are refreshed together share one fetch, but only one that is recent enough for each of them, and that waits
-  // for the call budget no longer than they would.
+  // Members that are refreshed together share one fetch, but only one that is recent enough for each of them, has all the parts
+  // that they read, and waits for the call budget no longer than they would.
   const fetchShared = async (
     code: string,
     before: OrganizationEntry | undefined,
@@ -111,19 +113,21 @@ export function createOrganizations(options: OrganizationsOptions): Organization
     { priority, signal }: CallOptions,
   ) => {
     const basis = before?.ticket ?? 0;
+    const parts = askedOf(before);
     const running = flights.get(code);
     // Another basis: the organization was stored or forgotten since, and the running fetch can be older than that.
     const fits =
       running?.basis === basis &&
+      parts.every((part) => running.parts.includes(part)) &&
       (running.priority === priority || running.priority === "webhook") &&
       (await begins(running, since));
     if (fits && !running.isAborted()) return running.wait(signal);
-    const begun = begin(code);
+    const fetch = { begun: begin(code), parts };
     const flight: Flight = {
-      begun,
+      ...fetch,
       basis,
       priority,
-      ...shareTask((own) => fetchAnew(code, begun, before, { priority, signal: own })),
+      ...shareTask((own) => fetchAnew(code, fetch, before, { priority, signal: own })),
     };
     flights.set(code, flight);
     void flight.ended.then(() => {

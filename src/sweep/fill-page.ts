@@ -8,6 +8,7 @@ import {
   type Profile,
   type ProfilePart,
 } from "kindling/contract";
+import pMap from "p-map";
 import { concernsOne } from "../kinde/answers.ts";
 import { fetchAgreements } from "../kinde/fetch-user.ts";
 import { keepParts } from "../kinde/keep-parts.ts";
@@ -118,10 +119,8 @@ export function createFillPage(options: FillPageOptions): FillPage {
   const fetchPlans = async (details: readonly UserDetails[], call: CallOptions) => {
     const plans = new Map<string | null, readonly Agreement[]>();
     let unanswered = 0;
-    const rest = parts.has("billing") ? details.flatMap(({ customerId }) => customerId ?? []) : [];
-    const fetchNext = async (): Promise<void> => {
-      const customerId = rest.pop();
-      if (customerId === undefined) return;
+    const customers = parts.has("billing") ? details.flatMap(({ customerId }) => customerId ?? []) : [];
+    const fetchPlansOf = async (customerId: string) => {
       try {
         plans.set(customerId, await fetchAgreements(api, customerId, { ...call, patienceMs }));
       } catch (error) {
@@ -129,9 +128,8 @@ export function createFillPage(options: FillPageOptions): FillPage {
         unanswered += 1;
         if (!concernsOne(error) || unanswered > mostUnanswered) throw error;
       }
-      return fetchNext();
     };
-    await Promise.all(Array.from({ length: customersAtOnce }, fetchNext));
+    await pMap(customers, fetchPlansOf, { concurrency: customersAtOnce });
     return plans;
   };
 

@@ -29,7 +29,7 @@ const text = async (path: string, init?: Parameters<Board["send"]>[1]) => {
   return { status: answer.status, body: await answer.text(), headers: answer.headers };
 };
 
-it("shows no credentials of URLs, of whoever the webhook is", async () => {
+it("masks the credentials in the URLs of all webhooks", async () => {
   board.emulator.webhooks.register({ url: "https://user:of-the-url@hooks.example.com/webhooks/kinde" });
   const { status, body } = await text("/webhooks", { cookie: viewer });
   expect(status).toBe(200);

@@ -797,6 +797,17 @@ export const guards: readonly Guard[] = [
     proof: { test: "test/refresh/organizations.test.ts", name: "are fetched once more when the settle time" },
   },
   {
+    name: "the parts of a fetch that refreshes share",
+    promise: 2,
+    file: "src/refresh/organizations.ts",
+    find: "      parts.every((part) => running.parts.includes(part)) &&\n",
+    replace: "",
+    proof: {
+      test: "test/refresh/organizations.test.ts",
+      name: "do not share a call for fewer parts than a member reads",
+    },
+  },
+  {
     name: "the priority of a fetch that refreshes share",
     promise: 8,
     file: "src/refresh/organizations.ts",

@@ -1,6 +1,7 @@
 import { getEventListeners, setMaxListeners } from "node:events";
 import { describe, expect, it } from "vitest";
 import { ThrottledError } from "../../src/errors.ts";
+import { gainPerMinute } from "../../src/kinde/call-budget.ts";
 import { fetchUser } from "../../src/kinde/fetch-user.ts";
 import type { ManagementApi } from "../../src/kinde/management-api.ts";
 import { createCallBudget } from "../../src/redis/call-budget.ts";
@@ -54,6 +55,23 @@ describe("call budget", () => {
     expect(most).toBeGreaterThan(1);
     // The ends of the last calls are on their way.
     await until(async () => expect((await processes[0]?.state())?.inUse).toBe(0));
+  });
+
+  it.each([
+    [60_000, 20_000],
+    [60_000, 30_000],
+    [60_000, 600_000],
+  ])("gains in the long run what is said of %i calls a minute and %i at once", async (perMinute, atOnce) => {
+    const keys = createKeys(`${context.keys.prefix}:${uniquePrefix()}`);
+    const budget = createCallBudget({ redis: context.redis, keys, perMinute, atOnce, leaseMs: 60_000 });
+    const [seconds = 0] = await context.redis.time();
+    // Empty six seconds ago.
+    await context.redis.hset(keys.callBudget, { level: 0, at: Number(seconds) * 1000 - 6_000 });
+    const { available } = await budget.state();
+    const expected = gainPerMinute({ perMinute, atOnce }) / 10;
+    // The clock went on by less than a second since, plus what the calls here took.
+    expect(available).toBeGreaterThanOrEqual(expected);
+    expect(available).toBeLessThan(expected * 1.3);
   });
 
   it("refuses calls beyond the limit per minute and says when to retry", async () => {

@@ -176,6 +176,23 @@ describe("the shared details of organizations", () => {
     expect(asked).toEqual(["bulk", "request", "webhook"]);
   });
 
+  it("do not share a call for fewer parts than a member reads", async () => {
+    const functions = defineFlags({ any: (profile) => profile.organizations.length > 0 });
+    const organizations = open(undefined, api, functions);
+    const release = gate();
+    const [properties, both] = [parts, new Set([...parts, "organizationAgreements"] as const)];
+    const first = organizations.addTo(user, properties, 1_000, call);
+    await expect.poll(() => calls).toBe(1);
+    const second = organizations.addTo(user, both, 1_000, call);
+    await expect.poll(() => calls).toBeGreaterThan(1);
+    release();
+    expect((await first).organizations[0]?.properties).toEqual({ seats: "1" });
+    expect((await second).organizations[0]).toMatchObject({
+      properties: { seats: "1" },
+      agreements: [{ id: "a1", planCode: "pro" }],
+    });
+  });
+
   it("share a call that goes on until nobody waits for it", async () => {
     const signals: AbortSignal[] = [];
     const get: ManagementApi["get"] = async (request, options) => {

@@ -19,10 +19,10 @@ interface BackfillCommandOptions extends ReportOptions {
 
 const help = `
 Lists all users in Kinde, 500 per call, and creates the missing records. Roles,
-permissions, plans and phone numbers come from listings too. Some users are
-refreshed individually through the bulk queue: those about whom the listings
-tell too little, such as for a missing scope, and those whose record differs.
-Keep workers running. It waits while the bulk queue holds --backlog jobs.
+permissions, plans and phone numbers come from listings too. Users whose record
+differs, or for whom the listings are incomplete (a missing scope, for example),
+are refreshed one by one through the bulk queue. Keep workers running. The
+command waits while the bulk queue holds --backlog jobs.
 
 Safe to run at any time: newer records are never overwritten. After Ctrl-C, run
 the command again, on any machine, to resume.

@@ -204,7 +204,7 @@ describe("a refresh that only sign-ins caused", () => {
 describe("a refresh for events", () => {
   const grants = [...account, roles, permissions];
   const plans = [...account, agreements];
-  const everything = [...account, roles, permissions, agreements];
+  const everything = [...account, agreements, roles, permissions];
 
   /** Returns the calls of a refresh, and those of the one that confirms it. */
   async function refreshAndConfirm() {

@@ -294,30 +294,75 @@ export function parseProfile(text: string | null | undefined): Profile | undefin
   }
 }
 
-// By hand, as a sweep parses every profile: all that code reads without looking. A profile that does not fit, such as one
-// of another release, counts as missing, and the next sweep refreshes its user.
+// By hand, as a sweep parses every profile: every member, because flag functions and comparisons rely on their types. A
+// profile that does not fit, such as one of another release, counts as missing, and the next sweep refreshes its user.
 function isProfile(value: unknown): value is Profile {
   return (
     isObject(value) &&
     typeof value.id === "string" &&
     typeof value.isSuspended === "boolean" &&
-    isObject(value.properties) &&
-    Array.isArray(value.organizations) &&
-    value.organizations.every(isMembership) &&
-    Array.isArray(value.identities) &&
-    value.identities.every((identity) => isObject(identity) && typeof identity.type === "string") &&
+    isText(value.providedId) &&
+    isText(value.email) &&
+    isText(value.phone) &&
+    isText(value.username) &&
+    isText(value.firstName) &&
+    isText(value.lastName) &&
+    isText(value.picture) &&
+    isText(value.lastSignedIn) &&
+    isText(value.createdOn) &&
+    isCount(value.totalSignIns) &&
+    isCount(value.failedSignIns) &&
+    (value.parts === undefined || typeof value.parts === "number") &&
+    isProperties(value.properties) &&
+    isListOf(value.organizations, isMembership) &&
+    isListOf(value.identities, isIdentity) &&
     isObject(value.billing) &&
-    Array.isArray(value.billing.agreements) &&
-    value.billing.agreements.every((agreement) => isObject(agreement) && typeof agreement.planCode === "string")
+    isText(value.billing.customerId) &&
+    isListOf(value.billing.agreements, isAgreement)
   );
 }
 
 function isMembership(value: unknown): boolean {
-  return isObject(value) && typeof value.code === "string" && isGrants(value.roles) && isGrants(value.permissions);
+  return (
+    isObject(value) &&
+    typeof value.code === "string" &&
+    isListOf(value.roles, isGrant) &&
+    isListOf(value.permissions, isGrant)
+  );
 }
 
-function isGrants(value: unknown): boolean {
-  return Array.isArray(value) && value.every((grant) => isObject(grant) && typeof grant.id === "string");
+function isGrant(value: unknown): boolean {
+  return isObject(value) && typeof value.id === "string" && typeof value.key === "string";
+}
+
+function isIdentity(value: unknown): boolean {
+  return (
+    isObject(value) &&
+    typeof value.type === "string" &&
+    (value.identity === undefined || typeof value.identity === "string")
+  );
+}
+
+function isAgreement(value: unknown): boolean {
+  return isObject(value) && typeof value.id === "string" && typeof value.planCode === "string";
+}
+
+function isProperties(value: unknown): boolean {
+  if (!isObject(value)) return false;
+  for (const key in value) if (!isText(value[key])) return false;
+  return true;
+}
+
+function isListOf(value: unknown, isEntry: (entry: unknown) => boolean): boolean {
+  return Array.isArray(value) && value.every(isEntry);
+}
+
+function isText(value: unknown): boolean {
+  return value === null || typeof value === "string";
+}
+
+function isCount(value: unknown): boolean {
+  return value === null || typeof value === "number";
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

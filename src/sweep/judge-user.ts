@@ -43,15 +43,20 @@ export function judgeUser(
   const differs = (field: string): Judgement =>
     accountAge < options.indexLagMs ? { verdict: "doubted" } : { verdict: "different", field };
   if (searched === undefined) return differs("unreadable");
-  const field = findDifference({ flags: record, profile }, searched, options);
-  if (field !== undefined || profile === undefined) return differs(field ?? "profile missing");
-  const { extrasMaxAgeMs, aged } = options;
-  const hasExtras =
-    (aged.members && searched.organizations.length > 0) || (aged.customers && profile.billing.customerId !== null);
-  if (hasExtras && extrasMaxAgeMs !== undefined && age > extrasMaxAgeMs * shareOf(userId)) return { verdict: "aged" };
-  const flags = compareFlags(options.definitions, record, profile, searched);
-  if (flags.verdict === "different") return differs(flags.field);
-  return flags.verdict === "derived" ? { ...flags, record } : flags;
+  try {
+    const field = findDifference({ flags: record, profile }, searched, options);
+    if (field !== undefined || profile === undefined) return differs(field ?? "profile missing");
+    const { extrasMaxAgeMs, aged } = options;
+    const hasExtras =
+      (aged.members && searched.organizations.length > 0) || (aged.customers && profile.billing.customerId !== null);
+    if (hasExtras && extrasMaxAgeMs !== undefined && age > extrasMaxAgeMs * shareOf(userId)) return { verdict: "aged" };
+    const flags = compareFlags(options.definitions, record, profile, searched);
+    if (flags.verdict === "different") return differs(flags.field);
+    return flags.verdict === "derived" ? { ...flags, record } : flags;
+  } catch {
+    // Such as values nested too deeply to be compared. A fetch decides, and the sweep goes on to the others.
+    return differs("not comparable");
+  }
 }
 
 /** Returns 0.5 to 1, fixed per user, so that users fetched together do not all expire together. */

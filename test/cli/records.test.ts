@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { blankProfile } from "kindling/contract";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { findMentions } from "../../src/maintenance/find-mentions.ts";
 import { createKeys } from "../../src/redis/keys.ts";
@@ -91,6 +92,15 @@ describe("kindling export and import", () => {
     expect(await attempt("")).toBe("error: Line 1 cannot be imported: the file is empty.\n");
     expect(await attempt("{}\n")).toContain("Line 1 cannot be imported: it is not the first line");
     expect(await attempt(`${header}\n{"userId":"kp_1"}\n`)).toContain("Line 2 cannot be imported: it is not a record.");
+    const flags = { flags: {}, status: "present", fetchedAt: 1, ticket: 1, schema: "" };
+    const line = (profile: object, changes = {}) =>
+      `${header}\n${JSON.stringify({ userId: "kp_1", flags: { ...flags, ...changes }, profile })}\n`;
+    expect(await attempt(line(blankProfile("kp_1"), { fetchedAt: 1e18 }))).toContain(
+      "Line 2 cannot be imported: it is not a record.",
+    );
+    expect(await attempt(line({ ...blankProfile("kp_1"), lastSignedIn: 5 }))).toContain(
+      "Line 2 cannot be imported: its profile",
+    );
     const foreign = JSON.stringify({ v: 1, kindling: "records", tenant: "https://other.kinde.com" });
     expect(await attempt(`${foreign}\n`)).toContain("The records belong to https://other.kinde.com");
     expect(await kindling(["import", join(folder, "none")], env)).toMatchObject({ code: 2, stderr: /ENOENT/ });

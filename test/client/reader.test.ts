@@ -87,9 +87,11 @@ describe("createReader", () => {
     '"x"',
     "{}",
     '{"flags":[1],"status":"present"}',
-    '{"flags":{},"status":"odd","fetchedAt":1,"ticket":1}',
-    '{"flags":[],"status":"present","fetchedAt":1,"ticket":1}',
-    '{"flags":{},"status":"present","fetchedAt":1e999,"ticket":1}',
+    '{"flags":{},"status":"odd","fetchedAt":1,"ticket":1,"schema":""}',
+    '{"flags":[],"status":"present","fetchedAt":1,"ticket":1,"schema":""}',
+    '{"flags":{},"status":"present","fetchedAt":1e999,"ticket":1,"schema":""}',
+    '{"flags":{},"status":"present","fetchedAt":1e18,"ticket":1,"schema":""}',
+    '{"flags":{},"status":"present","fetchedAt":1,"ticket":1,"schema":{"toString":1}}',
   ])("returns defaults and the status invalid for the corrupt record %s", async (text) => {
     await context.redis.set(context.keys.flags(testUser(4)), text);
     expect(await reader().get(testUser(4))).toMatchObject({ flags: definitions.defaults, status: "invalid" });

@@ -65,6 +65,19 @@ describe("a sweep without webhooks", () => {
     expect(emulator.stats.total).toBe(2);
   });
 
+  it("has a user fetched whose stored profile is malformed, and compares the others", async () => {
+    const { emulator, store } = await start({ emulator: { users: 10 } });
+    await sweep();
+    const [broken = "", changed = ""] = emulator.kinde.userIds();
+    const key = store.keys.profile(broken);
+    const profile = JSON.parse((await store.redis.get(key)) ?? "");
+    await store.redis.set(key, JSON.stringify({ ...profile, lastSignedIn: 5, properties: { plan_tier: 5 } }));
+    emulator.kinde.setProperties(changed, { plan_tier: "enterprise" });
+    expect(await sweep()).toMatchObject({ users: 10, fields: { "profile missing": 1, properties: 1 } });
+    expect(await flagsOf(changed)).toMatchObject({ tier: "enterprise" });
+    expect(JSON.parse((await store.redis.get(key)) ?? "")).toMatchObject({ lastSignedIn: profile.lastSignedIn });
+  });
+
   it("finds a suspension, a departure and a changed name that sent no event", async () => {
     const { emulator } = await start({ emulator: { users: 20 } });
     const { kinde } = emulator;

@@ -835,6 +835,25 @@ export const guards: readonly Guard[] = [
     },
   },
   {
+    name: "stored profiles with a member of another type",
+    promise: 8,
+    file: "src/redis/records.ts",
+    find: "    isText(value.lastSignedIn) &&\n",
+    replace: "",
+    proof: { test: "test/redis/records.test.ts", name: "count as missing: lastSignedIn as a list" },
+  },
+  {
+    name: "a user who cannot be compared",
+    promise: 8,
+    file: "src/sweep/judge-user.ts",
+    find: "  } catch {",
+    replace: "  } catch (error) {\n    throw error;",
+    proof: {
+      test: "test/sweep/compare-flags.test.ts",
+      name: "has a user fetched whose values are nested too deeply to be compared",
+    },
+  },
+  {
     name: "keys of another type in a record's place",
     promise: 8,
     file: "src/redis/scripts/include/read-record.lua",

@@ -145,7 +145,7 @@ describe("profiles that do not fit", () => {
     expect((await records().read(whole.id)).profile).toEqual(profile);
   });
 
-  it.each([
+  it.each<[string, string]>([
     ["no JSON", "{"],
     ["an array", "[]"],
     ["no properties", JSON.stringify({ ...whole, properties: undefined })],
@@ -157,6 +157,16 @@ describe("profiles that do not fit", () => {
     ],
     ["an identity without a type", JSON.stringify({ ...whole, identities: [{}] })],
     ["an agreement without a plan", JSON.stringify({ ...whole, billing: { customerId: null, agreements: [{}] } })],
+    ...(["lastSignedIn", "createdOn", "email", "phone", "totalSignIns"] as const).flatMap(
+      (member): [string, string][] => [
+        [`${member} as a list`, JSON.stringify({ ...whole, [member]: [] })],
+        [`no ${member}`, JSON.stringify({ ...whole, [member]: undefined })],
+      ],
+    ),
+    ["a property that is no text", JSON.stringify({ ...whole, properties: { plan: null, seats: 5 } })],
+    ["parts that are no number", JSON.stringify({ ...whole, parts: { valueOf: 1, toString: 1 } })],
+    ["a customer id that is no text", JSON.stringify({ ...whole, billing: { customerId: 5, agreements: [] } })],
+    ["an identity that is no text", JSON.stringify({ ...whole, identities: [{ type: "email", identity: 5 }] })],
   ])("count as missing: %s", async (_what, text) => {
     await context.redis.set(context.keys.profile(whole.id), text);
     expect((await records().read(whole.id)).profile).toBeUndefined();

@@ -5,6 +5,7 @@ import { keepParts, partsToKeep } from "../../src/kinde/keep-parts.ts";
 import type { SearchedUser } from "../../src/kinde/search-users.ts";
 import { compareFlags, findFlagDifference } from "../../src/sweep/compare-flags.ts";
 import { findDifference } from "../../src/sweep/find-difference.ts";
+import { judgeUser } from "../../src/sweep/judge-user.ts";
 
 const organization = {
   code: "org_1",
@@ -215,6 +216,29 @@ describe("comparing flags of the current organization", () => {
     const list = searched({ organizations: ["org_1", "org_2"] });
     expect(findDifference(stored, list, options)).toBe("organizations");
     expect([...partsToKeep(new Set(["account"] as const), defineFlags({ tier }))]).toEqual(["account"]);
+  });
+
+  it("has a user fetched whose values are nested too deeply to be compared", () => {
+    const nested = `${"[".repeat(3_000)}${"]".repeat(3_000)}`;
+    const definitions = defineFlags({ layout: ({ properties }) => JSON.parse(properties.layout ?? "[]") });
+    const properties = { layout: nested };
+    const stored = {
+      flags: { ...recordOf(definitions, { layout: [] }), flags: { layout: JSON.parse(nested) } },
+      profile: { ...keepParts(user, new Set(profileParts)), properties },
+    };
+    const options = {
+      definitions,
+      keep: new Set(profileParts),
+      signIns: true,
+      now: () => 1_000,
+      indexLagMs: 0,
+      extrasMaxAgeMs: undefined,
+      aged: { members: false, customers: false },
+    };
+    expect(judgeUser(options, user.id, searched({ properties }), stored)).toEqual({
+      verdict: "different",
+      field: "not comparable",
+    });
   });
 
   it("never takes a property of an organization that the page does not show for an unset one", () => {

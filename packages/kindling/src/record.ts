@@ -58,8 +58,16 @@ export function parseFlagsRecord(text: string): FlagsRecord | undefined {
     value.flags !== null &&
     !Array.isArray(value.flags) &&
     (value.status === "present" || value.status === "deleted") &&
-    // JSON can hold 1e999, which parses to Infinity: such a record would never grow old.
-    Number.isFinite(value.fetchedAt) &&
-    Number.isFinite(value.ticket);
+    isTime(value.fetchedAt) &&
+    Number.isFinite(value.ticket) &&
+    typeof value.schema === "string";
   return valid ? (value as FlagsRecord) : undefined;
+}
+
+/** The latest time that a `Date` can hold, in milliseconds since the epoch. */
+const latest = 8.64e15;
+
+// JSON can hold 1e999, which parses to Infinity: such a record would never grow old.
+function isTime(value: unknown): boolean {
+  return typeof value === "number" && Math.abs(value) <= latest;
 }

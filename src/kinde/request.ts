@@ -42,6 +42,11 @@ export class BodyTooLarge extends Error {
   }
 }
 
+/** Returns whether a call failed because its answer was larger than the limit. */
+export function isTooLarge(error: unknown): boolean {
+  return error instanceof Error && error.cause instanceof BodyTooLarge;
+}
+
 /**
  * Reads a body as text and stops at the limit. Counts decoded bytes: a few kilobytes of gzip can unpack to gigabytes.
  *

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { KindeError } from "../errors.ts";
 import { mostOrganizations, pathId, userId } from "./ids.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
+import { isTooLarge } from "./request.ts";
 
 /** A user in Kinde's search index: without phone and billing, organizations as codes only, possibly out of date. */
 export interface SearchedUser extends Omit<Profile, "phone" | "organizations" | "billing"> {
@@ -53,13 +54,16 @@ export interface SearchedPage {
   unreadable: string[];
   /** `after` of the next page; `null` if this page is empty. A short page is not the last: Kinde can return fewer users. */
   next: string | null;
+  /** Calls that the page took. */
+  calls: number;
 }
 
 /** A page with more malformed entries than this is rejected as a whole. */
 const mostUnreadable = 10;
 
 /**
- * Fetches one page of all users with their properties: one call for `pageSize` users instead of two calls per user.
+ * Fetches one page of all users with their properties: one call for `pageSize` users instead of two calls per user. While
+ * the answer is too large, it asks for half as many users. One who is too large alone is returned as unreadable.
  *
  * @throws {ThrottledError} as {@link ManagementApi.get}
  * @throws {KindeError} as {@link ManagementApi.get}
@@ -69,10 +73,27 @@ export async function searchUsers(
   { after, pageSize }: SearchPage,
   options: CallOptions,
 ): Promise<SearchedPage> {
+  for (let calls = 1, size = pageSize; ; calls += 1, size = Math.floor(size / 2)) {
+    // The id alone leads on to the users after this one.
+    const expand = size === 0 ? "" : "&expand=properties,organizations,identities";
+    try {
+      return { ...(await searchPage(api, { after, pageSize: Math.max(1, size) }, expand, options)), calls };
+    } catch (error) {
+      if (size === 0 || !isTooLarge(error)) throw error;
+    }
+  }
+}
+
+async function searchPage(
+  api: ManagementApi,
+  { after, pageSize }: SearchPage,
+  expand: string,
+  options: CallOptions,
+): Promise<Omit<SearchedPage, "calls">> {
   const cursor = after === null ? "" : `&starting_after=${encodeURIComponent(after)}`;
   const { results } = await api.get(
     {
-      path: `/api/v1/search/users?query=*&page_size=${pageSize}&expand=properties,organizations,identities${cursor}`,
+      path: `/api/v1/search/users?query=*&page_size=${pageSize}${expand}${cursor}`,
       route: "GET /api/v1/search/users",
       scope: "read:users",
       answer: pageSchema,
@@ -80,7 +101,7 @@ export async function searchUsers(
     },
     options,
   );
-  const users = results.map(readUser);
+  const users = expand === "" ? results.map(() => undefined) : results.map(readUser);
   const ids = results.map((entry, index) => users[index]?.id ?? entrySchema.safeParse(entry).data?.id);
   const unreadable = ids.flatMap((id, index) => (users[index] === undefined && id !== undefined ? id : []));
   if (users.filter((user) => user === undefined).length > mostUnreadable) throw malformed();

@@ -55,9 +55,8 @@ export function createWriter<V extends Record<string, unknown>>(
     });
     return opening;
   };
-  const never = new AbortController().signal;
   const writer: Writer<V> = {
-    async setProperties(userId, properties, { refreshClaims = false, signal = never } = {}) {
+    async setProperties(userId, properties, { refreshClaims = false, signal = new AbortController().signal } = {}) {
       const { setProperties } = await open();
       if (!isUserId(userId)) {
         throw new KindlingError("request_malformed", "Invalid user id: it must be kp_ followed by letters and digits.");

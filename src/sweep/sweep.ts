@@ -88,7 +88,7 @@ async function listingStep(options: SweepOptions, before: SweepState, call: Call
   }
   const { api, records, seen, listed, pageSize, fillPage } = options;
   const stamp = state.fill ? await fillPage.stamp() : undefined;
-  const { users, unreadable, next } = await searchUsers(api, { after: state.cursor, pageSize }, call);
+  const { users, unreadable, next, calls } = await searchUsers(api, { after: state.cursor, pageSize }, call);
   await options.recheckOrganizations(new Set(users.flatMap(({ organizations }) => organizations)), call);
   const ids = [...users.map(({ id }) => id), ...unreadable];
   if (next === null && state.fill && !state.ended)
@@ -130,6 +130,7 @@ async function listingStep(options: SweepOptions, before: SweepState, call: Call
     cursor: next,
     ended: false,
     ...(next !== null && { trail: follow(state.trail, next, { route: "GET /api/v1/search/users" }) }),
+    calls: before.calls + calls,
     users: state.users + ids.length,
     different: state.different + different.length,
     fields: countFields(state.fields, judged),

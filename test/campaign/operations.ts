@@ -6,7 +6,7 @@ import { openReader } from "./sim/deployment.ts";
 
 type Operation = (scene: Scene, step: Step) => void;
 
-const call = { priority: "webhook", signal: new AbortController().signal } as const;
+const call = () => ({ priority: "webhook", signal: new AbortController().signal }) as const;
 
 /** What apps and operators do with Kindling. Nothing waits for them. */
 export const operations = {
@@ -20,7 +20,7 @@ export const operations = {
     watcher.noteAttempt(id);
     const run = async () => {
       try {
-        await ready.flows.setProperties(id, { plan_tier: tier }, call);
+        await ready.flows.setProperties(id, { plan_tier: tier }, call());
         watcher.noteWrite(id, tier, began);
       } catch {
         // The caller is told, and the ledger holds the user if Kinde can have the values.

@@ -102,6 +102,36 @@ describe("an answer larger than its limit", () => {
     await expect(fetched()).rejects.toThrow("the answer is larger than 8 MiB");
   });
 
+  it("to a search makes its pages smaller, and only a user who is too large alone unreadable", async () => {
+    const padding = [3_000_000, 3_000_000, 3_000_000, 9_000_000, 10].map((length) => "x".repeat(length));
+    answers["/api/v1/search/users"] = (query: URLSearchParams) => {
+      const from = padding.findIndex((_, n) => testUser(n) === query.get("starting_after")) + 1;
+      const page = padding.slice(from, from + Number(query.get("page_size")));
+      return {
+        results: page.map((text, n) => ({
+          id: testUser(from + n),
+          total_sign_ins: 0,
+          failed_sign_ins: 0,
+          ...(query.get("expand")?.includes("properties") && { properties: { text } }),
+        })),
+      };
+    };
+    const seen: unknown[] = [];
+    let after: string | null = null;
+    do {
+      const page = await searchUsers(open(), { after, pageSize: 4 }, call);
+      seen.push([page.users.map(({ id }) => id), page.unreadable, page.calls]);
+      after = page.next;
+    } while (after !== null);
+    expect(seen).toEqual([
+      [[testUser(0), testUser(1)], [], 2],
+      [[testUser(2)], [], 3],
+      [[], [testUser(3)], 4],
+      [[testUser(4)], [], 1],
+      [[], [], 1],
+    ]);
+  });
+
   it("is refused from the token endpoint", async () => {
     answers["/oauth2/token"] = bomb;
     await expect(fetched()).rejects.toMatchObject({ code: "kinde_unavailable" });

@@ -8,6 +8,7 @@ import {
   PartMissing,
   type Profile,
   type ProfilePart,
+  parseFlagsRecord,
   profileParts,
 } from "kindling/contract";
 import { describe, expect, expectTypeOf, it } from "vitest";
@@ -141,6 +142,8 @@ describe("a function flag", () => {
     ["a BigInt", () => 1n, "a value that JSON cannot hold"],
     ["a symbol", () => Symbol("city"), "a value that JSON cannot hold"],
     ["a circular object", circular, "a value that JSON cannot hold"],
+    ["a deep object", () => nested(101), "a value of more than 100 levels"],
+    ["a deep object's JSON", () => ({ toJSON: () => nested(101) }), "a value of more than 100 levels"],
   ])("uses its default and reports a misfit if it returns %s for one user", (_name, value, problem) => {
     const flags = defineFlags({ city: (user: Profile): unknown => (user.id === "kp_1" ? value() : "none") });
     expect(flags.derive(profile({}, { id: "kp_1" }))).toEqual({
@@ -148,6 +151,17 @@ describe("a function flag", () => {
       misfits: [{ flag: "city", reason: `the function returned ${problem}` }],
     });
     expect(() => defineFlags({ city: () => value() })).toThrow(/"city"/);
+  });
+
+  it("can have a value of a hundred levels, in an organization too", () => {
+    const flags = defineFlags({ city: (user: Profile): unknown => (user.id === "kp_1" ? nested(100) : "none") });
+    const values = flags.derive(profile({}, { id: "kp_1" }));
+    expect(values).toEqual({ flags: { city: nested(100) }, misfits: [] });
+    const record = { status: "present", fetchedAt: 1, ticket: 1, schema: "abc" };
+    const organizations = { org_1: values.flags };
+    expect(parseFlagsRecord(JSON.stringify({ ...record, flags: values.flags, organizations }))).toBeDefined();
+    const deeper = { org_1: { city: nested(101) } };
+    expect(parseFlagsRecord(JSON.stringify({ ...record, flags: {}, organizations: deeper }))).toBeUndefined();
   });
 
   it("throws PartMissing when its value contains a part that was not fetched", () => {
@@ -308,6 +322,10 @@ describe("a flags file with its own copy of the package", () => {
     expect(isPartMissing(error)).toBe(true);
   });
 });
+
+function nested(levels: number): unknown {
+  return JSON.parse(`${'{"a":'.repeat(levels)}1${"}".repeat(levels)}`);
+}
 
 function circular(): unknown {
   const object: Record<string, unknown> = {};

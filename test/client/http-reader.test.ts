@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer, type RequestListener, type Server } from "node:http";
 import { inspect } from "node:util";
 import { Redis } from "ioredis";
-import { createKindling, type KindlingError, type Reader } from "kindling";
+import { createKindling, defineFlags, type KindlingError, type Reader } from "kindling";
 import { kindlingHono } from "kindling/hono";
 import { createVerifier } from "kindling/request";
 import { acceptUserIds } from "kindling/testing";
@@ -322,6 +322,20 @@ describe("a service that does not answer as it should", () => {
     });
     expect(await reader.get(testUser(1))).toMatchObject({ status: "unavailable", denied: ["suspended"] });
     expect(codes).toEqual(["service_unavailable"]);
+  });
+
+  it("answers the others if the answer about one of many users nests too deep to be copied", async () => {
+    const settings = defineFlags({ settings: (): unknown => "none" });
+    const answer = (value: string) =>
+      `{"flags":{"settings":${value}},"status":"present","source":"record","fetchedAt":1,"age":1,"denied":[]}`;
+    const deep = '{"a":'.repeat(9_000) + 1 + "}".repeat(9_000);
+    const body = `{"users":{"${testUser(1)}":${answer('"own"')},"${testUser(2)}":${answer(deep)}}}`;
+    const fetch = async () => new Response(body);
+    const reader = createKindling({ definitions: settings, url: "http://127.0.0.1:9", token, fetch });
+    expect(await reader.getMany([testUser(1), testUser(2)])).toMatchObject([
+      { status: "present", flags: { settings: "own" } },
+      { status: "unavailable", flags: { settings: "none" } },
+    ]);
   });
 
   it("asks for no time that the service refuses", async () => {

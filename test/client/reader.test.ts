@@ -97,6 +97,18 @@ describe("createReader", () => {
     expect(await reader().get(testUser(4))).toMatchObject({ flags: definitions.defaults, status: "invalid" });
   });
 
+  it("takes a record that nests too deep to be copied for a corrupt one", async () => {
+    const settings = '{"a":'.repeat(9_000) + 1 + "}".repeat(9_000);
+    const text = `{"flags":{"settings":${settings}},"status":"present","fetchedAt":10000,"ticket":1,"schema":"abc"}`;
+    await context.redis.set(context.keys.flags(testUser(4)), text);
+    const deep = defineFlags({ settings: (): unknown => ({}) });
+    const caching = createReader({ redis: context.redis, definitions: deep, prefix: context.keys.prefix, cache: {} });
+    // The second read could answer from memory.
+    for (const _ of [1, 2])
+      expect(await caching.get(testUser(4))).toMatchObject({ flags: { settings: {} }, status: "invalid" });
+    caching.close();
+  });
+
   it("takes another type of value for a corrupt record, which a refresh repairs", async () => {
     await context.redis.zadd(context.keys.flags(testUser(9)), 1, "x");
     expect(await reader().get(testUser(9))).toMatchObject({ flags: definitions.defaults, status: "invalid" });

@@ -94,6 +94,21 @@ describe("records", () => {
     expect(await store.replaceFlags([replaced])).toBe(1);
   });
 
+  // As an earlier release, or another writer, can have stored them.
+  it("are protected by their ticket and noted as changes, however deep they nest, and count as corrupt", async () => {
+    const profile = blankProfile(testUser(9));
+    const store = createRecords({ ...context, tombstoneTtlMs: 60_000, changesKept: 100 });
+    const deep = record(first + 1, { ticket: first + 9, v: JSON.parse("[".repeat(2_000) + "]".repeat(2_000)) });
+    const changes = await context.redis.xlen(context.keys.changes);
+    expect(await store.commit(deep, profile)).toBe("committed");
+    expect((await store.read(profile.id)).flags).toBeUndefined();
+    expect(await store.commit(record(first), profile)).toBe("superseded");
+    expect(await store.commitMissing([{ record: record(first + 2), profile }])).toBe(0);
+    expect(await store.commit(record(first + 2), profile)).toBe("committed");
+    expect((await store.read(profile.id)).flags?.ticket).toBe(first + 2);
+    expect(await context.redis.xlen(context.keys.changes)).toBe(changes + 2);
+  });
+
   it("can be committed after Redis forgot its scripts", async () => {
     await context.redis.script("FLUSH");
     expect(await records().commit(record(first), blankProfile(testUser(7)))).toBe("committed");

@@ -43,7 +43,22 @@ export function fetchAge(fetchedAt: number, now: number): number {
   return age < -maxSkewMs ? -age : Math.max(0, age);
 }
 
-/** Parses a record; returns `undefined` if the text is not a valid one. */
+/** Levels of arrays and objects that a flag's value can have. */
+export const mostLevels = 100;
+
+/** Those that a record adds around a value: itself, `organizations`, and an organization's entry. */
+const levelsOfRecord = 3;
+
+/**
+ * Returns whether a value of JSON has at most so many levels of arrays and objects. Redis' scripts cannot decode more than
+ * 1,000, and what copies, compares or writes values by recursion throws at a few thousand.
+ */
+export function isShallow(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return true;
+  return levels > 0 && Object.values(value).every((inner) => isShallow(inner, levels - 1));
+}
+
+/** Parses a record; returns `undefined` if the text is not a valid one, or nests deeper than any that is written today. */
 export function parseFlagsRecord(text: string): FlagsRecord | undefined {
   let value: Partial<FlagsRecord> | null;
   try {
@@ -60,7 +75,8 @@ export function parseFlagsRecord(text: string): FlagsRecord | undefined {
     (value.status === "present" || value.status === "deleted") &&
     isTime(value.fetchedAt) &&
     Number.isFinite(value.ticket) &&
-    typeof value.schema === "string";
+    typeof value.schema === "string" &&
+    isShallow(value, mostLevels + levelsOfRecord);
   return valid ? (value as FlagsRecord) : undefined;
 }
 

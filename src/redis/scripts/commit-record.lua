@@ -38,8 +38,8 @@ local current = readRecord(KEYS[1])
 local previous
 local ticket, basis = tonumber(ARGV[1]), tonumber(ARGV[9])
 if current then
-  local decoded, record = pcall(decodeJson, current)
-  if decoded and type(record) == 'table' and type(record.ticket) == 'number' and record.ticket < highest then
+  local record = decodeRecord(current)
+  if record and type(record.ticket) == 'number' and record.ticket < highest then
     if ARGV[6] == 'missing' then return 0 end
     if record.ticket > ticket then
       local older = type(record.keptTicket) == 'number' and record.keptTicket < ticket

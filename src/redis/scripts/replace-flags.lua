@@ -16,8 +16,8 @@
 
 local current = readRecord(KEYS[1])
 if not current then return 0 end
-local decoded, record = pcall(decodeJson, current)
-if not decoded or type(record) ~= 'table' then return 0 end
+local record = decodeRecord(current)
+if not record then return 0 end
 if record.ticket ~= tonumber(ARGV[1]) or record.status ~= 'present' then return 0 end
 
 noteChange(KEYS[2], ARGV[4], ARGV[5], ARGV[2], record, current)

@@ -1,5 +1,6 @@
 import { KindlingError } from "../errors.ts";
 import { blankProfile, type ExtraPart, type Membership, type Profile } from "../profile.ts";
+import { isShallow, mostLevels } from "../record.ts";
 import type { FlagDefinition, Freshness } from "./definition.ts";
 
 const partMissingCode = "profile_part_missing";
@@ -149,12 +150,16 @@ function problemOf(value: unknown): string | undefined {
     value.catch(() => undefined);
     return "the function returned a promise";
   }
+  if (value === undefined) return undefined;
+  let text: string | undefined;
   try {
-    if (value === undefined || JSON.stringify(value) !== undefined) return undefined;
+    text = JSON.stringify(value);
   } catch (error) {
     if (isPartMissing(error)) throw error;
   }
-  return "the function returned a value that JSON cannot hold";
+  if (text === undefined) return "the function returned a value that JSON cannot hold";
+  const isDeep = typeof value === "object" && !isShallow(JSON.parse(text), mostLevels);
+  return isDeep ? `the function returned a value of more than ${mostLevels} levels` : undefined;
 }
 
 /** Returns an object as a record would hold it: readers copy defaults and deny values, and functions cannot be copied. */

@@ -1,4 +1,5 @@
 import type { ReadStatus } from "../reader/types.ts";
+import { isShallow, mostLevels } from "../record.ts";
 
 /** The service's answer for one user. */
 export interface ServiceAnswer {
@@ -11,6 +12,9 @@ export interface ServiceAnswer {
   complete?: boolean;
   organization?: string | null;
 }
+
+/** Levels that an answer adds around a flag's value: itself and `flags`. */
+const levelsOfAnswer = 2;
 
 const statuses: readonly unknown[] = ["present", "missing", "deleted", "invalid", "unavailable"];
 const sources: readonly unknown[] = ["record", "claims", "defaults"];
@@ -28,7 +32,8 @@ export function parseAnswer(value: unknown): ServiceAnswer | undefined {
     (status !== "present" || typeof age === "number") &&
     Array.isArray(denied) &&
     (complete === undefined || typeof complete === "boolean") &&
-    (organization === undefined || organization === null || typeof organization === "string");
+    (organization === undefined || organization === null || typeof organization === "string") &&
+    isShallow(value, mostLevels + levelsOfAnswer);
   return valid ? (value as unknown as ServiceAnswer) : undefined;
 }
 

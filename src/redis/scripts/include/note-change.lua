@@ -17,8 +17,8 @@ end
 -- the decoded record before and `previousText` its JSON; nil for the first record.
 local function noteChange(streamKey, kept, userId, recordText, previous, previousText)
   if kept == '0' then return end
-  local record = decodeJson(recordText)
-  local changed = not previous
+  local record = decodeRecord(recordText)
+  local changed = not (previous and record)
   for _, member in ipairs({ 'flags', 'organizations', 'status' }) do
     changed = changed or not sameValue(previous[member], record[member])
   end

@@ -41,8 +41,12 @@ export function concernsOne(error: unknown): boolean {
   return error instanceof KindeError && (error.code === "kinde_unavailable" || error.code === "kinde_rejected");
 }
 
+/** The longest text that is read as a timestamp, in characters. A longer one would only take time. */
+const longestInstant = 64;
+
 /** Parses one of Kinde's timestamps. Their offsets can lack minutes (`+11`), which `Date.parse` does not accept. */
 export function parseInstant(time: string): number {
+  if (time.length > longestInstant) return Number.NaN;
   return Date.parse(time.replace(/(T.*[+-]\d\d)$/, "$1:00"));
 }
 

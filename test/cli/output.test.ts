@@ -27,6 +27,13 @@ it.each([
   expect(printable(text)).toBe(masked);
 });
 
+it("masks the credentials of a long text without delay", () => {
+  const text = "a-".repeat(50_000);
+  const started = performance.now();
+  expect(printable(`redis://user:secret@x.example ${text}`)).toBe(`redis://***@x.example ${text}`);
+  expect(performance.now() - started).toBeLessThan(1_000);
+});
+
 it("keeps URLs without credentials, and e-mail addresses", () => {
   const text = "https://x.example/a?b=c@d ada@example.com http://x.example/@name";
   expect(printable(text)).toBe(text);

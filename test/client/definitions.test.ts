@@ -51,6 +51,7 @@ describe("a property flag", () => {
     [{ onboarded: "constructor" }, "onboarded", '"constructor" is not true or false'],
     [{ seats: "many" }, "seats", '"many" is not a number'],
     [{ seats: "Infinity" }, "seats", '"Infinity" is not a number'],
+    [{ seats: "x".repeat(101) }, "seats", `"${"x".repeat(100)}"… is not a number`],
   ])("uses the default for a value that does not fit and reports the misfit: %j", (properties, flag, reason) => {
     expect(flags.derive(profile(properties))).toEqual({ flags: flags.defaults, misfits: [{ flag, reason }] });
   });

@@ -65,6 +65,14 @@ describe("population", () => {
     if (username) expect((await call("GET", `/users?username=${username}`)).body.users).toMatchObject([{ id }]);
     expect(emulator.kinde.user(`${id.slice(0, -1)}${id.endsWith("0") ? "1" : "0"}`)).toBeUndefined();
   });
+
+  it("looks for a name of many digits without delay", async () => {
+    const { kinde } = await start();
+    const username = `${"1".repeat(60_000)}x`;
+    const started = performance.now();
+    expect(kinde.createUser({ username })).toMatchObject({ username });
+    expect(performance.now() - started).toBeLessThan(1_000);
+  });
 });
 
 describe("paging", () => {

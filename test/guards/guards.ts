@@ -926,6 +926,14 @@ export const guards: readonly Guard[] = [
     proof: { test: "test/refresh/demands.test.ts", name: "requests that no fetch satisfies" },
   },
   {
+    name: "the length of a timestamp",
+    promise: 11,
+    file: "src/kinde/answers.ts",
+    find: "  if (time.length > longestInstant) return Number.NaN;\n",
+    replace: "",
+    proof: { test: "test/kinde/hostile-answers.test.ts", name: "is no time, and takes none" },
+  },
+  {
     name: "times of refresh requests",
     promise: 11,
     file: "src/redis/refresh-requests.ts",

@@ -5,6 +5,7 @@ import { extraParts, organizationParts } from "kindling/contract";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createFetch } from "../../src/fetch.ts";
 import { createAccessTokens, createMemoryTokenStore } from "../../src/kinde/access-token.ts";
+import { sameInstant } from "../../src/kinde/answers.ts";
 import { fetchOrganization } from "../../src/kinde/fetch-organization.ts";
 import { fetchUser } from "../../src/kinde/fetch-user.ts";
 import { listDetails } from "../../src/kinde/list-details.ts";
@@ -282,6 +283,22 @@ describe("a gateway's answer in Kinde's place", () => {
     await expect(webhooks.remove("webhook_1", call)).rejects.toMatchObject(isUnavailable);
     answers["/api/v1/webhooks/webhook_1"] = { code: "WEBHOOK_DELETED", message: "Webhook deleted" };
     await expect(webhooks.remove("webhook_1", call)).resolves.toBeUndefined();
+  });
+});
+
+describe("a long text in a timestamp's place", () => {
+  it("is no time, and takes none", async () => {
+    const text = "T".repeat(60_000);
+    answers["/api/v1/user"] = { id, billing: { customer_id: "customer_1" } };
+    answers[`/api/v1/users/${id}/properties`] = { properties: [] };
+    const agreement = { id: "agreement_1", plan_code: "pro", expires_on: text };
+    answers["/api/v1/billing/agreements"] = { agreements: [agreement], has_more: false };
+    const started = performance.now();
+    const user = await fetchUser(open(), id, { ...call, parts: new Set(["billing"]) });
+    expect(performance.now() - started).toBeLessThan(1_000);
+    expect(user?.billing.agreements).toEqual([{ id: "agreement_1", planCode: "pro" }]);
+    expect(sameInstant(text, `${text}T`)).toBe(false);
+    expect(sameInstant("2026-01-02T03:04:05.123456789+11", "2026-01-01T16:04:05.123456789Z")).toBe(true);
   });
 });
 

@@ -92,7 +92,7 @@ export function createPopulation(size: number, seed: number): Population {
     membershipsAt,
     membersOf: createMemberIndex(size, membershipsAt),
     indexOfIdentity: (identity) => {
-      const index = Number(/(\d+)(?:@|$)/.exec(identity)?.[1] ?? Number.NaN);
+      const index = Number(/(?<!\d)(\d+)(?:@|$)/.exec(identity)?.[1] ?? Number.NaN);
       return Number.isSafeInteger(index) && index < size ? index : undefined;
     },
   };

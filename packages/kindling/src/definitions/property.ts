@@ -29,11 +29,18 @@ const currentOrganization: Owner = {
   propertiesOf: (profile, organization) => membershipIn(profile, organization)?.properties,
 };
 
+/** Characters of a value that a misfit quotes. */
+const mostQuoted = 100;
+
+function quote(text: string): string {
+  return text.length > mostQuoted ? `${JSON.stringify(text.slice(0, mostQuoted))}…` : JSON.stringify(text);
+}
+
 function define<T, D>(owner: Owner, key: string, kind: Kind<T>, fallback: D): FlagDefinition<T | D> {
   const read = (text: string | null | undefined): Reading<T | D> => {
     if (text === null || text === undefined || (kind.emptyIsUnset && text.trim() === "")) return { value: fallback };
     const value = kind.parse(text);
-    return value === undefined ? { value: fallback, misfit: `${JSON.stringify(text)} is not ${kind.name}` } : { value };
+    return value === undefined ? { value: fallback, misfit: `${quote(text)} is not ${kind.name}` } : { value };
   };
   return {
     source: `${owner.prefix}property ${JSON.stringify(key)} as ${kind.name}, default ${JSON.stringify(fallback)}`,

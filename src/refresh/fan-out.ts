@@ -55,9 +55,11 @@ export interface FanOutOptions {
  */
 export function createFanOut(options: FanOutOptions): FanOut {
   const { api, records, definitions, keep, forgetOrganization, activeUsers } = options;
+  // A role grants permissions, so its events concern records that contain these alone.
   const affectsRecords = (subject: FanoutSubject) => {
     const part = grantPart(subject);
-    return part === undefined || keep.has(part) || definitions.mayNeed(part);
+    const parts = part === "roles" ? (["roles", "permissions"] as const) : part === undefined ? [] : [part];
+    return part === undefined || parts.some((each) => keep.has(each) || definitions.mayNeed(each));
   };
   return async (subject, at, { changedAt, ...call }) => {
     if (!affectsRecords(subject)) return { userIds: [], next: undefined };

@@ -85,10 +85,11 @@ const routers: Readonly<Record<ListedType | UnlistedType, Router>> = {
   "organization.created": toMembers,
   "organization.updated": toMembers,
   "organization.deleted": toMembers,
-  "role.created": toRoleHolders,
+  // Nobody holds a new role or permission yet.
+  "role.created": ignore,
   "role.updated": toRoleHolders,
   "role.deleted": toRoleHolders,
-  "permission.created": toPermissionHolders,
+  "permission.created": ignore,
   "permission.updated": toPermissionHolders,
   "permission.deleted": toPermissionHolders,
   "access_request.created": ignore,

@@ -258,6 +258,17 @@ export const guards: readonly Guard[] = [
     },
   },
   {
+    name: "the events of roles where records have their permissions only",
+    promise: 2,
+    file: "src/refresh/fan-out.ts",
+    find: `part === "roles" ? (["roles", "permissions"] as const) : `,
+    replace: "",
+    proof: {
+      test: "test/refresh/fan-out-affected.test.ts",
+      name: "finds holders if records keep permissions but no roles",
+    },
+  },
+  {
     name: "users that are being fetched when a fan-out starts",
     promise: 2,
     file: "src/refresh/fan-out.ts",

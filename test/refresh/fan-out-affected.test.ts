@@ -1,15 +1,15 @@
-import { blankProfile, type Profile, type ProfilePart, profileParts } from "kindling/contract";
+import { blankProfile, type ExtraPart, type Profile, type ProfilePart, profileParts } from "kindling/contract";
 import { expect, it } from "vitest";
 import { keepParts } from "../../src/kinde/keep-parts.ts";
-import { createFanOut } from "../../src/refresh/fan-out.ts";
+import { createFanOut, type FanOutOptions } from "../../src/refresh/fan-out.ts";
 import type { FanoutSubject } from "../../src/refresh/queues.ts";
 
 const call = { priority: "webhook", signal: new AbortController().signal } as const;
 
 const unexpected = () => Promise.reject(new Error("Unexpected call."));
 
-/** A fan-out over these records, with a setting that keeps every part by now. */
-const fanOutOver = (profiles: Profile[], fetching: string[] = []) =>
+/** A fan-out over these records, by default with a setting that keeps every part by now. */
+const fanOutOver = (profiles: Profile[], fetching: string[] = [], setting: Partial<FanOutOptions> = {}) =>
   createFanOut({
     api: { get: unexpected, send: unexpected },
     records: { scan: async (cursor) => ({ cursor: cursor === "0" ? "1" : "0", profiles, runId: "" }) },
@@ -17,6 +17,7 @@ const fanOutOver = (profiles: Profile[], fetching: string[] = []) =>
     keep: new Set(profileParts),
     forgetOrganization: async () => {},
     activeUsers: async () => fetching,
+    ...setting,
   });
 
 /** Returns whether a fan-out over the records includes this one. */
@@ -45,6 +46,20 @@ it("leaves out records that hold the deciding part and do not match", async () =
   expect(await includes("permission:p2", everything)).toBe(false);
   expect(await includes("role:r1", everything)).toBe(false);
   expect(await includes("organization:org_2", everything)).toBe(false);
+});
+
+it.each<[settings: string, keep: ProfilePart[], read: ExtraPart[], found: string[]]>([
+  ["records keep permissions but no roles", ["organizations", "permissions"], [], ["role:r1", "permission:p1"]],
+  ["flags alone read permissions", ["organizations"], ["permissions"], ["role:r1", "permission:p1"]],
+  ["records keep roles but no permissions", ["organizations", "roles"], [], ["role:r1"]],
+  ["nothing needs either", ["organizations", "billing"], ["billing"], []],
+])("finds holders if %s", async (_settings, keep, read, found) => {
+  const setting = { keep: new Set(keep), definitions: { mayNeed: (part: ExtraPart) => read.includes(part) } };
+  const organizations = member.organizations.map((each) => ({ ...each, roles: [{ id: "r1", key: "chief" }] }));
+  const fanOut = fanOutOver([keepParts({ ...member, organizations }, setting.keep)], [], setting);
+  const subjects = ["role:r1", "permission:p1"] as const;
+  const pages = await Promise.all(subjects.map((subject) => fanOut(subject, { source: "records", cursor: "0" }, call)));
+  expect(subjects.filter((_, index) => pages[index]?.userIds.length === 1)).toEqual(found);
 });
 
 it("includes users who are being fetched when it starts, as they can carry the old state", async () => {

@@ -20,6 +20,11 @@ it("routes a deletion to its user", () => {
   expect(route("user.deleted", { user: { id: testUser(1) } })).toEqual({ to: "deleted", userId: testUser(1) });
 });
 
+it.each(["role", "permission"])("does nothing for a new %s, which nobody holds", (kind) => {
+  expect(route(`${kind}.created`, { [kind]: { id: "1" } })).toEqual({ to: "none", reason: "ignored" });
+  expect(route(`${kind}.updated`, { [kind]: { id: "1" } })).toEqual({ to: "fanout", subject: `${kind}:1` });
+});
+
 it.each([
   ["user.created", "everything"],
   ["user.updated", "grants"],

@@ -121,13 +121,8 @@ export function createFlows(options: FlowsOptions): Flows {
     definitions,
     extrasMaxAgeMs: needsExtras ? extrasMaxAgeMs : undefined,
   };
-  const disputesOptions = {
-    redis,
-    keys,
-    ttlMs: extrasMaxAgeMs,
-    settleMs: config.writeSettleMs,
-    clock: ledger.clock,
-  };
+  const disputesOf = (kind: string) =>
+    createDisputes({ redis, keys, kind, settleMs: config.writeSettleMs, clock: ledger.clock });
   const walks = createWalks({
     api: kinde,
     index: grantIndex,
@@ -138,9 +133,10 @@ export function createFlows(options: FlowsOptions): Flows {
     definitions,
     keep,
     disputes: {
-      roles: createDisputes({ ...disputesOptions, kind: "roles" }),
-      permissions: createDisputes({ ...disputesOptions, kind: "permissions" }),
-      otherPermissions: createDisputes({ ...disputesOptions, kind: "otherPermissions" }),
+      roles: disputesOf("roles"),
+      permissions: disputesOf("permissions"),
+      otherPermissions: disputesOf("otherPermissions"),
+      plans: disputesOf("plans"),
     },
     scope: createPermissionScope({ redis, keys, definitions }),
     knownRoles: createKnownRoles({ redis, keys }),

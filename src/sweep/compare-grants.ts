@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import type { Definitions } from "kindling";
 import type { Grant, Membership, Profile } from "kindling/contract";
@@ -18,6 +17,8 @@ export interface CompareGrantsOptions {
   definitions: Definitions;
   /** How long before the listings a record must have been fetched to be compared, in milliseconds: they can lag. */
   settleMs: number;
+  /** Redis' clock, which records are stamped by. */
+  clock: () => Promise<number>;
 }
 
 /** The listings to compare with, and where the comparison continues. */
@@ -26,6 +27,8 @@ export interface CompareGrantsInput {
   /** When the listings were begun, in milliseconds since the epoch by Redis' clock. */
   startedAt: number;
   cursor: string;
+  /** The Redis process that the cursor belongs to. Absent before the first step. */
+  runId?: string;
 }
 
 /** Result of one step. */
@@ -33,29 +36,37 @@ export interface CompareGrantsStep {
   /** Users whose record differs. */
   refresh: string[];
   compared: number;
-  /** Users whose record differs although it was fetched because of the same difference. */
+  different: number;
+  /** Users whose record differs as before, although it was fetched twice because of that. */
   disputed: number;
   /** Whether a flag that is a function read permissions of one of them. */
   reads: boolean;
   /** `"0"` after the last page. */
   cursor: string;
+  runId: string;
 }
 
 const scanCount = 500;
 
 /**
- * Compares one page of records with the listings. Records that were fetched after the listings were begun are newer, and
- * left to the next walk.
+ * Compares one page of records with the listings. A record that was fetched after the listings were begun is newer: that it
+ * differs says nothing, and is left to the next walk.
  *
  * @throws {GrantsLost} if Redis lost a part of the index
  */
 export async function compareGrantsStep(
   options: CompareGrantsOptions,
-  { gathered, startedAt, cursor }: CompareGrantsInput,
+  { gathered, startedAt, cursor, runId }: CompareGrantsInput,
 ): Promise<CompareGrantsStep> {
-  const { index, records, disputes, definitions, settleMs } = options;
+  const { index, records, disputes, definitions, settleMs, clock } = options;
   const page = await records.scanIds(cursor, scanCount);
-  const [stored, read] = await Promise.all([records.readMany(page.userIds), index.read(gathered.mark, page.userIds)]);
+  // The index can be on another Redis, which goes on. Comparing some records again is harmless.
+  if (cursor !== "0" && page.runId !== runId) return compareGrantsStep(options, { gathered, startedAt, cursor: "0" });
+  const [stored, read, now] = await Promise.all([
+    records.readMany(page.userIds),
+    index.read(gathered.mark, page.userIds),
+    clock(),
+  ]);
   if (read === undefined) throw new GrantsLost();
   let reads = false;
   const compared = page.userIds.flatMap((userId, position) => {
@@ -63,12 +74,21 @@ export async function compareGrantsStep(
     if (flags?.status !== "present" || profile === undefined) return [];
     const listed = { catalogue: read.catalogue, held: read.held[position] ?? [] };
     reads ||= readsPermissions(definitions, withListed(profile, listed, gathered));
-    if (flags.fetchedAt > startedAt - settleMs) return [];
     const different = differs({ flags, profile }, listed, gathered, definitions);
-    return [{ userId, fetchedAt: flags.fetchedAt, different, fingerprint: fingerprintOf(read.held[position]) }];
+    // A fetch ahead of the clock was stamped before the clock stepped back: it is not newer.
+    const newer = flags.fetchedAt > startedAt - settleMs && flags.fetchedAt <= now;
+    return newer && different ? [] : [{ userId, newer, different, listed: comparable(listed, gathered) }];
   });
-  const { open, disputed } = await disputes.settle(compared);
-  return { refresh: open, compared: compared.length, disputed, reads, cursor: page.cursor };
+  const { refresh, disputed } = await disputes.settle(compared);
+  return {
+    refresh,
+    compared: compared.filter(({ newer }) => !newer).length,
+    different: compared.filter(({ different }) => different).length - disputed.length,
+    disputed: disputed.length,
+    reads,
+    cursor: page.cursor,
+    runId: page.runId,
+  };
 }
 
 interface Listed {
@@ -156,6 +176,11 @@ function idsOf(grants: readonly Grant[]): string[] {
   return [...new Set(grants.map(({ id, key }) => `${id}\n${key}`))].sort();
 }
 
-function fingerprintOf(held: Held = []): string {
-  return createHash("sha1").update(JSON.stringify(held)).digest("base64url").slice(0, 12);
+/** Returns what the listings show of a user: by ids, as positions in the catalogue change, and in a fixed order. */
+function comparable({ catalogue, held }: Listed, { parts }: GatherState) {
+  if (held === "unknown") return undefined;
+  const memberships = held.map(({ code }) => listedMembership(catalogue, parts, code, held));
+  return memberships
+    .sort((one, other) => (one.code < other.code ? -1 : 1))
+    .map(({ code, roles, permissions }) => [code, idsOf(roles), idsOf(permissions)]);
 }

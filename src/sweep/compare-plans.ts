@@ -8,11 +8,14 @@ import { listDetails } from "../kinde/list-details.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Records } from "../redis/records.ts";
 import { findFlagDifference } from "./compare-flags.ts";
+import type { CompareGrantsStep } from "./compare-grants.ts";
+import type { ComparedUser, Disputes } from "./disputes.ts";
 
 /** Dependencies of {@link comparePlansStep}. */
 export interface ComparePlansOptions {
   api: ManagementApi;
   records: Pick<Records, "scanIds" | "readMany">;
+  disputes: Disputes;
   definitions: Definitions;
   now: () => number;
 }
@@ -28,14 +31,14 @@ const mostUnanswered = 5;
  * reports the failure.
  */
 export async function comparePlansStep(
-  { api, records, definitions, now }: ComparePlansOptions,
+  options: ComparePlansOptions,
   { cursor, runId }: { cursor: string; runId?: string },
   call: CallOptions,
-): Promise<{ refresh: string[]; compared: number; cursor: string; runId: string }> {
+): Promise<Omit<CompareGrantsStep, "reads">> {
+  const { api, records, disputes, definitions, now } = options;
   const page = await records.scanIds(cursor, scanCount);
   // A cursor of another Redis process would skip users. Comparing some of them again is harmless.
-  if (cursor !== "0" && page.runId !== runId)
-    return comparePlansStep({ api, records, definitions, now }, { cursor: "0" }, call);
+  if (cursor !== "0" && page.runId !== runId) return comparePlansStep(options, { cursor: "0" }, call);
   const stored = (await records.readMany(page.userIds)).flatMap(({ flags, profile }) =>
     flags?.status === "present" && profile !== undefined ? { flags, profile } : [],
   );
@@ -44,8 +47,7 @@ export async function comparePlansStep(
     stored.map(({ profile }) => profile.id),
     call,
   );
-  const refresh: string[] = [];
-  let compared = 0;
+  const compared: ComparedUser[] = [];
   let unanswered = 0;
   const plansOf = async (customerId: string) => {
     try {
@@ -60,22 +62,29 @@ export async function comparePlansStep(
     const details = listed.get(profile.id);
     // The sweep decides what becomes of users that Kinde does not list.
     if (details === undefined) continue;
-    compared += 1;
     const { customerId } = details;
     const kept = heldParts(profile).has("billing");
     const other = kept && customerId !== profile.billing.customerId;
     const agreements = other ? undefined : customerId === null ? [] : await plansOf(customerId);
     if (agreements === undefined) {
-      refresh.push(profile.id);
+      compared.push({ userId: profile.id, different: true, ...(other && { listed: customerId }) });
       continue;
     }
     const view = withHeldParts({ ...profile, billing: { customerId, agreements } }, ["billing"]);
     const different = kept
       ? !isDeepStrictEqual(textsOf(profile.billing.agreements), textsOf(agreements))
       : findFlagDifference(definitions, flags, view) !== undefined;
-    if (different) refresh.push(profile.id);
+    compared.push({ userId: profile.id, different, listed: [customerId, textsOf(agreements)] });
   }
-  return { refresh, compared, cursor: page.cursor, runId: page.runId };
+  const { refresh, disputed } = await disputes.settle(compared);
+  return {
+    refresh,
+    compared: compared.length,
+    different: compared.filter(({ different }) => different).length - disputed.length,
+    disputed: disputed.length,
+    cursor: page.cursor,
+    runId: page.runId,
+  };
 }
 
 function textsOf(agreements: readonly Agreement[]): string[] {

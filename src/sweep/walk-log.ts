@@ -27,7 +27,7 @@ export interface FinishedWalk {
   /** Records that were compared. */
   compared: number;
   different: number;
-  /** Records that differ from a listing although a fetch confirmed them. */
+  /** Records that differ as before, although they were fetched twice because of that. Not among `different`. */
   disputed: number;
 }
 

@@ -11,7 +11,7 @@ export interface Walk extends Omit<FinishedWalk, "finishedAt"> {
   reads?: boolean;
   /** Where the comparison of records continues. */
   cursor: string;
-  /** The Redis process that the cursor belongs to. Absent while listings are gathered: their index knows. */
+  /** The Redis process that the cursor belongs to. Absent before records are compared. */
   runId?: string;
   /** Attempts at the next step that Kinde left unanswered while it answered others, and when the last one was. */
   unanswered?: { times: number; at: number };

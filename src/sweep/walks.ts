@@ -6,7 +6,7 @@ import type { ListedRole } from "../kinde/list-grants.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Ledger } from "../redis/ledger.ts";
 import { countCalls } from "./backfill.ts";
-import { type CompareGrantsOptions, compareGrantsStep } from "./compare-grants.ts";
+import { type CompareGrantsOptions, type CompareGrantsStep, compareGrantsStep } from "./compare-grants.ts";
 import { type ComparePlansOptions, comparePlansStep } from "./compare-plans.ts";
 import type { Disputes } from "./disputes.ts";
 import { beginGathering, type GatherState, type GrantPart, GrantsLost, gatherStep } from "./gather-grants.ts";
@@ -20,14 +20,14 @@ import { mostOwed, type Owed, type Walk, type WalksState } from "./walks-state.t
 
 /** Dependencies of {@link createWalks}. */
 export interface WalksOptions
-  extends Omit<CompareGrantsOptions, "index" | "disputes">,
-    Omit<ComparePlansOptions, "api" | "records" | "definitions"> {
+  extends Omit<CompareGrantsOptions, "index" | "disputes" | "clock">,
+    Omit<ComparePlansOptions, "api" | "records" | "disputes" | "definitions"> {
   api: ManagementApi;
   index: GrantIndex;
   log: WalkLog;
   sweeps: Pick<SweepLog, "last" | "nextNumber">;
   ledger: Pick<Ledger, "clock">;
-  disputes: Readonly<Record<Exclude<WalkKind, "plans">, Disputes>>;
+  disputes: Readonly<Record<WalkKind, Disputes>>;
   /** The permissions that flags read. */
   scope: PermissionScope;
   /** Parts of the profile that records keep. */
@@ -126,8 +126,8 @@ export function createWalks(options: WalksOptions): Walks {
   const advance = async (kind: WalkKind, walk: Walk, call: CallOptions) => {
     const { api, take } = countCalls(options.api);
     if (kind === "plans") {
-      const { runId, ...step } = await comparePlansStep({ ...options, api }, walk, call);
-      return { refresh: step.refresh, walk: { ...add(walk, step), runId }, calls: take(), over: step.cursor === "0" };
+      const step = await comparePlansStep({ ...options, api, disputes: options.disputes.plans }, walk, call);
+      return { refresh: step.refresh, walk: add(walk, step), calls: take(), over: step.cursor === "0" };
     }
     if (walk.gathered === undefined) throw new GrantsLost();
     if (walk.gathered.phase !== "gathered") {
@@ -135,7 +135,7 @@ export function createWalks(options: WalksOptions): Walks {
       if (kind === "roles" && walk.gathered.phase === "catalogue") await reportRoles(gathered);
       return { refresh: [], walk: { ...walk, gathered }, calls: take(), over: false };
     }
-    const compareOptions = { ...options, disputes: options.disputes[kind] };
+    const compareOptions = { ...options, disputes: options.disputes[kind], clock: ledger.clock };
     const step = await compareGrantsStep(compareOptions, { ...walk, gathered: walk.gathered });
     const over = step.cursor === "0";
     const next = await noteReads(add(walk, step), step.reads, over);
@@ -229,12 +229,15 @@ function pauseLeft({ unanswered }: Walk, now: number): number {
   return unanswered === undefined ? 0 : attemptPauseMs - Math.abs(now - unanswered.at);
 }
 
-function add(walk: Walk, step: { refresh: string[]; compared: number; disputed?: number; cursor: string }): Walk {
+type Compared = Pick<CompareGrantsStep, "compared" | "different" | "disputed" | "cursor" | "runId">;
+
+function add(walk: Walk, { compared, different, disputed, cursor, runId }: Compared): Walk {
   return {
     ...walk,
-    cursor: step.cursor,
-    compared: walk.compared + step.compared,
-    different: walk.different + step.refresh.length,
-    disputed: walk.disputed + (step.disputed ?? 0),
+    cursor,
+    runId,
+    compared: walk.compared + compared,
+    different: walk.different + different,
+    disputed: walk.disputed + disputed,
   };
 }

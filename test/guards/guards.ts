@@ -445,14 +445,36 @@ export const guards: readonly Guard[] = [
     },
   },
   {
-    name: "the fetch that disputes a listing",
+    name: "the pause of a dispute, as long as it has lasted",
     promise: 5,
     file: "src/sweep/disputes.ts",
-    find: "fetchedAt <= foundAt + settleMs",
-    replace: "fetchedAt <= foundAt",
+    find: "Math.min(askedAt - foundAt, longest)",
+    replace: "longest",
+    proof: {
+      test: "test/sweep/disputes.test.ts",
+      name: "a difference that comes back before a comparison has seen them agree is fetched for",
+    },
+  },
+  {
+    name: "the users that a walk compares on another Redis process",
+    promise: 5,
+    file: "src/sweep/compare-grants.ts",
+    find: `cursor !== "0" && page.runId !== runId`,
+    replace: "false",
     proof: {
       test: "test/sweep/gather-grants.test.ts",
-      name: "takes a difference for a dispute only if a fetch confirms it after Kinde has settled",
+      name: "is compared from the beginning again if another Redis process has taken over the records",
+    },
+  },
+  {
+    name: "walks over records that are ahead of the clock",
+    promise: 5,
+    file: "src/sweep/compare-grants.ts",
+    find: " && flags.fetchedAt <= now",
+    replace: "",
+    proof: {
+      test: "test/sweep/gather-grants.test.ts",
+      name: "compares a record that is ahead of the clock, which stepped back",
     },
   },
   {

@@ -7,6 +7,7 @@ import type { SearchedUser } from "../../src/kinde/search-users.ts";
 import { createLedger } from "../../src/redis/ledger.ts";
 import { createRecords } from "../../src/redis/records.ts";
 import { comparePlansStep } from "../../src/sweep/compare-plans.ts";
+import { createDisputes } from "../../src/sweep/disputes.ts";
 import { createFillPage } from "../../src/sweep/fill-page.ts";
 import { createAdmissions } from "../../src/webhook/admit.ts";
 import { useRedis } from "../support/redis.ts";
@@ -118,8 +119,9 @@ describe("filling records from a search page", () => {
         ["billing"],
         ids.map((_, index) => searched(index + 1)),
       );
+    const disputes = createDisputes({ ...context, kind: "plans", settleMs: 0, clock: async () => 0 });
     const comparing = (place: { cursor: string; runId?: string } = { cursor: "0" }) =>
-      comparePlansStep({ api, records: records(), definitions, now: Date.now }, place, call);
+      comparePlansStep({ api, records: records(), disputes, definitions, now: Date.now }, place, call);
     unanswered = new Set(["customer_1", "customer_2", "customer_3", "customer_4", "customer_5", "customer_6"]);
     await expect(filling()).rejects.toThrow("does not answer");
     unanswered.delete("customer_6");

@@ -1,7 +1,10 @@
+import { defineFlags, role } from "kindling";
+import { blankProfile } from "kindling/contract";
 import { expect, it } from "vitest";
 import { KindeError } from "../../src/errors.ts";
+import { keepParts } from "../../src/kinde/keep-parts.ts";
 import type { Call, ManagementApi } from "../../src/kinde/management-api.ts";
-import { createDisputes } from "../../src/sweep/disputes.ts";
+import { type CompareGrantsOptions, compareGrantsStep } from "../../src/sweep/compare-grants.ts";
 import { beginGathering, type GatherState, GrantsLost, gatherStep } from "../../src/sweep/gather-grants.ts";
 import { createGrantIndex, markIndex } from "../../src/sweep/grant-index.ts";
 import { useRedis } from "../support/redis.ts";
@@ -140,24 +143,51 @@ it("holds nothing of what was gathered under the same number before", async () =
   expect((await index().read(mark, [testUser(1)]))?.held).toEqual([[]]);
 });
 
-it("takes a difference for a dispute only if a fetch confirms it after Kinde has settled", async () => {
-  const settleMs = 30_000;
-  let now = 1_000_000;
-  const disputes = createDisputes({ ...context, kind: "roles", ttlMs: 600_000, settleMs, clock: async () => now });
-  const settle = async (fetchedAt: number, fingerprint = "granted") => {
-    const { open } = await disputes.settle([{ userId: testUser(1), fetchedAt, different: true, fingerprint }]);
-    return open.length === 1;
+/** Records of users who own org_1 although the index lists no holder, and what a walk finds. */
+async function comparing(number: number, records: Pick<CompareGrantsOptions["records"], "scanIds">, fetchedAt = 0) {
+  const owner = { id: "r1", key: "owner" };
+  const { mark } = beginGathering(number, 1_000, ["roles"]);
+  await index().begin("compare", mark, { roles: [{ ...owner, permissions: [] }], permissions: [] });
+  const profileOf = (id: string) =>
+    keepParts(
+      { ...blankProfile(id), organizations: [{ code: "org_1", roles: [owner], permissions: [] }] },
+      new Set(["organizations", "roles"]),
+    );
+  const flags = { flags: { owner: true }, status: "present", fetchedAt, ticket: 1, schema: "" } as const;
+  const options: CompareGrantsOptions = {
+    index: index(),
+    records: { ...records, readMany: async (ids) => ids.map((id) => ({ flags, profile: profileOf(id) })) },
+    disputes: {
+      settle: async (users) => ({
+        refresh: users.flatMap(({ userId, different }) => (different ? userId : [])),
+        disputed: [],
+      }),
+    },
+    definitions: defineFlags({ owner: role("owner") }),
+    settleMs: 0,
+    clock: async () => 1_000,
   };
-  expect(await settle(0)).toBe(true);
-  // Answered by a copy that lags.
-  now += 60_000;
-  expect(await settle(1_001_000)).toBe(true);
-  // Answered by the truth.
-  now += 60_000;
-  expect(await settle(1_061_000)).toBe(false);
-  expect(await settle(1_061_000, "another difference")).toBe(true);
-  now += 60_000;
-  expect(await settle(1_160_000, "another difference")).toBe(false);
-  now += 600_000;
-  expect(await settle(1_160_000, "another difference")).toBe(true);
+  const gathered: GatherState = { ...beginGathering(number, 1_000, ["roles"]), phase: "gathered" };
+  return (place: { cursor: string; runId?: string }) =>
+    compareGrantsStep(options, { gathered, startedAt: 500, ...place });
+}
+
+it("is compared from the beginning again if another Redis process has taken over the records", async () => {
+  const scanIds = async (cursor: string) => ({
+    userIds: [testUser(cursor === "0" ? 1 : 2)],
+    cursor: cursor === "0" ? "1" : "0",
+    runId: "second",
+  });
+  const compare = await comparing(30, { scanIds });
+  expect(await compare({ cursor: "1", runId: "first" })).toMatchObject({ refresh: [testUser(1)], cursor: "1" });
+  expect(await compare({ cursor: "1", runId: "second" })).toMatchObject({ refresh: [testUser(2)], cursor: "0" });
+});
+
+it.each([
+  ["nothing of a record that was fetched after the listings began", 750, []],
+  ["a record that is ahead of the clock, which stepped back", 2_000, [testUser(1)]],
+])("compares %s", async (_what, fetchedAt, refresh) => {
+  const scanIds = async () => ({ userIds: [testUser(1)], cursor: "0", runId: "first" });
+  const compare = await comparing(31, { scanIds }, fetchedAt);
+  expect(await compare({ cursor: "0" })).toMatchObject({ refresh, compared: refresh.length });
 });

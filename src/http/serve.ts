@@ -1,4 +1,7 @@
-import { type Http2Bindings, type HttpBindings, serve as listen, type ServerType } from "@hono/node-server";
+import { once } from "node:events";
+import { createServer, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import { getRequestListener, type Http2Bindings, type HttpBindings } from "@hono/node-server";
 import type { Hono } from "hono";
 import { failure } from "./body.ts";
 
@@ -7,7 +10,7 @@ export interface ServeOptions {
   host: string;
   /** 0 selects any free port. */
   port: number;
-  /** Time limit for receiving a request, in milliseconds. */
+  /** Time limit for receiving a request, in milliseconds. A client that takes none of its answer for a little longer is disconnected. */
   requestTimeoutMs: number;
   /** Further connections are closed at once: with the limit on bodies, this bounds the memory that senders can take. */
   maxConnections: number;
@@ -16,43 +19,79 @@ export interface ServeOptions {
 /** A listening server. */
 export interface Server {
   port: number;
-  /** Refuses new connections and resolves once the requests in progress are answered. */
+  /** Refuses new connections and resolves once the requests in progress are answered. Does not wait for clients that do not read. */
   close(): Promise<void>;
 }
 
-/** Serves the app until it is closed. Rejects with Node's error, such as `EADDRINUSE`, if it cannot listen. */
+/** How long a client can send and take nothing while the server closes, in milliseconds. */
+const closingTimeoutMs = 1_000;
+
+/**
+ * Serves the app until it is closed. Rejects with Node's error, such as `EADDRINUSE`, if it cannot listen.
+ *
+ * A connection has one request at a time. One that sends another before the first is answered is closed: its answers
+ * and bodies would have no bound, and Node never reports the end of an answer that waits behind another.
+ */
 export async function serve(
   app: Hono,
   { host, port, requestTimeoutMs, maxConnections }: ServeOptions,
 ): Promise<Server> {
-  const serverOptions = {
+  const answer = getRequestListener(
+    (request: Request, env: HttpBindings | Http2Bindings) =>
+      hasDotSegment(env.incoming.url ?? "") ? refusePath() : app.fetch(request, env),
+    { hostname: host },
+  );
+  // Node enforces the time limits of requests only at this interval.
+  const checkMs = Math.min(1_000, requestTimeoutMs);
+  /** The open connections and the latest answer on each. */
+  const connections = new Map<Socket, ServerResponse | undefined>();
+  const server = createServer(
     // A client that trickles its body must not hold a connection for Node's default of five minutes.
-    requestTimeout: requestTimeoutMs,
-    headersTimeout: requestTimeoutMs,
-    // Node enforces the timeouts above only at this interval.
-    connectionsCheckingInterval: Math.min(1_000, requestTimeoutMs),
-  };
-  const answer = (request: Request, env: HttpBindings | Http2Bindings) =>
-    hasDotSegment(env.incoming.url ?? "") ? refusePath() : app.fetch(request, env);
-  const server = await new Promise<ServerType>((resolve, reject) => {
-    const started = listen({ fetch: answer, hostname: host, port, serverOptions }, () => resolve(started));
-    started.once("error", reject);
-  });
+    { requestTimeout: requestTimeoutMs, headersTimeout: requestTimeoutMs, connectionsCheckingInterval: checkMs },
+    ({ socket }, outgoing) => {
+      // Only an answer that waits behind another has no socket yet.
+      if (outgoing.socket === null) {
+        socket.destroy();
+        return;
+      }
+      connections.set(socket, outgoing);
+      void answer(outgoing.req, outgoing);
+    },
+  );
   server.maxConnections = maxConnections;
+  server.on("connection", (socket) => {
+    connections.set(socket, undefined);
+    socket.once("close", () => connections.delete(socket));
+  });
+  const dropUnlessAnswering = (socket: Socket) => {
+    if (!isAnswering(connections.get(socket))) socket.destroy();
+  };
+  // Late enough for Node's own checks, which answer 408 to a request that does not arrive.
+  server.setTimeout(requestTimeoutMs + 2 * checkMs, dropUnlessAnswering);
+  await once(server.listen(port, host), "listening");
   const address = server.address();
   return {
     port: typeof address === "object" && address !== null ? address.port : port,
     close: () =>
       new Promise((resolve, reject) => {
         // A keep-alive connection that becomes idle only after `close` would otherwise stay open.
-        const idle = setInterval(() => "closeIdleConnections" in server && server.closeIdleConnections(), 20);
+        const idle = setInterval(() => server.closeIdleConnections(), 20);
+        for (const socket of connections.keys()) socket.setTimeout(closingTimeoutMs);
+        // A closing server enforces Node's time limits no longer.
+        const late = setTimeout(() => [...connections.keys()].forEach(dropUnlessAnswering), requestTimeoutMs);
         server.close((error) => {
           clearInterval(idle);
+          clearTimeout(late);
           if (error) reject(error);
           else resolve();
         });
       }),
   };
+}
+
+/** Whether the app is working on its answer: the request has arrived, and the client has taken all that was sent. */
+function isAnswering(response: ServerResponse | undefined): boolean {
+  return response?.req.complete === true && !response.writableFinished && response.writableLength === 0;
 }
 
 // URL parsers resolve these segments, so that a proxy that does not would apply its rules to another path than we do.

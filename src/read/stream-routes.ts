@@ -1,3 +1,4 @@
+import type { HttpBindings } from "@hono/node-server";
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { isUserId, organizationOf } from "kindling/contract";
 import type { Refuse } from "../http/body.ts";
@@ -36,17 +37,21 @@ export function streamRoutes({ streams, streamKeys, authenticate, refuse }: Stre
       return refuse(context, { route, status, code: refusal, message, retryAfter: 10, blame: false });
     }
     const lastEventId = context.req.header("last-event-id");
-    const drop = () => context.env.outgoing.destroy();
-    return context.body(streams.open({ ...subject, lastEventId, drop }), 200, {
+    // Another server than Node's passes no connection.
+    const socket = (context.env as Partial<HttpBindings>).incoming?.socket;
+    const headers = {
       "Content-Type": "text/event-stream",
       "Cache-Control": "no-store",
       // nginx would hold events back.
       "X-Accel-Buffering": "no",
-    });
+    };
+    // Nobody would cancel the stream of a client that has gone.
+    if (socket?.destroyed === true) return context.body(null, 200, headers);
+    return context.body(streams.open({ ...subject, lastEventId, socket }), 200, headers);
   });
   return new Hono().route("/", app);
 
-  function subjectOf(context: Context<ReadEnv>): Omit<StreamOptions, "lastEventId" | "drop"> | Response {
+  function subjectOf(context: Context<ReadEnv>): Omit<StreamOptions, "lastEventId" | "socket"> | Response {
     const { key, user, organization } = context.req.query();
     const malformed = (message: string) =>
       refuse(context, { route, status: 400, code: "request_malformed", message, blame: false });

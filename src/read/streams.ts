@@ -1,3 +1,4 @@
+import type { Duplex } from "node:stream";
 import type { ReadResult, Subscriber, UserClaims } from "kindling";
 import { etagOf } from "./answer.ts";
 import type { FlagsReader } from "./flags-routes.ts";
@@ -11,8 +12,8 @@ export interface StreamOptions extends StreamSubject {
   expiresAt: number;
   /** Claims of the user's token, which answer until the first record exists. */
   claims?: UserClaims | undefined;
-  /** Destroys the connection. */
-  drop: () => void;
+  /** The connection: when it closes, the stream ends, and a client that does not read is disconnected. Absent under a server other than Node's. */
+  socket?: Pick<Duplex, "once" | "off" | "destroy"> | undefined;
 }
 
 /** The open streams of one process. */
@@ -52,6 +53,7 @@ interface Stream extends Omit<StreamOptions, "lastEventId"> {
   behind: boolean;
   /** Set if the connection was busy at the last heartbeat and has taken nothing since. */
   stalled: boolean;
+  onClose: () => void;
 }
 
 /** Streams that one user can have open in one process: a few tabs on a few devices. */
@@ -193,6 +195,7 @@ export function createStreams(options: StreamsOptions): Streams {
   const remove = (stream: Stream): boolean => {
     const streams = byUser.get(stream.userId);
     if (!streams?.delete(stream)) return false;
+    stream.socket?.off("close", stream.onClose);
     size -= 1;
     if (streams.size === 0) byUser.delete(stream.userId);
     return true;
@@ -200,7 +203,7 @@ export function createStreams(options: StreamsOptions): Streams {
 
   // What a client does not take cannot be ended politely. An error of the stream's would be printed by Hono's server.
   const abort = (stream: Stream) => {
-    if (remove(stream)) stream.drop();
+    if (remove(stream)) stream.socket?.destroy();
   };
 
   const end = (stream: Stream) => {
@@ -222,7 +225,10 @@ export function createStreams(options: StreamsOptions): Streams {
       // Not Hono's `streamSSE`: it puts two further streams in between, for each connection.
       return new ReadableStream<Uint8Array>({
         start(controller) {
-          stream = { ...options, controller, tag, behind: false, stalled: false };
+          const onClose = () => stream !== undefined && remove(stream);
+          stream = { ...options, controller, tag, behind: false, stalled: false, onClose };
+          // Node does not report the end of an answer that waits behind another, so nothing would cancel the stream.
+          options.socket?.once("close", onClose);
           byUser.set(userId, (byUser.get(userId) ?? new Set()).add(stream));
           size += 1;
           // Tells the client and every proxy that the stream is open, and how soon to come back.

@@ -974,4 +974,28 @@ export const guards: readonly Guard[] = [
     replace: "freshSince",
     proof: { test: "test/redis/refresh-requests.test.ts", name: "takes a time ahead of Redis' clock for the present" },
   },
+  {
+    name: "one request at a time on a connection",
+    promise: 11,
+    file: "src/http/serve.ts",
+    find: "outgoing.socket === null",
+    replace: "outgoing.socket === undefined",
+    proof: { test: "test/http/serve.test.ts", name: "sends a request before the last one is answered" },
+  },
+  {
+    name: "the end of connections whose clients do not read",
+    promise: 11,
+    file: "src/http/serve.ts",
+    find: "if (!isAnswering(connections.get(socket))) socket.destroy();",
+    replace: "if (connections.get(socket) === null) socket.destroy();",
+    proof: { test: "test/http/serve.test.ts", name: "whose client takes nothing, and waits for" },
+  },
+  {
+    name: "the end of streams whose answers never began",
+    promise: 11,
+    file: "src/read/streams.ts",
+    find: `options.socket?.once("close", onClose);`,
+    replace: "",
+    proof: { test: "test/read/stream.test.ts", name: "although their answers wait behind another" },
+  },
 ];

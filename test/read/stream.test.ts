@@ -1,4 +1,7 @@
+import { type AddressInfo, connect } from "node:net";
+import { PassThrough } from "node:stream";
 import { fileURLToPath } from "node:url";
+import { createAdaptorServer } from "@hono/node-server";
 import { OFREPWebProvider } from "@openfeature/ofrep-web-provider";
 import { ClientProviderEvents, type Provider, OpenFeature as WebOpenFeature } from "@openfeature/web-sdk";
 import { Redis } from "ioredis";
@@ -21,7 +24,6 @@ const service = "reading.0123456789abcdef0123456789";
 let stack: Stack;
 let id: string;
 const opened: AbortController[] = [];
-const drop = () => expect.unreachable("The stream was dropped.");
 
 async function start(options: StackOptions = {}) {
   stack = await startStack({
@@ -103,6 +105,15 @@ function openStreams(
     await records.commit(record, blankProfile(id));
   };
   return { streams, commit };
+}
+
+/** The route of {@link openStreams}, and the path of a stream of the user's. */
+function openRoutes(heartbeatMs: number) {
+  const { streams } = openStreams(heartbeatMs);
+  const streamKeys = createStreamKeys({ secret: new Uint8Array(32), now: Date.now });
+  const refuse = () => expect.unreachable();
+  const app = streamRoutes({ streams, streamKeys, authenticate: () => refuse, refuse });
+  return { streams, app, path: streamKeys.pathOf({ userId: id }) };
 }
 
 /** On a busy machine, the answer can be 503: Redis did not answer in time. */
@@ -238,7 +249,7 @@ describe("GET /v1/flags/stream", () => {
   it("alone: keeps one event for a slow client, and sends the latest values once it reads on", async () => {
     await start({ workers: false });
     const { streams, commit } = openStreams(60_000);
-    const forUser = { userId: id, lastEventId: undefined, expiresAt: Number.POSITIVE_INFINITY, drop };
+    const forUser = { userId: id, lastEventId: undefined, expiresAt: Number.POSITIVE_INFINITY };
     const slow = streams.open(forUser).getReader();
     const quick = streams.open(forUser).getReader();
     const next = async (reader: typeof slow) => {
@@ -269,7 +280,7 @@ describe("GET /v1/flags/stream", () => {
       return redis;
     };
     const { streams, commit } = openStreams(60_000, undefined, { connect, onError: (error) => errors.push(error) });
-    const forUser = { userId: id, lastEventId: undefined, expiresAt: Number.POSITIVE_INFINITY, drop };
+    const forUser = { userId: id, lastEventId: undefined, expiresAt: Number.POSITIVE_INFINITY };
     const refused = await Promise.all([1, 2].map(() => new Response(streams.open(forUser)).text()));
     expect(refused).toEqual(["retry: 3000\n\n", "retry: 3000\n\n"]);
     expect(errors).toEqual([new Error("NOPERM")]);
@@ -293,7 +304,7 @@ describe("GET /v1/flags/stream", () => {
     const { streams, commit } = openStreams(100, redis);
     let text = "";
     const reading = (async () => {
-      const forUser = { userId: id, lastEventId: undefined, expiresAt: Number.POSITIVE_INFINITY, drop };
+      const forUser = { userId: id, lastEventId: undefined, expiresAt: Number.POSITIVE_INFINITY };
       for await (const piece of streams.open(forUser)) text += new TextDecoder().decode(piece);
     })();
     await until(() => expect(text).toContain("missing"));
@@ -313,16 +324,29 @@ describe("GET /v1/flags/stream", () => {
 
   it("alone: destroys the connection of a client that takes nothing between two heartbeats", async () => {
     await start({ workers: false });
-    const { streams } = openStreams(100);
-    const streamKeys = createStreamKeys({ secret: new Uint8Array(32), now: Date.now });
-    const refuse = () => expect.unreachable();
-    const app = streamRoutes({ streams, streamKeys, authenticate: () => refuse, refuse });
-    const destroy = vi.fn();
-    await app.request(streamKeys.pathOf({ userId: id }), {}, { outgoing: { destroy } });
+    const { streams, app, path } = openRoutes(100);
+    const socket = new PassThrough();
+    await app.request(path, {}, { incoming: { socket } });
     expect(streams.size()).toBe(1);
     await until(() => expect(streams.size()).toBe(0));
-    expect(destroy).toHaveBeenCalledOnce();
+    expect([socket.destroyed, socket.listenerCount("close")]).toEqual([true, 0]);
     streams.close();
+  });
+
+  it("alone: ends streams whose connection closes, although their answers wait behind another", async () => {
+    await start({ workers: false });
+    const { streams, app, path } = openRoutes(60_000);
+    // Unlike our own server, one that the app is mounted in accepts several requests at once.
+    const server = createAdaptorServer({ fetch: app.fetch }).listen(0);
+    const socket = connect((server.address() as AddressInfo).port);
+    socket.write(`GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`.repeat(3));
+    await until(() => expect(streams.size()).toBe(3));
+    socket.destroy();
+    await until(() => expect(streams.size()).toBe(0), 5_000);
+    await app.request(path, {}, { incoming: { socket } });
+    expect(streams.size()).toBe(0);
+    streams.close();
+    server.close();
   });
 
   it("ends all streams at shutdown, before the process waits for its requests", async () => {

@@ -161,9 +161,12 @@ export function createDashboard(options: DashboardOptions): Dashboard {
   });
   app.get("/live", (context) => {
     const { id } = context.var.session;
+    const headers = { "content-type": "text/event-stream", "cache-control": "no-store" };
+    // Hono would drop the stream without cancelling it.
+    if (context.req.method === "HEAD") return context.body(null, 200, headers);
     const stream = live.open(async () => (await sessions.read(context))?.id === id);
     if (stream === undefined) throw new RequestError(429, "Too many pages are open: close some.");
-    return context.body(stream, 200, { "content-type": "text/event-stream", "cache-control": "no-store" });
+    return context.body(stream, 200, headers);
   });
   app.get("/history", async (context) => {
     const span = context.req.query("span");

@@ -45,8 +45,8 @@ export function streamRoutes({ streams, streamKeys, authenticate, refuse }: Stre
       // nginx would hold events back.
       "X-Accel-Buffering": "no",
     };
-    // Nobody would cancel the stream of a client that has gone.
-    if (socket?.destroyed === true) return context.body(null, 200, headers);
+    // Nobody would cancel the stream of a client that has gone, or that asks for the headers only.
+    if (socket?.destroyed === true || context.req.method === "HEAD") return context.body(null, 200, headers);
     return context.body(streams.open({ ...subject, lastEventId, socket }), 200, headers);
   });
   return new Hono().route("/", app);

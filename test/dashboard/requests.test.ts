@@ -430,6 +430,13 @@ describe("the history", () => {
 });
 
 describe("the stream", () => {
+  it("is opened by no HEAD request, which nobody would end", async () => {
+    for (let n = 0; n < 51; n += 1) {
+      const answer = await board.send("/live", { method: "HEAD", cookie: viewer });
+      expect([answer.status, answer.headers.get("content-type")]).toEqual([200, "text/event-stream"]);
+    }
+  });
+
   it("is bounded, renders once for all, and ends for operators who signed out", async () => {
     let renders = 0;
     let allowed = true;

@@ -345,6 +345,13 @@ describe("GET /v1/flags/stream", () => {
     await until(() => expect(streams.size()).toBe(0), 5_000);
     await app.request(path, {}, { incoming: { socket } });
     expect(streams.size()).toBe(0);
+    const { status, headers } = await app.request(
+      path,
+      { method: "HEAD" },
+      { incoming: { socket: new PassThrough() } },
+    );
+    expect([status, headers.get("content-type")]).toEqual([200, "text/event-stream"]);
+    expect(streams.size()).toBe(0);
     streams.close();
     server.close();
   });

@@ -2,8 +2,8 @@ import { once } from "node:events";
 import { createServer, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { getRequestListener, type Http2Bindings, type HttpBindings } from "@hono/node-server";
-import type { Hono } from "hono";
-import { failure } from "./body.ts";
+import { Hono } from "hono";
+import { failure, type Refuse } from "./body.ts";
 
 /** Options for {@link serve}. */
 export interface ServeOptions {
@@ -14,6 +14,8 @@ export interface ServeOptions {
   requestTimeoutMs: number;
   /** Further connections are closed at once: with the limit on bodies, this bounds the memory that senders can take. */
   maxConnections: number;
+  /** Refuses a path with dot segments. Default: answers without counting. */
+  refuse?: Refuse;
 }
 
 /** A listening server. */
@@ -34,11 +36,15 @@ const closingTimeoutMs = 1_000;
  */
 export async function serve(
   app: Hono,
-  { host, port, requestTimeoutMs, maxConnections }: ServeOptions,
+  { host, port, requestTimeoutMs, maxConnections, refuse = answerRefusal }: ServeOptions,
 ): Promise<Server> {
+  const refusing = new Hono().all("*", (context) => {
+    const message = "The path must not contain the segments `.` and `..`.";
+    return refuse(context, { route: "other", status: 400, code: "request_malformed", message });
+  });
   const answer = getRequestListener(
     (request: Request, env: HttpBindings | Http2Bindings) =>
-      hasDotSegment(env.incoming.url ?? "") ? refusePath() : app.fetch(request, env),
+      (hasDotSegment(env.incoming.url ?? "") ? refusing : app).fetch(request, env),
     { hostname: host },
   );
   // Node enforces the time limits of requests only at this interval.
@@ -94,14 +100,10 @@ function isAnswering(response: ServerResponse | undefined): boolean {
   return response?.req.complete === true && !response.writableFinished && response.writableLength === 0;
 }
 
+const answerRefusal: Refuse = (context, { status, code, message }) => context.json(failure(code, message), status);
+
 // URL parsers resolve these segments, so that a proxy that does not would apply its rules to another path than we do.
 function hasDotSegment(target: string): boolean {
   const [path = ""] = target.split(/[?#]/, 1);
   return path.split(/[/\\]|%2f|%5c/i).some((segment) => /^(\.|%2e){1,2}$/i.test(segment));
-}
-
-function refusePath(): Response {
-  return Response.json(failure("request_malformed", "The path must not contain the segments `.` and `..`."), {
-    status: 400,
-  });
 }

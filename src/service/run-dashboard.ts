@@ -55,6 +55,7 @@ export async function runDashboard(config: Config, world: World, log: Log, store
     port: dashboard.port,
     requestTimeoutMs: http.requestTimeoutMs,
     maxConnections: http.maxConnections,
+    refuse: refusals.refuse,
   });
   const host = dashboard.host.includes(":") ? `[${dashboard.host}]` : dashboard.host;
   const url = dashboard.url ?? `http://${host}:${server.port}`;

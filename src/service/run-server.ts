@@ -2,6 +2,7 @@ import { setMaxListeners } from "node:events";
 import { Hono, type MiddlewareHandler } from "hono";
 import type { Definitions } from "kindling";
 import type { Config } from "../config.ts";
+import type { Refuse } from "../http/body.ts";
 import { createClientAddress } from "../http/client-address.ts";
 import { createApp } from "../http/create-app.ts";
 import { observeRequests } from "../http/observe-requests.ts";
@@ -42,6 +43,8 @@ export interface ServiceAppOptions {
 /** The app, and what it must finish when its server has closed. */
 export interface ServiceApp {
   app: Hono;
+  /** Refuses a request before it reaches the app. */
+  refuse: Refuse;
   /** Ends all streams, which would otherwise keep a server from closing. */
   endStreams(): void;
   /** Logs the refused requests that are not logged yet. */
@@ -124,6 +127,7 @@ export async function createServiceApp(options: ServiceAppOptions): Promise<Serv
   });
   return {
     app,
+    refuse,
     endStreams: () => reads?.endStreams(),
     async close() {
       reads?.close();
@@ -153,7 +157,7 @@ export async function runServer(config: Config, world: World, log: Log, store: S
   const definitions = writes || hasReads(config) ? await loadDefinitions(config.flagsFile) : undefined;
   const setProperties =
     writes && definitions !== undefined ? createFlows({ config, world, store, definitions }).setProperties : undefined;
-  const { app, endStreams, close } = await createServiceApp({
+  const { app, refuse, endStreams, close } = await createServiceApp({
     config,
     world,
     log,
@@ -169,6 +173,7 @@ export async function runServer(config: Config, world: World, log: Log, store: S
     port,
     requestTimeoutMs: http.requestTimeoutMs,
     maxConnections: http.maxConnections,
+    refuse,
   });
   log.info({ host, port: server.port }, "server listens");
   return {

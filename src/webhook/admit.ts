@@ -83,7 +83,7 @@ const admitEvents = defineScript("admit-events", {
       fanouts.latest,
     ],
     args: events.flatMap(({ id, type, route }) =>
-      membersOf(route).flatMap((member, index) => [index === 0 ? id : "", `${admissionOf(route)}:${type}`, ...member]),
+      membersOf(route).flatMap((member, index) => [index === 0 ? id : "", countedAs(route, type), ...member]),
     ),
   }),
   answer: z.array(
@@ -218,6 +218,12 @@ function membersOf(route: Route): [ledger: string, member: string, mark: string]
 
 function admissionOf(route: Route): Admission {
   return route.to === "none" ? route.reason : "accepted";
+}
+
+/** Returns the counter of an event: a fixed number of them, so types that are not known share one. */
+function countedAs(route: Route, type: string): string {
+  const admission = admissionOf(route);
+  return `${admission}:${admission === "unknown" ? "other" : type}`;
 }
 
 function burstDelay({ quietMs, maxMs }: { quietMs: number; maxMs: number }, outstandingMs: number | undefined): number {

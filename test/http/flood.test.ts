@@ -1,3 +1,4 @@
+import { get } from "node:http";
 import { connect } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import type { Log } from "../../src/log.ts";
@@ -100,6 +101,24 @@ describe("junk webhooks", () => {
     await until(async () => expect(await stack.record(id)).toMatchObject({ status: "present" }));
     expect(stack.emulator.deliveries.list().map(({ attempts }) => attempts)).toEqual([1]);
     expect(said("request refused")).toHaveLength(1);
+  });
+});
+
+describe("paths with dot segments", () => {
+  it("are refused requests", async () => {
+    await start({ KINDLING_REFUSED_PER_MINUTE: "3" });
+    const { hostname, port } = new URL(stack.webhookUrl);
+    const send = () =>
+      new Promise<number | undefined>((resolve, reject) => {
+        // `fetch` resolves dot segments.
+        get({ hostname, port, path: "/v1/%2e%2e/flags" }, (response) => resolve(response.resume().statusCode)).on(
+          "error",
+          reject,
+        );
+      });
+    expect([await send(), await send(), await send(), await send()]).toEqual([400, 400, 400, 429]);
+    await until(async () => expect(await refused()).toEqual({ "other:request_malformed": 4 }));
+    expect(said("request refused")).toMatchObject([{ route: "other", status: 400, address: "127.0.0.1" }]);
   });
 });
 

@@ -240,8 +240,13 @@ describe("admission", () => {
   it("counts events that cause no work", async () => {
     const event = routed("", { type: "customer.plan_changed", route: { to: "none", reason: "unroutable" } });
     expect(await admissions().admit(event)).toBe("unroutable");
+    // Types that are not known share a counter.
+    for (const type of ["made.up1", "made.up2"]) {
+      expect(await admissions().admit(routed("", { type, route: { to: "none", reason: "unknown" } }))).toBe("unknown");
+    }
     expect(await context.redis.hgetall(context.keys.ledgerPart("counts"))).toEqual({
       "unroutable:customer.plan_changed": "1",
+      "unknown:other": "2",
     });
     expect(enqueued).toEqual([]);
   });

@@ -54,7 +54,7 @@ export function judgeUser(
     if (flags.verdict === "different") return differs(flags.field);
     return flags.verdict === "derived" ? { ...flags, record } : flags;
   } catch {
-    // Such as values nested too deeply to be compared. A fetch decides, and the sweep goes on to the others.
+    // Nothing known throws. If something does, a fetch decides, and the sweep goes on to the others.
     return differs("not comparable");
   }
 }

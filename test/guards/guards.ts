@@ -883,7 +883,7 @@ export const guards: readonly Guard[] = [
     replace: "  } catch (error) {\n    throw error;",
     proof: {
       test: "test/sweep/compare-flags.test.ts",
-      name: "has a user fetched whose values are nested too deeply to be compared",
+      name: "has a user fetched who cannot be compared",
     },
   },
   {

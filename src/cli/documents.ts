@@ -37,6 +37,7 @@ const sweep = z.object({
   users: count,
   different: count,
   fields: counts.optional(),
+  disputed: counts.optional(),
   derived: count,
   missing: count,
   filled: count,

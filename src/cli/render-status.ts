@@ -2,7 +2,7 @@ import { describeLoss } from "../redis/durability.ts";
 import { boundWords } from "../status/bound-words.ts";
 import type { Freshness, ReadableSummary } from "../status/read-freshness.ts";
 import type { QueueStatus, Status } from "../status/read-status.ts";
-import type { SweepState } from "../sweep/sweep-state.ts";
+import { countDisputed, type SweepState } from "../sweep/sweep-state.ts";
 import type { WebhookCheck } from "../webhook/check-registration.ts";
 import { countWords, durationWords, percentWords, plural } from "../words.ts";
 import type { Paint } from "./output.ts";
@@ -79,8 +79,11 @@ const records: Section = ({ records: { present, deleted, exact }, absences }, pa
 
 const sweep: Section = ({ sweep: status }, paint, now) => {
   const { completeSince, last, current, next } = status;
-  const found = ({ users, different, fields, derived, missing, unlisted }: SweepState) =>
+  const found = ({ users, different, fields, disputed, derived, missing, unlisted }: SweepState) =>
     [plural(users, "user"), `${countWords(different)} different${fieldWords(fields)}`, `${countWords(missing)} missing`]
+      .concat(
+        countDisputed(disputed) > 0 ? [`${countWords(countDisputed(disputed))} disputed${fieldWords(disputed)}`] : [],
+      )
       .concat(derived > 0 ? [`${countWords(derived)} derived again`] : [])
       .concat(unlisted > 0 ? [`${countWords(unlisted)} deleted or not listed`] : [])
       .join(", ");

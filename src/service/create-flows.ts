@@ -101,6 +101,8 @@ export function createFlows(options: FlowsOptions): Flows {
   const fillPage = createFillPage({ api: kinde, records, ledger, definitions, keep, indexLagMs });
   const needsExtras =
     extraParts.some((part) => keep.has(part)) || [...extraParts, ...organizationParts].some(definitions.mayNeed);
+  const disputesOf = (kind: string) =>
+    createDisputes({ redis, keys, kind, settleMs: config.writeSettleMs, clock: ledger.clock });
   const sweepOptions = {
     api: kinde,
     records,
@@ -113,6 +115,7 @@ export function createFlows(options: FlowsOptions): Flows {
     grantParts: neededGrants(definitions, keep),
     listed,
     completeness,
+    disputes: disputesOf("sweep"),
     recheckOrganizations: organizations.recheck,
     now,
     pageSize,
@@ -121,8 +124,6 @@ export function createFlows(options: FlowsOptions): Flows {
     definitions,
     extrasMaxAgeMs: needsExtras ? extrasMaxAgeMs : undefined,
   };
-  const disputesOf = (kind: string) =>
-    createDisputes({ redis, keys, kind, settleMs: config.writeSettleMs, clock: ledger.clock });
   const walks = createWalks({
     api: kinde,
     index: grantIndex,

@@ -1,4 +1,5 @@
 import type { FinishedSweep } from "../sweep/sweep-log.ts";
+import { countDisputed } from "../sweep/sweep-state.ts";
 import { type WalkHistory, type WalkKind, walkKinds, walkWords } from "../sweep/walk-log.ts";
 import { countWords, durationWords, percentWords, plural } from "../words.ts";
 import type { Freshness } from "./read-freshness.ts";
@@ -25,7 +26,7 @@ export interface FindWarningsOptions extends Pick<Freshness, "silence" | "webhoo
   /** Why the last sweep failed, `null` if it succeeded; and the last one that completed. */
   sweep: {
     failed: { reason: string } | null;
-    last: Pick<FinishedSweep, "heldBack" | "recorded"> | null;
+    last: Pick<FinishedSweep, "heldBack" | "recorded" | "users" | "disputed"> | null;
     walks: Partial<Record<WalkKind, WalkHistory>>;
   };
   absences: { suspendedSince: number | null };
@@ -33,8 +34,10 @@ export interface FindWarningsOptions extends Pick<Freshness, "silence" | "webhoo
   queues: Record<string, { paused: boolean }>;
 }
 
-/** Disputed users that are no reason to worry. */
-const fewDisputes = 20;
+/** Returns whether so many disputed users are a reason to worry. */
+function areMany(disputed: number, compared: number): boolean {
+  return disputed > Math.max(20, compared / 100);
+}
 
 /** Returns the warnings, each with the next step. */
 export function findWarnings(options: FindWarningsOptions): Warning[] {
@@ -80,12 +83,18 @@ export function findWarnings(options: FindWarningsOptions): Warning[] {
     const message = `Kinde's search did not list ${countWords(heldBack)} of ${plural(recorded, "recorded user")} twice in a row. Too many to be deletions: nothing was done. If they are, run kindling verify --all --repair`;
     warnings.push({ code: "listing_short", message });
   }
+  const inSweep = countDisputed(sweep.last?.disputed);
+  if (sweep.last !== null && areMany(inSweep, sweep.last.users)) {
+    const [field] = Object.entries(sweep.last.disputed ?? {}).sort(([, one], [, other]) => other - one)[0] ?? [];
+    const message = `Kinde's search and its answers about ${countWords(inSweep)} of ${plural(sweep.last.users, "user")} disagree, mostly in ${field}. The answers count. Please report this.`;
+    warnings.push({ code: "listing_disputed", message });
+  }
   for (const kind of walkKinds) {
     const { last, failed } = sweep.walks[kind] ?? { last: null, failed: null };
     if (failed !== null) {
       const message = `Changed ${walkWords[kind]} without an event are found by age only, not by comparison: ${failed.reason}`;
       warnings.push({ code: "walk_failed", message });
-    } else if (last !== null && last.disputed > Math.max(fewDisputes, last.compared / 100)) {
+    } else if (last !== null && areMany(last.disputed, last.compared)) {
       const message = `Kinde's listings of ${walkWords[kind]} and its answers about ${countWords(last.disputed)} of ${plural(last.compared, "user")} disagree. The answers count. Please report this.`;
       warnings.push({ code: "listing_disputed", message });
     }

@@ -1,6 +1,7 @@
 import type { ActivityCounts } from "../redis/activity.ts";
 import type { RedisMemory } from "../redis/memory.ts";
 import { type ReadableTimes, readableBoundsMs } from "../redis/readable-times.ts";
+import { countDisputed } from "../sweep/sweep-state.ts";
 import type { Figures } from "./read-status.ts";
 import type { Metric, Sample } from "./render-metrics.ts";
 
@@ -159,6 +160,11 @@ function driftMetrics({
     ),
     gauge("kindling_sweep_users", "Users compared by the last sweep.", known(sweep?.users)),
     gauge("kindling_sweep_different", "Users whose record differed in the last sweep.", known(sweep?.different)),
+    gauge(
+      "kindling_sweep_disputed",
+      "Users about whom Kinde's search and its answers disagreed in the last sweep.",
+      known(sweep ? countDisputed(sweep.disputed) : undefined),
+    ),
     gauge("kindling_sweep_missing", "Users without a record in the last sweep.", known(sweep?.missing)),
     gauge("kindling_audit_finished_timestamp_seconds", "When the last audit finished.", seconds(audit?.finishedAt)),
     gauge("kindling_audit_sample", "Records checked by the last audit.", known(audit?.checked)),

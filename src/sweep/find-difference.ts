@@ -12,6 +12,14 @@ export interface CompareOptions {
   signIns: boolean;
 }
 
+/** Returns what is compared of a search result, in a fixed order. Without sign-ins, if they are not compared. */
+export function comparedOf(searched: SearchedUser, { signIns }: Pick<CompareOptions, "signIns">): unknown {
+  const { organizations, identities, properties, totalSignIns, failedSignIns, lastSignedIn, ...account } = searched;
+  const texts = (entries: readonly unknown[]) => entries.map((entry) => JSON.stringify(entry)).sort();
+  const shown = [account, texts(organizations), texts(identities), texts(Object.entries(properties))];
+  return signIns ? [...shown, totalSignIns, failedSignIns, lastSignedIn] : shown;
+}
+
 const accountFields = ["providedId", "email", "username", "firstName", "lastName", "picture"] as const;
 const instants = ["createdOn", "lastSignedIn"] as const;
 const counts = ["totalSignIns", "failedSignIns"] as const;

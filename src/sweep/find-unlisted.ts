@@ -1,11 +1,13 @@
 import type { Records } from "../redis/records.ts";
+import type { Disputes } from "./disputes.ts";
 import type { SeenUsers } from "./seen-users.ts";
-import type { SweepState } from "./sweep-state.ts";
+import { countFields, type SweepState } from "./sweep-state.ts";
 
 /** Dependencies of {@link countUnlistedStep} and {@link findUnlistedStep}. */
 export interface FindUnlistedOptions {
   records: Pick<Records, "scanIds">;
   seen: Pick<SeenUsers, "exists" | "missing">;
+  disputes: Disputes;
 }
 
 const scanCount = 1_000;
@@ -24,7 +26,7 @@ export function mostUnlisted(held: number): number {
  * @returns the next state, and whether to look for them or to end the sweep; `undefined` while the count goes on
  */
 export async function countUnlistedStep(
-  options: FindUnlistedOptions,
+  options: Omit<FindUnlistedOptions, "disputes">,
   state: SweepState,
 ): Promise<{ state: SweepState; next: "find" | "end" | undefined }> {
   if (!(await filtersExist(options, state))) return { state, next: "end" };
@@ -39,7 +41,7 @@ export async function countUnlistedStep(
   return { state: counted, next: vanished > 0 ? "find" : "end" };
 }
 
-/** Returns the users on one page of records that two consecutive sweeps did not list. */
+/** Returns the users to fetch on one page of records, because two consecutive sweeps did not list them. */
 export async function findUnlistedStep(
   options: FindUnlistedOptions,
   state: SweepState,
@@ -48,17 +50,31 @@ export async function findUnlistedStep(
   const page = await scanUnlisted(options, state);
   if (page === undefined) return { refresh: [], state: { ...state, unlisted: 0, cursor: "0" }, over: false };
   const { cursor, runId, unlisted } = page;
-  const found = { ...state, cursor, runId, unlisted: state.unlisted + unlisted.length };
-  return { refresh: unlisted, state: found, over: cursor === "0" };
+  // A fetch decides whether they are deleted. If Kinde has them after all, the search omits them for good.
+  const { refresh, disputed } = await options.disputes.settle(unlisted.map((userId) => ({ userId, different: true })));
+  const found: SweepState = {
+    ...state,
+    cursor,
+    runId,
+    unlisted: state.unlisted + unlisted.length,
+    disputed: countFields(
+      state.disputed,
+      disputed.map(() => "not listed"),
+    ),
+  };
+  return { refresh, state: found, over: cursor === "0" };
 }
 
 // A filter that was lost with its Redis would make everybody look unlisted.
-async function filtersExist({ seen }: FindUnlistedOptions, { mark, previous }: SweepState): Promise<boolean> {
+async function filtersExist(
+  { seen }: Pick<FindUnlistedOptions, "seen">,
+  { mark, previous }: SweepState,
+): Promise<boolean> {
   return previous !== null && (await seen.exists(previous)) && seen.exists(mark);
 }
 
 /** Returns `undefined` if another Redis process has taken over, which the cursor means nothing to: scan again. */
-async function scanUnlisted({ records, seen }: FindUnlistedOptions, state: SweepState) {
+async function scanUnlisted({ records, seen }: Omit<FindUnlistedOptions, "disputes">, state: SweepState) {
   const { mark, previous, cursor } = state;
   const page = await records.scanIds(cursor ?? "0", scanCount);
   if (cursor !== "0" && page.runId !== state.runId) return undefined;

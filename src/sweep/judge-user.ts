@@ -9,7 +9,7 @@ import type { SweepState } from "./sweep-state.ts";
 
 /** What a sweep does about a listed user. */
 export type Judgement =
-  | { verdict: "same" | "missing" | "doubted" | "aged" }
+  | { verdict: "same" | "missing" | "doubted" | "disputed" | "aged" }
   /** The record differs from the page; `field` is the first field that does. */
   | { verdict: "different"; field: string }
   /** The record's own profile gives other flags under the current definitions. */
@@ -29,22 +29,30 @@ export interface JudgeOptions extends CompareOptions {
   aged: SweepState["aged"];
 }
 
-/** Judges one listed user. `searched` is `undefined` if the page's entry is unreadable. */
+/**
+ * Judges one listed user.
+ *
+ * @param searched `undefined` if the page's entry is unreadable
+ * @param disputed Whether to leave aside that the record differs from the page. What there is to do else is still found
+ */
 export function judgeUser(
   options: JudgeOptions,
   userId: string,
   searched: SearchedUser | undefined,
   { flags: record, profile }: StoredRecord,
+  disputed = false,
 ): Judgement {
   if (record === undefined) return { verdict: "missing" };
   const age = fetchAge(record.fetchedAt, options.now());
   const accountAge = fetchAge(accountTime(record), options.now());
   // The search index lags behind a record this young.
-  const differs = (field: string): Judgement =>
-    accountAge < options.indexLagMs ? { verdict: "doubted" } : { verdict: "different", field };
+  const differs = (field: string): Judgement => {
+    if (disputed) return { verdict: "disputed" };
+    return accountAge < options.indexLagMs ? { verdict: "doubted" } : { verdict: "different", field };
+  };
   if (searched === undefined) return differs("unreadable");
   try {
-    const field = findDifference({ flags: record, profile }, searched, options);
+    const field = disputed ? undefined : findDifference({ flags: record, profile }, searched, options);
     if (field !== undefined || profile === undefined) return differs(field ?? "profile missing");
     const { extrasMaxAgeMs, aged } = options;
     const hasExtras =

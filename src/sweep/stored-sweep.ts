@@ -25,6 +25,7 @@ export const sweepStateSchema = z.object({
   users: count,
   different: count,
   fields: z.record(z.string(), count).exactOptional(),
+  disputed: z.record(z.string(), count).exactOptional(),
   derived: count.default(0),
   missing: count,
   lost: count.default(0),

@@ -27,6 +27,8 @@ export interface SweepState {
   different: number;
   /** Different users by the first field that differs; names only. Absent in sweeps of older releases. */
   fields?: Readonly<Record<string, number>>;
+  /** The same for users that differ as before, although they were fetched twice because of that. Not among `different`. */
+  disputed?: Readonly<Record<string, number>>;
   /** Users whose flags were derived again from their stored profile. */
   derived: number;
   missing: number;
@@ -100,6 +102,7 @@ export function beginSweep({ number, previous, now, fill, completeSince, lagMs, 
     users: 0,
     different: 0,
     fields: {},
+    disputed: {},
     derived: 0,
     missing: 0,
     lost: 0,
@@ -120,4 +123,16 @@ export function beginSweep({ number, previous, now, fill, completeSince, lagMs, 
     aged: aged ?? everybody,
     lag: nothingObserved,
   };
+}
+
+/** Adds users to counts by field. */
+export function countFields(before: Readonly<Record<string, number>> = {}, fields: readonly string[]) {
+  const counts: Record<string, number> = { ...before };
+  for (const field of fields) counts[field] = (counts[field] ?? 0) + 1;
+  return counts;
+}
+
+/** Returns the number of users about whom the search and Kinde's answers disagree. */
+export function countDisputed(fields: SweepState["disputed"] = {}): number {
+  return Object.values(fields).reduce((sum, count) => sum + count, 0);
 }

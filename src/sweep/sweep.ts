@@ -8,7 +8,9 @@ import type { Ledger } from "../redis/ledger.ts";
 import type { Records, StoredRecord } from "../redis/records.ts";
 import type { Completeness } from "./completeness.ts";
 import { countHeldStep, countUnheld } from "./count-held.ts";
+import type { Disputes } from "./disputes.ts";
 import type { FillPage, GatheredGrants, Stamp } from "./fill-page.ts";
+import { comparedOf } from "./find-difference.ts";
 import { countUnlistedStep, findUnlistedStep } from "./find-unlisted.ts";
 import { beginGathering, type GrantPart, GrantsLost, gatherStep } from "./gather-grants.ts";
 import type { GrantIndex } from "./grant-index.ts";
@@ -16,7 +18,7 @@ import { addSamples, sampleLag } from "./index-lag.ts";
 import { type Judgement, type JudgeOptions, judgeUser } from "./judge-user.ts";
 import type { ListedUsers } from "./listed-users.ts";
 import type { SeenUsers } from "./seen-users.ts";
-import type { SweepState } from "./sweep-state.ts";
+import { countFields, type SweepState } from "./sweep-state.ts";
 import { attemptPauseMs, isHopeless } from "./unanswered.ts";
 
 /** Result of one step: the users to refresh, the next state, and whether the sweep is complete. */
@@ -43,6 +45,7 @@ export interface SweepOptions extends Omit<JudgeOptions, "aged"> {
   grantParts: readonly GrantPart[];
   listed: ListedUsers;
   completeness: Pick<Completeness, "beginCount">;
+  disputes: Disputes;
   /** Looks for changes of these organizations, for which Kinde sends no event. */
   recheckOrganizations: (codes: Iterable<string>, call: CallOptions) => Promise<void>;
   pageSize: number;
@@ -99,11 +102,16 @@ async function listingStep(options: SweepOptions, before: SweepState, call: Call
     state.fill ? listed.remember(state.mark, state.cursor, { ids, next }) : undefined,
   ]);
   const judgeOptions = { ...options, indexLagMs: state.lagMs ?? options.indexLagMs, aged: state.aged };
-  const judged = ids.map((id, index) => ({
-    id,
-    user: users[index],
-    ...judgeUser(judgeOptions, id, users[index], stored[index] ?? { flags: undefined, profile: undefined }),
-  }));
+  const compared = ids.map((id, index) => {
+    const record = stored[index] ?? { flags: undefined, profile: undefined };
+    return { id, user: users[index], record, judgement: judgeUser(judgeOptions, id, users[index], record) };
+  });
+  const { changed, disputed, different } = await settle(options, compared);
+  const due = new Set(changed);
+  const judged: Judged[] = compared.map(({ id, user, record, judgement }) => {
+    const isQuiet = judgement.verdict === "different" && !due.has(id);
+    return { id, user, ...(isQuiet ? judgeUser(judgeOptions, id, user, record, true) : judgement) };
+  });
   const idsOf = (wanted: Judgement["verdict"]) => judged.flatMap(({ id, verdict }) => (verdict === wanted ? [id] : []));
   const missing = judged.filter(({ verdict }) => verdict === "missing");
   const readable = missing.flatMap(({ user }) => user ?? []);
@@ -124,7 +132,6 @@ async function listingStep(options: SweepOptions, before: SweepState, call: Call
     unfilled = [...rest, ...missing.flatMap(({ id, user }) => (user ? [] : [id]))];
   }
   const lost = readable.filter((user) => wasHeld(options, state, user)).map(({ id }) => id);
-  const different = idsOf("different");
   const paged: SweepState = {
     ...state,
     cursor: next,
@@ -133,7 +140,8 @@ async function listingStep(options: SweepOptions, before: SweepState, call: Call
     calls: before.calls + calls,
     users: state.users + ids.length,
     different: state.different + different.length,
-    fields: countFields(state.fields, judged),
+    fields: countFields(state.fields, different),
+    disputed: countFields(state.disputed, disputed),
     derived: state.derived + (await replaceFlags(options, judged)),
     missing: state.missing + missing.length,
     lost: state.lost + lost.length - (await countUnheld(options, lost)),
@@ -142,7 +150,7 @@ async function listingStep(options: SweepOptions, before: SweepState, call: Call
     doubted: state.doubted + idsOf("doubted").length,
     lag: observeLag(options, state.lag, users, stored),
   };
-  const found = { changed: different, refresh: [...idsOf("aged"), ...unfilled] };
+  const found = { changed, refresh: [...idsOf("aged"), ...unfilled] };
   if (next !== null) return { ...found, state: paged, done: false };
   if (isGathered(state.grants)) await options.grantIndex.forget(fillKind, state.grants.gathered.mark);
   if (state.fill) return { ...found, state: { ...paged, phase: "holding", cursor: null }, done: false };
@@ -247,7 +255,28 @@ function wasHeld({ indexLagMs }: SweepOptions, { completeSince }: SweepState, { 
   return completeSince !== null && createdOn !== null && parseInstant(createdOn) < completeSince - indexLagMs;
 }
 
-type Judged = { id: string } & Judgement;
+type Judged = { id: string; user: SearchedUser | undefined } & Judgement;
+
+/** Returns the users to fetch, and the fields of all that differ. */
+async function settle(
+  { disputes, definitions, signIns }: SweepOptions,
+  compared: readonly { id: string; user: SearchedUser | undefined; judgement: Judgement }[],
+): Promise<{ changed: string[]; disputed: string[]; different: string[] }> {
+  const known = compared.filter(({ judgement: { verdict } }) => verdict !== "missing" && verdict !== "doubted");
+  const settled = await disputes.settle(
+    known.map(({ id: userId, user, judgement: { verdict } }) => {
+      if (verdict !== "different") return { userId, different: false };
+      // Other definitions can read what the record lacks: another difference.
+      return { userId, different: true, listed: user && [definitions.schema, comparedOf(user, { signIns })] };
+    }),
+  );
+  const disputed = new Set(settled.disputed);
+  const fieldsOf = (isDisputed: boolean) =>
+    known.flatMap(({ id, judgement }) =>
+      judgement.verdict === "different" && disputed.has(id) === isDisputed ? judgement.field : [],
+    );
+  return { changed: settled.refresh, disputed: fieldsOf(true), different: fieldsOf(false) };
+}
 
 function replaceFlags({ records, definitions }: SweepOptions, judged: readonly Judged[]): Promise<number> {
   const { schema } = definitions;
@@ -257,12 +286,4 @@ function replaceFlags({ records, definitions }: SweepOptions, judged: readonly J
       : [],
   );
   return records.replaceFlags(replacements);
-}
-
-function countFields(before: SweepState["fields"], judged: readonly Judged[]): Record<string, number> {
-  const counts: Record<string, number> = { ...before };
-  for (const each of judged) {
-    if (each.verdict === "different") counts[each.field] = (counts[each.field] ?? 0) + 1;
-  }
-  return counts;
 }

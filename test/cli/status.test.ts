@@ -90,14 +90,21 @@ describe("kindling status", () => {
     expect((await kindling(["status"], env)).stdout).toMatch(/role:r1 +kinde_forbidden +1 m( \d+ s)? ago/);
   });
 
-  it("warns about a sweep that listed too few users, and counts flags derived again", async () => {
+  it("warns about a sweep that listed too few users, and one that disputes many, and counts flags derived again", async () => {
     const begun = beginSweep({ number: 7, previous: undefined, now: Date.now(), fill: false });
-    await stack.store.sweeps.finish({ ...begun, users: 40, derived: 3, recorded: 100, heldBack: 60 }, Date.now());
+    const disputed = { picture: 30, "not listed": 2 };
+    const found = { users: 40, disputed, derived: 3, recorded: 100, heldBack: 60 };
+    await stack.store.sweeps.finish({ ...begun, ...found }, Date.now());
     const { json } = await kindling(["status", "--json"], env);
     expect(json).toMatchObject({
-      warnings: [{ code: "listing_short", message: expect.stringContaining("60 of 100") }],
+      warnings: [
+        { code: "listing_short", message: expect.stringContaining("60 of 100") },
+        { code: "listing_disputed", message: expect.stringContaining("32 of 40 users disagree, mostly in picture") },
+      ],
+      sweep: { last: { disputed } },
     });
-    expect((await kindling(["status"], env)).stdout).toMatch(/40 users, 0 different, 0 missing, 3 derived again/);
+    const words = "40 users, 0 different, 0 missing, 32 disputed (picture 30, not listed 2), 3 derived again";
+    expect((await kindling(["status"], env)).stdout).toContain(words);
   });
 
   it("states how soon a change in Kinde shows, and which walks have given up", async () => {

@@ -456,6 +456,39 @@ export const guards: readonly Guard[] = [
     },
   },
   {
+    name: "what a sweep finds of a user who differs in something else",
+    promise: 5,
+    file: "src/sweep/sweep.ts",
+    find: "[definitions.schema, comparedOf(user, { signIns })]",
+    replace: "definitions.schema",
+    proof: {
+      test: "test/sweep/disputes.test.ts",
+      name: "a sweep does not fetch disputed users each time, and finds at once what else changes",
+    },
+  },
+  {
+    name: "the pause before the same difference is fetched for again",
+    promise: 11,
+    file: "src/sweep/disputes.ts",
+    find: "const due = now - askedAt",
+    replace: "const due = true || now - askedAt",
+    proof: {
+      test: "test/sweep/disputes.test.ts",
+      name: "a difference that stays is fetched for again after as long as it has lasted",
+    },
+  },
+  {
+    name: "the number of differences that are remembered",
+    promise: 11,
+    file: "src/sweep/disputes.ts",
+    find: "Math.max(0, mostNotes - size)",
+    replace: "Number.MAX_SAFE_INTEGER",
+    proof: {
+      test: "test/sweep/disputes.test.ts",
+      name: "the memory is bounded, and forgets everything a week after it began",
+    },
+  },
+  {
     name: "the users that a walk compares on another Redis process",
     promise: 5,
     file: "src/sweep/compare-grants.ts",

@@ -35,6 +35,7 @@ it("a sweep whose search leads in circles fails instead of running forever, also
     grantParts: [],
     listed: { remember: nothing, read: nothing, forget: nothing },
     completeness: { beginCount: nothing },
+    disputes: { settle: async () => ({ refresh: [], disputed: [] }) },
     definitions: defineFlags({}),
     now: Date.now,
     pageSize: 1,

@@ -1,5 +1,12 @@
+import { defineFlags } from "kindling";
+import { blankProfile } from "kindling/contract";
 import { expect, it } from "vitest";
+import { keepParts } from "../../src/kinde/keep-parts.ts";
+import type { Call, ManagementApi } from "../../src/kinde/management-api.ts";
 import { createDisputes, longestPauseMs, longestUnlistedPauseMs } from "../../src/sweep/disputes.ts";
+import { findUnlistedStep } from "../../src/sweep/find-unlisted.ts";
+import { type SweepOptions, sweepStep } from "../../src/sweep/sweep.ts";
+import { beginSweep } from "../../src/sweep/sweep-state.ts";
 import { useRedis } from "../support/redis.ts";
 import { testUser } from "../support/signer.ts";
 
@@ -106,4 +113,97 @@ it("the memory is bounded, and forgets everything a week after it began", async 
   clock.now += minute;
   await find({ userId: testUser(1) });
   expect(await lifetime()).toBeGreaterThan(6 * 86_400_000);
+});
+
+/** Sweeps over one user whose record and search result have these pictures. */
+function sweeping() {
+  const clock = { now: 1_000 * minute };
+  const search = { picture: "https://cdn/a", properties: {} as Record<string, string>, listed: true };
+  const flags = { flags: { level: 1 }, status: "present", fetchedAt: 0, ticket: 1, schema: "" } as const;
+  const keep = new Set(["account", "properties"] as const);
+  const profile = keepParts({ ...blankProfile(user), picture: "https://cdn/b" }, keep);
+  const constants = { level: 1 };
+  const definitions = defineFlags({ level: () => constants.level });
+  const derived: unknown[] = [];
+  const nothing = () => Promise.reject(new Error("Not used."));
+  const api: ManagementApi = {
+    async get<T>({ path, answer }: Call<T>) {
+      const { listed, ...found } = search;
+      return answer.parse({ results: path.includes("starting_after") || !listed ? [] : [{ id: user, ...found }] });
+    },
+    send: nothing,
+  };
+  const options: SweepOptions = {
+    api,
+    records: {
+      readMany: async () => [{ flags: { ...flags, schema: definitions.schema }, profile }],
+      replaceFlags: async (replacements) => derived.push(...replacements.map((each) => each.flags)) && 1,
+      tickets: nothing,
+      scanIds: async () => ({ userIds: [user], cursor: "0", runId: "one" }),
+    },
+    fillPage: { stamp: nothing, needsGrants: () => false, commit: nothing },
+    ledger: { gaveUp: async () => 0 },
+    absences: { countUnknown: async () => 0 },
+    seen: {
+      add: async () => {},
+      exists: async () => true,
+      missing: async (_mark, ids) => (search.listed ? [] : [...ids]),
+    },
+    recheckOrganizations: async () => {},
+    grantIndex: { begin: nothing, add: nothing, read: nothing, catalogue: nothing, forget: nothing },
+    grantParts: [],
+    listed: { remember: nothing, read: nothing, forget: nothing },
+    completeness: { beginCount: nothing },
+    disputes: createDisputes({ ...context, kind: "sweep", settleMs: 30_000, clock: async () => clock.now }),
+    definitions,
+    now: () => clock.now,
+    pageSize: 1,
+    indexLagMs: 0,
+    extrasMaxAgeMs: undefined,
+    keep,
+    signIns: true,
+  };
+  const call = { priority: "bulk", signal: new AbortController().signal } as const;
+  const begin = () => beginSweep({ number: 1, previous: undefined, now: 0, fill: false });
+  const list = async () => {
+    const { changed, state } = await sweepStep(options, begin(), call);
+    return { fetches: changed?.length, different: state.fields, disputed: state.disputed };
+  };
+  const find = async () => {
+    const marks = { mark: { number: 2, bits: 1 }, previous: { number: 1, bits: 1 } };
+    const { refresh, state } = await findUnlistedStep(options, { ...begin(), ...marks, cursor: "0" });
+    return { fetches: refresh.length, disputed: state.disputed };
+  };
+  return { clock, search, constants, derived, list, find };
+}
+
+it("a sweep does not fetch disputed users each time, and finds at once what else changes", async () => {
+  const { clock, search, constants, derived, list } = sweeping();
+  for (let time = 0; time < 2; time += 1, clock.now += minute)
+    expect(await list()).toEqual({ fetches: 1, different: { picture: 1 }, disputed: {} });
+  clock.now -= 1_000;
+  expect(await list()).toEqual({ fetches: 0, different: {}, disputed: { picture: 1 } });
+  // Their flags are derived again all the same.
+  expect(derived).toEqual([]);
+  constants.level = 2;
+  await list();
+  expect(derived).toEqual([{ level: 2 }]);
+  search.properties = { tier: "pro" };
+  expect(await list()).toEqual({ fetches: 1, different: { picture: 1 }, disputed: {} });
+});
+
+it("a sweep does not fetch users each time whom the search omits but Kinde still has", async () => {
+  const { clock, search, list, find } = sweeping();
+  search.picture = "https://cdn/b";
+  expect(await list()).toMatchObject({ fetches: 0, different: {} });
+  search.listed = false;
+  for (let time = 0; time < 2; time += 1, clock.now += minute)
+    expect(await find()).toEqual({ fetches: 1, disputed: {} });
+  clock.now -= 1_000;
+  expect(await find()).toEqual({ fetches: 0, disputed: { "not listed": 1 } });
+  // Once the search lists them, their absence is news again.
+  search.listed = true;
+  await list();
+  search.listed = false;
+  expect(await find()).toEqual({ fetches: 1, disputed: {} });
 });

@@ -1,5 +1,6 @@
 import type { Definitions, Misfit } from "kindling";
 import {
+  answerWithoutUser,
   type ExtraPart,
   extraParts,
   type FlagsRecord,
@@ -144,7 +145,9 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
     }
     const outcome = await inSpan("commit", {}, () => {
       if (found === undefined) {
-        return records.bury(userId, { flags: definitions.defaults, status: "deleted", ...stamp });
+        // With the deny values: apps in other languages take the flags from the record.
+        const { flags } = answerWithoutUser(definitions, "deleted");
+        return records.bury(userId, { flags, status: "deleted", ...stamp });
       }
       const { flags, organizations, profile, kept } = found;
       const times = kept === undefined ? stamp : { ...stamp, ...timesOf(kept, stamp.fetchedAt) };

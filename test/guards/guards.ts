@@ -984,6 +984,14 @@ export const guards: readonly Guard[] = [
     proof: { test: "test/client/definitions.test.ts", name: "has its deny value, not its default" },
   },
   {
+    name: "deny values in the record of a deleted user",
+    promise: 10,
+    file: "src/refresh/refresh-user.ts",
+    find: `const { flags } = answerWithoutUser(definitions, "deleted");`,
+    replace: "const flags = definitions.defaults;",
+    proof: { test: "test/refresh/refresh-user.test.ts", name: "writes the deny values into a tombstone" },
+  },
+  {
     name: "the number of demands",
     promise: 11,
     file: "src/refresh/demands.ts",

@@ -1,4 +1,4 @@
-import { defineFlags } from "kindling";
+import { defineFlags, fresh, property } from "kindling";
 import type { Profile } from "kindling/contract";
 import { beforeEach, describe, expect, it } from "vitest";
 import configured from "../../kindling.flags.ts";
@@ -118,6 +118,16 @@ describe("a refresh", () => {
     expect(await refresh()(id, call)).toMatchObject({ outcome: "deleted" });
     expect(calls).toEqual([]);
     expect(await records().read(id)).toMatchObject({ flags: { status: "deleted" }, profile: undefined });
+  });
+
+  it("writes the deny values into a tombstone, for apps that read it without a reader", async () => {
+    const definitions = defineFlags({
+      onboarded: property.boolean("onboarded", { default: true }),
+      suspended: fresh((profile) => profile.isSuspended, { maxAge: 60_000, whenOlder: "deny", value: true }),
+    });
+    await acknowledge(true);
+    await refresh(definitions)(id, call);
+    expect((await records().read(id)).flags?.flags).toEqual({ onboarded: true, suspended: true });
   });
 
   it("cannot revive a user who is deleted during the fetch", async () => {

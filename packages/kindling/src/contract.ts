@@ -26,5 +26,6 @@ export {
   profileParts,
 } from "./profile.ts";
 export { isReaderCluster, subscribeToCluster } from "./reader/cluster.ts";
+export { answerWithoutUser } from "./reader/compose-answer.ts";
 export { accountTime, type FlagsRecord, fetchAge, parseFlagsRecord } from "./record.ts";
 export { announceWrites } from "./writer/announce-writes.ts";

@@ -9,7 +9,7 @@ export interface FlagsRecord {
   flags: Readonly<Record<string, unknown>>;
   /** Values of the flags that depend on the current organization; absent if there are none. */
   organizations?: OrganizationValues | undefined;
-  /** `deleted` marks a tombstone, whose flags are the defaults. */
+  /** `deleted` marks a tombstone, whose flags are the defaults and deny values. */
   status: "present" | "deleted";
   /** Start of the fetch that the record comes from, in milliseconds since the epoch. Of several fetches, the oldest. */
   fetchedAt: number;

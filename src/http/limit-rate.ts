@@ -14,6 +14,8 @@ export interface LimitRateOptions {
   refuse: Refuse;
 }
 
+const minuteMs = 60_000;
+
 /** Rejects requests above the fleet-wide limit per minute with 429 and `Retry-After` in seconds. */
 export function limitRate({ redis, key, perMinute, route, refuse }: LimitRateOptions): MiddlewareHandler {
   const limiter = new RateLimiterRedis({ storeClient: redis, keyPrefix: key, points: perMinute, duration: 60 });
@@ -25,7 +27,11 @@ export function limitRate({ redis, key, perMinute, route, refuse }: LimitRateOpt
         const message = "Redis does not answer: try again later.";
         return refuse(context, { route, status: 503, code: "store_unavailable", message, cause: refusal });
       }
-      const retryAfter = Math.max(1, Math.ceil(refusal.msBeforeNext / 1000));
+      const waitMs = Math.min(refusal.msBeforeNext, minuteMs);
+      // Its lifetime grew because Redis' clock stepped back. The next refusal repeats what fails here.
+      if (waitMs < refusal.msBeforeNext)
+        await redis.pexpire(limiter.getKey("requests"), minuteMs).catch(() => undefined);
+      const retryAfter = Math.max(1, Math.ceil(waitMs / 1000));
       const message = `More than ${perMinute} requests per minute (KINDLING_API_CALLS_PER_MINUTE): try again in ${retryAfter} s.`;
       return refuse(context, { route, status: 429, code: "too_many_requests", message, retryAfter, blame: false });
     }

@@ -90,7 +90,9 @@ export function createOrganizations(options: OrganizationsOptions): Organization
   ) => {
     const stamp = await begun;
     const details = await fetchOrganization(options.api, code, new Set(parts), { ...call, patienceMs });
-    const settledAt = before?.settledAt;
+    // No later than it can be, unless Redis' clock stepped back since: then the settle time begins again.
+    const settledAt =
+      before?.settledAt === undefined ? undefined : Math.min(before.settledAt, stamp.fetchedAt + settleMs);
     const isSettled = settledAt === undefined || stamp.fetchedAt >= settledAt;
     const entry = { ...stamp, ...details, ...(!isSettled && { settledAt }) };
     // Reported before it is stored: after a crash in between, the next fetch finds the change again. Members whose flags were
@@ -135,8 +137,10 @@ export function createOrganizations(options: OrganizationsOptions): Organization
     });
     return flight.wait(signal);
   };
-  const isUsable = (entry: OrganizationEntry, since: number) =>
-    entry.fetchedAt >= since && [...asked].every((part) => entry[memberOf[part]] !== undefined);
+  const isUsable = (entry: OrganizationEntry, since: number, latest: number) =>
+    entry.fetchedAt >= since &&
+    entry.fetchedAt <= latest &&
+    [...asked].every((part) => entry[memberOf[part]] !== undefined);
   // Once a change has settled, what was fetched before that is no answer.
   const neededSince = (entry: OrganizationEntry | undefined, since: number, now: number) =>
     entry?.settledAt !== undefined && entry.settledAt <= now ? Math.max(since, entry.settledAt) : since;
@@ -145,12 +149,16 @@ export function createOrganizations(options: OrganizationsOptions): Organization
     for (let at = 0; at < codes.length; at += mostAtOnce) {
       const some = codes.slice(at, at + mostAtOnce);
       const stored = await store.readMany(some);
+      // A fetch ahead of the clock was stamped before the clock stepped back: it tells nothing. Most are no later than `now`.
+      const latest = stored.some((entry) => entry !== undefined && entry.fetchedAt > now) ? await ledger.clock() : now;
       yield* await Promise.allSettled(
         some.map(async (code, index): Promise<OrganizationDetails> => {
           const entry = stored[index];
           if (askedOf(entry).length === 0) return {};
           const needed = neededSince(entry, since, now);
-          return entry !== undefined && isUsable(entry, needed) ? entry : fetchShared(code, entry, needed, call);
+          return entry !== undefined && isUsable(entry, needed, latest)
+            ? entry
+            : fetchShared(code, entry, needed, call);
         }),
       );
     }

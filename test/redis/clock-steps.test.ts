@@ -1,4 +1,6 @@
+import { Hono } from "hono";
 import { beforeEach, describe, expect, it } from "vitest";
+import { limitRate } from "../../src/http/limit-rate.ts";
 import { createAbsences } from "../../src/redis/absences.ts";
 import { createCallBudget } from "../../src/redis/call-budget.ts";
 import { createLedger, type Ledger } from "../../src/redis/ledger.ts";
@@ -242,6 +244,24 @@ describe("a note with a lifetime is cut to its length", () => {
     const [unknown, probe] = await Promise.all(notes.map(left));
     expect(unknown).toBeLessThanOrEqual(5 * minute);
     expect(probe).toBeLessThanOrEqual(10 * second);
+  });
+});
+
+describe("the limit of requests", () => {
+  it("ends within a minute although Redis' clock stepped back", async () => {
+    const { redis, keys } = context;
+    const refuse = (_: unknown, { retryAfter = 0 }) => new Response(String(retryAfter), { status: 429 });
+    const limit = limitRate({ redis, key: keys.apiCalls, perMinute: 1, route: "write", refuse });
+    const app = new Hono().use(limit).get("/", (request) => request.text("accepted"));
+    expect((await app.request("/")).status).toBe(200);
+    const [counter = ""] = await redis.keys(`*${keys.apiCalls}*`);
+    await redis.pexpire(counter, 2 * hour);
+    const refused = await app.request("/");
+    expect(refused.status).toBe(429);
+    expect(Number(await refused.text())).toBe(60);
+    const left = await redis.pttl(counter);
+    expect(left).toBeGreaterThan(0);
+    expect(left).toBeLessThanOrEqual(minute);
   });
 });
 

@@ -155,6 +155,27 @@ describe("the shared details of organizations", () => {
     expect([calls, changed]).toEqual([5, ["org_a"]]);
   });
 
+  it("are fetched again if their fetch is ahead of Redis' clock, which stepped back", async () => {
+    let clock = 90_000;
+    const organizations = open(() => clock);
+    expect(await seatsOf(organizations, clock)).toBe("1");
+    await organizations.forget("org_a");
+    expect(await seatsOf(organizations, clock)).toBe("1");
+    clock = 1_000;
+    seats = "2";
+    expect(await seatsOf(organizations, clock)).toBe("2");
+    expect(calls).toBe(3);
+    // Fetched since the refresh began, which is not ahead of the clock.
+    clock = 1_020;
+    expect(await seatsOf(organizations, 990)).toBe("2");
+    expect(calls).toBe(3);
+    // The settle time began again with the clock, and is over.
+    clock = 1_030;
+    expect(await seatsOf(organizations, clock)).toBe("2");
+    expect(calls).toBe(4);
+    expect((await store().readMany(["org_a"]))[0]).not.toHaveProperty("settledAt");
+  });
+
   it("do not share a call that waits longer for the call budget", async () => {
     const asked: string[] = [];
     const get: ManagementApi["get"] = async (request, options) => {

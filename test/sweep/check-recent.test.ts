@@ -263,6 +263,23 @@ describe("the set of recently active users", () => {
     await Promise.all([small.close(), none.close()]);
   });
 
+  it("takes new users, and has the others checked, although Redis' clock stepped back", async () => {
+    const small = open(3);
+    const [first = "", second = "", third = "", fourth = ""] = held;
+    small.note([first, second, third]);
+    await small.flush();
+    const checkedAt = world.now;
+    await small.checked([first, second, third].map((userId) => ({ userId, checkedAt })));
+    world.now -= 120 * minute;
+    small.note([fourth]);
+    await small.flush();
+    const users = await small.longestUnchecked(10);
+    expect(users.map(({ userId }) => userId)).toContain(fourth);
+    expect(users).toHaveLength(3);
+    for (const user of users) expect(user.checkedAt).toBeLessThan(world.now);
+    await small.close();
+  });
+
   it("is noted by sign-ins, readers' requests and reads over HTTP, and checked by the workers", async () => {
     const token = "0123456789abcdef0123456789abcdef";
     const served = await startStack({

@@ -11,6 +11,15 @@
 -- @include "clock"
 
 local now = math.floor(nowMicros() / 1000)
+
+-- Times ahead of the clock stem from before it stepped back. Those users would take the places of users who become active,
+-- and would not be checked, until the clock is there again.
+for _, key in ipairs({ KEYS[1], KEYS[2] }) do
+  for _, user in ipairs(redis.call('ZRANGEBYSCORE', key, '(' .. now, '+inf')) do
+    redis.call('ZADD', key, now - 1, user)
+  end
+end
+
 for index = 3, #ARGV do
   redis.call('ZADD', KEYS[1], 'GT', now, ARGV[index])
   if redis.call('ZADD', KEYS[2], 'NX', 0, ARGV[index]) == 1 then redis.call('HSET', KEYS[3], ARGV[index], now) end

@@ -27,7 +27,7 @@ export interface JudgeAbsenceOptions {
   api: ManagementApi;
   absences: Pick<Absences, "note" | "clear" | "noted" | "suspend" | "resume" | "isSuspended" | "probe">;
   records: Pick<Records, "read" | "readMany">;
-  /** Returns ids of random users with a record. */
+  /** Returns ids of random users with a profile: of a store with many tombstones, others would all be deleted. */
   sampleUsers: (size: number) => Promise<string[]>;
   /** Observations that confirm an absence. */
   observations: number;
@@ -37,7 +37,7 @@ export interface JudgeAbsenceOptions {
 
 /** Users asked about to find out whether Kinde answers as usual. More than half of them must exist. */
 const probeSize = 5;
-/** Random ids to draw for a probe: some are tombstones. */
+/** Random ids to draw for a probe: one can be the user's own, and some can have a corrupt record. */
 const drawnForProbe = 20;
 
 /**

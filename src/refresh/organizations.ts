@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Definitions } from "kindling";
 import { type ExtraPart, type OrganizationPart, organizationParts, type Profile } from "kindling/contract";
+import { ThrottledError } from "../errors.ts";
 import { concernsOne } from "../kinde/answers.ts";
 import type { Priority } from "../kinde/call-budget.ts";
 import { fetchOrganization, type OrganizationDetails } from "../kinde/fetch-organization.ts";
@@ -19,7 +20,8 @@ export interface Organizations {
   addTo(profile: Profile, parts: ReadonlySet<ExtraPart>, fetchedAt: number, call: CallOptions): Promise<Profile>;
   /**
    * Fetches those of the organizations again that are too old, so that a change reaches all their members. Skips a few that
-   * Kinde does not answer about: they must not end a sweep, and the refreshes of their members report them.
+   * Kinde does not answer about, and all for a minute or more while it limits these calls: they must not end a sweep, and the
+   * refreshes of their members report them.
    */
   recheck(codes: Iterable<string>, call: CallOptions): Promise<void>;
   /**
@@ -63,6 +65,8 @@ interface Flight {
 
 /** How long these calls wait for the call budget, in milliseconds: like those for a user's memberships. */
 const patienceMs = 30_000;
+/** How long rechecks pause at least after Kinde limited their calls, in milliseconds. */
+const limitedMs = 60_000;
 /** Organizations that one recheck skips. More of them are an outage. */
 const mostSkipped = 10;
 
@@ -73,6 +77,8 @@ export function createOrganizations(options: OrganizationsOptions): Organization
   const asked = new Set(organizationParts.filter((part) => definitions.needs.has(part)));
   const readable = organizationParts.filter(definitions.mayNeed);
   const flights = new Map<string, Flight>();
+  /** When rechecks go on after Kinde limited their calls, as `performance.now()`. */
+  let recheckAt = 0;
 
   // What an entry holds has been asked for too: by another process, or by this one before it restarted.
   const askedOf = (entry: OrganizationEntry | undefined) =>
@@ -179,12 +185,17 @@ export function createOrganizations(options: OrganizationsOptions): Organization
       return withDetails(profile, details, wanted);
     },
     async recheck(codes, call) {
-      if (readable.length === 0) return;
+      if (readable.length === 0 || performance.now() < recheckAt) return;
       const all = [...new Set(codes)];
       const now = await ledger.clock();
       let skipped = 0;
       for await (const outcome of find(all, now - maxAgeMs, now, call)) {
         if (outcome.status === "fulfilled") continue;
+        // The limit of their route stops no other call of the sweep. Each further page would wait for it again.
+        if (outcome.reason instanceof ThrottledError && outcome.reason.scope === "one") {
+          recheckAt = performance.now() + Math.max(limitedMs, outcome.reason.retryAfterMs);
+          return;
+        }
         skipped += 1;
         if (!concernsOne(outcome.reason) || skipped > mostSkipped) throw outcome.reason;
       }

@@ -79,7 +79,7 @@ export function createFlows(options: FlowsOptions): Flows {
     api: kinde,
     absences,
     records,
-    sampleUsers: (size) => sampleUsers(publicRedis, keys, size),
+    sampleUsers: (size) => sampleUsers(publicRedis, keys, size, { withProfile: true }),
     observations: config.absence.observations,
     limit: config.absence.limit,
   });

@@ -20,7 +20,18 @@ describe("sampleUsers", () => {
     expect((await sampleUsers(context.redis, context.keys, 20)).sort()).toEqual(ids.sort());
     // A scan that starts at the very end must continue at the start.
     const atEnd = () => 1 - Number.EPSILON;
-    expect((await sampleUsers(context.redis, context.keys, 20, atEnd)).sort()).toEqual(ids.sort());
+    expect((await sampleUsers(context.redis, context.keys, 20, { random: atEnd })).sort()).toEqual(ids.sort());
+  });
+
+  it("finds the few living users among many tombstones, if only they are wanted", async () => {
+    await store(ids);
+    const pipeline = context.redis.pipeline();
+    for (let index = 0; index < 4_000; index += 1) pipeline.set(context.keys.flags(`kp_gone_${index}`), "{}");
+    await pipeline.exec();
+    const found = await sampleUsers(context.redis, context.keys, 5, { withProfile: true });
+    expect(found).toHaveLength(5);
+    expect(ids).toEqual(expect.arrayContaining(found));
+    await context.redis.unlink(await context.redis.keys(context.keys.flags("kp_gone_*")));
   });
 
   it("finds a few users among many keys of other applications", async () => {

@@ -2,7 +2,7 @@ import { setMaxListeners } from "node:events";
 import { type Definitions, defineFlags, fresh, organizationProperty } from "kindling";
 import { blankProfile, type Profile } from "kindling/contract";
 import { beforeEach, describe, expect, it } from "vitest";
-import { KindeError, type KindeErrorCode } from "../../src/errors.ts";
+import { KindeError, type KindeErrorCode, ThrottledError } from "../../src/errors.ts";
 import type { Priority } from "../../src/kinde/call-budget.ts";
 import type { Call, ManagementApi } from "../../src/kinde/management-api.ts";
 import { createOrganizationStore } from "../../src/redis/organization-store.ts";
@@ -345,6 +345,20 @@ describe("the shared details of organizations", () => {
     expect(asked.sort()).toEqual(["org_10", "org_11"]);
     await expect(recheck(11, "kinde_unavailable")).rejects.toThrow("does not answer");
     await expect(recheck(1, "kinde_forbidden")).rejects.toThrow("does not answer");
+  });
+
+  it("end no sweep while Kinde limits their calls, but are not asked for until the limit is over", async () => {
+    const get: ManagementApi["get"] = async () => {
+      calls += 1;
+      throw new ThrottledError(5_000, { scope: "one" });
+    };
+    const organizations = open(undefined, { ...api, get });
+    const codes = Array.from({ length: 30 }, (_, number) => `org_${number}`);
+    await organizations.recheck(codes, call);
+    await organizations.recheck(codes, call);
+    expect(calls).toBe(3);
+    const paused = { ...api, get: () => Promise.reject(new ThrottledError(5_000)) };
+    await expect(open(undefined, paused).recheck(codes, call)).rejects.toThrow("suspended");
   });
 
   it.each(["{", "null", '{"v":2}', '{"v":1,"ticket":"x"}', '{"v":1,"ticket":1,"fetchedAt":1e15,"properties":[]}'])(

@@ -87,7 +87,7 @@ async function atRest({ store }: Deployment, { deliveries }: Emulator): Promise<
       ledger.size().then(({ size }) => size),
       redis.zcard(keys.ledgerPart("confirm")),
       queues.refresh.getJobCountByTypes("waiting", "delayed", "active"),
-      queues.bulk.getJobCountByTypes("waiting", "delayed", "active"),
+      queues.bulk.getJobCountByTypes("waiting", "prioritized", "delayed", "active"),
       queues.confirm.getJobCountByTypes("waiting", "delayed", "active"),
     ]);
     return counts.reduce((sum, each) => sum + each, 0);

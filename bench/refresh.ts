@@ -110,7 +110,7 @@ function kindlings({ redis, keys, ledger, queues, replication }: Store, child: C
     {
       name: "Kindling, reprocess",
       child,
-      left: () => queues.bulk.getJobCountByTypes("waiting", "active"),
+      left: () => queues.bulk.getJobCountByTypes("waiting", "prioritized", "active"),
       enqueue: (ids) => queues.enqueueReprocess(ids),
     },
     {

@@ -351,7 +351,7 @@ function serviceConfig(env: z.output<typeof storeSchema>) {
       pageSize: env.KINDLING_SWEEP_PAGE_SIZE,
       /** Least time between two pages. */
       paceMs: env.KINDLING_SWEEP_PACE,
-      /** A sweep pauses while more refreshes than this wait in the bulk queue. */
+      /** A sweep pauses while more refreshes than this wait in the bulk queue, without those of fan-outs and operators. */
       backlog: env.KINDLING_SWEEP_BACKLOG,
       /** How far Kinde's search index may lag behind a write. */
       indexLagMs: env.KINDLING_INDEX_LAG,

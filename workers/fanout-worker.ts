@@ -18,7 +18,7 @@ export interface FanoutWorkerOptions {
   records: RefreshWorkerOptions["records"];
   /** How long Kinde can answer with the state before a change, in milliseconds. */
   settleMs: number;
-  /** Jobs in the bulk queue at which a sweep pauses. Fan-outs pause at twice as many, so no sweep holds them up. */
+  /** Users found by sweeps at which those pause. Fan-outs pause at twice as many jobs of any kind, so no sweep holds them up. */
   backlog: number;
 }
 

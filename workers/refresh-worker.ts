@@ -1,4 +1,4 @@
-import type { Job } from "bullmq";
+import type { Job, Queue } from "bullmq";
 import { accountTime } from "kindling/contract";
 import { ThrottledError } from "../src/errors.ts";
 import { withDeadline } from "../src/kinde/request.ts";
@@ -74,6 +74,7 @@ export function createBulkWorker(options: RefreshWorkerOptions, deps: WorkerDeps
     member: ({ userId }) => userId,
     async process(job, onTicket) {
       const { name, data } = job;
+      if (name === "sweep") await takeOneAlong(queues.bulk);
       const [stamp] = await records.stamps([data.userId]);
       // Later events can have joined this job while it waited. Only the ledger knows whether they are reflected too.
       if (stamp !== undefined && data.since !== undefined && stamp.ticket >= data.since) {
@@ -92,6 +93,16 @@ export function createBulkWorker(options: RefreshWorkerOptions, deps: WorkerDeps
       noteDelay(options, deps, job);
     },
   });
+}
+
+/**
+ * Moves one job of a fan-out or an operator to the front, for each user that a sweep found. Otherwise a sweep that finds
+ * many would stop them: jobs with a priority number run when no others wait.
+ */
+async function takeOneAlong(bulk: Queue<BulkJob>): Promise<void> {
+  const [oldest] = await bulk.getPrioritized(0, 0);
+  // Fails if another worker has taken the job and finished it meanwhile. If Redis is away, the refresh fails, too.
+  await oldest?.changePriority({ priority: 0, lifo: true }).catch(() => undefined);
 }
 
 /** Longest time that one of several users of a job takes, in milliseconds: users of many organizations take minutes. */

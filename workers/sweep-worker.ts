@@ -31,7 +31,7 @@ export interface SweepWorkerOptions extends WalkJobOptions, RecentJobOptions {
   delays: SweepDelayPeaks;
   /** Minimum pause between two pages, in milliseconds. */
   paceMs: number;
-  /** The sweep pauses while more jobs than this wait in the bulk queue. */
+  /** The sweep pauses while more jobs than this wait in the bulk queue. Those of fan-outs and operators do not count. */
   backlog: number;
 }
 

@@ -17,7 +17,7 @@ export interface WalkJobOptions {
   pace: FleetSetting<SweepPace>;
   /** Calls to Kinde that the fleet can make in a minute. */
   perMinute: number;
-  /** Walks pause while more jobs than this wait in the bulk queue. */
+  /** Walks pause as sweeps do, while more jobs than this wait in the bulk queue. */
   backlog: number;
 }
 

@@ -16,6 +16,12 @@ export interface RefreshJob {
   owed?: boolean;
 }
 
+/**
+ * Order of bulk jobs that come in large numbers: fan-outs, and what operators refresh. BullMQ counts jobs with a priority
+ * number as `prioritized`, not as `waiting`, and runs them after all others: users that a sweep finds do not wait for them.
+ */
+const ofMany = { priority: 1 } as const;
+
 /** A job that refreshes one user when the budget allows it. */
 export interface BulkJob {
   userId: string;
@@ -91,9 +97,12 @@ export interface RefreshQueues {
   enqueueRefreshes(refreshes: readonly (RefreshJob & { delayMs: number; trace?: string | undefined })[]): Promise<void>;
   /** Adds a job that confirms users. One user's own job is a retry: a second one is not added. */
   enqueueConfirm(userIds: readonly string[]): Promise<void>;
-  /** Adds jobs for an event that affects many users. */
+  /** Adds jobs for an event that affects many users. They run after those of sweeps and walks. */
   enqueueBulk(userIds: readonly string[], since: number): Promise<void>;
-  /** Refreshes users regardless of the age of their record: `refresh` runs now, `bulk` when the budget allows it. */
+  /**
+   * Refreshes users regardless of the age of their record: `refresh` runs now, `bulk` when the budget allows it. What an
+   * operator refreshes in bulk runs after what sweeps, walks, checks and audits found.
+   */
   enqueueReprocess(userIds: readonly string[], queue?: "refresh" | "bulk", cause?: ReprocessCause): Promise<void>;
   /**
    * Adds jobs for users that a sweep found, and returns their number. The changed ones keep roles, permissions and plans, if
@@ -147,19 +156,29 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
     async enqueueBulk(userIds, since) {
       if (userIds.length === 0) return;
       await bulk.addBulk(
-        userIds.map((userId) => ({ name: "refresh", data: { userId, since }, opts: untilLatest(userId) })),
+        userIds.map((userId) => ({
+          name: "refresh",
+          data: { userId, since },
+          opts: { ...ofMany, ...untilLatest(userId) },
+        })),
       );
     },
     async enqueueReprocess(userIds, name = "bulk", cause = "reprocess") {
       if (userIds.length === 0) return;
+      const order = name === "bulk" && cause === "reprocess" ? ofMany : {};
       // Has its own id: if it joined one of the jobs above, it could be skipped with it.
       await { refresh, bulk }[name].addBulk(
-        userIds.map((userId) => ({ name: cause, data: { userId }, opts: untilLatest(reprocessId(userId)) })),
+        userIds.map((userId) => ({
+          name: cause,
+          data: { userId },
+          opts: { ...order, ...untilLatest(reprocessId(userId)) },
+        })),
       );
     },
     async enqueueSwept({ refresh: whole, changed = [] }) {
       const jobs = [
-        ...whole.map((userId) => ({ data: { userId }, opts: untilLatest(reprocessId(userId)) })),
+        // Has its own id, too: an operator's refresh of the user can wait behind those of many others.
+        ...whole.map((userId) => ({ data: { userId }, opts: untilLatest(sweptId(userId)) })),
         ...changed.map((userId) => ({ data: { userId, keep: true as const }, opts: untilLatest(changedId(userId)) })),
       ];
       if (jobs.length > 0) await bulk.addBulk(jobs.map((job) => ({ name: "sweep", ...job })));
@@ -215,6 +234,11 @@ export function reprocessId(userId: string): string {
   return `reprocess:${userId}`;
 }
 
+/** Returns the deduplication id of a refresh of everything that a sweep or a walk asked for. */
+export function sweptId(userId: string): string {
+  return `swept:${userId}`;
+}
+
 /** Returns the deduplication id of a refresh that keeps parts of the record: one of everything must not join it. */
 export function changedId(userId: string): string {
   return `changed:${userId}`;
@@ -244,8 +268,12 @@ const roomCheckMs = 500;
 export async function roomInQueue({ queues, backlog, onProgress, signal }: RoomInQueueOptions): Promise<void> {
   for (;;) {
     signal.throwIfAborted();
-    const { waiting = 0, delayed = 0 } = await queues.bulk.getJobCounts("waiting", "delayed");
-    if (waiting + delayed < backlog) return;
+    const {
+      waiting = 0,
+      prioritized = 0,
+      delayed = 0,
+    } = await queues.bulk.getJobCounts("waiting", "prioritized", "delayed");
+    if (waiting + prioritized + delayed < backlog) return;
     onProgress({ type: "waiting", for: "workers", ms: roomCheckMs });
     await delay(roomCheckMs, undefined, { signal }).catch(() => undefined);
   }

@@ -11,7 +11,7 @@ import {
 } from "kindling/contract";
 import type { LedgerEntry } from "../redis/ledger.ts";
 import type { StoredRecord } from "../redis/records.ts";
-import { changedId, refreshRequestId, reprocessId } from "../refresh/queues.ts";
+import { changedId, refreshRequestId, reprocessId, sweptId } from "../refresh/queues.ts";
 import type { Store } from "../store.ts";
 
 /** Everything Kindling stores about a user. Times are in milliseconds. */
@@ -88,6 +88,7 @@ async function findJobs({ queues }: Store, userId: string): Promise<JobView[]> {
     { name: "refresh", queue: queues.refresh, id: reprocessId(userId) },
     { name: "bulk", queue: queues.bulk, id: userId },
     { name: "bulk", queue: queues.bulk, id: reprocessId(userId) },
+    { name: "bulk", queue: queues.bulk, id: sweptId(userId) },
     { name: "bulk", queue: queues.bulk, id: changedId(userId) },
     { name: "requests", queue: queues.requests, id: refreshRequestId(userId, "now") },
     { name: "requests", queue: queues.requests, id: refreshRequestId(userId, "later") },
@@ -98,9 +99,11 @@ async function findJobs({ queues }: Store, userId: string): Promise<JobView[]> {
     places.map(async ({ name, queue, id }) => {
       const jobId = await queue.getDeduplicationJobId(id);
       const job = jobId === null ? undefined : await queue.getJob(jobId);
-      return job === undefined || jobId === null
-        ? []
-        : [{ queue: name, id: jobId, state: await queue.getJobState(jobId), attempts: job.attemptsMade }];
+      if (job === undefined || jobId === null) return [];
+      const state = await queue.getJobState(jobId);
+      return [
+        { queue: name, id: jobId, state: state === "prioritized" ? "waiting" : state, attempts: job.attemptsMade },
+      ];
     }),
   );
   return jobs.flat();

@@ -22,7 +22,7 @@ const failure = (code: string) => ({
 });
 
 const jobs = async () => ({
-  bulk: (await stack.store.queues.bulk.getJobs(["waiting"])).map(({ data }) => data.userId),
+  bulk: (await stack.store.queues.bulk.getJobs(["waiting", "prioritized"])).map(({ data }) => data.userId),
   fanout: (await stack.store.queues.fanout.getJobs(["waiting"])).map(({ data }) => data.subject),
 });
 

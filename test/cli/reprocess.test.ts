@@ -14,7 +14,7 @@ async function begin(options: StackOptions) {
 afterEach(() => stack.close());
 
 const waitingIn = async (queue: "refresh" | "bulk") =>
-  (await stack.store.queues[queue].getJobs(["waiting"])).map(({ data }) => data.userId).sort();
+  (await stack.store.queues[queue].getJobs(["waiting", "prioritized"])).map(({ data }) => data.userId).sort();
 
 const listings = () => stack.emulator.stats.calls["GET /api/v1/users"] ?? 0;
 

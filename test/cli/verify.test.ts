@@ -15,7 +15,7 @@ async function begin(users: number, options: StackOptions = {}) {
   await stack.store.queues.enqueueReprocess(ids);
   await until(async () => {
     expect((await stack.store.records.tickets(ids)).every((ticket) => ticket > 0)).toBe(true);
-    expect(await stack.store.queues.bulk.getJobCountByTypes("waiting", "active", "delayed")).toBe(0);
+    expect(await stack.store.queues.bulk.getJobCountByTypes("waiting", "prioritized", "active", "delayed")).toBe(0);
   }, 30_000);
   await workers.close();
   return ids;
@@ -23,7 +23,8 @@ async function begin(users: number, options: StackOptions = {}) {
 
 afterEach(() => stack.close());
 
-const waiting = async () => (await stack.store.queues.bulk.getJobs(["waiting"])).map(({ data }) => data.userId).sort();
+const waiting = async () =>
+  (await stack.store.queues.bulk.getJobs(["waiting", "prioritized"])).map(({ data }) => data.userId).sort();
 
 describe("kindling verify", () => {
   it("says before --all how many calls it makes and how long that takes", async () => {

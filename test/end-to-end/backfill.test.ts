@@ -27,7 +27,7 @@ const statusOf = async (id: string) => (await stack.record(id))?.status;
 const calls = (route: string) => stack.emulator.stats.calls[route] ?? 0;
 const idle = () =>
   until(async () => {
-    expect(await stack.store.queues.bulk.getJobCountByTypes("waiting", "active", "delayed")).toBe(0);
+    expect(await stack.store.queues.bulk.getJobCountByTypes("waiting", "prioritized", "active", "delayed")).toBe(0);
   }, 30_000);
 
 const imported = (count: number) =>

@@ -36,7 +36,7 @@ async function walk(kinds: readonly WalkKind[] = walkKinds) {
     for (const kind of kinds) expect(histories[kind]?.last ?? histories[kind]?.failed).toBeTruthy();
     expect(await queues.sweep.getJobCountByTypes("waiting", "active", "delayed")).toBe(0);
     expect(await queues.fanout.getJobCountByTypes("waiting", "active", "delayed")).toBe(0);
-    expect(await queues.bulk.getJobCountByTypes("waiting", "active", "delayed")).toBe(0);
+    expect(await queues.bulk.getJobCountByTypes("waiting", "prioritized", "active", "delayed")).toBe(0);
     return histories;
   }, 20_000);
 }
@@ -443,7 +443,9 @@ describe("filling a store", () => {
     const byListing = await Promise.all(ids.slice(0, 20).map((id) => stack.record(id)));
     await store.queues.enqueueReprocess(ids.slice(0, 20));
     await until(async () => expect(fetches()).toBe(20));
-    await until(async () => expect(await store.queues.bulk.getJobCountByTypes("waiting", "active")).toBe(0));
+    await until(async () =>
+      expect(await store.queues.bulk.getJobCountByTypes("waiting", "prioritized", "active")).toBe(0),
+    );
     const byFetch = await Promise.all(ids.slice(0, 20).map((id) => stack.record(id)));
     expect(byListing.map((record) => record?.flags)).toEqual(byFetch.map((record) => record?.flags));
     // No plans: each customer takes a call, but no member does.
@@ -508,7 +510,9 @@ describe("filling a store", () => {
     await store.redis.del(await gathered());
     await until(async () => expect(await store.sweeps.last()).toBeDefined(), 20_000);
     expect(calls("GET /api/v1/roles")).toBe(2);
-    await until(async () => expect(await store.queues.bulk.getJobCountByTypes("waiting", "active")).toBe(0));
+    await until(async () =>
+      expect(await store.queues.bulk.getJobCountByTypes("waiting", "prioritized", "active")).toBe(0),
+    );
     await expectAllTrue();
     expect(await gathered()).toEqual([]);
   }, 60_000);

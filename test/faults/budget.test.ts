@@ -31,11 +31,11 @@ it("two processes share the concurrency and per-minute limits, and bulk work lea
 
   const { id } = emulator.kinde.createUser();
   await until(async () => expect(await stack.record(id)).toMatchObject({ status: "present" }), 5_000);
-  const bulkLeft = await store.queues.bulk.getJobCountByTypes("waiting", "active", "delayed");
+  const bulkLeft = await store.queues.bulk.getJobCountByTypes("waiting", "prioritized", "active", "delayed");
   expect(bulkLeft).toBeGreaterThan(10);
 
   await until(async () => {
-    expect(await store.queues.bulk.getJobCountByTypes("waiting", "active", "delayed")).toBe(0);
+    expect(await store.queues.bulk.getJobCountByTypes("waiting", "prioritized", "active", "delayed")).toBe(0);
   }, 30_000);
   const { total, maxConcurrent, tooMany } = emulator.stats;
   expect(total).toBeGreaterThanOrEqual(122);

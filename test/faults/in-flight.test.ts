@@ -16,7 +16,7 @@ const idle = () =>
     expect((await stack.store.ledger.size()).size + (await stack.store.fanoutLedger.size()).size).toBe(0);
     const { refresh, bulk, fanout } = stack.store.queues;
     for (const queue of [refresh, bulk, fanout]) {
-      expect(await queue.getJobCountByTypes("waiting", "active", "delayed")).toBe(0);
+      expect(await queue.getJobCountByTypes("waiting", "prioritized", "active", "delayed")).toBe(0);
     }
   });
 

@@ -1,4 +1,7 @@
+import { Redis } from "ioredis";
 import { afterEach, expect, it } from "vitest";
+import { createLog } from "../../src/log.ts";
+import { createBulkWorker } from "../../workers/refresh-worker.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
@@ -29,7 +32,9 @@ it("a fan-out puts its users into Redis page by page, as there is room, and lose
   const { size } = await store.ledger.size();
   expect(size).toBeGreaterThanOrEqual(2 * backlog);
   expect(size).toBeLessThanOrEqual(most);
-  expect(await store.queues.bulk.getJobCountByTypes("waiting", "active", "delayed")).toBeLessThanOrEqual(most);
+  expect(await store.queues.bulk.getJobCountByTypes("waiting", "prioritized", "active", "delayed")).toBeLessThanOrEqual(
+    most,
+  );
   expect((await store.fanoutLedger.size()).size).toBe(1);
   // A lost job is replaced, and starts again.
   await store.queues.fanout.obliterate({ force: true });
@@ -49,3 +54,38 @@ it("a fan-out puts its users into Redis page by page, as there is room, and lose
   const tickets = await store.records.tickets(members.map(({ id }) => id));
   expect(tickets.filter((ticket) => ticket === 0)).toEqual([]);
 }, 90_000);
+
+it("users that a sweep finds do not wait for a fan-out, and take one of its users along each", async () => {
+  stack = await startStack({ workers: false, env: { KINDLING_SWEEP_BACKLOG: "1" } });
+  const { store, config } = stack;
+  const { queues } = store;
+  await queues.enqueueBulk(["f1", "f2", "f3", "f4", "f5"], 1);
+  await queues.enqueueReprocess(["r1"]);
+  await queues.enqueueSwept({ refresh: ["s1", "r1"], changed: ["s2"] });
+  const order: string[] = [];
+  const connection = new Redis(config.redisUrl, { maxRetriesPerRequest: null });
+  const { signal } = new AbortController();
+  const worker = createBulkWorker(
+    {
+      ...store,
+      concurrency: { refresh: 1, bulk: 1, requests: 1 },
+      refreshUser: async (userId) => {
+        order.push(userId);
+        return { outcome: "committed" } as never;
+      },
+    },
+    {
+      ...config,
+      connection,
+      prefix: store.keys.queues,
+      now: Date.now,
+      log: createLog("silent"),
+      closing: signal,
+      signal,
+    },
+  );
+  await until(() => expect(order).toHaveLength(9));
+  await worker.close();
+  connection.disconnect();
+  expect(order).toEqual(["s1", "f1", "r1", "f2", "s2", "f3", "f4", "f5", "r1"]);
+});

@@ -17,7 +17,7 @@ export async function runSweep(stack: Stack, flows?: Pick<Flows, "sweepStep">): 
   return until(async () => {
     const last = await sweeps.last();
     expect(last?.mark.number ?? 0).toBeGreaterThan(before);
-    expect(await queues.bulk.getJobCountByTypes("waiting", "active", "delayed")).toBe(0);
+    expect(await queues.bulk.getJobCountByTypes("waiting", "prioritized", "active", "delayed")).toBe(0);
     return last as FinishedSweep;
   }, 30_000);
 }

@@ -33,7 +33,7 @@ describe("the fleet's counters", () => {
       },
     );
     const idle = () =>
-      until(async () => expect(await store.queues.bulk.getJobCountByTypes("waiting", "active")).toBe(0));
+      until(async () => expect(await store.queues.bulk.getJobCountByTypes("waiting", "prioritized", "active")).toBe(0));
     for (const cause of ["audit", "absence", "reprocess"] as const) {
       await store.queues.enqueueReprocess([id], "bulk", cause);
       await idle();

@@ -46,7 +46,7 @@ async function sweep({ kinde, queues, sweeps, signal }: Stage) {
   await queues.enqueueSweep();
   const isFinished = async () => (await sweeps.last())?.mark.number !== before;
   await waitFor(isFinished, true, { what: "The sweep finished", signal });
-  const remaining = () => queues.bulk.getJobCountByTypes("waiting", "active", "delayed");
+  const remaining = () => queues.bulk.getJobCountByTypes("waiting", "prioritized", "active", "delayed");
   await waitFor(remaining, 0, { what: "Users found by the sweep and not refreshed yet", signal });
   const { users = 0, different = 0, missing = 0 } = (await sweeps.last()) ?? {};
   return { users, different, missing, calls: searches() - earlier };

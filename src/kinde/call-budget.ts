@@ -13,6 +13,9 @@ export function gainPerMinute({ perMinute, atOnce }: { perMinute: number; atOnce
   return Math.max(perMinute - burst, perMinute / 2);
 }
 
+/** How long each call waits for the budget where a step makes many: it would never end if it began again. Milliseconds. */
+export const patienceOfManyMs = 30_000;
+
 /** Limits the calls that all processes together make to Kinde: per minute, concurrently, and none during a pause. */
 export interface CallBudget {
   /**

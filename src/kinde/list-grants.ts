@@ -2,6 +2,7 @@ import type { Grant } from "kindling/contract";
 import { z } from "zod";
 import { KindeError } from "../errors.ts";
 import { listAnswer, mustExist } from "./answers.ts";
+import { patienceOfManyMs } from "./call-budget.ts";
 import { organizationCode, pathId, queryId, userId } from "./ids.ts";
 import type { CallOptions, ManagementApi } from "./management-api.ts";
 import { follow, type Trail } from "./paging.ts";
@@ -61,8 +62,9 @@ export async function listRoles(api: ManagementApi, options: CallOptions): Promi
 /** Lists all roles, each with the permissions that it grants: a call for 500 roles, and one for each role. */
 export async function listGrantingRoles(api: ManagementApi, options: CallOptions): Promise<ListedRole[]> {
   const listed: ListedRole[] = [];
-  for (const role of await listRoles(api, options))
-    listed.push({ ...role, permissions: await listRolePermissions(api, role.id, options) });
+  const patient = { ...options, patienceMs: patienceOfManyMs };
+  for (const role of await listRoles(api, patient))
+    listed.push({ ...role, permissions: await listRolePermissions(api, role.id, patient) });
   return listed;
 }
 

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Definitions } from "kindling";
 import type { Agreement } from "kindling/contract";
 import { concernsOne } from "../kinde/answers.ts";
+import { patienceOfManyMs } from "../kinde/call-budget.ts";
 import { fetchAgreements } from "../kinde/fetch-user.ts";
 import { heldParts, withHeldParts } from "../kinde/keep-parts.ts";
 import { listDetails } from "../kinde/list-details.ts";
@@ -51,7 +52,7 @@ export async function comparePlansStep(
   let unanswered = 0;
   const plansOf = async (customerId: string) => {
     try {
-      return await fetchAgreements(api, customerId, { ...call, now });
+      return await fetchAgreements(api, customerId, { ...call, patienceMs: patienceOfManyMs, now });
     } catch (error) {
       unanswered += 1;
       if (!concernsOne(error) || unanswered > mostUnanswered) throw error;

@@ -10,6 +10,7 @@ import {
 } from "kindling/contract";
 import pMap from "p-map";
 import { concernsOne } from "../kinde/answers.ts";
+import { patienceOfManyMs } from "../kinde/call-budget.ts";
 import { fetchAgreements } from "../kinde/fetch-user.ts";
 import { keepParts } from "../kinde/keep-parts.ts";
 import { listDetails, type UserDetails } from "../kinde/list-details.ts";
@@ -122,7 +123,7 @@ export function createFillPage(options: FillPageOptions): FillPage {
     const customers = parts.has("billing") ? details.flatMap(({ customerId }) => customerId ?? []) : [];
     const fetchPlansOf = async (customerId: string) => {
       try {
-        plans.set(customerId, await fetchAgreements(api, customerId, { ...call, patienceMs }));
+        plans.set(customerId, await fetchAgreements(api, customerId, { ...call, patienceMs: patienceOfManyMs }));
       } catch (error) {
         // The user is refreshed individually, which reports the failure.
         unanswered += 1;
@@ -166,9 +167,6 @@ interface ListedUser {
   user: SearchedUser;
   grants: ListedExtras["grants"];
 }
-
-/** How long a call for plans waits for the call budget, in milliseconds: a page makes many. */
-const patienceMs = 30_000;
 
 /** Returns `undefined` if the listings contradict each other, or an entry is malformed: a fetch decides. */
 function grantsOf(user: SearchedUser, { parts, catalogue, held }: GatheredGrants): ListedExtras["grants"] {

@@ -116,6 +116,14 @@ describe("call budget", () => {
     expect(await outcomes("webhook", 8)).toBe(1);
   });
 
+  it.each([
+    [10, 1],
+    [3, 1],
+  ])("gives readers' requests calls of %i a minute, too", async (perMinute, atOnce) => {
+    const [budget] = budgets(perMinute, atOnce, 1);
+    expect(await budget?.run("request", async () => "made")).toBe("made");
+  });
+
   it("gives readers' requests half of the rate, and leaves bulk work and webhooks their shares", async () => {
     // A burst of 60 calls; too slow a refill to matter.
     const [first, second] = [...budgets(120, 100, 1), ...budgets(120, 100, 1)];

@@ -32,8 +32,10 @@ end
 local stored = redis.call('HMGET', KEYS[1], 'level', 'requestLevel')
 local level = budget.level
 local gained = math.max(0, level - tonumber(stored[1] or budget.capacity))
-local requestLevel = math.min(budget.capacity / 2, tonumber(stored[2] or budget.capacity / 2) + gained / 2)
-if level >= budget.capacity then requestLevel = budget.capacity / 2 end
+-- At least a call, however small the budget is: otherwise no request would ever get one.
+local requestCapacity = math.max(1, budget.capacity / 2)
+local requestLevel = math.min(requestCapacity, tonumber(stored[2] or requestCapacity) + gained / 2)
+if level >= budget.capacity then requestLevel = requestCapacity end
 
 local needed, places = 1, atOnce
 if ARGV[3] ~= 'webhook' then

@@ -112,6 +112,7 @@ const status: Document = version1({
     current: sweep.nullable(),
     failed: z.object({ failedAt: instant, reason: text }).nullable(),
     next: instant.nullable(),
+    overdueMs: ms,
     bound: z.object({ everyMs: ms, lateMs: ms, fetchMs: ms, lagMs: ms, withinMs: ms }).nullable(),
     walks: z.record(text, walk),
     recent: z.object({ users: count, checked: count, different: count, calls: count, withinMs: ms }).nullable(),

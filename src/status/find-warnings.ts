@@ -13,6 +13,7 @@ export interface Warning {
     | "webhook_missing"
     | "webhook_incomplete"
     | "sweep_failed"
+    | "sweep_late"
     | "walk_failed"
     | "listing_disputed"
     | "listing_short"
@@ -28,6 +29,9 @@ export interface FindWarningsOptions extends Pick<Freshness, "silence" | "webhoo
     failed: { reason: string } | null;
     last: Pick<FinishedSweep, "heldBack" | "recorded" | "users" | "disputed"> | null;
     walks: Partial<Record<WalkKind, WalkHistory>>;
+    /** By how much a page or a sweep is late now, and how often they come. */
+    overdueMs: number;
+    bound: { everyMs: number } | null;
   };
   absences: { suspendedSince: number | null };
   ledger: Record<"users" | "fanouts", { failed: number }>;
@@ -38,6 +42,9 @@ export interface FindWarningsOptions extends Pick<Freshness, "silence" | "webhoo
 function areMany(disputed: number, compared: number): boolean {
   return disputed > Math.max(20, compared / 100);
 }
+
+/** Sweeps that are late for less are no reason to worry. Milliseconds. */
+const fewMs = 60_000;
 
 /** Returns the warnings, each with the next step. */
 export function findWarnings(options: FindWarningsOptions): Warning[] {
@@ -77,6 +84,10 @@ export function findWarnings(options: FindWarningsOptions): Warning[] {
   if (sweep.failed !== null) {
     const message = `The last sweep failed: ${sweep.failed.reason} After fixing it, run kindling sweep.`;
     warnings.push({ code: "sweep_failed", message });
+  }
+  if (sweep.bound !== null && sweep.overdueMs > Math.max(fewMs, sweep.bound.everyMs)) {
+    const message = `The sweep is ${durationWords(sweep.overdueMs)} late: changes without an event wait for it. Check that workers run, that Kinde answers them, and the queues.`;
+    warnings.push({ code: "sweep_late", message });
   }
   if (sweep.last !== null && sweep.last.heldBack > 0) {
     const { heldBack, recorded } = sweep.last;

@@ -139,12 +139,12 @@ function driftMetrics({
     gauge("kindling_sweep_finished_timestamp_seconds", "When the last sweep finished.", seconds(sweep?.finishedAt)),
     gauge(
       "kindling_sweep_bound_seconds",
-      "Time within which a change in Kinde shows without any webhook, as the last sweep measured it.",
+      "Time within which a change in Kinde shows without any webhook, what is overdue now included.",
       seconds(bound?.withinMs),
     ),
     gauge(
       "kindling_walk_bound_seconds",
-      "Time within which a change of roles, permissions or plans shows without any webhook.",
+      "Time within which a change of roles, permissions or plans shows without any webhook, what is overdue now included.",
       walkBounds,
     ),
     gauge("kindling_recent_users", "Recently active users, who are checked more often.", known(recent?.users)),

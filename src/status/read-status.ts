@@ -3,7 +3,7 @@ import { type FailedPush, listFailedPushes } from "../push/queues.ts";
 import { type Durability, readDurability } from "../redis/durability.ts";
 import { type FailedMember, listFailures } from "../refresh/failures.ts";
 import type { Queues, Store } from "../store.ts";
-import { createSweepPace, type SweepBound, sweepBound, walkBoundMs } from "../sweep/pace.ts";
+import { createSweepPace, overdueMs, restMs, type SweepBound, sweepBound, walkBoundMs } from "../sweep/pace.ts";
 import { currentSweep, currentWalks, failedSweep } from "../sweep/queue.ts";
 import { type RecentChecksSummary, summarizeChecks } from "../sweep/recent-log.ts";
 import { nextStart } from "../sweep/schedule.ts";
@@ -62,9 +62,11 @@ export interface SweepStatus {
   failed: { failedAt: number; reason: string } | null;
   /** Start of the next sweep; `null` without a schedule and while one runs. */
   next: number | null;
+  /** By how much the next page of the running sweep, or the next sweep, is late now. */
+  overdueMs: number;
   /**
-   * How soon a change in Kinde shows without any webhook; `null` before the first sweep, without a schedule, and if the last
-   * one gave up.
+   * How soon a change in Kinde shows without any webhook, what is overdue now included; `null` before the first sweep, without
+   * a schedule, and if the last one gave up.
    */
   bound: SweepBound | null;
   /** The same for roles, permissions and plans, as far as they are compared. */
@@ -191,32 +193,44 @@ async function readSweep(store: Store, settings: StatusSettings, now: number): P
   const { watchIntervalMs: watchMs, writeSettleMs: settleMs } = settings;
   const { intervalMs, share, pageSize } = settings.sweep;
   const pace = createSweepPace({ ...store, own: { intervalMs, share }, onOther: () => {} });
-  const [since, last, current, failed, setting, lagMs, walks, walking, recent, lateMs, fetchMs] = await Promise.all([
-    completeness.since(),
-    sweeps.last(),
-    currentSweep(queues),
-    failedSweep(queues),
-    pace.peek(),
-    indexLag.expected(),
-    store.walkLog.read(),
-    currentWalks(queues),
-    store.recentLog.read(),
-    store.delays.late.read(),
-    store.delays.fetch.read(),
-  ]);
+  const [since, last, current, failed, setting, lagMs, walks, walking, recent, lateBefore, fetchedBefore, waitsMs] =
+    await Promise.all([
+      completeness.since(),
+      sweeps.last(),
+      currentSweep(queues),
+      failedSweep(queues),
+      pace.peek(),
+      indexLag.expected(),
+      store.walkLog.read(),
+      currentWalks(queues),
+      store.recentLog.read(),
+      store.delays.late.read(),
+      store.delays.fetch.read(),
+      longestWaitMs(store, now),
+    ]);
   const history = { last, failedAt: failed?.failedAt ?? 0, now };
   const gaveUp = failed !== undefined && failed.failedAt > (last?.finishedAt ?? 0);
   const plan = { ...setting, perMinute: settings.calls.perMinute, pageSize };
   const areScheduled = setting.intervalMs > 0 && setting.share > 0;
+  const dueAt = Math.max(nextStart(setting, history), (last?.finishedAt ?? 0) + restMs);
+  const listed = current?.state !== undefined && current.state.phase !== "listing";
+  const place = {
+    dueAt: current === undefined ? dueAt : Math.min(current.dueAt ?? dueAt, current.state?.startedAt ?? dueAt),
+    calls: listed ? undefined : (current?.state?.calls ?? 0),
+  };
+  const overdue = last === undefined || setting.intervalMs === 0 ? 0 : overdueMs(last, place, plan, now);
+  const lateMs = Math.max(lateBefore, current?.state?.lateMs ?? 0, overdue);
+  const fetchMs = Math.max(fetchedBefore, waitsMs);
   return {
     completeSince: since ?? null,
     last: last ?? null,
     current: current?.state ?? null,
     failed: gaveUp ? { failedAt: failed.failedAt, reason: failed.reason } : null,
     next: current !== undefined || setting.intervalMs === 0 ? null : nextStart(setting, history),
+    overdueMs: overdue,
     bound: (gaveUp ? undefined : sweepBound(last, plan, { lagMs, lateMs, fetchMs })) ?? null,
-    walks: joinWalks(walks, walking, (walk) =>
-      areScheduled ? walkBoundMs(walk, { watchMs, settleMs, fetchMs }) : null,
+    walks: joinWalks(walks, walking, (walk, current) =>
+      areScheduled ? walkBoundMs(walk, { watchMs, settleMs, fetchMs }, { now, current }) : null,
     ),
     recent: summarizeChecks(recent, now, fetchMs) ?? null,
   };
@@ -225,7 +239,7 @@ async function readSweep(store: Store, settings: StatusSettings, now: number): P
 function joinWalks(
   histories: Partial<Record<WalkKind, WalkHistory>>,
   current: Partial<Record<WalkKind, WalkProgress>>,
-  boundOf: (walk: FinishedWalk) => number | null,
+  boundOf: (walk: FinishedWalk, current: WalkProgress | undefined) => number | null,
 ): SweepStatus["walks"] {
   const known = walkKinds.filter((kind) => (histories[kind] ?? current[kind]) !== undefined);
   const statusOf = (kind: WalkKind): WalkStatus => {
@@ -234,11 +248,25 @@ function joinWalks(
     return {
       last,
       failed,
-      withinMs: last && !failed ? boundOf(last) : null,
+      withinMs: last && !failed ? boundOf(last, walk) : null,
       current: walk ? { startedAt: walk.startedAt, calls: walk.calls, compared: walk.compared } : null,
     };
   };
   return Object.fromEntries(known.map((kind) => [kind, statusOf(kind)]));
+}
+
+/** Returns how long a user that a sweep, a walk or a check found has been waiting for a refresh, at most. */
+async function longestWaitMs({ queues: { bulk, requests } }: Store, now: number): Promise<number> {
+  // The oldest come first, but a job of a fan-out that is taken along goes before them.
+  const jobs = await Promise.all([
+    bulk.getWaiting(0, 9),
+    bulk.getActive(),
+    requests.getPrioritized(0, 9),
+    requests.getActive(),
+  ]);
+  // A retry says nothing about other users.
+  const found = jobs.flat().filter((job) => job?.name === "sweep" && job.attemptsMade === 0);
+  return Math.max(0, ...found.map(({ timestamp }) => now - timestamp));
 }
 
 async function readQueue(queue: Pick<Queues["refresh"], "getJobCounts" | "isPaused">): Promise<QueueStatus> {

@@ -70,13 +70,16 @@ export function leastIntervalMs({ intervalMs }: SweepPace): number {
   return Math.min(shortestIntervalMs, intervalMs);
 }
 
-/** How old a record can be before a change in Kinde shows, as planned, and as the last sweep measured it. Milliseconds. */
+/** How old a record can be before a change in Kinde shows, as planned, as the last sweeps measured it, and as it is now. Milliseconds. */
 export interface SweepBound {
   /** Time from the start of one sweep to the start of the next, as planned, or as long as the last one took. */
   everyMs: number;
-  /** How much later than planned a page came, the start of its sweep included: the most in the last minutes. */
+  /** How much later than planned a page came, or is now, the start of its sweep included: the most in the last minutes. */
   lateMs: number;
-  /** From a page to the records of the users that it shows to differ: the most in the last minutes, at least 3 s. */
+  /**
+   * From a page to the records of the users that it shows to differ: the most in the last minutes, or as long as one of them
+   * waits now, at least 3 s.
+   */
   fetchMs: number;
   /** How much longer it takes at most while the search lags, and for users who were refreshed just before the change. */
   lagMs: number;
@@ -93,6 +96,21 @@ export function areChecksWorthwhile(last: FinishedSweep | undefined, plan: Sweep
   return bound !== undefined && bound.everyMs > 2 * intervalMs;
 }
 
+/** Where the sweep that is due or running stands. Times in milliseconds since the epoch. */
+export interface SweepPlace {
+  /** When it was to start. */
+  dueAt: number;
+  /** Its calls so far; `undefined` once it has listed everybody. */
+  calls: number | undefined;
+}
+
+/** Returns by how much the next page of a sweep is late now, in milliseconds. */
+export function overdueMs(last: FinishedSweep, { dueAt, calls }: SweepPlace, plan: SweepPlan, now: number): number {
+  const expected = expectedCalls(last.users, plan);
+  const slot = slotMs({ ...plan, calls: expected });
+  return Math.max(0, now - dueAt - (calls ?? expected) * slot);
+}
+
 /** What the bound of a walk depends on beside its duration. Milliseconds. */
 export interface WalkDelays {
   /** How often the fleet looks for walks that are due. */
@@ -107,13 +125,20 @@ export interface WalkDelays {
  * Returns how soon a change that a walk compares shows, in milliseconds: it can come just after the listing that would have
  * shown it, or just after a fetch that the next walk takes for newer, and is acted on after the walk that follows. Walks
  * begin when they are due and somebody looks, or follow each other.
+ *
+ * @param present Since when the next walk is under way; if it is not, it counts for as long as it is waited for. In
+ * milliseconds since the epoch
  */
 export function walkBoundMs(
   { startedAt, finishedAt }: Pick<FinishedWalk, "startedAt" | "finishedAt">,
   { watchMs, settleMs, fetchMs }: WalkDelays,
+  present?: { now: number; current: Pick<FinishedWalk, "startedAt"> | undefined },
 ): number {
-  const durationMs = finishedAt - startedAt;
-  return Math.max(shortestWalkMs + watchMs, durationMs) + settleMs + durationMs + fetchAllowance(fetchMs);
+  const { now = finishedAt, current } = present ?? {};
+  const tookMs = finishedAt - startedAt;
+  const everyMs = Math.max(shortestWalkMs + watchMs, tookMs, (current?.startedAt ?? now) - startedAt);
+  const durationMs = Math.max(tookMs, now - (current?.startedAt ?? now));
+  return everyMs + settleMs + durationMs + fetchAllowance(fetchMs);
 }
 
 /** Least allowance for the page and for refreshing the users that it shows to differ: three calls and their wait. */
@@ -134,7 +159,7 @@ export interface SweepDelayPeaks {
   fetch: Pick<Peak, "note">;
 }
 
-/** What sweeps of the last minutes measured, in milliseconds. */
+/** What sweeps of the last minutes measured, or what is overdue now, in milliseconds. */
 export interface SweepDelays {
   lateMs: number;
   fetchMs: number;

@@ -73,13 +73,15 @@ export interface CurrentSweep {
   id: string;
   /** `undefined` before the first page. */
   state: SweepState | undefined;
+  /** When it was to start, in milliseconds since the epoch; `undefined` if no schedule started it. */
+  dueAt: number | undefined;
 }
 
 /** Returns the sweep that is waiting or running. */
 export async function currentSweep({ sweep }: Pick<SweepQueue, "sweep">): Promise<CurrentSweep | undefined> {
   const jobs = await sweep.getJobs(["active", "waiting", "delayed"]);
   const job = jobs.find((each) => each?.name === "sweep");
-  return job && { id: job.id ?? "", state: storedSweep.parse(job.data.state) };
+  return job && { id: job.id ?? "", state: storedSweep.parse(job.data.state), dueAt: job.data.dueAt };
 }
 
 /** Returns the walks that are under way. */

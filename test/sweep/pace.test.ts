@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { createPeak } from "../../src/redis/peak.ts";
 import { addSamples, createIndexLag, nothingObserved, sampleLag } from "../../src/sweep/index-lag.ts";
-import { createSweepPace, sweepBound, walkBoundMs } from "../../src/sweep/pace.ts";
+import { createSweepPace, overdueMs, sweepBound, walkBoundMs } from "../../src/sweep/pace.ts";
 import { nextStart } from "../../src/sweep/schedule.ts";
 import { defaultPace, plannedSweep } from "../support/defaults.ts";
 import { useRedis } from "../support/redis.ts";
@@ -45,6 +45,24 @@ describe("the pace of sweeps", () => {
     const bounds = [walkBoundMs(walk, delays), walkBoundMs(walk, { ...delays, fetchMs: 5_500 })];
     expect(bounds).toEqual([423_000, 426_500]);
     expect(walkBoundMs({ startedAt: 0, finishedAt: 10_000 }, delays)).toBe(60_000 + 30_000 + 20_000 + 10_000 + 3_000);
+  });
+
+  it("counts a page and a walk that are overdue now for as long as they are", () => {
+    const last = plannedSweep(50_000);
+    const late = (calls: number | undefined, now: number) =>
+      overdueMs(last, { dueAt: 100_000, calls }, defaultPace, now);
+    expect([late(0, 99_000), late(0, 3_700_000)]).toEqual([0, 3_600_000]);
+    expect([late(10, 105_000), late(10, 106_000), late(undefined, 160_500)]).toEqual([0, 1_000, 10_000]);
+    const walk = { startedAt: 0, finishedAt: 200_000 };
+    const delays = { watchMs: 30_000, settleMs: 20_000, fetchMs: 0 };
+    const atRest = walkBoundMs(walk, delays);
+    const bound = (now: number, startedAt?: number) =>
+      walkBoundMs(walk, delays, { now, current: startedAt === undefined ? undefined : { startedAt } });
+    expect([bound(200_000), bound(250_000, 200_000)]).toEqual([atRest, atRest]);
+    // Nobody starts the next one; it starts late; it takes longer than the last one.
+    expect(bound(1_000_000) - atRest).toBe(800_000);
+    expect(bound(1_000_000, 900_000) - atRest).toBe(700_000);
+    expect(bound(1_000_000, 200_000) - atRest).toBe(600_000);
   });
 
   it("states the plan if the last sweep ran at full speed, as one that fills does", () => {

@@ -1,9 +1,10 @@
 import { readFileSync } from "node:fs";
 import { parseEnv } from "node:util";
 import { KindlingError } from "kindling";
+import { errorCode } from "../errors.ts";
 import { createFetch } from "../fetch.ts";
 import type { World } from "../world.ts";
-import type { ExitCode } from "./exit-codes.ts";
+import { type ExitCode, exitCodes } from "./exit-codes.ts";
 
 /** A stream that commands write to. */
 export type Output = NodeJS.WritableStream & { isTTY?: boolean; columns?: number };
@@ -59,11 +60,7 @@ export function createProcessTerminal(process: NodeJS.Process): Terminal {
     process.on("SIGTERM", stop("SIGTERM"));
     return controller;
   };
-  // A closed pipe, as in `kindling failed | head`, is not an error.
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(0);
-    throw error;
-  });
+  process.stdout.on("error", (error) => endUnwritten(process, error));
   const file = readEnvFile(process.env);
   return {
     env: { ...file?.values, ...process.env },
@@ -77,6 +74,21 @@ export function createProcessTerminal(process: NodeJS.Process): Terminal {
       return stopping.signal;
     },
   };
+}
+
+/** Ends the process with this code once its output is written, or with 1 if it cannot be. */
+export async function endProcess(process: NodeJS.Process, code: number): Promise<never> {
+  process.exitCode = code;
+  // Reports the failure of an earlier write, too, which is not known yet when a command returns.
+  const error = await new Promise<Error | null | undefined>((resolve) => process.stdout.write("", resolve));
+  return error ? endUnwritten(process, error) : process.exit();
+}
+
+function endUnwritten(process: NodeJS.Process, error: Error): never {
+  // A closed pipe, as in `kindling failed | head`, is not an error.
+  if (errorCode(error) === "EPIPE") return process.exit();
+  process.stderr.write(`error: Standard output cannot be written (${errorCode(error)}): the result is lost.\n`);
+  return process.exit(exitCodes.found);
 }
 
 /** Reads `.env` in the working directory, as `node --env-file=.env` does: variables that are set take precedence. */

@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 import { runKindling } from "../cli/run-kindling.ts";
-import { createProcessTerminal } from "../cli/terminal.ts";
+import { createProcessTerminal, endProcess } from "../cli/terminal.ts";
 import { addDemo } from "./command.ts";
 
 const args = process.argv.slice(2);
 const command = args[0] === "demo" ? args : ["demo", ...args];
-process.exit(await runKindling(command, createProcessTerminal(process), [addDemo]));
+await endProcess(process, await runKindling(command, createProcessTerminal(process), [addDemo]));

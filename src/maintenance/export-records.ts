@@ -100,6 +100,32 @@ export async function importRecords(
   return counts;
 }
 
+/** Characters of the longest line that an import reads: answers of Kinde's, and so records, are smaller. */
+const longestLine = 16 * 1024 * 1024;
+
+/**
+ * Splits the text of an export into lines.
+ *
+ * @throws {KindlingError} `import_malformed` for a line of more than {@link longestLine}
+ */
+export async function* readLines(input: NodeJS.ReadableStream): AsyncGenerator<string> {
+  input.setEncoding("utf8");
+  let line = "";
+  let number = 1;
+  for await (const chunk of input) {
+    for (const [index, part] of String(chunk).split("\n").entries()) {
+      if (index > 0) {
+        yield line.trimEnd();
+        line = "";
+        number += 1;
+      }
+      line += part;
+      if (line.length > longestLine) throw malformed(number, "it has more than 16 MiB");
+    }
+  }
+  if (line !== "") yield line.trimEnd();
+}
+
 async function checkHeader(
   { publicRedis, keys }: Pick<ExportStore, "publicRedis" | "keys">,
   text: string,

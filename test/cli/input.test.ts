@@ -1,4 +1,6 @@
-import { describe, expect, it } from "vitest";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { describe, expect, inject, it } from "vitest";
 import { testRedisUrl } from "../support/redis-url.ts";
 import { uniquePrefix } from "../support/stack.ts";
 import { kindling, spawnKindling } from "./command-line.ts";
@@ -105,6 +107,23 @@ describe("the process", () => {
     expect(stderr).toContain("error: KINDE_DOMAIN must use https");
     expect(stderr).not.toMatch(/^\s+at /m);
     expect(await unknown).toMatchObject({ code: 2, stdout: "" });
+  });
+
+  it("exits with 1 and one line if its result cannot be written, and quietly if nobody reads it", async () => {
+    const run = async (redirect: string) => {
+      const command = `"$0" "$1" schema ${redirect}`;
+      const child = spawn("bash", ["-o", "pipefail", "-c", command, process.execPath, inject("cli")]);
+      let stderr = "";
+      child.stderr.on("data", (chunk: Buffer) => {
+        stderr += chunk.toString();
+      });
+      const [code] = await once(child, "close");
+      return { code, stderr };
+    };
+    expect(await Promise.all([run("> /dev/full"), run("| true")])).toEqual([
+      { code: 1, stderr: "error: Standard output cannot be written (ENOSPC): the result is lost.\n" },
+      { code: 0, stderr: "" },
+    ]);
   });
 
   it("writes only JSON to standard output with --json", async () => {

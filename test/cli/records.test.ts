@@ -101,6 +101,9 @@ describe("kindling export and import", () => {
     expect(await attempt(line({ ...blankProfile("kp_1"), lastSignedIn: 5 }))).toContain(
       "Line 2 cannot be imported: its profile",
     );
+    expect(await attempt(`${header}\n${"x".repeat(16 * 1024 * 1024 + 1)}`)).toBe(
+      "error: Line 2 cannot be imported: it has more than 16 MiB.\n",
+    );
     const foreign = JSON.stringify({ v: 1, kindling: "records", tenant: "https://other.kinde.com" });
     expect(await attempt(`${foreign}\n`)).toContain("The records belong to https://other.kinde.com");
     expect(await kindling(["import", join(folder, "none")], env)).toMatchObject({ code: 2, stderr: /ENOENT/ });

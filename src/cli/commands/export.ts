@@ -1,10 +1,9 @@
 import { once } from "node:events";
 import { createReadStream, createWriteStream } from "node:fs";
-import { createInterface } from "node:readline";
 import { finished } from "node:stream/promises";
 import type { Command } from "commander";
 import { ConfigurationError, errorCode } from "../../errors.ts";
-import { type Exported, exportRecords, importRecords } from "../../maintenance/export-records.ts";
+import { type Exported, exportRecords, importRecords, readLines } from "../../maintenance/export-records.ts";
 import { countWords, plural } from "../../words.ts";
 import { documents } from "../documents.ts";
 import { exitCodesHelp } from "../exit-codes.ts";
@@ -59,9 +58,9 @@ export function addExport(program: Command, { terminal }: CommandContext): void 
     .action(async (file: string, options: ReportOptions) => {
       const input = file === "-" ? terminal.stdin : createReadStream(file);
       if (file !== "-") await opened(input, file, "read");
-      // Created last: it drops lines that arrive before somebody listens.
-      const lines = () => createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
-      const counts = await withStore(terminal, (store) => importRecords(store, lines(), terminal.stopSignal()));
+      const counts = await withStore(terminal, (store) =>
+        importRecords(store, readLines(input), terminal.stopSignal()),
+      );
       report(
         terminal,
         options,
@@ -75,10 +74,15 @@ export function addExport(program: Command, { terminal }: CommandContext): void 
 
 async function writeRecords(terminal: Terminal, file: string): Promise<Exported> {
   const output: Output = file === "-" ? terminal.stdout : createWriteStream(file, { flags: "wx", mode: 0o600 });
-  if (file !== "-") await opened(output, file, "written");
-  const write = async (text: string) => {
-    if (!output.write(text)) await once(output, "drain");
-  };
+  if (file !== "-") {
+    await opened(output, file, "written");
+    // Each write reports its own failure.
+    output.on("error", () => undefined);
+  }
+  const write = (text: string) =>
+    new Promise<void>((resolve, reject) => {
+      output.write(text, (error) => (error ? reject(error) : resolve()));
+    });
   const counts = await withStore(terminal, (store) => exportRecords(store, write, terminal.stopSignal()));
   if (file !== "-") {
     output.end();

@@ -84,6 +84,18 @@ describe("control API", () => {
     expect(emulator.faults.list()).toEqual([]);
   });
 
+  it("rejects webhooks that no HTTP request reaches, and headers that cannot be signed", async () => {
+    const emulator = await start();
+    const send = control(emulator);
+    const error = { status: 400, body: { errors: [{ message: expect.any(String) }] } };
+    for (const url of ["ftp://127.0.0.1/x", "mailto:a@b.c", "/webhooks"])
+      expect(await send("POST", "/webhooks", { url })).toMatchObject(error);
+    expect(emulator.webhooks.list()).toEqual([]);
+    for (const header of [{ alg: "none" }, { alg: "HS256" }, { b64: false, crit: ["b64"] }, { crit: ["x"] }])
+      expect(await send("POST", "/sign", { payload: {}, header })).toMatchObject(error);
+    expect((await send("POST", "/sign", { payload: {}, header: { kid: "other" } })).status).toBe(200);
+  });
+
   it("sets and removes faults, rotates keys and resets counters", async () => {
     const emulator = await start();
     const send = control(emulator);

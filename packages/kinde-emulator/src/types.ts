@@ -176,7 +176,7 @@ export interface Emulator {
     /**
      * Registers a webhook. `eventTypes` defaults to every event type of Kinde.
      *
-     * @throws EmulatorError `invalid_endpoint` if `url` is not a URL
+     * @throws EmulatorError `invalid_endpoint` if `url` is not an http or https URL
      */
     register(webhook: { url: string; eventTypes?: readonly string[]; name?: string }): Webhook;
     /** Returns all webhooks, disabled ones included. */

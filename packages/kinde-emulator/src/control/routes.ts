@@ -130,7 +130,13 @@ function mountDeliveries(on: On, { webhooks, deliveries }: Emulator): void {
   );
   on("POST", "/sign", async (context) => {
     const { payload, header = {} } = await read(context, signBody);
-    return json({ token: await deliveries.sign(payload, { header }) });
+    const token = await deliveries.sign(payload, { header }).catch((cause: unknown) => {
+      // The key is the emulator's own, so the header is at fault.
+      throw new BadRequest(
+        `The token cannot be signed with this header: ${cause instanceof Error ? cause.message : cause}`,
+      );
+    });
+    return json({ token });
   });
 }
 

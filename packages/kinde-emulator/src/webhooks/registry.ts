@@ -34,8 +34,8 @@ export function createRegistry(timestamp: () => string, onInactive: (webhookId: 
 
   return {
     register: ({ url, eventTypes = EVENT_TYPES, name = "Webhook", description = null }) => {
-      if (!URL.canParse(url))
-        throw new EmulatorError("invalid_endpoint", "The endpoint of a webhook must be an absolute URL.");
+      if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
+        throw new EmulatorError("invalid_endpoint", "The endpoint of a webhook must be an absolute http or https URL.");
       const webhook = {
         id: newId.webhook(),
         name,

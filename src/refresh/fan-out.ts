@@ -41,6 +41,8 @@ export interface FanOutOptions {
   keep: ReadonlySet<ProfilePart>;
   /** Makes refreshes fetch the organization's own properties and agreements again. */
   forgetOrganization: (code: string, changedAt?: number) => Promise<void>;
+  /** Notes that a role or permission changed, for fills that have gathered who holds what but not written it yet. */
+  noteGrantChange: (subject: FanoutSubject) => Promise<void>;
   /** Returns the users that are being refreshed now. */
   activeUsers: () => Promise<string[]>;
 }
@@ -54,7 +56,7 @@ export interface FanOutOptions {
  * a record that the fan-out has already passed.
  */
 export function createFanOut(options: FanOutOptions): FanOut {
-  const { api, records, definitions, keep, forgetOrganization, activeUsers } = options;
+  const { api, records, definitions, keep, forgetOrganization, noteGrantChange, activeUsers } = options;
   // A role grants permissions, so its events concern records that contain these alone.
   const affectsRecords = (subject: FanoutSubject) => {
     const part = grantPart(subject);
@@ -66,6 +68,8 @@ export function createFanOut(options: FanOutOptions): FanOut {
     const [kind, id] = splitSubject(subject);
     // Before the active users are read: a refresh that is not among them starts later, and fetches it again.
     if (at === undefined && kind === "organization") await forgetOrganization(id, changedAt);
+    // Before the records are searched: a page of a fill that misses the note has written its records by then.
+    if (at === undefined && kind !== "organization") await noteGrantChange(subject);
     const fetching = at === undefined ? await activeUsers() : [];
     const listing = listingOf(api, subject);
     const page =

@@ -30,8 +30,8 @@ export function canKeepAny(parts: ReadonlySet<ExtraPart>, concern: Concern): boo
   return (grants && concern !== "grants") || (plans && concern !== "plans");
 }
 
-/** Records filled from Kinde's lists have this ticket: they reflect no event for certain. */
-const ticketOfLists = 1;
+/** Records filled from Kinde's lists have this ticket: they reflect no event for certain, and every refresh wins. */
+export const ticketOfLists = 1;
 
 /** Returns the record if parts of it may be kept by a refresh that drew `ticket` at `at`, in milliseconds since the epoch. */
 export function findKeepable(

@@ -5,9 +5,10 @@ import type { Config } from "../config.ts";
 import { partsToKeep } from "../kinde/keep-parts.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import { createWebhooks } from "../kinde/webhooks.ts";
+import { createGrantChanges } from "../redis/grant-changes.ts";
 import { createOrganizationStore } from "../redis/organization-store.ts";
 import { sampleUsers } from "../redis/sample-users.ts";
-import { createAcknowledgeFanout } from "../refresh/acknowledge-users.ts";
+import { createAcknowledgeFanout, createAcknowledgeUsers } from "../refresh/acknowledge-users.ts";
 import { createFanOut, type FanOut } from "../refresh/fan-out.ts";
 import { createJudgeAbsence } from "../refresh/judge-absence.ts";
 import { createOrganizations } from "../refresh/organizations.ts";
@@ -98,6 +99,7 @@ export function createFlows(options: FlowsOptions): Flows {
   });
   const refreshUser = trailRefreshes(store.trail, refreshUntrailed);
   const grantIndex = createGrantIndex({ redis, keys });
+  const grantChanges = createGrantChanges({ redis, keys, settleMs: config.writeSettleMs });
   const fillPage = createFillPage({ api: kinde, records, ledger, definitions, keep, indexLagMs });
   const needsExtras =
     extraParts.some((part) => keep.has(part)) || [...extraParts, ...organizationParts].some(definitions.mayNeed);
@@ -112,6 +114,8 @@ export function createFlows(options: FlowsOptions): Flows {
     absences,
     seen,
     grantIndex,
+    grantChanges,
+    acknowledge: createAcknowledgeUsers({ redis, keys, queues }),
     grantParts: neededGrants(definitions, keep),
     listed,
     completeness,
@@ -183,6 +187,7 @@ export function createFlows(options: FlowsOptions): Flows {
       definitions,
       keep,
       forgetOrganization: organizations.forget,
+      noteGrantChange: grantChanges.note,
       activeUsers: queues.activeUsers,
     }),
     sweepStep: (state, call) => sweepStep(sweepOptions, state, call),

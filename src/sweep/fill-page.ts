@@ -18,6 +18,7 @@ import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { SearchedUser } from "../kinde/search-users.ts";
 import type { Ledger } from "../redis/ledger.ts";
 import type { Records } from "../redis/records.ts";
+import { ticketOfLists } from "../refresh/keep-extras.ts";
 import type { GrantPart } from "./gather-grants.ts";
 import type { GrantCatalogue, Held } from "./grant-index.ts";
 import { listedMembership } from "./listed-membership.ts";
@@ -136,8 +137,8 @@ export function createFillPage(options: FillPageOptions): FillPage {
 
   return {
     async stamp() {
-      // The index lags, so that a page reflects no event for certain: every refresh wins against ticket 1.
-      return { fetchedAt: (await ledger.clock()) - indexLagMs, ticket: 1, schema: definitions.schema };
+      // The index lags, so that a page reflects no event for certain.
+      return { fetchedAt: (await ledger.clock()) - indexLagMs, ticket: ticketOfLists, schema: definitions.schema };
     },
     needsGrants(members, stamp) {
       const isNeeded = () => parts.has("roles") || parts.has("permissions");

@@ -154,6 +154,17 @@ export function createGrantIndex({ redis, keys }: { redis: RedisClient; keys: Pi
   };
 }
 
+/** Returns whether the user can hold one of these roles and permissions: `role:<id>`, `permission:<id>`. */
+export function holdsAny(held: Held, catalogue: GrantCatalogue, subjects: ReadonlySet<string>): boolean {
+  if (held === "unknown") return true;
+  const isOne = ({ id }: Grant) => subjects.has(`permission:${id}`);
+  const roles = held.flatMap((each) => each.roles.flatMap((position) => catalogue.roles[position] ?? []));
+  const direct = held.flatMap((each) => each.permissions.flatMap((position) => catalogue.permissions[position] ?? []));
+  return (
+    direct.some(isOne) || roles.some(({ id, permissions }) => subjects.has(`role:${id}`) || permissions.some(isOne))
+  );
+}
+
 function bucketOf(userId: string, buckets: number): number {
   return buckets === 1 ? 0 : createHash("sha1").update(userId).digest().readUInt32BE() % buckets;
 }

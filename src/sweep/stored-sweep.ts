@@ -32,7 +32,14 @@ export const sweepStateSchema = z.object({
   completeSince: z.number().nullable().default(null),
   fill: z.boolean(),
   grants: z
-    .union([z.object({ startedAt: z.number(), gathered: gatherSchema }), z.literal("unavailable")])
+    .union([
+      z.object({
+        startedAt: z.number(),
+        since: z.object({ id: z.string(), runId: z.string() }).exactOptional(),
+        gathered: gatherSchema,
+      }),
+      z.literal("unavailable"),
+    ])
     .exactOptional(),
   unanswered: count.exactOptional(),
   filled: count,

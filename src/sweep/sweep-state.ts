@@ -1,4 +1,5 @@
 import type { Trail } from "../kinde/paging.ts";
+import type { ChangeMark } from "../redis/grant-changes.ts";
 import type { GatherState } from "./gather-grants.ts";
 import { type LagSample, nothingObserved } from "./index-lag.ts";
 import { bitsFor, type SweepMark } from "./seen-users.ts";
@@ -42,7 +43,7 @@ export interface SweepState {
    * What a sweep that fills gathers before it lists users; `unavailable` if a scope is missing or Kinde does not answer.
    * Absent before that, and in sweeps that need none.
    */
-  grants?: { startedAt: number; gathered: GatherState } | "unavailable";
+  grants?: GatheringState | "unavailable";
   /** Attempts of a sweep that fills at its next step that Kinde left unanswered while it answered others. */
   unanswered?: number;
   /** Missing users that got a record from the page, or from elsewhere in the meantime. */
@@ -72,6 +73,14 @@ export interface SweepState {
   aged: { members: boolean; customers: boolean };
   /** What the listing shows of that lag. */
   lag: LagSample;
+}
+
+/** What a sweep that fills has gathered, and when. */
+export interface GatheringState {
+  startedAt: number;
+  /** Roles and permissions that changed after this are to be fetched. Absent in sweeps of older releases. */
+  since?: ChangeMark;
+  gathered: GatherState;
 }
 
 /** The value of {@link SweepState.aged} without walks. */

@@ -4,8 +4,11 @@ import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import { follow } from "../kinde/paging.ts";
 import { type SearchedUser, searchUsers } from "../kinde/search-users.ts";
 import type { Absences } from "../redis/absences.ts";
+import type { GrantChanges } from "../redis/grant-changes.ts";
 import type { Ledger } from "../redis/ledger.ts";
 import type { Records, StoredRecord } from "../redis/records.ts";
+import type { AcknowledgeUsers } from "../refresh/acknowledge-users.ts";
+import { ticketOfLists } from "../refresh/keep-extras.ts";
 import type { Completeness } from "./completeness.ts";
 import { countHeldStep, countUnheld } from "./count-held.ts";
 import type { Disputes } from "./disputes.ts";
@@ -13,12 +16,12 @@ import type { FillPage, GatheredGrants, Stamp } from "./fill-page.ts";
 import { comparedOf } from "./find-difference.ts";
 import { countUnlistedStep, findUnlistedStep } from "./find-unlisted.ts";
 import { beginGathering, type GrantPart, GrantsLost, gatherStep } from "./gather-grants.ts";
-import type { GrantIndex } from "./grant-index.ts";
+import { type GrantIndex, holdsAny } from "./grant-index.ts";
 import { addSamples, sampleLag } from "./index-lag.ts";
 import { type Judgement, type JudgeOptions, judgeUser } from "./judge-user.ts";
 import type { ListedUsers } from "./listed-users.ts";
 import type { SeenUsers } from "./seen-users.ts";
-import { countFields, type SweepState } from "./sweep-state.ts";
+import { countFields, type GatheringState, type SweepState } from "./sweep-state.ts";
 import { attemptPauseMs, isHopeless } from "./unanswered.ts";
 
 /** Result of one step: the users to refresh, the next state, and whether the sweep is complete. */
@@ -41,6 +44,8 @@ export interface SweepOptions extends Omit<JudgeOptions, "aged"> {
   absences: Pick<Absences, "countUnknown">;
   seen: Pick<SeenUsers, "add" | "exists" | "missing">;
   grantIndex: GrantIndex;
+  grantChanges: Pick<GrantChanges, "mark" | "since">;
+  acknowledge: AcknowledgeUsers;
   /** Listings that complete the records of members; none if no flag or kept part needs them. */
   grantParts: readonly GrantPart[];
   listed: ListedUsers;
@@ -121,7 +126,8 @@ async function listingStep(options: SweepOptions, before: SweepState, call: Call
       return { refresh: [], state: { ...before, grants: await beginGrants(options, state.mark) }, done: false };
     }
     const gathered = await readGrants(options, state, readable);
-    // Redis lost what was gathered: gather it again, then take this page again.
+    // Redis lost what was gathered: gather it again, then take this page again. An interrupted step can have written it.
+    if (gathered === "lost") await refreshOutdated(options, state, ids);
     if (gathered === "lost") return { refresh: [], state: withoutGrants(before), done: false };
     const rest = await fillPage.commit(readable, asOf(stamp, state), call, gathered).catch(async (error: unknown) => {
       if (!(error instanceof KindeError) || error.code !== "kinde_unavailable") throw error;
@@ -129,6 +135,7 @@ async function listingStep(options: SweepOptions, before: SweepState, call: Call
       return (await isHopeless(error, attempts, { api, call })) ? readable.map(({ id }) => id) : undefined;
     });
     if (rest === undefined) return again;
+    await refreshOutdated(options, state, ids);
     unfilled = [...rest, ...missing.flatMap(({ id, user }) => (user ? [] : [id]))];
   }
   const lost = readable.filter((user) => wasHeld(options, state, user)).map(({ id }) => id);
@@ -165,13 +172,11 @@ const usersExpected = 500_000;
 /** Members without a record on one page that are cheaper fetched one by one. */
 const fewMembers = 20;
 
-type Grants = Exclude<SweepState["grants"], "unavailable" | undefined>;
-
-function isGathering(grants: SweepState["grants"]): grants is Grants {
+function isGathering(grants: SweepState["grants"]): grants is GatheringState {
   return grants !== undefined && grants !== "unavailable" && grants.gathered.phase !== "gathered";
 }
 
-function isGathered(grants: SweepState["grants"]): grants is Grants {
+function isGathered(grants: SweepState["grants"]): grants is GatheringState {
   return grants !== undefined && grants !== "unavailable" && grants.gathered.phase === "gathered";
 }
 
@@ -184,15 +189,19 @@ function isWorthGathering(
   return grantParts.length > 0 && members.length > fewMembers && fillPage.needsGrants(members, stamp);
 }
 
-async function beginGrants({ grantParts, fillPage }: SweepOptions, { number }: { number: number }): Promise<Grants> {
+async function beginGrants(
+  { grantParts, grantChanges, fillPage }: SweepOptions,
+  { number }: { number: number },
+): Promise<GatheringState> {
+  const since = await grantChanges.mark();
   const { fetchedAt: startedAt } = await fillPage.stamp();
-  return { startedAt, gathered: beginGathering(number, usersExpected, grantParts) };
+  return { startedAt, since, gathered: beginGathering(number, usersExpected, grantParts) };
 }
 
 /** Returns `undefined` if Kinde leaves the step unanswered, and another attempt makes sense. */
 async function gatherNext(
   options: SweepOptions,
-  grants: Grants,
+  grants: GatheringState,
   attempts: number,
   call: CallOptions,
 ): Promise<SweepState["grants"]> {
@@ -216,11 +225,35 @@ async function readGrants(
   users: readonly SearchedUser[],
 ): Promise<GatheredGrants | "lost" | undefined> {
   if (!isGathered(grants)) return undefined;
+  if (grants.since === undefined) return "lost";
   const { mark, parts } = grants.gathered;
   const ids = users.map(({ id }) => id);
   const read = await grantIndex.read(mark, ids);
   if (read === undefined) return "lost";
   return { parts, catalogue: read.catalogue, held: new Map(ids.map((id, index) => [id, read.held[index] ?? []])) };
+}
+
+/**
+ * Has users refreshed whose records show a role or permission that changed after it was gathered. The fan-out of the change
+ * can have searched the records before these were written, so this must follow the commit. After a crash in between, the
+ * page is taken again.
+ */
+async function refreshOutdated(
+  { grantChanges, grantIndex, records, acknowledge }: SweepOptions,
+  { grants }: SweepState,
+  ids: readonly string[],
+): Promise<void> {
+  if (!isGathered(grants) || grants.since === undefined) return;
+  const changed = await grantChanges.since(grants.since);
+  if (changed?.size === 0) return;
+  const [tickets, read] = await Promise.all([records.tickets(ids), grantIndex.read(grants.gathered.mark, ids)]);
+  const isOutdated = (index: number) =>
+    tickets[index] === ticketOfLists &&
+    (changed === undefined || read === undefined || holdsAny(read.held[index] ?? [], read.catalogue, changed));
+  await acknowledge(
+    ids.filter((_, index) => isOutdated(index)),
+    { concern: "grants" },
+  );
 }
 
 /** A record is as old as the oldest listing that it comes from. */

@@ -4,6 +4,7 @@ import { createFlows } from "../../src/service/create-flows.ts";
 import { createSweepPace } from "../../src/sweep/pace.ts";
 import { scheduleSweeps, scheduleWalks } from "../../src/sweep/schedule.ts";
 import { noteSweep } from "../../src/sweep/sweep-log.ts";
+import { beginSweep } from "../../src/sweep/sweep-state.ts";
 import { runSweep } from "../support/run-sweep.ts";
 import { dropKeys, type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
@@ -172,4 +173,61 @@ describe("the completeness mark", () => {
       expect((await store.queues.sweep.getJobs(["waiting"])).map(({ name }) => name)).toContain("sweep"),
     );
   });
+});
+
+describe("a role or permission that is deleted while the store is filled", () => {
+  it.each(["role", "permission"] as const)(
+    "has its holders refreshed, whenever the records were searched: %s",
+    async (kind) => {
+      let onDetails: (() => Promise<unknown>) | undefined;
+      stack = await startStack({
+        workers: false,
+        env: { KINDLING_INDEX_LAG: "0s" },
+        world: {
+          fetch: async (input, init) => {
+            if (String(input).includes("/api/v1/users?")) await onDetails?.();
+            return fetch(input, init);
+          },
+        },
+      });
+      const { store, config, world, emulator } = stack;
+      const { kinde } = emulator;
+      const { code } = kinde.createOrganization();
+      const role = kinde.createRole("chief", ["admin:access"]);
+      const permission = kinde.permissions().find(({ key }) => key === "admin:access");
+      const holding = kind === "role" ? { roles: ["chief"] } : { permissions: ["admin:access"] };
+      const holders = kinde.importUsers(Array.from({ length: 21 }, () => ({ organizations: [{ code, ...holding }] })));
+      kinde.importUsers([{ organizations: [code] }]);
+      const flows = createFlows({ config, world, store, definitions: await loadDefinitions(config.flagsFile) });
+      const call = { priority: "bulk", signal: new AbortController().signal } as const;
+      const number = await store.sweeps.nextNumber();
+      let state = beginSweep({ number, previous: undefined, now: Date.now(), fill: true });
+      await store.seen.begin(state.mark, null);
+      while (typeof state.grants !== "object" || state.grants.gathered.phase !== "gathered")
+        ({ state } = await flows.sweepStep(state, call));
+      // What was gathered is read, and the records are not written yet.
+      onDetails = async () => {
+        onDetails = undefined;
+        if (kind === "role") kinde.deleteRole("chief");
+        else kinde.deletePermission("admin:access");
+        const subject = `${kind}:${kind === "role" ? role.id : permission?.id}` as const;
+        for (let at = (await flows.fanOut(subject, undefined, call)).next; at !== undefined; )
+          at = (await flows.fanOut(subject, at, call)).next;
+      };
+      const outstanding = async () => (await store.ledger.page({ olderThanMs: 0, limit: 100 })).entries;
+      const expected = holders.map(({ id }) => id).sort();
+      const before = state;
+      for (let step = 0; step < 2; step += 1) {
+        // The second time, as after a crash of the first.
+        ({ state } = await flows.sweepStep(before, call));
+        expect((await outstanding()).map(({ member }) => member).sort()).toEqual(expected);
+        expect(await flagsOfHolder(expected[0])).toMatchObject({ admin: true });
+        for (const id of expected) await store.ledger.discard(id);
+      }
+      await flows.refreshUser(expected[0] ?? "", call);
+      expect(await flagsOfHolder(expected[0])).toMatchObject({ admin: false });
+    },
+  );
+
+  const flagsOfHolder = async (id = "") => (await stack.record(id))?.flags;
 });

@@ -269,6 +269,17 @@ export const guards: readonly Guard[] = [
     },
   },
   {
+    name: "changes of roles and permissions that a fill had gathered before",
+    promise: 2,
+    file: "src/sweep/sweep.ts",
+    find: "    if (rest === undefined) return again;\n    await refreshOutdated(options, state, ids);\n",
+    replace: "    if (rest === undefined) return again;\n",
+    proof: {
+      test: "test/end-to-end/completeness.test.ts",
+      name: "has its holders refreshed, whenever the records were searched",
+    },
+  },
+  {
     name: "users that are being fetched when a fan-out starts",
     promise: 2,
     file: "src/refresh/fan-out.ts",

@@ -16,6 +16,7 @@ const fanOutOver = (profiles: Profile[], fetching: string[] = [], setting: Parti
     definitions: { mayNeed: () => true },
     keep: new Set(profileParts),
     forgetOrganization: async () => {},
+    noteGrantChange: async () => {},
     activeUsers: async () => fetching,
     ...setting,
   });

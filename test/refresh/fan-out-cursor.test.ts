@@ -28,6 +28,7 @@ async function walk(refuses: (request: number) => boolean) {
     definitions: { mayNeed: () => true },
     keep: new Set(["organizations"]),
     forgetOrganization: async () => {},
+    noteGrantChange: async () => {},
     activeUsers: async () => [],
   });
   const found: string[] = [];

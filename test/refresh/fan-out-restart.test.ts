@@ -32,6 +32,7 @@ it("scans the records again from the start when Redis was replaced between two p
     definitions: { mayNeed: () => true },
     keep: kept,
     forgetOrganization: async () => {},
+    noteGrantChange: async () => {},
     activeUsers: async () => [],
   });
   const call = { priority: "webhook", signal: new AbortController().signal } as const;

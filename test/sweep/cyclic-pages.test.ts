@@ -31,6 +31,8 @@ it("a sweep whose search leads in circles fails instead of running forever, also
     absences: { countUnknown: async () => 0 },
     seen: { add: async () => {}, exists: nothing, missing: nothing },
     recheckOrganizations: async () => {},
+    grantChanges: { mark: nothing, since: nothing },
+    acknowledge: nothing,
     grantIndex: { begin: nothing, add: nothing, read: nothing, catalogue: nothing, forget: nothing },
     grantParts: [],
     listed: { remember: nothing, read: nothing, forget: nothing },

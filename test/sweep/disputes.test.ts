@@ -151,6 +151,8 @@ function sweeping() {
     },
     recheckOrganizations: async () => {},
     grantIndex: { begin: nothing, add: nothing, read: nothing, catalogue: nothing, forget: nothing },
+    grantChanges: { mark: nothing, since: nothing },
+    acknowledge: nothing,
     grantParts: [],
     listed: { remember: nothing, read: nothing, forget: nothing },
     completeness: { beginCount: nothing },

@@ -4,6 +4,7 @@ import { expect, it } from "vitest";
 import { KindeError } from "../../src/errors.ts";
 import { keepParts } from "../../src/kinde/keep-parts.ts";
 import type { Call, ManagementApi } from "../../src/kinde/management-api.ts";
+import { createGrantChanges } from "../../src/redis/grant-changes.ts";
 import { type CompareGrantsOptions, compareGrantsStep } from "../../src/sweep/compare-grants.ts";
 import { beginGathering, type GatherState, GrantsLost, gatherStep } from "../../src/sweep/gather-grants.ts";
 import { createGrantIndex, markIndex } from "../../src/sweep/grant-index.ts";
@@ -141,6 +142,27 @@ it("holds nothing of what was gathered under the same number before", async () =
   await index().add(mark, [{ userId: testUser(1), code: "org_1", part: "roles", grant: 0 }]);
   await index().begin("again", mark, { roles: [], permissions: [] });
   expect((await index().read(mark, [testUser(1)]))?.held).toEqual([[]]);
+});
+
+it("reports changes after a mark, or so shortly before it that Kinde can have lagged, and notices lost ones", async () => {
+  const settleMs = 30_000;
+  const changes = createGrantChanges({ ...context, settleMs });
+  const now = Date.now();
+  const key = context.keys.ledgerPart("sweep:grants:changed");
+  // Redis' clock was ahead, and steps back.
+  await context.redis.xadd(key, now + 3 * settleMs, "mark", "");
+  const mark = await changes.mark();
+  await changes.note("permission:later");
+  await changes.note("permission:later");
+  expect(await changes.since({ ...mark, id: `${now}-0` })).toBeUndefined();
+  expect(await changes.since(mark)).toEqual(new Set(["permission:later"]));
+  expect(await changes.since({ ...mark, runId: "another process" })).toBeUndefined();
+  await context.redis.xtrim(key, "MAXLEN", 1);
+  expect(await changes.since(mark)).toBeUndefined();
+  await context.redis.del(key);
+  await context.redis.xadd(key, now - 3 * settleMs, "subject", "role:settled");
+  await context.redis.xadd(key, now - settleMs / 2, "subject", "role:recent");
+  expect(await changes.since(await changes.mark())).toEqual(new Set(["role:recent"]));
 });
 
 /** Records of users who own org_1 although the index lists no holder, and what a walk finds. */

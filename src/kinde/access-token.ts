@@ -58,8 +58,11 @@ export interface AccessTokensOptions {
   onAnswer?: OnAnswer;
 }
 
-/** A rejected token younger than this is not replaced: usually the configuration is wrong, and tokens cost money. */
+/** A token younger than this is not replaced: usually the configuration is wrong, and tokens cost money. */
 const tooYoungToReplaceMs = 60_000;
+
+/** A token is used for 30 days at most, whatever its lifetime. */
+const longestLifetimeMs = 30 * 86_400_000;
 
 /** Milliseconds before rejected credentials are tried again, however many jobs need a token. */
 const rejectionHoldsMs = 5_000;
@@ -183,6 +186,11 @@ const answerSchema = z.object({
   expires_in: z.coerce.number().positive(),
 });
 
+/** Returns how long a token is used, in milliseconds: not so briefly that every call would request another. */
+function lifetimeOf(expiresInSeconds: number): number {
+  return Math.min(Math.max(expiresInSeconds * 1000, tooYoungToReplaceMs), longestLifetimeMs);
+}
+
 async function requestToken(options: AccessTokensOptions, signal: AbortSignal): Promise<AccessToken> {
   const { fetch, now, origin, clientId, clientSecret, audience, timeoutMs, onAnswer } = options;
   const issuedAt = now();
@@ -221,7 +229,7 @@ async function requestToken(options: AccessTokensOptions, signal: AbortSignal): 
       status: response.status,
     });
   }
-  return { token: answer.data.access_token, issuedAt, expiresAt: issuedAt + answer.data.expires_in * 1000 };
+  return { token: answer.data.access_token, issuedAt, expiresAt: issuedAt + lifetimeOf(answer.data.expires_in) };
 }
 
 /** Creates a store that keeps the token in the memory of this process. */

@@ -68,10 +68,18 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
   else response.writeHead(value === undefined ? 404 : 200).end(JSON.stringify(value ?? {}));
 }
 
+function openTokens(now = Date.now) {
+  const application = { clientId: "app", clientSecret: "secret", audience: `${origin}/api` };
+  return createAccessTokens({
+    ...{ origin, fetch, now, timeoutMs: 10_000 },
+    ...application,
+    store: createMemoryTokenStore(),
+  });
+}
+
 function open() {
   const kinde = { origin, fetch, now: Date.now, timeoutMs: 10_000 };
-  const application = { clientId: "app", clientSecret: "secret", audience: `${origin}/api` };
-  const accessTokens = createAccessTokens({ ...kinde, ...application, store: createMemoryTokenStore() });
+  const accessTokens = openTokens();
   const budget = {
     run: <T>(_priority: string, task: () => Promise<T>) => task(),
     pause: async () => {},
@@ -154,6 +162,25 @@ describe("an access token that no header can hold", () => {
     answers["/oauth2/token"] = { access_token: "line\nbreak", expires_in: 3600 };
     await expect(fetched()).rejects.toThrow("issued no access token");
     expect(requested).not.toContain("/api/v1/user");
+  });
+});
+
+describe("the lifetime of an access token", () => {
+  const days = 86_400_000;
+
+  it.each([
+    ["at least a minute, so that calls do not pay for one each", 0.001, 50_000, 60_000],
+    ["at most 30 days", 1e300, 29 * days, 30 * days],
+  ])("is %s", async (_what, lifetime, within, over) => {
+    answers["/oauth2/token"] = { access_token: "token", expires_in: lifetime };
+    let now = 0;
+    const tokens = openTokens(() => now);
+    const tokensAt = async (time: number) => {
+      now = time;
+      await tokens.get(call.signal);
+      return requested.length;
+    };
+    expect([await tokensAt(0), await tokensAt(within), await tokensAt(over)]).toEqual([1, 1, 2]);
   });
 });
 

@@ -36,7 +36,8 @@ export function readEnvironment(
     if (settings[name] !== undefined) problems.push(`${variable} and ${name} are both set: keep one of them`);
     else {
       const secret = readSecret(file);
-      if ("problem" in secret) problems.push(`${variable} ${secret.problem}: ${file}`);
+      // Without the value: it can be the secret, given where its file belongs.
+      if ("problem" in secret) problems.push(`${variable} ${secret.problem}`);
       else settings[name] = secret.text;
     }
   }

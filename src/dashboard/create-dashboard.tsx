@@ -209,23 +209,23 @@ function refuseText(
 
 /** Creates the function that runs actions: only for operators, and each leaves a note with its outcome. */
 function createAct({ actions, trail }: Pick<Store, "actions" | "trail">, log: Log, now: () => number): Act {
-  return async (context, { action, subject, userId }, run) => {
+  return async (context, { action: done, failed = done, subject, userId }, run) => {
     const { name: operator, role } = context.var.session;
     if (role !== "operate") throw new RequestError(403, "Your role can look, and change nothing.");
-    const note = async (outcome: string) => {
+    const note = async (action: string, outcome: string) => {
       log.info({ operator, action, subject, outcome }, "operator's action");
       if (userId !== undefined) trail.note(userId, { kind: "action", what: action, outcome: operator });
       await actions.note({ at: now(), operator, action, subject, outcome });
     };
     // What was done is done, even if it cannot be noted: the log has it.
-    const noteOrWarn = (outcome: string) =>
-      note(outcome).catch((error: unknown) => log.warn(errorFields(error), "operator's action not noted"));
+    const noteOrWarn = (action: string, outcome: string) =>
+      note(action, outcome).catch((error: unknown) => log.warn(errorFields(error), "operator's action not noted"));
     try {
       const result = await run();
-      await noteOrWarn("done");
+      await noteOrWarn(done, "done");
       return result;
     } catch (error) {
-      await noteOrWarn(errorCode(error));
+      await noteOrWarn(failed, errorCode(error));
       throw error;
     }
   };

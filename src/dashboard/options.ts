@@ -44,6 +44,8 @@ export type RefusePage = (
 export interface ActionNote {
   /** Without values: `set plan_tier`. */
   action: string;
+  /** Noted instead if the action fails, for one that names what can be anything until Kinde or a queue knows it. */
+  failed?: string;
   subject: string;
   /** The user whose trail it enters. */
   userId?: string;

@@ -16,7 +16,7 @@ const basePath = "/queues";
  * jobs, and removing schedules, would bypass the rules of the flows that own them.
  */
 const changes =
-  /^\/queues\/api\/queues\/(pause|resume|[\w-]+\/(pause|resume|promote|retry\/failed|clean\/(failed|completed)|[^/]+\/(retry|promote|clean)))$/;
+  /^\/queues\/api\/queues\/(pause|resume|[\w-]+\/(pause|resume|promote|retry\/failed|clean\/(failed|completed)|(?<job>[^/]+)\/(retry|promote|clean)))$/;
 
 /** Creates bull-board below `/queues`. Its changes need the role of an operator, and are noted. */
 export function queueBoard({ store, act }: PageDeps): Hono<{ Variables: SessionVariables }> {
@@ -28,11 +28,16 @@ export function queueBoard({ store, act }: PageDeps): Hono<{ Variables: SessionV
   app.use(`${basePath}/*`, async (context, next) => {
     const { path, method } = context.req;
     if (method === "GET" || method === "HEAD") return next();
-    if (method !== "PUT" || !changes.test(path)) {
+    const change = method === "PUT" ? changes.exec(path) : null;
+    if (change === null) {
       throw new RequestError(403, "The dashboard does not allow this change of a queue.");
     }
     const [, queue = "", ...rest] = path.slice(`${basePath}/api`.length + 1).split("/");
-    const noted = { action: `queue ${rest.join(" ") || queue}`, subject: rest.length > 0 ? queue : "all" };
+    const noted = {
+      action: `queue ${rest.join(" ") || queue}`,
+      ...(change.groups?.job !== undefined && { failed: `queue ${rest.at(-1)}` }),
+      subject: rest.length > 0 ? queue : "all",
+    };
     return act(context, noted, async () => {
       await next();
       const { status } = context.res;

@@ -130,7 +130,8 @@ export function userRoutes(deps: PageDeps): Hono<Env> {
     const userId = userIdOf(context);
     const { key, wanted, before } = await readForm(context, confirmSchema);
     return attempt(deps, context, async () => {
-      const { misfits } = await act(context, { action: `set ${key}`, subject: userId, userId }, () =>
+      const noted = { action: `set ${key}`, failed: "set a property", subject: userId, userId };
+      const { misfits } = await act(context, noted, () =>
         operations.setProperties(userId, Object.fromEntries([[key, wanted]]), deps.call(context)),
       );
       return (

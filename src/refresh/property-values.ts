@@ -9,8 +9,8 @@ export type PropertyValue = string | number | boolean | null;
 /** Kinde's limit per bulk write. */
 const mostProperties = 100;
 
-/** Keys that an error can name: others could be anything. */
-const nameable = /^[\w.-]{1,100}$/;
+/** Keys that an error can name: others could be anything, such as a phone number. */
+const nameable = /^[a-z][\w.-]{0,99}$/i;
 
 /** Schema of property values by key: at least 1 and at most 100. */
 export const propertyValues = z

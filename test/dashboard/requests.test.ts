@@ -329,6 +329,22 @@ describe("actions", () => {
     expect(trail).toContainEqual(expect.objectContaining({ kind: "refresh", what: "write", outcome: "committed" }));
   });
 
+  it("are noted without the name of a property or a job that turns out not to exist", async () => {
+    const key = "ada@example.com +49 151 2345678";
+    const set = { ...form({ key, wanted: '"x"', before: "null" }), cookie: operator };
+    expect((await board.send(`/users/${userId}/set/confirm`, set)).status).toBe(400);
+    const retry = "/queues/api/queues/refresh/ada%40example.com/retry";
+    expect((await board.send(retry, { method: "PUT", cookie: operator })).status).toBe(404);
+    const noted = await board.store.actions.latest(2);
+    expect(noted).toMatchObject([
+      { action: "queue retry", subject: "refresh", outcome: "not_found" },
+      { action: "set a property", subject: userId, outcome: "kinde_rejected" },
+    ]);
+    const left = board.logged() + JSON.stringify([noted, await board.store.trail.read(userId)]);
+    expect(left).toContain("set a property");
+    expect(left).not.toMatch(/ada(@|%40)|151 2345678/);
+  });
+
   it("can be undone: the page that follows sets back what was there, line breaks included", async () => {
     const { kinde } = board.emulator;
     kinde.setProperties(userId, { compliance_region: "a\nb" });

@@ -23,7 +23,8 @@ describe("property values", () => {
 
   it("are named when they are rejected, unless their key could be anything", () => {
     expect(() => parsePropertyValues({ a: "x", plan_tier: {} })).toThrow("plan_tier must be a string");
-    expect(() => parsePropertyValues({ "ada@example.com": {} })).toThrow("properties: must be a string");
+    for (const key of ["ada@example.com", "4915112345678", "+49-151"])
+      expect(() => parsePropertyValues({ [key]: {} })).toThrow("properties: must be a string");
   });
 
   it.each([

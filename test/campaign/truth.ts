@@ -4,5 +4,6 @@ import { type Comparable, expected as expectedByDefault } from "../support/compa
 /** Returns what Redis must contain for the user's state in Kinde: a tombstone if the user does not exist. */
 export function expected(truth: TruthUser | undefined): Comparable {
   const { flags, ...rest } = expectedByDefault(truth);
-  return { ...rest, flags: { ...flags, banned: truth?.isSuspended ?? false } };
+  // A flag with a deny value, which is what a tombstone holds.
+  return { ...rest, flags: { ...flags, banned: truth?.isSuspended ?? true } };
 }

@@ -1,3 +1,4 @@
+import type { Absences } from "../redis/absences.ts";
 import type { Records } from "../redis/records.ts";
 import type { Disputes } from "./disputes.ts";
 import type { SeenUsers } from "./seen-users.ts";
@@ -8,7 +9,10 @@ export interface FindUnlistedOptions {
   records: Pick<Records, "scanIds">;
   seen: Pick<SeenUsers, "exists" | "missing">;
   disputes: Disputes;
+  absences: Pick<Absences, "noted">;
 }
+
+type ScanOptions = Pick<FindUnlistedOptions, "records" | "seen">;
 
 const scanCount = 1_000;
 
@@ -26,7 +30,7 @@ export function mostUnlisted(held: number): number {
  * @returns the next state, and whether to look for them or to end the sweep; `undefined` while the count goes on
  */
 export async function countUnlistedStep(
-  options: Omit<FindUnlistedOptions, "disputes">,
+  options: ScanOptions,
   state: SweepState,
 ): Promise<{ state: SweepState; next: "find" | "end" | undefined }> {
   if (!(await filtersExist(options, state))) return { state, next: "end" };
@@ -50,8 +54,11 @@ export async function findUnlistedStep(
   const page = await scanUnlisted(options, state);
   if (page === undefined) return { refresh: [], state: { ...state, unlisted: 0, cursor: "0" }, over: false };
   const { cursor, runId, unlisted } = page;
-  // A fetch decides whether they are deleted. If Kinde has them after all, the search omits them for good.
-  const { refresh, disputed } = await options.disputes.settle(unlisted.map((userId) => ({ userId, different: true })));
+  // A fetch decides whether they are deleted, and takes several looks. If Kinde has them, the search omits them for good.
+  const absent = await options.absences.noted(unlisted);
+  const { refresh, disputed } = await options.disputes.settle(
+    unlisted.map((userId) => ({ userId, different: !absent.has(userId) })),
+  );
   const found: SweepState = {
     ...state,
     cursor,
@@ -62,7 +69,7 @@ export async function findUnlistedStep(
       disputed.map(() => "not listed"),
     ),
   };
-  return { refresh, state: found, over: cursor === "0" };
+  return { refresh: [...absent, ...refresh], state: found, over: cursor === "0" };
 }
 
 // A filter that was lost with its Redis would make everybody look unlisted.
@@ -74,7 +81,7 @@ async function filtersExist(
 }
 
 /** Returns `undefined` if another Redis process has taken over, which the cursor means nothing to: scan again. */
-async function scanUnlisted({ records, seen }: Omit<FindUnlistedOptions, "disputes">, state: SweepState) {
+async function scanUnlisted({ records, seen }: ScanOptions, state: SweepState) {
   const { mark, previous, cursor } = state;
   const page = await records.scanIds(cursor ?? "0", scanCount);
   if (cursor !== "0" && page.runId !== state.runId) return undefined;

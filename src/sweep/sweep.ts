@@ -41,7 +41,7 @@ export interface SweepOptions extends Omit<JudgeOptions, "aged"> {
   records: Pick<Records, "readMany" | "replaceFlags" | "tickets" | "scanIds">;
   fillPage: FillPage;
   ledger: Pick<Ledger, "gaveUp">;
-  absences: Pick<Absences, "countUnknown">;
+  absences: Pick<Absences, "countUnknown" | "noted">;
   seen: Pick<SeenUsers, "add" | "exists" | "missing">;
   grantIndex: GrantIndex;
   grantChanges: Pick<GrantChanges, "mark" | "since">;

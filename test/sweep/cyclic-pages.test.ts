@@ -28,7 +28,7 @@ it("a sweep whose search leads in circles fails instead of running forever, also
     records: { readMany: async () => [], replaceFlags: async () => 0, tickets: nothing, scanIds: nothing },
     fillPage: { stamp: nothing, needsGrants: () => false, commit: nothing },
     ledger: { gaveUp: async () => 0 },
-    absences: { countUnknown: async () => 0 },
+    absences: { countUnknown: async () => 0, noted: async () => new Set<string>() },
     seen: { add: async () => {}, exists: nothing, missing: nothing },
     recheckOrganizations: async () => {},
     grantChanges: { mark: nothing, since: nothing },

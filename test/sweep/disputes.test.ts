@@ -143,7 +143,7 @@ function sweeping() {
     },
     fillPage: { stamp: nothing, needsGrants: () => false, commit: nothing },
     ledger: { gaveUp: async () => 0 },
-    absences: { countUnknown: async () => 0 },
+    absences: { countUnknown: async () => 0, noted: async () => new Set<string>() },
     seen: {
       add: async () => {},
       exists: async () => true,

@@ -66,6 +66,7 @@ export function startServiceWorkers({ config, world, log, store, flows }: Servic
     walks: flows.walks,
     readAged: flows.readAged,
     recentChecks: flows.recentChecks,
+    recentUsers: store.recentUsers,
     recent: config.recent,
     delays: store.delays,
     auditUser: flows.auditUser,

@@ -88,7 +88,7 @@ export function startWatch({ config, world: { now }, log, store, pace }: WatchOp
         pace,
         perMinute: config.calls.perMinute,
         pageSize: config.sweep.pageSize,
-        intervalMs: config.recent.intervalMs,
+        recent: config.recent,
       }),
     audits: () => auditTicks.keep(),
     pulse,

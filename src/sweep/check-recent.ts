@@ -1,6 +1,8 @@
 import { accountTime } from "kindling/contract";
 import { KindeError, ThrottledError } from "../errors.ts";
+import { patienceOfManyMs } from "../kinde/call-budget.ts";
 import { fetchProperties } from "../kinde/fetch-user.ts";
+import { fewAtOnce } from "../kinde/few-at-once.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import { listUsersById, type SearchedUser } from "../kinde/search-users.ts";
 import type { Ledger } from "../redis/ledger.ts";
@@ -42,7 +44,7 @@ export interface RecentStep {
 
 /** Returns the pause after a step, in milliseconds, that keeps the calls to their share of the budget. */
 export function pauseAfter(
-  { calls, waitMs = 0 }: RecentStep,
+  { calls, waitMs = 0 }: Pick<RecentStep, "calls" | "waitMs">,
   { share, perMinute, spentMs }: { share: number; perMinute: number; spentMs: number },
 ): number {
   return Math.max(0, calls > 0 ? (calls * 60_000) / (share * perMinute) - spentMs : waitMs);
@@ -50,6 +52,25 @@ export function pauseAfter(
 
 /** Users compared in one step: one call for their accounts, and one for the properties of each. */
 export const usersPerStep = 20;
+const callsPerStep = usersPerStep + 1;
+
+/** How checks are paced: their share of the call budget, from 0 to 1, and the shortest time between two of a user. */
+export interface RecentPace {
+  share: number;
+  perMinute: number;
+  intervalMs: number;
+}
+
+/** Returns how far apart two checks of a user are while so many are active, in milliseconds. */
+export function roundMs(users: number, { intervalMs, ...budget }: RecentPace): number {
+  const pauseMs = pauseAfter({ calls: callsPerStep, waitMs: 0 }, { ...budget, spentMs: 0 });
+  return Math.max(intervalMs, Math.ceil(users / usersPerStep) * pauseMs);
+}
+
+/** Returns the pause after a step that failed, in milliseconds: it can have made all of its calls. */
+export function pauseAfterFailure(budget: Pick<RecentPace, "share" | "perMinute">): number {
+  return pauseAfter({ calls: callsPerStep, waitMs: 0 }, { ...budget, spentMs: 0 });
+}
 /** Records that are looked at in search of one to compare: most are known to be recent. */
 const mostLooks = 100;
 /** Longest wait for a user who becomes active, in milliseconds. */
@@ -148,13 +169,16 @@ async function fetchUsers(
 ): Promise<Map<string, SearchedUser>> {
   const asked = new Set(userIds);
   const listed = (await listUsersById(api, userIds, call)).filter(({ id }) => asked.has(id));
-  const answers = await Promise.allSettled(
-    listed.map(async (user) => ({ ...user, properties: await fetchProperties(api, user.id, call) })),
-  );
-  for (const answer of answers) {
-    if (answer.status === "rejected" && !isAboutOneUser(answer.reason)) throw answer.reason;
-  }
-  return new Map(answers.flatMap((answer) => (answer.status === "fulfilled" ? [[answer.value.id, answer.value]] : [])));
+  const patient = { ...call, patienceMs: patienceOfManyMs };
+  const found = await fewAtOnce(listed, async (user) => {
+    try {
+      return [{ ...user, properties: await fetchProperties(api, user.id, patient) }];
+    } catch (error) {
+      if (isAboutOneUser(error)) return [];
+      throw error;
+    }
+  });
+  return new Map(found.flat().map((user) => [user.id, user]));
 }
 
 function isAboutOneUser(reason: unknown): boolean {

@@ -88,12 +88,19 @@ export interface SweepBound {
 }
 
 /**
- * Returns whether checks of recently active users, this far apart, find a change much sooner than sweeps do. `false` before
- * the first sweep and without scheduled ones.
+ * Returns whether checks of recently active users find changes sooner than sweeps do. `false` before the first sweep and
+ * without scheduled ones.
+ *
+ * @param apart.intervalMs Shortest time between two checks of a user
+ * @param apart.roundMs Time between two checks of a user while as many are active as now
  */
-export function areChecksWorthwhile(last: FinishedSweep | undefined, plan: SweepPlan, intervalMs: number): boolean {
+export function areChecksWorthwhile(
+  last: FinishedSweep | undefined,
+  plan: SweepPlan,
+  apart: { intervalMs: number; roundMs: number },
+): boolean {
   const bound = sweepBound(last, plan, { lateMs: 0, fetchMs: 0, lagMs: 0 });
-  return bound !== undefined && bound.everyMs > 2 * intervalMs;
+  return bound !== undefined && bound.everyMs > Math.max(2 * apart.intervalMs, apart.roundMs);
 }
 
 /** Where the sweep that is due or running stands. Times in milliseconds since the epoch. */

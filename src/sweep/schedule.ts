@@ -2,6 +2,7 @@ import type { FleetSetting } from "../redis/fleet-setting.ts";
 import type { Ledger } from "../redis/ledger.ts";
 import type { RecentUsers } from "../redis/recent-users.ts";
 import type { RefreshQueues } from "../refresh/queues.ts";
+import { type RecentPace, roundMs } from "./check-recent.ts";
 import type { Completeness } from "./completeness.ts";
 import { areChecksWorthwhile, leastIntervalMs, restMs, type SweepPace, type SweepPlan } from "./pace.ts";
 import { failedSweep, type SweepQueue } from "./queue.ts";
@@ -61,16 +62,22 @@ export interface ScheduleRecentOptions
     Pick<SweepPlan, "perMinute" | "pageSize"> {
   queues: Pick<SweepQueue, "enqueueRecentChecks">;
   recentUsers: Pick<RecentUsers, "size">;
-  intervalMs: number;
+  recent: Pick<RecentPace, "share" | "intervalMs">;
 }
 
-/** Starts the checks of recently active users if there are any, and sweeps take much longer. Call it repeatedly. */
+/** Starts the checks of recently active users if they are of use. Call it repeatedly. */
 export async function scheduleRecentChecks(options: ScheduleRecentOptions): Promise<void> {
-  const { queues, recentUsers, sweeps, pace, perMinute, pageSize, intervalMs } = options;
-  if ((await recentUsers.size()) === 0) return;
+  if (await areChecksOfUse(options)) await options.queues.enqueueRecentChecks();
+}
+
+/** Returns whether users are active, and sweeps take longer than checks of all of them. */
+export async function areChecksOfUse(options: Omit<ScheduleRecentOptions, "queues">): Promise<boolean> {
+  const { recentUsers, sweeps, pace, perMinute, pageSize, recent } = options;
+  const users = await recentUsers.size();
+  if (users === 0 || recent.share === 0) return false;
   const [last, setting] = await Promise.all([sweeps.last(), pace.read()]);
-  const plan = { ...setting, perMinute, pageSize };
-  if (areChecksWorthwhile(last, plan, intervalMs)) await queues.enqueueRecentChecks();
+  const apart = { intervalMs: recent.intervalMs, roundMs: roundMs(users, { ...recent, perMinute }) };
+  return areChecksWorthwhile(last, { ...setting, perMinute, pageSize }, apart);
 }
 
 /** Dependencies of {@link scheduleWalks}. */

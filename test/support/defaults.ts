@@ -1,5 +1,5 @@
 import { loadStoreConfig } from "../../src/config.ts";
-import { pauseAfter, usersPerStep } from "../../src/sweep/check-recent.ts";
+import { roundMs } from "../../src/sweep/check-recent.ts";
 import { slotMs } from "../../src/sweep/pace.ts";
 import type { FinishedSweep } from "../../src/sweep/sweep-log.ts";
 import { beginSweep } from "../../src/sweep/sweep-state.ts";
@@ -21,8 +21,6 @@ export function plannedSweep(users: number, pageMs = 50): FinishedSweep {
 
 /** Returns how far apart two checks of a user are if as many are active as the default lets be. Milliseconds. */
 export function recentRoundMs(): number {
-  const { users, share: ofChecks } = defaults.recent;
-  const step = { refresh: [], calls: usersPerStep + 1, waitMs: 0 };
-  const pauseMs = pauseAfter(step, { share: ofChecks, perMinute: defaults.calls.perMinute, spentMs: 0 });
-  return Math.ceil(users / usersPerStep) * pauseMs;
+  const { users, ...pace } = defaults.recent;
+  return roundMs(users, { ...pace, perMinute: defaults.calls.perMinute });
 }

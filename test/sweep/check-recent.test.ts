@@ -2,9 +2,18 @@ import { setMaxListeners } from "node:events";
 import { defineFlags, property } from "kindling";
 import type { FlagsRecord } from "kindling/contract";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, onTestFinished } from "vitest";
+import { patienceOfManyMs } from "../../src/kinde/call-budget.ts";
+import { mostAtOnce } from "../../src/kinde/few-at-once.ts";
+import type { ManagementApi } from "../../src/kinde/management-api.ts";
 import { createRecentUsers, type RecentUsers } from "../../src/redis/recent-users.ts";
 import { createFlows, type Flows } from "../../src/service/create-flows.ts";
-import { createRecentChecks, pauseAfter, type RecentStep } from "../../src/sweep/check-recent.ts";
+import {
+  createRecentChecks,
+  pauseAfter,
+  type RecentStep,
+  roundMs,
+  usersPerStep,
+} from "../../src/sweep/check-recent.ts";
 import { areChecksWorthwhile, fetchAllowance, sweepBound } from "../../src/sweep/pace.ts";
 import { createRecentLog, summarizeChecks } from "../../src/sweep/recent-log.ts";
 import { beginSweep } from "../../src/sweep/sweep-state.ts";
@@ -226,11 +235,37 @@ describe("checks of recently active users", () => {
     expect((await log().read()).failed).toBeNull();
   });
 
-  it("are worth their calls only where a sweep takes more than twice as long", () => {
-    const worth = (users: number) => areChecksWorthwhile(plannedSweep(users), defaultPace, intervalMs);
-    expect([10_000, 50_000, 100_000, 1_000_000].map(worth)).toEqual([false, false, true, true]);
-    expect(areChecksWorthwhile(undefined, defaultPace, intervalMs)).toBe(false);
-    expect(areChecksWorthwhile(plannedSweep(1_000_000), { ...defaultPace, intervalMs: 0 }, intervalMs)).toBe(false);
+  it("ask about few users at a time, and wait for their turn in the line for calls", async () => {
+    await note(held.slice(0, usersPerStep));
+    let now = 0;
+    let most = 0;
+    const patience = new Set<number | undefined>();
+    const api: ManagementApi = {
+      ...flows.kinde,
+      async get(request, options) {
+        if (request.path.includes("/properties")) patience.add(options.patienceMs);
+        now += 1;
+        most = Math.max(most, now);
+        return await flows.kinde.get(request, options).finally(() => {
+          now -= 1;
+        });
+      },
+    };
+    expect((await checks({ api }).step(call)).calls).toBe(usersPerStep + 1);
+    expect([most, ...patience]).toEqual([mostAtOnce, patienceOfManyMs]);
+  });
+
+  it("are worth their calls only where a sweep takes longer than a check of all who are active", () => {
+    const worth = (active: number) => (users: number) => {
+      const apart = { intervalMs, roundMs: roundMs(active, { share, intervalMs, perMinute }) };
+      return areChecksWorthwhile(plannedSweep(users), defaultPace, apart);
+    };
+    const populations = [10_000, 50_000, 100_000, 1_000_000];
+    expect(populations.map(worth(20))).toEqual([false, false, true, true]);
+    expect(populations.map(worth(defaults.recent.users))).toEqual([false, false, false, true]);
+    const apart = { intervalMs, roundMs: intervalMs };
+    expect(areChecksWorthwhile(undefined, defaultPace, apart)).toBe(false);
+    expect(areChecksWorthwhile(plannedSweep(1_000_000), { ...defaultPace, intervalMs: 0 }, apart)).toBe(false);
   });
 });
 

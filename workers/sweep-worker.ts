@@ -12,7 +12,7 @@ import { storedSweep } from "../src/sweep/stored-sweep.ts";
 import type { SweepStep } from "../src/sweep/sweep.ts";
 import type { SweepLog } from "../src/sweep/sweep-log.ts";
 import { noteSweep } from "../src/sweep/sweep-log.ts";
-import { beginSweep, type SweepState } from "../src/sweep/sweep-state.ts";
+import { type Aged, beginSweep, type SweepState } from "../src/sweep/sweep-state.ts";
 import { createWorker, handBackIfClosing, type WorkerDeps } from "./create-worker.ts";
 import { checkRecentUsers, type RecentJobOptions } from "./recent-job.ts";
 import { runWalks, type WalkJobOptions } from "./walk-job.ts";
@@ -26,7 +26,7 @@ export interface SweepWorkerOptions extends WalkJobOptions, RecentJobOptions {
   completeness: Completeness;
   indexLag: IndexLag;
   /** Returns whose parts that the search does not show are refreshed by age, because no walk compares them. */
-  readAged: () => Promise<SweepState["aged"]>;
+  readAged: () => Promise<Aged>;
   sweepStep: (state: SweepState, call: CallOptions) => Promise<SweepStep>;
   delays: SweepDelayPeaks;
   /** Minimum pause between two pages, in milliseconds. */

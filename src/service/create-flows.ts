@@ -15,6 +15,7 @@ import { createOrganizations } from "../refresh/organizations.ts";
 import { createRefreshUser, type RefreshUser } from "../refresh/refresh-user.ts";
 import { createSetProperties, type SetProperties } from "../refresh/set-properties.ts";
 import type { Store } from "../store.ts";
+import { nextTurns } from "../sweep/aged.ts";
 import { createRecentChecks, type RecentChecks } from "../sweep/check-recent.ts";
 import { createDisputes } from "../sweep/disputes.ts";
 import { createFillPage } from "../sweep/fill-page.ts";
@@ -22,8 +23,7 @@ import { createGrantIndex } from "../sweep/grant-index.ts";
 import { createKnownRoles } from "../sweep/known-roles.ts";
 import { createPermissionScope } from "../sweep/permission-scope.ts";
 import { type SweepStep, sweepStep } from "../sweep/sweep.ts";
-import type { SweepState } from "../sweep/sweep-state.ts";
-import { agedBy } from "../sweep/walk-log.ts";
+import type { Aged, SweepState } from "../sweep/sweep-state.ts";
 import { createWalks, neededGrants, type Walks } from "../sweep/walks.ts";
 import { checkWebhook, type WebhookCheck } from "../webhook/check-registration.ts";
 import { neededEventTypes } from "../webhook/route-event.ts";
@@ -40,8 +40,8 @@ export interface Flows {
   sweepStep(state: SweepState, call: CallOptions): Promise<SweepStep>;
   walks: Walks;
   recentChecks: RecentChecks;
-  /** Returns whose roles, permissions and plans no walk has compared lately. */
-  readAged(): Promise<SweepState["aged"]>;
+  /** Returns whose roles, permissions and plans the next sweep refreshes by age. */
+  readAged(): Promise<Aged>;
   auditUser(userId: string, call: CallOptions): Promise<AuditVerdict>;
   /** Ids of as many users with a record as an audit compares, drawn at random. */
   drawSample(): Promise<string[]>;
@@ -193,8 +193,12 @@ export function createFlows(options: FlowsOptions): Flows {
     sweepStep: (state, call) => sweepStep(sweepOptions, state, call),
     walks,
     recentChecks,
-    readAged: async () =>
-      agedBy(await store.walkLog.read(), await walks.needed(), (await ledger.clock()) - extrasMaxAgeMs / 2),
+    async readAged() {
+      const [now, last] = await Promise.all([ledger.clock(), store.sweeps.last()]);
+      const periodMs = extrasMaxAgeMs / 2;
+      const turns = nextTurns(last, { now, periodMs, scheduled: config.sweep.intervalMs > 0 });
+      return { ...(await walks.agedSince(now - periodMs)), ...turns };
+    },
     auditUser: (userId, call) => auditUser({ api: kinde, records, ledger, definitions, keep, signIns }, userId, call),
     drawSample: () => sampleUsers(publicRedis, keys, config.audit.sample),
     checkWebhook: (call) => checkWebhook(webhookOptions, call),

@@ -14,7 +14,7 @@ import { type JudgeOptions, judgeUser } from "./judge-user.ts";
 import type { RecentLog } from "./recent-log.ts";
 
 /** Dependencies of {@link createRecentChecks}. */
-export interface RecentChecksOptions extends Omit<JudgeOptions, "indexLagMs" | "aged" | "extrasMaxAgeMs"> {
+export interface RecentChecksOptions extends Omit<JudgeOptions, "indexLagMs"> {
   api: ManagementApi;
   recent: Pick<RecentUsers, "longestUnchecked" | "checked" | "forget" | "size">;
   records: Pick<Records, "readMany">;
@@ -187,13 +187,7 @@ function isAboutOneUser(reason: unknown): boolean {
 }
 
 /** Users that Kinde does not list are left to the sweep. */
-function judge(options: RecentChecksOptions, found: SearchedUser | undefined, { userId, stored }: Due) {
+function judge(options: RecentChecksOptions, found: SearchedUser | undefined, { stored }: Due) {
   if (found === undefined) return undefined;
-  const judgeOptions = {
-    ...options,
-    indexLagMs: options.settleMs,
-    extrasMaxAgeMs: undefined,
-    aged: { members: false, customers: false },
-  };
-  return judgeUser(judgeOptions, userId, found, stored).verdict;
+  return judgeUser({ ...options, indexLagMs: options.settleMs }, found, stored).verdict;
 }

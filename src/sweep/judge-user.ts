@@ -1,15 +1,13 @@
-import { createHash } from "node:crypto";
 import type { Definitions } from "kindling";
 import { accountTime, type FlagsRecord, fetchAge } from "kindling/contract";
 import type { SearchedUser } from "../kinde/search-users.ts";
 import type { StoredRecord } from "../redis/records.ts";
 import { compareFlags, type DerivedValues } from "./compare-flags.ts";
 import { type CompareOptions, findDifference } from "./find-difference.ts";
-import type { SweepState } from "./sweep-state.ts";
 
 /** What a sweep does about a listed user. */
 export type Judgement =
-  | { verdict: "same" | "missing" | "doubted" | "disputed" | "aged" }
+  | { verdict: "same" | "missing" | "doubted" | "disputed" }
   /** The record differs from the page; `field` is the first field that does. */
   | { verdict: "different"; field: string }
   /** The record's own profile gives other flags under the current definitions. */
@@ -20,13 +18,6 @@ export interface JudgeOptions extends CompareOptions {
   definitions: Definitions;
   now: () => number;
   indexLagMs: number;
-  /**
-   * Maximum age of profile parts that the search does not return, in milliseconds. Users are fetched again between half
-   * of it and all of it. `undefined` if no flag or kept part needs them.
-   */
-  extrasMaxAgeMs: number | undefined;
-  /** Whose they are. */
-  aged: SweepState["aged"];
 }
 
 /**
@@ -37,13 +28,11 @@ export interface JudgeOptions extends CompareOptions {
  */
 export function judgeUser(
   options: JudgeOptions,
-  userId: string,
   searched: SearchedUser | undefined,
   { flags: record, profile }: StoredRecord,
   disputed = false,
 ): Judgement {
   if (record === undefined) return { verdict: "missing" };
-  const age = fetchAge(record.fetchedAt, options.now());
   const accountAge = fetchAge(accountTime(record), options.now());
   // The search index lags behind a record this young.
   const differs = (field: string): Judgement => {
@@ -54,10 +43,6 @@ export function judgeUser(
   try {
     const field = disputed ? undefined : findDifference({ flags: record, profile }, searched, options);
     if (field !== undefined || profile === undefined) return differs(field ?? "profile missing");
-    const { extrasMaxAgeMs, aged } = options;
-    const hasExtras =
-      (aged.members && searched.organizations.length > 0) || (aged.customers && profile.billing.customerId !== null);
-    if (hasExtras && extrasMaxAgeMs !== undefined && age > extrasMaxAgeMs * shareOf(userId)) return { verdict: "aged" };
     const flags = compareFlags(options.definitions, record, profile, searched);
     if (flags.verdict === "different") return differs(flags.field);
     return flags.verdict === "derived" ? { ...flags, record } : flags;
@@ -65,9 +50,4 @@ export function judgeUser(
     // Nothing known throws. If something does, a fetch decides, and the sweep goes on to the others.
     return differs("not comparable");
   }
-}
-
-/** Returns 0.5 to 1, fixed per user, so that users fetched together do not all expire together. */
-function shareOf(userId: string): number {
-  return 0.5 + createHash("sha1").update(userId).digest().readUInt32BE() / 2 ** 33;
 }

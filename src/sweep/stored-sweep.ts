@@ -4,7 +4,7 @@ import { storedShape } from "../redis/stored.ts";
 import { gatherSchema } from "./gather-grants.ts";
 import { lagSampleSchema, nothingObserved } from "./index-lag.ts";
 import type { SweepMark } from "./seen-users.ts";
-import { everybody, type SweepState } from "./sweep-state.ts";
+import { nobodyAged, type SweepState } from "./sweep-state.ts";
 
 /** Version of {@link sweepStateSchema}, shared by every shape that contains it. */
 export const sweepVersion = 1;
@@ -54,7 +54,14 @@ export const sweepStateSchema = z.object({
   calls: count.default(0),
   lateMs: z.number().nonnegative().default(0),
   lagMs: z.number().nonnegative().nullable().default(null),
-  aged: z.object({ members: z.boolean(), customers: z.boolean() }).default(everybody),
+  aged: z
+    .object({
+      members: z.boolean(),
+      customers: z.boolean(),
+      from: z.number().default(nobodyAged.from),
+      to: z.number().default(nobodyAged.to),
+    })
+    .default(nobodyAged),
   lag: lagSampleSchema.default(nothingObserved),
 }) satisfies z.ZodType<SweepState>;
 

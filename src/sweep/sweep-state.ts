@@ -69,8 +69,7 @@ export interface SweepState {
   lateMs: number;
   /** The lag of the search that the sweep allows for, in milliseconds; `null`: the assumed one. */
   lagMs: number | null;
-  /** Whose parts that the search does not show are refreshed by age, because no walk has compared them lately. */
-  aged: { members: boolean; customers: boolean };
+  aged: Aged;
   /** What the listing shows of that lag. */
   lag: LagSample;
 }
@@ -83,8 +82,17 @@ export interface GatheringState {
   gathered: GatherState;
 }
 
-/** The value of {@link SweepState.aged} without walks. */
-export const everybody: SweepState["aged"] = { members: true, customers: true };
+/** Whose parts that the search does not show a sweep has refreshed by age, because no walk has compared them lately. */
+export interface Aged {
+  members: boolean;
+  customers: boolean;
+  /** Of those, it takes the users whose turn comes after `from`, and at `to` or before. Milliseconds since the epoch. */
+  from: number;
+  to: number;
+}
+
+/** The value of {@link SweepState.aged} if nobody is refreshed by age. */
+export const nobodyAged: Aged = { members: false, customers: false, from: 0, to: 0 };
 
 /** Options for {@link beginSweep}. */
 export interface BeginSweepOptions {
@@ -93,14 +101,15 @@ export interface BeginSweepOptions {
   now: number;
   fill: boolean;
   completeSince?: number | undefined;
-  /** Default: everybody. */
-  aged?: SweepState["aged"];
+  /** Default: nobody, and the next sweep takes the turns since the last one. */
+  aged?: Aged;
   /** Default: the assumed lag. */
   lagMs?: number | undefined;
 }
 
 /** Returns the initial state of a sweep. */
 export function beginSweep({ number, previous, now, fill, completeSince, lagMs, aged }: BeginSweepOptions): SweepState {
+  const turnsTo = previous?.aged.to ?? now;
   return {
     mark: { number, bits: bitsFor(previous?.users ?? 0) },
     previous: previous?.mark ?? null,
@@ -129,7 +138,7 @@ export function beginSweep({ number, previous, now, fill, completeSince, lagMs, 
     calls: 0,
     lateMs: 0,
     lagMs: lagMs ?? null,
-    aged: aged ?? everybody,
+    aged: aged ?? { ...nobodyAged, from: turnsTo, to: turnsTo },
     lag: nothingObserved,
   };
 }

@@ -9,6 +9,7 @@ import type { Ledger } from "../redis/ledger.ts";
 import type { Records, StoredRecord } from "../redis/records.ts";
 import type { AcknowledgeUsers } from "../refresh/acknowledge-users.ts";
 import { ticketOfLists } from "../refresh/keep-extras.ts";
+import { type IsAgedOptions, isAged } from "./aged.ts";
 import type { Completeness } from "./completeness.ts";
 import { countHeldStep, countUnheld } from "./count-held.ts";
 import type { Disputes } from "./disputes.ts";
@@ -36,7 +37,7 @@ export interface SweepStep {
 }
 
 /** Dependencies of {@link sweepStep}. */
-export interface SweepOptions extends Omit<JudgeOptions, "aged"> {
+export interface SweepOptions extends JudgeOptions, Omit<IsAgedOptions, "aged"> {
   api: ManagementApi;
   records: Pick<Records, "readMany" | "replaceFlags" | "tickets" | "scanIds">;
   fillPage: FillPage;
@@ -106,16 +107,16 @@ async function listingStep(options: SweepOptions, before: SweepState, call: Call
     seen.add(state.mark, ids),
     state.fill ? listed.remember(state.mark, state.cursor, { ids, next }) : undefined,
   ]);
-  const judgeOptions = { ...options, indexLagMs: state.lagMs ?? options.indexLagMs, aged: state.aged };
+  const judgeOptions = { ...options, indexLagMs: state.lagMs ?? options.indexLagMs };
   const compared = ids.map((id, index) => {
     const record = stored[index] ?? { flags: undefined, profile: undefined };
-    return { id, user: users[index], record, judgement: judgeUser(judgeOptions, id, users[index], record) };
+    return { id, user: users[index], record, judgement: judgeUser(judgeOptions, users[index], record) };
   });
   const { changed, disputed, different } = await settle(options, compared);
   const due = new Set(changed);
   const judged: Judged[] = compared.map(({ id, user, record, judgement }) => {
     const isQuiet = judgement.verdict === "different" && !due.has(id);
-    return { id, user, ...(isQuiet ? judgeUser(judgeOptions, id, user, record, true) : judgement) };
+    return { id, user, ...(isQuiet ? judgeUser(judgeOptions, user, record, true) : judgement) };
   });
   const idsOf = (wanted: Judgement["verdict"]) => judged.flatMap(({ id, verdict }) => (verdict === wanted ? [id] : []));
   const missing = judged.filter(({ verdict }) => verdict === "missing");
@@ -157,7 +158,10 @@ async function listingStep(options: SweepOptions, before: SweepState, call: Call
     doubted: state.doubted + idsOf("doubted").length,
     lag: observeLag(options, state.lag, users, stored),
   };
-  const found = { changed, refresh: [...idsOf("aged"), ...unfilled] };
+  const aged = compared
+    .filter(({ user, record }) => user !== undefined && isAged({ ...options, aged: state.aged }, user, record))
+    .map(({ id }) => id);
+  const found = { changed: changed.filter((id) => !aged.includes(id)), refresh: [...aged, ...unfilled] };
   if (next !== null) return { ...found, state: paged, done: false };
   if (isGathered(state.grants)) await options.grantIndex.forget(fillKind, state.grants.gathered.mark);
   if (state.fill) return { ...found, state: { ...paged, phase: "holding", cursor: null }, done: false };

@@ -65,17 +65,6 @@ const stored = storedShape<WalkHistory>(
   }),
 );
 
-/** Returns whose parts must be refreshed by age: those that no walk has compared since then. */
-export function agedBy(
-  histories: Partial<Record<WalkKind, WalkHistory>>,
-  needed: readonly WalkKind[],
-  since: number,
-): { members: boolean; customers: boolean } {
-  const isAged = (kind: WalkKind) => needed.includes(kind) && (histories[kind]?.last?.finishedAt ?? 0) < since;
-  const members = (["roles", "permissions", "otherPermissions"] as const).some(isAged);
-  return { members, customers: isAged("plans") };
-}
-
 /** Shortest time between the starts of two walks of a kind, in milliseconds. */
 export const shortestWalkMs = 60_000;
 /** Pause after a walk that Kinde rejected: an operator has to act first. Milliseconds. */

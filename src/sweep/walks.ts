@@ -5,6 +5,7 @@ import { KindeError } from "../errors.ts";
 import type { ListedRole } from "../kinde/list-grants.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import type { Ledger } from "../redis/ledger.ts";
+import { agedBy } from "./aged.ts";
 import { countCalls } from "./backfill.ts";
 import { type CompareGrantsOptions, type CompareGrantsStep, compareGrantsStep } from "./compare-grants.ts";
 import { type ComparePlansOptions, comparePlansStep } from "./compare-plans.ts";
@@ -14,6 +15,7 @@ import type { GrantIndex } from "./grant-index.ts";
 import type { KnownRoles } from "./known-roles.ts";
 import type { PermissionScope } from "./permission-scope.ts";
 import type { SweepLog } from "./sweep-log.ts";
+import type { Aged } from "./sweep-state.ts";
 import { attemptPauseMs, isHopeless } from "./unanswered.ts";
 import { type FinishedWalk, isWalkDue, type WalkKind, type WalkLog, walkKinds } from "./walk-log.ts";
 import { mostOwed, type Owed, type Walk, type WalksState } from "./walks-state.ts";
@@ -40,8 +42,8 @@ export interface WalksOptions
 
 /** Comparisons of what the search does not show: each in pages, so that any process can continue them. */
 export interface Walks {
-  /** Returns the kinds that flags or records need, as far as known. */
-  needed(): Promise<readonly WalkKind[]>;
+  /** Returns whose roles, permissions and plans no walk has compared since then, by Redis' clock. */
+  agedSince(since: number): Promise<Pick<Aged, "members" | "customers">>;
   /** Begins the walks that are due. */
   beginDue(state: WalksState): Promise<WalksState>;
   /** Takes the next step of the walk whose turn it is; `undefined` if none is under way. */
@@ -144,7 +146,11 @@ export function createWalks(options: WalksOptions): Walks {
   };
 
   return {
-    needed: async () => neededKinds(await scope.keys()),
+    async agedSince(since) {
+      const [histories, keys, unknown] = await Promise.all([log.read(), scope.keys(), scope.isUnknown()]);
+      const known = neededKinds(keys).filter((kind) => !waitsForRoles(kind, unknown, histories));
+      return agedBy(histories, known, since);
+    },
     async beginDue(state) {
       const [histories, now, keys] = await Promise.all([log.read(), ledger.clock(), scope.keys()]);
       const needed = neededKinds(keys);
@@ -153,11 +159,12 @@ export function createWalks(options: WalksOptions): Walks {
         const isCompared = needed.includes(kind) || (kind === "otherPermissions" && keep.has("permissions"));
         if (histories[kind] && !isCompared) await log.forget(kind);
       }
-      // A walk over the roles, which takes fewer calls, finds out whether functions read permissions at all.
       const unknown = await scope.isUnknown();
-      const waits = (kind: WalkKind) => kind === "permissions" && unknown && histories.roles?.failed == null;
       const due = needed.filter(
-        (kind) => state.walks[kind] === undefined && isWalkDue(histories[kind], now) && !waits(kind),
+        (kind) =>
+          state.walks[kind] === undefined &&
+          isWalkDue(histories[kind], now) &&
+          !waitsForRoles(kind, unknown, histories),
       );
       const begun = await Promise.all(due.map(async (kind) => [kind, await begin(kind)] as const));
       return { ...state, walks: { ...state.walks, ...Object.fromEntries(begun) } };
@@ -202,6 +209,15 @@ export function createWalks(options: WalksOptions): Walks {
       }
     },
   };
+}
+
+// A walk over the roles, which takes fewer calls, finds out whether functions read permissions at all.
+function waitsForRoles(
+  kind: WalkKind,
+  scopeUnknown: boolean,
+  { roles }: Awaited<ReturnType<WalkLog["read"]>>,
+): boolean {
+  return kind === "permissions" && scopeUnknown && roles?.failed == null;
 }
 
 /** Returns whose turn it is, and what is owed then; `undefined` if no walk is under way, or all are paused. */

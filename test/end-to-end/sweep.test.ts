@@ -4,6 +4,7 @@ import { readStatus } from "../../src/status/read-status.ts";
 import { createSweepPace } from "../../src/sweep/pace.ts";
 import { currentSweep } from "../../src/sweep/queue.ts";
 import { scheduleSweeps } from "../../src/sweep/schedule.ts";
+import type { FinishedSweep } from "../../src/sweep/sweep-log.ts";
 import { beginSweep } from "../../src/sweep/sweep-state.ts";
 import { runSweep } from "../support/run-sweep.ts";
 import { dropKeys, type Stack, type StackOptions, startStack } from "../support/stack.ts";
@@ -214,26 +215,37 @@ describe("a sweep without webhooks", () => {
     expect(fetches()).toBe(0);
   });
 
-  it("refreshes roles by age, spread over time by user", async () => {
+  it("refreshes roles by age, each user in turn, however many are too old at once", async () => {
     const { emulator, store } = await start({ env: { KINDLING_EXTRAS_MAX_AGE: "7d" } });
     const { code } = emulator.kinde.createOrganization();
     const users = emulator.kinde.importUsers(Array.from({ length: 60 }, () => ({ organizations: [code] })));
     await sweep();
-    const fetchedAfter = async (days: number) => {
+    const day = 86_400_000;
+    const age = async (days: number) => {
       for (const key of users.map(({ id }) => store.keys.flags(id))) {
         const record = JSON.parse((await store.redis.get(key)) ?? "");
-        await store.redis.set(key, JSON.stringify({ ...record, fetchedAt: record.fetchedAt - days * 86_400_000 }));
+        await store.redis.set(key, JSON.stringify({ ...record, fetchedAt: record.fetchedAt - days * day }));
       }
+    };
+    /** Fetches of the next sweep, if the last one began and ended so many days before it. */
+    const fetchedAfter = async (days: number) => {
+      const { finishedAt: now, ...last } = (await store.sweeps.last()) as FinishedSweep;
+      const to = now - days * day;
+      await store.sweeps.finish({ ...last, startedAt: now - days * day, aged: { ...last.aged, to } }, now);
       emulator.stats.reset();
       await sweep();
       return fetches();
     };
-    expect(await fetchedAfter(3.4)).toBe(0);
-    const half = await fetchedAfter(1.9);
+    await age(3.4);
+    expect(await fetchedAfter(3.5)).toBe(0);
+    await age(10);
+    expect(await fetchedAfter(0)).toBeLessThan(3);
+    const half = await fetchedAfter(1.75);
     expect(half).toBeGreaterThan(10);
     expect(half).toBeLessThan(50);
     // The rest. Users already fetched are not due again within 3.5 days.
-    expect(await fetchedAfter(1.8)).toBe(60 - half);
+    expect(half + (await fetchedAfter(3.5))).toBeGreaterThan(57);
+    expect(await fetchedAfter(3.5)).toBe(0);
   });
 
   it("does not mark a store complete that was wiped during the sweep", async () => {

@@ -1043,6 +1043,14 @@ export const guards: readonly Guard[] = [
     proof: { test: "test/refresh/refresh-user.test.ts", name: "writes the deny values into a tombstone" },
   },
   {
+    name: "the turns of users whose parts are too old",
+    promise: 11,
+    file: "src/sweep/aged.ts",
+    find: " && hasTurn(id, aged, halfMs)",
+    replace: "",
+    proof: { test: "test/sweep/aged.test.ts", name: "members who are all too old at once are refreshed in turn" },
+  },
+  {
     name: "the number of demands",
     promise: 11,
     file: "src/refresh/demands.ts",

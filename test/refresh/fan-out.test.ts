@@ -7,6 +7,7 @@ import type { FanoutPlace } from "../../src/refresh/fan-out.ts";
 import type { FanoutSubject } from "../../src/refresh/queues.ts";
 import { createFlows } from "../../src/service/create-flows.ts";
 import { createSweepPace } from "../../src/sweep/pace.ts";
+import { nobodyAged } from "../../src/sweep/sweep-state.ts";
 import { createAdmissions } from "../../src/webhook/admit.ts";
 import { type StartWorkersOptions, startWorkers } from "../../workers/start-workers.ts";
 import { testUser } from "../support/signer.ts";
@@ -128,8 +129,8 @@ describe("a fan-out", () => {
       auditUser: () => Promise.reject(new Error("Unexpected audit.")),
       checkWebhook: () => Promise.reject(new Error("Unexpected webhook check.")),
       pace: createSweepPace({ ...store, own: { intervalMs: 0, share: 0.1 }, onOther: () => {} }),
-      walks: { needed: async () => [], beginDue: async (state) => state, step: async () => undefined },
-      readAged: async () => ({ members: false, customers: false }),
+      walks: { agedSince: async () => nobodyAged, beginDue: async (state) => state, step: async () => undefined },
+      readAged: async () => nobodyAged,
       recentChecks: { step: async () => ({ refresh: [], calls: 0, waitMs: undefined }) },
       recent: { share: 0, intervalMs: 30_000 },
       perMinute: 1_000,

@@ -222,17 +222,9 @@ describe("comparing flags of the current organization", () => {
     const definitions = defineFlags({ tier });
     const profile = { ...keepParts(user, new Set(profileParts)), lastSignedIn: 5 as never };
     const stored = { flags: recordOf(definitions, { tier: "pro" }), profile };
-    const options = {
-      definitions,
-      keep: new Set(profileParts),
-      signIns: true,
-      now: () => 1_000,
-      indexLagMs: 0,
-      extrasMaxAgeMs: undefined,
-      aged: { members: false, customers: false },
-    };
+    const options = { definitions, keep: new Set(profileParts), signIns: true, now: () => 1_000, indexLagMs: 0 };
     const list = searched({ lastSignedIn: "2026-01-02T03:04:05Z" });
-    expect(judgeUser(options, user.id, list, stored)).toEqual({ verdict: "different", field: "not comparable" });
+    expect(judgeUser(options, list, stored)).toEqual({ verdict: "different", field: "not comparable" });
   });
 
   it("never takes a property of an organization that the page does not show for an unset one", () => {

@@ -36,7 +36,7 @@ const mostEntries = 10_000;
 
 /** Creates the notes. They are a stream, because its ids stay in order although Redis' clock steps back. */
 export function createGrantChanges({ redis, keys, settleMs }: GrantChangesOptions): GrantChanges {
-  const key = keys.ledgerPart("sweep:grants:changed");
+  const key = keys.ledgerPart("changed:grants");
   const add = (field: string, value: string) => redis.xadd(key, "MAXLEN", mostEntries, "*", field, value);
   return {
     async note(subject) {

@@ -148,7 +148,7 @@ it("reports changes after a mark, or so shortly before it that Kinde can have la
   const settleMs = 30_000;
   const changes = createGrantChanges({ ...context, settleMs });
   const now = Date.now();
-  const key = context.keys.ledgerPart("sweep:grants:changed");
+  const key = context.keys.ledgerPart("changed:grants");
   // Redis' clock was ahead, and steps back.
   await context.redis.xadd(key, now + 3 * settleMs, "mark", "");
   const mark = await changes.mark();

@@ -81,6 +81,8 @@ const kinde = {
   missingMember: (scene, step) => {
     const user = userOf(scene, step);
     if (user === undefined) return;
+    // If the fill does not see the user, a later sweep does.
+    scene.watcher.noteSilence();
     scene.kinde.addFault({
       matches: ({ path }) => /\/search\/users$|\/organizations\/\w+\/users$/.test(path),
       effect: { kind: "omit", user },

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { fileURLToPath } from "node:url";
 import { createReader, defineFlags, fresh, organizationProperty } from "kindling";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -8,7 +9,10 @@ import { until } from "../support/until.ts";
 import definitions from "./organization.flags.ts";
 
 const flagsFile = fileURLToPath(new URL("organization.flags.ts", import.meta.url));
-const call = { priority: "webhook", signal: new AbortController().signal } as const;
+const { signal } = new AbortController();
+// Some tests refresh many users at the same time.
+setMaxListeners(0, signal);
+const call = { priority: "webhook", signal } as const;
 const org = "org_00000000001";
 const other = "org_00000000002";
 const defaults = { admin: false, editor: false, team: false, seats: 1 };

@@ -162,7 +162,7 @@ function driftMetrics({
     gauge("kindling_sweep_different", "Users whose record differed in the last sweep.", known(sweep?.different)),
     gauge(
       "kindling_sweep_disputed",
-      "Users about whom Kinde's search and its answers disagreed in the last sweep.",
+      "Users that differed in the last sweep although they were fetched twice because of that.",
       known(sweep ? countDisputed(sweep.disputed) : undefined),
     ),
     gauge("kindling_sweep_missing", "Users without a record in the last sweep.", known(sweep?.missing)),

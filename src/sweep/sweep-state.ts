@@ -150,7 +150,7 @@ export function countFields(before: Readonly<Record<string, number>> = {}, field
   return counts;
 }
 
-/** Returns the number of users about whom the search and Kinde's answers disagree. */
+/** Returns the number of disputed users. */
 export function countDisputed(fields: SweepState["disputed"] = {}): number {
   return Object.values(fields).reduce((sum, count) => sum + count, 0);
 }

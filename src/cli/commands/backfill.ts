@@ -19,9 +19,9 @@ interface BackfillCommandOptions extends ReportOptions {
 
 const help = `
 Lists all users in Kinde, 500 per call, and creates the missing records. Roles,
-permissions, plans and phone numbers come from listings too. Users whose record
-differs, or for whom the listings are incomplete (a missing scope, for example),
-are refreshed one by one through the bulk queue. Keep workers running. The
+permissions, plans and phone numbers come from listings too. Users are refreshed
+one by one, through the bulk queue, if their record differs or the listings are
+incomplete, because a scope is missing for example. Keep workers running. The
 command waits while the bulk queue holds --backlog jobs.
 
 Safe to run at any time: newer records are never overwritten. After Ctrl-C, run

@@ -74,22 +74,22 @@ export async function searchUsers(
   options: CallOptions,
 ): Promise<SearchedPage> {
   for (let calls = 1, size = pageSize; ; calls += 1, size = Math.floor(size / 2)) {
-    // The id alone leads on to the users after this one.
-    const expand = size === 0 ? "" : "&expand=properties,organizations,identities";
+    // Of a user who is too large alone, the id leads on to the users after this one.
+    const idsOnly = size === 0;
     try {
-      return { ...(await searchPage(api, { after, pageSize: Math.max(1, size) }, expand, options)), calls };
+      return { ...(await searchPage(api, { after, pageSize: Math.max(1, size), idsOnly }, options)), calls };
     } catch (error) {
-      if (size === 0 || !isTooLarge(error)) throw error;
+      if (idsOnly || !isTooLarge(error)) throw error;
     }
   }
 }
 
 async function searchPage(
   api: ManagementApi,
-  { after, pageSize }: SearchPage,
-  expand: string,
+  { after, pageSize, idsOnly }: SearchPage & { idsOnly: boolean },
   options: CallOptions,
 ): Promise<Omit<SearchedPage, "calls">> {
+  const expand = idsOnly ? "" : "&expand=properties,organizations,identities";
   const cursor = after === null ? "" : `&starting_after=${encodeURIComponent(after)}`;
   const { results } = await api.get(
     {
@@ -101,7 +101,7 @@ async function searchPage(
     },
     options,
   );
-  const users = expand === "" ? results.map(() => undefined) : results.map(readUser);
+  const users = results.map((entry) => (idsOnly ? undefined : readUser(entry)));
   const ids = results.map((entry, index) => users[index]?.id ?? entrySchema.safeParse(entry).data?.id);
   const unreadable = ids.flatMap((id, index) => (users[index] === undefined && id !== undefined ? id : []));
   if (users.filter((user) => user === undefined).length > mostUnreadable) throw malformed();

@@ -52,7 +52,6 @@ export function pauseAfter(
 
 /** Users compared in one step: one call for their accounts, and one for the properties of each. */
 export const usersPerStep = 20;
-const callsPerStep = usersPerStep + 1;
 
 /** How checks are paced: their share of the call budget, from 0 to 1, and the shortest time between two of a user. */
 export interface RecentPace {
@@ -63,14 +62,14 @@ export interface RecentPace {
 
 /** Returns how far apart two checks of a user are while so many are active, in milliseconds. */
 export function roundMs(users: number, { intervalMs, ...budget }: RecentPace): number {
-  const pauseMs = pauseAfter({ calls: callsPerStep, waitMs: 0 }, { ...budget, spentMs: 0 });
-  return Math.max(intervalMs, Math.ceil(users / usersPerStep) * pauseMs);
+  return Math.max(intervalMs, Math.ceil(users / usersPerStep) * pauseAfterFailure(budget));
 }
 
 /** Returns the pause after a step that failed, in milliseconds: it can have made all of its calls. */
 export function pauseAfterFailure(budget: Pick<RecentPace, "share" | "perMinute">): number {
-  return pauseAfter({ calls: callsPerStep, waitMs: 0 }, { ...budget, spentMs: 0 });
+  return pauseAfter({ calls: usersPerStep + 1, waitMs: 0 }, { ...budget, spentMs: 0 });
 }
+
 /** Records that are looked at in search of one to compare: most are known to be recent. */
 const mostLooks = 100;
 /** Longest wait for a user who becomes active, in milliseconds. */

@@ -128,8 +128,10 @@ async function listingStep(options: SweepOptions, before: SweepState, call: Call
     }
     const gathered = await readGrants(options, state, readable);
     // Redis lost what was gathered: gather it again, then take this page again. An interrupted step can have written it.
-    if (gathered === "lost") await refreshOutdated(options, state, ids);
-    if (gathered === "lost") return { refresh: [], state: withoutGrants(before), done: false };
+    if (gathered === "lost") {
+      await refreshOutdated(options, state, ids);
+      return { refresh: [], state: withoutGrants(before), done: false };
+    }
     const rest = await fillPage.commit(readable, asOf(stamp, state), call, gathered).catch(async (error: unknown) => {
       if (!(error instanceof KindeError) || error.code !== "kinde_unavailable") throw error;
       // The refreshes report the failure.

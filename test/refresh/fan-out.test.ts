@@ -77,6 +77,8 @@ describe("the users affected by a change", () => {
     await until(async () => {
       expect((await stack.store.records.read(id)).profile?.organizations).toHaveLength(1);
       expect((await stack.store.ledger.size()).size + (await stack.store.fanoutLedger.size()).size).toBe(0);
+      // A fan-out includes users whose refresh is just ending.
+      expect(await stack.store.queues.activeUsers()).toEqual([]);
     });
     stack.emulator.webhooks.remove(stack.emulator.webhooks.list()[0]?.id ?? "");
     kinde.deleteRole("editor");

@@ -100,7 +100,7 @@ function flowsOver(store: Store, { api }: Pick<Listings, "api">) {
 function walksOver(store: Store, tenant: Tenant) {
   let now = Date.now();
   const clock = async () => now;
-  const scanIds = async () => ({ cursor: "0", userIds: [], runId: "" });
+  const scanIds = async () => ({ cursor: "0", userIds: [], runId: "", beganAgain: false });
   const simulated = { ...store, ledger: { ...store.ledger, clock }, records: { ...store.records, scanIds } };
   const { walks } = flowsOver(simulated, createListings(tenant));
   const options = { priority: "bulk", signal: new AbortController().signal } as const;

@@ -7,7 +7,7 @@ import { type Patience, patiently } from "../kinde/patiently.ts";
 import type { ReportProgress } from "../progress.ts";
 import type { RedisClient } from "../redis/client.ts";
 import type { Keys } from "../redis/keys.ts";
-import type { Records } from "../redis/records.ts";
+import { type Records, scanStart } from "../redis/records.ts";
 import { sampleUsers } from "../redis/sample-users.ts";
 import { type AuditState, beginAudit, noteVerdict } from "./audit.ts";
 import { type AuditVerdict, verdictOn } from "./audit-user.ts";
@@ -132,20 +132,14 @@ const allUsers: ListUsers = async function* ({ store, api, signal }, patience, e
     yield* fresh;
   } while (cursor !== null);
   // A record of a user that Kinde did not list is drift, unless it is a tombstone.
-  let place: { cursor: string; runId: string } | undefined;
-  for (;;) {
-    const page = await store.records.scanIds(place?.cursor ?? "0", 1_000);
-    // A cursor of another Redis process would skip users: scan again.
-    if (place !== undefined && page.runId !== place.runId) {
-      place = undefined;
-      continue;
-    }
+  let place = scanStart;
+  do {
+    const page = await store.records.scanIds(place, 1_000);
     for (const id of page.userIds) {
       if (listed.has(id)) continue;
       listed.add(id);
       yield id;
     }
-    if (page.cursor === "0") return;
     place = page;
-  }
+  } while (place.cursor !== scanStart.cursor);
 };

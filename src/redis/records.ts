@@ -65,15 +65,34 @@ export interface Records {
    * Takes one step of a scan over all profiles, in no particular order. A profile can appear more than once. The scan
    * is complete when `cursor` is `"0"` again.
    *
-   * A cursor means nothing to another Redis process: if `runId` is not the one the cursor came with, Redis restarted or
-   * failed over in between, and the scan must begin again. Source: https://redis.io/docs/latest/commands/scan/
+   * A cursor means nothing to another Redis process, which would skip users: if Redis restarted or failed over since, the
+   * scan begins again. Source: https://redis.io/docs/latest/commands/scan/
    */
-  scan(cursor: string, count: number): Promise<{ cursor: string; profiles: Profile[]; runId: string }>;
+  scan(place: ScanPlace, count: number): Promise<ScannedPage & { profiles: Profile[] }>;
   /** Moves changes to the stream of changes that processes left behind when they died. Returns how many users they had. */
   relayLeftChanges(): Promise<number>;
   /** Scans like {@link Records.scan}, but returns only the ids of users who have a profile. */
-  scanIds(cursor: string, count: number): Promise<{ cursor: string; userIds: string[]; runId: string }>;
+  scanIds(place: ScanPlace, count: number): Promise<ScannedPage & { userIds: string[] }>;
 }
+
+/** Where a scan continues. */
+export interface ScanPlace {
+  cursor: string;
+  /** The Redis process that the cursor belongs to. */
+  runId?: string | undefined;
+}
+
+/** One page of a scan, and where the next one begins. */
+export interface ScannedPage {
+  /** `"0"` after the last page. */
+  cursor: string;
+  runId: string;
+  /** Whether this is the first page once more, because another Redis process took over. */
+  beganAgain: boolean;
+}
+
+/** Where a scan begins, and, as a cursor, where it ends. */
+export const scanStart: ScanPlace = { cursor: "0" };
 
 /** Flags derived again from the profile of a stored record. */
 export interface FlagsReplacement {
@@ -175,13 +194,16 @@ export function createRecords(options: RecordsOptions): Records {
     onlyIfMissing,
     basis,
   });
-  const scanPage = async (cursor: string, count: number) => {
+  const scanPage = async (place: ScanPlace, count: number): Promise<ScannedPage & { profileKeys: string[] }> => {
     // In one pipeline, so that both are answered by the same process.
-    const [runId, [next, profileKeys]] = await Promise.all([
+    const [runId, [cursor, profileKeys]] = await Promise.all([
       readRunId(redis),
-      scanKeys(redis, cursor, { match: keys.profiles, count }),
+      scanKeys(redis, place.cursor, { match: keys.profiles, count }),
     ]);
-    return { cursor: next, profileKeys, runId };
+    const isLost = place.cursor !== scanStart.cursor && runId !== place.runId;
+    return isLost
+      ? { ...(await scanPage(scanStart, count)), beganAgain: true }
+      : { cursor, runId, beganAgain: false, profileKeys };
   };
   // What the script cannot check where the counter is on another primary.
   const isReached = async (ticket: number) => Number((await internal.get(keys.ticket.counter)) ?? 0) >= ticket;
@@ -264,17 +286,17 @@ export function createRecords(options: RecordsOptions): Records {
       return (await stamps(userIds)).map(({ ticket }) => ticket);
     },
 
-    async scan(cursor, count) {
-      const { profileKeys, ...place } = await scanPage(cursor, count);
+    async scan(place, count) {
+      const { profileKeys, ...page } = await scanPage(place, count);
       const texts = await readAll(redis, profileKeys);
-      return { ...place, profiles: texts.flatMap((text) => parseProfile(text) ?? []) };
+      return { ...page, profiles: texts.flatMap((text) => parseProfile(text) ?? []) };
     },
 
     relayLeftChanges: async () => outbox?.relayLeft() ?? 0,
 
-    async scanIds(cursor, count) {
-      const { profileKeys, ...place } = await scanPage(cursor, count);
-      return { ...place, userIds: profileKeys.map(keys.userOf) };
+    async scanIds(place, count) {
+      const { profileKeys, ...page } = await scanPage(place, count);
+      return { ...page, userIds: profileKeys.map(keys.userOf) };
     },
   };
 }

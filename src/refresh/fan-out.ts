@@ -5,7 +5,7 @@ import { heldParts } from "../kinde/keep-parts.ts";
 import { type Listing, listMembers, listRoleHolders } from "../kinde/list-users.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import { follow } from "../kinde/paging.ts";
-import type { Records } from "../redis/records.ts";
+import { type Records, scanStart } from "../redis/records.ts";
 import type { FanoutProgress, FanoutSubject } from "./queues.ts";
 
 /** Where a fan-out continues. */
@@ -114,14 +114,11 @@ async function recordsPage(
   isAffected: (profile: Profile) => boolean,
   at: FanoutPlace | undefined,
 ): Promise<FanoutPage> {
-  const cursor = at?.cursor ?? "0";
-  const page = await records.scan(cursor, 1000);
-  const lost = cursor !== "0" && page.runId !== at?.runId;
-  // Redis restarted or failed over: its new process would skip users. Refreshing some of them again is harmless.
-  if (lost) return recordsPage(records, isAffected, undefined);
+  // If it begins again, some users are refreshed twice, which is harmless.
+  const page = await records.scan({ cursor: at?.cursor ?? scanStart.cursor, runId: at?.runId }, 1000);
   return {
     userIds: page.profiles.filter(isAffected).map(({ id }) => id),
-    next: page.cursor === "0" ? undefined : { source: "records", cursor: page.cursor, runId: page.runId },
+    next: page.cursor === scanStart.cursor ? undefined : { source: "records", cursor: page.cursor, runId: page.runId },
   };
 }
 

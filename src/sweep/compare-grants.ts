@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Definitions } from "kindling";
 import type { Grant, Membership, Profile } from "kindling/contract";
 import { heldParts, withHeldParts } from "../kinde/keep-parts.ts";
-import type { Records, StoredRecord } from "../redis/records.ts";
+import type { Records, ScanPlace, StoredRecord } from "../redis/records.ts";
 import { findFlagDifference, readsPermissions } from "./compare-flags.ts";
 import type { Disputes } from "./disputes.ts";
 import { type GatherState, GrantsLost, isSelected } from "./gather-grants.ts";
@@ -22,13 +22,10 @@ export interface CompareGrantsOptions {
 }
 
 /** The listings to compare with, and where the comparison continues. */
-export interface CompareGrantsInput {
+export interface CompareGrantsInput extends ScanPlace {
   gathered: GatherState;
   /** When the listings were begun, in milliseconds since the epoch by Redis' clock. */
   startedAt: number;
-  cursor: string;
-  /** The Redis process that the cursor belongs to. Absent before the first step. */
-  runId?: string;
 }
 
 /** Result of one step. */
@@ -56,12 +53,12 @@ const scanCount = 500;
  */
 export async function compareGrantsStep(
   options: CompareGrantsOptions,
-  { gathered, startedAt, cursor, runId }: CompareGrantsInput,
+  { gathered, startedAt, ...place }: CompareGrantsInput,
 ): Promise<CompareGrantsStep> {
   const { index, records, disputes, definitions, settleMs, clock } = options;
-  const page = await records.scanIds(cursor, scanCount);
-  // The index can be on another Redis, which goes on. Comparing some records again is harmless.
-  if (cursor !== "0" && page.runId !== runId) return compareGrantsStep(options, { gathered, startedAt, cursor: "0" });
+  // It begins again if the Redis of the records, which can be another than that of the index, restarted. Comparing some
+  // records twice is harmless.
+  const page = await records.scanIds(place, scanCount);
   const [stored, read, now] = await Promise.all([
     records.readMany(page.userIds),
     index.read(gathered.mark, page.userIds),

@@ -7,7 +7,7 @@ import { fetchAgreements } from "../kinde/fetch-user.ts";
 import { heldParts, withHeldParts } from "../kinde/keep-parts.ts";
 import { listDetails } from "../kinde/list-details.ts";
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
-import type { Records } from "../redis/records.ts";
+import type { Records, ScanPlace } from "../redis/records.ts";
 import { findFlagDifference } from "./compare-flags.ts";
 import type { CompareGrantsStep } from "./compare-grants.ts";
 import type { ComparedUser, Disputes } from "./disputes.ts";
@@ -33,13 +33,12 @@ const mostUnanswered = 5;
  */
 export async function comparePlansStep(
   options: ComparePlansOptions,
-  { cursor, runId }: { cursor: string; runId?: string },
+  place: ScanPlace,
   call: CallOptions,
 ): Promise<Omit<CompareGrantsStep, "reads">> {
   const { api, records, disputes, definitions, now } = options;
-  const page = await records.scanIds(cursor, scanCount);
-  // A cursor of another Redis process would skip users. Comparing some of them again is harmless.
-  if (cursor !== "0" && page.runId !== runId) return comparePlansStep(options, { cursor: "0" }, call);
+  // If it begins again, some users are compared twice, which is harmless.
+  const page = await records.scanIds(place, scanCount);
   const stored = (await records.readMany(page.userIds)).flatMap(({ flags, profile }) =>
     flags?.status === "present" && profile !== undefined ? { flags, profile } : [],
   );

@@ -1,5 +1,5 @@
 import type { Absences } from "../redis/absences.ts";
-import type { Records } from "../redis/records.ts";
+import { type Records, scanStart } from "../redis/records.ts";
 import type { Disputes } from "./disputes.ts";
 import type { SeenUsers } from "./seen-users.ts";
 import { countFields, type SweepState } from "./sweep-state.ts";
@@ -82,9 +82,9 @@ async function filtersExist(
 
 /** Returns `undefined` if another Redis process has taken over, which the cursor means nothing to: scan again. */
 async function scanUnlisted({ records, seen }: ScanOptions, state: SweepState) {
-  const { mark, previous, cursor } = state;
-  const page = await records.scanIds(cursor ?? "0", scanCount);
-  if (cursor !== "0" && page.runId !== state.runId) return undefined;
+  const { mark, previous, cursor, runId } = state;
+  const page = await records.scanIds({ cursor: cursor ?? scanStart.cursor, runId }, scanCount);
+  if (page.beganAgain) return undefined;
   const missedNow = await seen.missing(mark, page.userIds);
   const unlisted = previous === null ? [] : await seen.missing(previous, missedNow);
   return { cursor: page.cursor, runId: page.runId, scanned: page.userIds.length, unlisted };

@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import { verifyUsers } from "../../src/audit/verify-users.ts";
 import type { Call } from "../../src/kinde/management-api.ts";
+import type { Records } from "../../src/redis/records.ts";
 import { useRedis } from "../support/redis.ts";
 import { testUser } from "../support/signer.ts";
 
@@ -14,11 +15,12 @@ it("scans the records again when another Redis takes over, and checks each user 
     { runId: "b", userIds: [everyone[2], everyone[0], everyone[1], everyone[3]] },
   ];
   let scans = 0;
-  const scanIds = async (cursor: string) => {
+  const scanIds: Records["scanIds"] = async ({ cursor, runId: of }) => {
     const { runId, userIds } = orders[scans++ === 0 ? 0 : 1] as (typeof orders)[number];
-    const from = Number(cursor);
+    const beganAgain = cursor !== "0" && of !== runId;
+    const from = beganAgain ? 0 : Number(cursor);
     const page = userIds.slice(from, from + 2).flatMap((userId) => userId ?? []);
-    return { runId, userIds: page, cursor: from + 2 < userIds.length ? String(from + 2) : "0" };
+    return { runId, beganAgain, userIds: page, cursor: from + 2 < userIds.length ? String(from + 2) : "0" };
   };
   const checked: string[] = [];
   const verified = await verifyUsers({

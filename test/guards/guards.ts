@@ -293,12 +293,12 @@ export const guards: readonly Guard[] = [
   {
     name: "a scan that begins again on another Redis process",
     promise: 2,
-    file: "src/refresh/fan-out.ts",
-    find: `const lost = cursor !== "0" && page.runId !== at?.runId;`,
-    replace: "const lost = false;",
+    file: "src/redis/records.ts",
+    find: "const isLost = place.cursor !== scanStart.cursor && runId !== place.runId;",
+    replace: "const isLost = false;",
     proof: {
-      test: "test/refresh/fan-out-restart.test.ts",
-      name: "scans the records again from the start when Redis was replaced",
+      test: "test/redis/records.test.ts",
+      name: "begins again if another Redis process has taken over since",
     },
   },
   {
@@ -500,17 +500,6 @@ export const guards: readonly Guard[] = [
     },
   },
   {
-    name: "the users that a walk compares on another Redis process",
-    promise: 5,
-    file: "src/sweep/compare-grants.ts",
-    find: `cursor !== "0" && page.runId !== runId`,
-    replace: "false",
-    proof: {
-      test: "test/sweep/gather-grants.test.ts",
-      name: "is compared from the beginning again if another Redis process has taken over the records",
-    },
-  },
-  {
     name: "walks over records that are ahead of the clock",
     promise: 5,
     file: "src/sweep/compare-grants.ts",
@@ -525,7 +514,7 @@ export const guards: readonly Guard[] = [
     name: "the scan that begins again on another Redis process",
     promise: 5,
     file: "src/sweep/find-unlisted.ts",
-    find: 'if (cursor !== "0" && page.runId !== state.runId) return undefined;',
+    find: "if (page.beganAgain) return undefined;",
     replace: "",
     proof: {
       test: "test/sweep/seen-users.test.ts",

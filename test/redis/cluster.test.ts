@@ -11,7 +11,7 @@ import { primaries, readRunId, scanKeys } from "../../src/redis/client.ts";
 import { checkRedis, connectRedis } from "../../src/redis/connection.ts";
 import { createReplication } from "../../src/redis/durability.ts";
 import { createKeys } from "../../src/redis/keys.ts";
-import { createRecords } from "../../src/redis/records.ts";
+import { createRecords, scanStart } from "../../src/redis/records.ts";
 import { readFigures } from "../../src/status/read-status.ts";
 import { form, startBoard } from "../dashboard/support.ts";
 import { documentedAcls } from "../support/acl.ts";
@@ -245,13 +245,13 @@ describe("the store", () => {
     const ids = Array.from({ length: 50 }, (_, index) => testUser(index));
     await records.restore(ids.map((userId) => ({ userId, flags: record(1), profile: blankProfile(userId) })));
     const seen: string[] = [];
-    let cursor = "0";
+    let place = scanStart;
     do {
-      const page = await records.scan(cursor, 10);
+      const page = await records.scan(place, 10);
       seen.push(...page.profiles.map(({ id }) => id));
       expect(page.runId).toBe(await readRunId(publicRedis));
-      cursor = page.cursor;
-    } while (cursor !== "0");
+      place = page;
+    } while (place.cursor !== scanStart.cursor);
     expect([...new Set(seen)].sort()).toEqual([...ids].sort());
     expect(await records.tickets(ids)).toEqual(ids.map(() => 1));
     expect(primaries(publicRedis)).toHaveLength(3);

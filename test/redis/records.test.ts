@@ -1,6 +1,6 @@
 import { blankProfile, type FlagsRecord } from "kindling/contract";
-import { describe, expect, it } from "vitest";
-import { createRecords } from "../../src/redis/records.ts";
+import { beforeEach, describe, expect, it } from "vitest";
+import { createRecords, scanStart } from "../../src/redis/records.ts";
 import { useRedis } from "../support/redis.ts";
 import { testUser } from "../support/signer.ts";
 
@@ -136,17 +136,29 @@ describe("commitMissing", () => {
 });
 
 describe("scan", () => {
-  it("finds every profile", async () => {
-    const ids = Array.from({ length: 300 }, (_, n) => testUser(1000 + n));
+  const ids = Array.from({ length: 300 }, (_, n) => testUser(1000 + n));
+  beforeEach(async () => {
     for (const id of ids) await records().commit(record(first), blankProfile(id));
+  });
+
+  it("finds every profile", async () => {
     const found = new Set<string>();
-    let cursor = "0";
+    let place = scanStart;
     do {
-      const page = await records().scan(cursor, 50);
+      const page = await records().scan(place, 50);
       for (const { id } of page.profiles) found.add(id);
-      cursor = page.cursor;
-    } while (cursor !== "0");
+      expect(page.beganAgain).toBe(false);
+      place = page;
+    } while (place.cursor !== scanStart.cursor);
     expect([...found]).toEqual(expect.arrayContaining(ids));
+  });
+
+  it("begins again if another Redis process has taken over since, or if the process is not known", async () => {
+    const page = await records().scanIds(scanStart, 1);
+    expect(page).toMatchObject({ beganAgain: false, cursor: expect.not.stringMatching(/^0$/) });
+    for (const runId of ["another process", undefined])
+      expect(await records().scanIds({ ...page, runId }, 1)).toEqual({ ...page, beganAgain: true });
+    expect(await records().scanIds(page, 1)).toMatchObject({ beganAgain: false });
   });
 });
 

@@ -12,7 +12,9 @@ const unexpected = () => Promise.reject(new Error("Unexpected call."));
 const fanOutOver = (profiles: Profile[], fetching: string[] = [], setting: Partial<FanOutOptions> = {}) =>
   createFanOut({
     api: { get: unexpected, send: unexpected },
-    records: { scan: async (cursor) => ({ cursor: cursor === "0" ? "1" : "0", profiles, runId: "" }) },
+    records: {
+      scan: async ({ cursor }) => ({ cursor: cursor === "0" ? "1" : "0", profiles, runId: "", beganAgain: false }),
+    },
     definitions: { mayNeed: () => true },
     keep: new Set(profileParts),
     forgetOrganization: async () => {},

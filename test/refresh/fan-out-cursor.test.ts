@@ -24,7 +24,7 @@ async function walk(refuses: (request: number) => boolean) {
       },
       send: () => Promise.reject(new Error("Unexpected write.")),
     },
-    records: { scan: async () => ({ cursor: "0", profiles: [], runId: "" }) },
+    records: { scan: async () => ({ cursor: "0", profiles: [], runId: "", beganAgain: false }) },
     definitions: { mayNeed: () => true },
     keep: new Set(["organizations"]),
     forgetOrganization: async () => {},

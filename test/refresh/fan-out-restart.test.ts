@@ -23,10 +23,12 @@ it("scans the records again from the start when Redis was replaced between two p
       send: () => Promise.reject(new Error("not asked")),
     },
     records: {
-      async scan(cursor) {
-        const from = Number(cursor);
+      async scan({ cursor, runId: of }) {
+        const beganAgain = cursor !== "0" && of !== runId;
+        const from = beganAgain ? 0 : Number(cursor);
         const end = from + 2;
-        return { cursor: end >= users.length ? "0" : String(end), profiles: order().slice(from, end), runId };
+        const profiles = order().slice(from, end);
+        return { cursor: end >= users.length ? "0" : String(end), profiles, runId, beganAgain };
       },
     },
     definitions: { mayNeed: () => true },

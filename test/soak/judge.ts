@@ -3,6 +3,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { isDeepStrictEqual, promisify } from "node:util";
 import type { Emulator } from "kinde-emulator";
+import { scanStart } from "../../src/redis/records.ts";
 import type { Store } from "../../src/store.ts";
 import { expected, parseHeld } from "../support/comparison.ts";
 import type { SoakDeployment } from "./deployment.ts";
@@ -101,12 +102,12 @@ async function differences(emulator: Emulator, store: Store): Promise<string[]> 
         found.push(`${id}: ${JSON.stringify(held)} is not ${JSON.stringify(wanted)}`);
     }
   }
-  let cursor = "0";
+  let place = scanStart;
   do {
-    const page = await store.records.scanIds(cursor, perRead);
-    cursor = page.cursor;
+    const page = await store.records.scanIds(place, perRead);
+    place = page;
     for (const id of page.userIds) if (kinde.user(id) === undefined) found.push(`${id} was deleted and has a record`);
-  } while (cursor !== "0");
+  } while (place.cursor !== scanStart.cursor);
   return found;
 }
 

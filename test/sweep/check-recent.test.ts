@@ -6,6 +6,7 @@ import { patienceOfManyMs } from "../../src/kinde/call-budget.ts";
 import { mostAtOnce } from "../../src/kinde/few-at-once.ts";
 import type { ManagementApi } from "../../src/kinde/management-api.ts";
 import { createRecentUsers, type RecentUsers } from "../../src/redis/recent-users.ts";
+import { scanStart } from "../../src/redis/records.ts";
 import { createFlows, type Flows } from "../../src/service/create-flows.ts";
 import {
   createRecentChecks,
@@ -49,7 +50,7 @@ beforeAll(async () => {
   await stack.store.seen.begin(state.mark, null);
   const { state: filled } = await flows.sweepStep(state, call);
   expect(filled.filled).toBe(500);
-  held = (await stack.store.records.scanIds("0", 10_000)).userIds;
+  held = (await stack.store.records.scanIds(scanStart, 10_000)).userIds;
 });
 afterAll(() => stack.close());
 

@@ -139,7 +139,7 @@ function sweeping() {
       readMany: async () => [{ flags: { ...flags, schema: definitions.schema }, profile }],
       replaceFlags: async (replacements) => derived.push(...replacements.map((each) => each.flags)) && 1,
       tickets: nothing,
-      scanIds: async () => ({ userIds: [user], cursor: "0", runId: "one" }),
+      scanIds: async () => ({ userIds: [user], cursor: "0", runId: "one", beganAgain: false }),
     },
     fillPage: { stamp: nothing, needsGrants: () => false, commit: nothing },
     ledger: { gaveUp: async () => 0 },

@@ -5,6 +5,7 @@ import { KindeError } from "../../src/errors.ts";
 import { keepParts } from "../../src/kinde/keep-parts.ts";
 import type { Call, ManagementApi } from "../../src/kinde/management-api.ts";
 import { createGrantChanges } from "../../src/redis/grant-changes.ts";
+import type { Records } from "../../src/redis/records.ts";
 import { type CompareGrantsOptions, compareGrantsStep } from "../../src/sweep/compare-grants.ts";
 import { beginGathering, type GatherState, GrantsLost, gatherStep } from "../../src/sweep/gather-grants.ts";
 import { createGrantIndex, markIndex } from "../../src/sweep/grant-index.ts";
@@ -195,11 +196,11 @@ async function comparing(number: number, records: Pick<CompareGrantsOptions["rec
 }
 
 it("is compared from the beginning again if another Redis process has taken over the records", async () => {
-  const scanIds = async (cursor: string) => ({
-    userIds: [testUser(cursor === "0" ? 1 : 2)],
-    cursor: cursor === "0" ? "1" : "0",
-    runId: "second",
-  });
+  const scanIds: Records["scanIds"] = async ({ cursor, runId }) => {
+    const beganAgain = cursor !== "0" && runId !== "second";
+    const isFirst = beganAgain || cursor === "0";
+    return { userIds: [testUser(isFirst ? 1 : 2)], cursor: isFirst ? "1" : "0", runId: "second", beganAgain };
+  };
   const compare = await comparing(30, { scanIds });
   expect(await compare({ cursor: "1", runId: "first" })).toMatchObject({ refresh: [testUser(1)], cursor: "1" });
   expect(await compare({ cursor: "1", runId: "second" })).toMatchObject({ refresh: [testUser(2)], cursor: "0" });
@@ -209,7 +210,7 @@ it.each([
   ["nothing of a record that was fetched after the listings began", 750, []],
   ["a record that is ahead of the clock, which stepped back", 2_000, [testUser(1)]],
 ])("compares %s", async (_what, fetchedAt, refresh) => {
-  const scanIds = async () => ({ userIds: [testUser(1)], cursor: "0", runId: "first" });
+  const scanIds = async () => ({ userIds: [testUser(1)], cursor: "0", runId: "first", beganAgain: false });
   const compare = await comparing(31, { scanIds }, fetchedAt);
   expect(await compare({ cursor: "0" })).toMatchObject({ refresh, compared: refresh.length });
 });

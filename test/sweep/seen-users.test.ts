@@ -1,4 +1,5 @@
 import { expect, it } from "vitest";
+import type { Records } from "../../src/redis/records.ts";
 import { countUnlistedStep } from "../../src/sweep/find-unlisted.ts";
 import { createListedUsers } from "../../src/sweep/listed-users.ts";
 import { createSeenUsers, type SweepMark, sweepsKept } from "../../src/sweep/seen-users.ts";
@@ -52,15 +53,15 @@ it.each([
   [100, 20],
   [10_000, 100],
 ])("of %i users, %i missing from two sweeps are deletions, and one more is held back", async (users, most) => {
-  // Another Redis process takes over once. It takes a cursor of the first one for the end of the scan.
+  // Another Redis process takes over once, and the scan begins again.
   let process = 1;
   const everybody = Array.from({ length: users }, (_, index) => testUser(index));
-  const pages = (cursor: string, size: number) => {
-    const [of = "", from = ""] = cursor === "0" ? [String(process), "0"] : cursor.split(":");
-    if (of !== String(process)) return { userIds: [], cursor: "0", runId: String(process) };
-    const next = Number(from) + size;
-    const userIds = everybody.slice(Number(from), next);
-    return { userIds, cursor: next < users ? `${process}:${next}` : "0", runId: String(process) };
+  const scanIds: Records["scanIds"] = async ({ cursor, runId: of }, size) => {
+    const runId = String(process);
+    const beganAgain = cursor !== "0" && of !== runId;
+    const from = beganAgain ? 0 : Number(cursor);
+    const next = from + size;
+    return { userIds: everybody.slice(from, next), cursor: next < users ? String(next) : "0", runId, beganAgain };
   };
   const count = async (gone: number) => {
     process = 1;
@@ -69,10 +70,9 @@ it.each([
       exists: async () => true,
       missing: async (_mark: SweepMark, userIds: readonly string[]) => userIds.filter((id) => missing.has(id)),
     };
-    const records = { scanIds: async (cursor: string, size: number) => pages(cursor, size) };
     let state = { ...beginSweep({ number: 2, previous: undefined, now: 0, fill: false }), previous: mark(1) };
     for (;;) {
-      const step = await countUnlistedStep({ records, seen }, state);
+      const step = await countUnlistedStep({ records: { scanIds }, seen }, state);
       if (step.next !== undefined) return { next: step.next, heldBack: step.state.heldBack };
       state = { ...step.state, previous: mark(1) };
       if (state.recorded >= 5_000) process = 2;

@@ -160,10 +160,11 @@ async function listingStep(options: SweepOptions, before: SweepState, call: Call
     doubted: state.doubted + idsOf("doubted").length,
     lag: observeLag(options, state.lag, users, stored),
   };
-  const aged = compared
-    .filter(({ user, record }) => user !== undefined && isAged({ ...options, aged: state.aged }, user, record))
-    .map(({ id }) => id);
-  const found = { changed: changed.filter((id) => !aged.includes(id)), refresh: [...aged, ...unfilled] };
+  const ageOptions = { ...options, aged: state.aged };
+  const aged = new Set(
+    compared.flatMap(({ id, user, record }) => (user !== undefined && isAged(ageOptions, user, record) ? id : [])),
+  );
+  const found = { changed: changed.filter((id) => !aged.has(id)), refresh: [...aged, ...unfilled] };
   if (next !== null) return { ...found, state: paged, done: false };
   if (isGathered(state.grants)) await options.grantIndex.forget(fillKind, state.grants.gathered.mark);
   if (state.fill) return { ...found, state: { ...paged, phase: "holding", cursor: null }, done: false };

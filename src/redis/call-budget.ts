@@ -128,7 +128,7 @@ export function createCallBudget(options: CallBudgetOptions): CallBudget {
 
   return {
     async run(priority, call, { subject = "", signal, patienceMs = defaultPatienceMs } = {}) {
-      const lease = `${owner}:${++calls}`;
+      const lease = `${priority}:${owner}:${++calls}`;
       await lines[priority].wait({ subject, lease, signal, deadline: performance.now() + patienceMs });
       try {
         return await call();

@@ -158,6 +158,78 @@ describe("call budget", () => {
     between(await granted("webhook", second), 15);
   });
 
+  it("gives waiting bulk work a tenth of the rate, however many calls events need", async () => {
+    const keys = createKeys(`${context.keys.prefix}:${uniquePrefix()}`);
+    const limits = { redis: context.redis, keys, perMinute: 60_000, atOnce: 1_000, leaseMs: 60_000 };
+    const [events, sweeps] = [createCallBudget(limits), createCallBudget(limits)];
+    const [seconds = 0] = await context.redis.time();
+    await context.redis.hset(keys.callBudget, { level: 0, at: (Number(seconds) + 1) * 1000 });
+    const patienceMs = 60_000;
+    let made = 0;
+    let over = false;
+    const makeCalls = async () => {
+      while (!over) await events.run("webhook", async () => (made += 1), { patienceMs });
+    };
+    const busy = Array.from({ length: 200 }, makeCalls);
+    await until(() => expect(made).toBeGreaterThan(100));
+    const before = made;
+    for (let n = 0; n < 50; n += 1) await sweeps.run("bulk", async () => {}, { patienceMs });
+    // They ask in turn, so the shares are not exact.
+    expect(made - before).toBeGreaterThan(50 * 5);
+    over = true;
+    await Promise.all(busy);
+  });
+
+  it("leaves the last call of the budget to waiting bulk work, but no second one", async () => {
+    const keys = createKeys(`${context.keys.prefix}:${uniquePrefix()}`);
+    const [events, sweeps] = [1, 2].map(() =>
+      createCallBudget({ redis: context.redis, keys, perMinute: 6, atOnce: 4, leaseMs: 60_000 }),
+    );
+    const [seconds = 0] = await context.redis.time();
+    const now = Number(seconds) * 1000;
+    await context.redis.hset(keys.callBudget, { level: 1.5, at: now, bulkLevel: 1, bulkUntil: now + 60_000 });
+    const refused = { name: "ThrottledError" };
+    const impatient = { patienceMs: 0 };
+    await expect(events?.run("webhook", async () => "made", impatient)).rejects.toMatchObject(refused);
+    expect(await sweeps?.run("bulk", async () => "made", impatient)).toBe("made");
+    await context.redis.hset(keys.callBudget, { level: 1.5 });
+    await expect(sweeps?.run("bulk", async () => "made", impatient)).rejects.toMatchObject(refused);
+    expect(await events?.run("webhook", async () => "made", impatient)).toBe("made");
+  });
+
+  it("gives waiting bulk work a place, however many calls of events wait for one", async () => {
+    const [events, sweeps] = budgets(1_000_000, 4);
+    for (let n = 0; n < 10; n += 1) await events?.run("webhook", async () => {});
+    const begun: string[] = [];
+    const calls = Array.from({ length: 200 }, openCall);
+    const patienceMs = 60_000;
+    const make = (call: () => Promise<void>) => () => {
+      begun.push("webhook");
+      return call();
+    };
+    const running = calls.map(({ call }) => events?.run("webhook", make(call), { patienceMs }));
+    await until(() => expect(begun).toHaveLength(4));
+    const swept = sweeps?.run("bulk", async () => begun.push("bulk"), { patienceMs });
+    // Another one waits for each place that is given up.
+    for (const [index, { end }] of calls.entries()) {
+      await calls[index + 3]?.begun;
+      end();
+    }
+    await Promise.all([...running, swept]);
+    expect(begun.indexOf("bulk")).toBeLessThan(calls.length);
+  });
+
+  it("leaves a quarter of the places to events all the same if bulk work runs enough calls", async () => {
+    const [budget] = budgets(1_000_000, 4, 1);
+    const calls = Array.from({ length: 4 }, openCall);
+    const bulk = calls.map(({ call }) => budget?.run("bulk", call, { patienceMs: 60_000 }));
+    await Promise.all(calls.slice(0, 3).map(({ begun }) => begun));
+    for (let n = 0; n < 30; n += 1) await budget?.run("webhook", async () => {});
+    await until(async () => expect((await budget?.state())?.inUse).toBe(3));
+    for (const { end } of calls) end();
+    await Promise.all(bulk);
+  });
+
   it("pauses all processes, until the later end of two pauses", async () => {
     const [first, second] = budgets(1_000_000, 10);
     await first?.pause(60_000);

@@ -6,13 +6,16 @@
 -- and pauses, leases and limits would last, until the clock is there again. Returns the time in milliseconds.
 local function followClock(stateKey, leasesKey, limitedKey)
   local now = nowMicros() / 1000
-  local seen, at, pausedUntil = unpack(redis.call('HMGET', stateKey, 'seen', 'at', 'pausedUntil'))
+  local seen, at = unpack(redis.call('HMGET', stateKey, 'seen', 'at'))
   redis.call('HSET', stateKey, 'seen', string.format('%.3f', now))
   -- Releases before 0.2 store no `seen`.
   local stepped = math.max(tonumber(seen or now), tonumber(at or now)) - now
   if stepped <= 0 then return now end
   if at then redis.call('HSET', stateKey, 'at', string.format('%.3f', at - stepped)) end
-  if pausedUntil then redis.call('HSET', stateKey, 'pausedUntil', string.format('%.0f', pausedUntil - stepped)) end
+  for _, field in ipairs({ 'pausedUntil', 'bulkUntil' }) do
+    local ending = redis.call('HGET', stateKey, field)
+    if ending then redis.call('HSET', stateKey, field, string.format('%.0f', ending - stepped)) end
+  end
   for _, key in ipairs({ leasesKey, limitedKey }) do
     for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do redis.call('ZINCRBY', key, -stepped, member) end
   end

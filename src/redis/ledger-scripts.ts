@@ -59,6 +59,8 @@ export interface BeginInput {
   member: string;
   deletedForMs: number;
   settleMs: number;
+  /** Whether refreshes that begin later must not cross this one. */
+  whole: boolean;
 }
 
 /** Draws a ticket for a refresh and reads what the refresh must know before it fetches. */
@@ -78,7 +80,7 @@ export const beginRefresh = defineScript("begin-refresh", {
       input.failuresKey,
       input.confirmKeys.later,
     ],
-    args: [input.member, input.deletedForMs, input.settleMs],
+    args: [input.member, input.deletedForMs, input.settleMs, input.whole ? "1" : ""],
   }),
   answer: z
     .tuple([

@@ -30,8 +30,12 @@ import { storedShape } from "./stored.ts";
  * before a refresh began.
  */
 export interface Ledger {
-  /** Draws a ticket for a refresh. Must be called before anything is fetched. */
-  begin(member: string): Promise<Begun>;
+  /**
+   * Draws a ticket for a refresh. Must be called before anything is fetched.
+   *
+   * @param whole Makes refreshes that begin later fetch everything, until one that began no earlier than this has settled
+   */
+  begin(member: string, options?: { whole: boolean }): Promise<Begun>;
   /**
    * Adds the member before something is changed that causes no event, so that a refresh follows even if this process
    * dies in between. A member has one intent at a time: answers `undefined` until the other one is released or expires.
@@ -110,7 +114,10 @@ export interface Begun {
   absent: boolean;
   /** Whether the member is in the ledger. */
   outstanding: boolean;
-  /** What the outstanding events and a due confirmation concern together. Everything if an earlier refresh failed. */
+  /**
+   * What the outstanding events and a due confirmation concern together. Everything if an earlier refresh failed, or must not
+   * be crossed.
+   */
   concern: Concern;
   /** Whether a confirming refresh is due. */
   confirmDue: boolean;
@@ -270,7 +277,7 @@ export function createLedger(options: LedgerOptions): Ledger {
   const takenKey = ledgerPart("confirm:taken");
   const clock = () => readClock(redis, { key: sinceKey });
 
-  const begin = (member: string) =>
+  const begin = (member: string, whole = false) =>
     beginRefresh(redis, {
       ...writtenKeys(member),
       ticket,
@@ -284,6 +291,7 @@ export function createLedger(options: LedgerOptions): Ledger {
       member,
       deletedForMs,
       settleMs,
+      whole,
     });
   const settle = (input: Pick<SettleInput, "member" | "ticket" | "at" | "events" | "settleMs" | "histogram">) =>
     settleMember(redis, {
@@ -342,8 +350,8 @@ export function createLedger(options: LedgerOptions): Ledger {
   };
 
   return {
-    async begin(member) {
-      const { written, ...begun } = await begin(member);
+    async begin(member, { whole } = { whole: false }) {
+      const { written, ...begun } = await begin(member, whole);
       return { ...begun, written: written === null ? {} : writtenSchema.parse(written) };
     },
     async intend(member) {

@@ -81,7 +81,8 @@ export interface RefreshUserOptions {
  * Most events concern a part of a user only: a sign-in changes nothing but its time and count. So a refresh can keep roles,
  * permissions and plans of the record that nothing outstanding concerns, if they are recent and the memberships and the billing
  * customer did not change. Such a record counts as old as they are. If another refresh commits meanwhile, either way round,
- * everything is fetched again, under a new ticket.
+ * everything is fetched again, under a new ticket. If that happens to a refresh that fetched everything, refreshes that begin
+ * later keep nothing until it has ended: otherwise a slow one would never end beside continuous writes.
  *
  * @throws {ThrottledError} as {@link ManagementApi.get}; the record is unchanged
  * @throws {KindeError} as {@link ManagementApi.get}; the record is unchanged
@@ -96,9 +97,8 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
   const keptMs = keptAtMost(definitions, options.extrasMaxAgeMs);
 
   const refresh: RefreshUser = async (userId, call) => {
-    // Each further round needs another commit in the middle of this one.
     for (let round = 0; ; round += 1) {
-      const { outcome, ...rest } = await attempt(userId, round === 0, call);
+      const { outcome, ...rest } = await attempt(userId, round, call);
       if (outcome !== "crossed") return { outcome, ...rest };
       call.signal.throwIfAborted();
     }
@@ -106,10 +106,11 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
 
   const attempt = async (
     userId: string,
-    first: boolean,
+    round: number,
     { onTicket, cause, owed = false, confirming = false, keep = owed || confirming, ...call }: RefreshOptions,
   ): Promise<Omit<RefreshResult, "outcome"> & { outcome: RefreshResult["outcome"] | "crossed" }> => {
-    const begun = await ledger.begin(userId);
+    // If a round that fetched everything was crossed, refreshes that keep parts could cross this one, too.
+    const begun = await ledger.begin(userId, { whole: round > (keep ? 1 : 0) });
     const { ticket, at, events, deleted, written, absent, concern } = begun;
     onTicket?.(ticket);
     if (owed && !begun.outstanding) return { outcome: "reflected", ticket, pending: false };
@@ -117,7 +118,7 @@ export function createRefreshUser(options: RefreshUserOptions): RefreshUser {
     // Redis' clock: the clocks of two workers can differ.
     const stamp = { fetchedAt: Math.floor(at / 1000), ticket, schema: definitions.schema };
     const keepable =
-      keep && first && canKeepAny(parts, concern) && !deleted && !absent
+      keep && round === 0 && canKeepAny(parts, concern) && !deleted && !absent
         ? findKeepable(await records.read(userId), { ticket, at: stamp.fetchedAt, maxAgeMs: keptMs, concern })
         : undefined;
     // Where one of the clocks is behind, a plan that was just cancelled would not have ended yet.

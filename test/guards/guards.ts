@@ -340,6 +340,14 @@ export const guards: readonly Guard[] = [
     proof: { test: "test/refresh/keep-extras.test.ts", name: "is repeated if it began earlier and commits later" },
   },
   {
+    name: "the end of a whole refresh that others cross again and again",
+    promise: 3,
+    file: "src/redis/scripts/begin-refresh.lua",
+    find: "if redis.call('HEXISTS', KEYS[9], wholeField(ARGV[1])) == 1 then concern = nil end\n",
+    replace: "",
+    proof: { test: "test/refresh/keep-extras.test.ts", name: "is repeated once" },
+  },
+  {
     name: "tickets that a failover cannot hand out again",
     promise: 3,
     file: "src/redis/scripts/include/ticket.lua",

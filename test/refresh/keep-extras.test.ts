@@ -374,6 +374,50 @@ describe("a whole refresh that crosses one that keeps parts", () => {
     expect(await admin()).toBe(false);
   });
 
+  describe("again and again", () => {
+    let crossings: number;
+
+    /** Signs the user in during each fetch of the next whole refresh. */
+    function signInDuringFetches() {
+      before[agreements] = async () => {
+        await signIn();
+        crossings += 1;
+        if (crossings < 5) signInDuringFetches();
+      };
+    }
+
+    beforeEach(() => {
+      crossings = 0;
+      kinde.admin = false;
+      signInDuringFetches();
+    });
+
+    it("is repeated once: refreshes that begin later fetch everything, too", async () => {
+      expect(await refreshUser(id, call)).toMatchObject({ outcome: "superseded" });
+      expect(crossings).toBe(2);
+      expect(await admin()).toBe(false);
+      expect((await stored()).flags).not.toHaveProperty("keptTicket");
+    });
+
+    it("lets later refreshes keep parts again once it has ended", async () => {
+      await refreshUser(id, call);
+      before = {};
+      expect(await signIn()).toEqual(account);
+      expect(await context.redis.hlen(context.keys.ledgerPart("concerns"))).toBe(0);
+    });
+
+    it("leaves the rest to the next refresh if its process dies", async () => {
+      before[agreements] = async () => {
+        await signIn();
+        before[agreements] = () => Promise.reject(new Error("The process died."));
+      };
+      await expect(refreshUser(id, call)).rejects.toThrow("died");
+      expect(await signIn()).toContain(permissions);
+      expect(await admin()).toBe(false);
+      expect(await signIn()).toEqual(account);
+    });
+  });
+
   it("is repeated although Redis lost the draw of the later ticket", async () => {
     const end = await beginWhole();
     await signIn();

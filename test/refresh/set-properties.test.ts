@@ -44,6 +44,26 @@ describe("a write", () => {
     expect(await tierOf()).toMatchObject({ tier: "enterprise" });
   });
 
+  it("does not keep a slower refresh from committing, however many follow", async () => {
+    const { kinde, faults } = stack.emulator;
+    kinde.createRole("admin", ["admin:access"]);
+    const { code } = kinde.createOrganization();
+    const member = kinde.createUser({ organizations: [{ code, roles: ["admin"] }] }).id;
+    const { setProperties, refreshUser } = await open();
+    await refreshUser(member, call);
+    kinde.deleteRole("admin");
+    faults.set({ kind: "latency", ms: 300, path: "/api/v1/organizations/**" });
+    let ended = false;
+    const slow = refreshUser(member, call).finally(() => {
+      ended = true;
+    });
+    let writes = 0;
+    for (; !ended && writes < 100; writes += 1) await setProperties(member, { plan_tier: "pro" }, call);
+    await slow;
+    expect(writes).toBeLessThan(100);
+    expect((await stack.record(member))?.flags).toMatchObject({ admin: false, tier: "pro" });
+  });
+
   it("is not overwritten by an older answer from Kinde", async () => {
     const { setProperties, refreshUser } = await open();
     await setProperties(id, { plan_tier: "pro" }, call);

@@ -12,7 +12,8 @@
 -- KEYS[5]   sorted set: member -> when its confirming refresh is due, in microseconds
 -- KEYS[6]   hash: member -> when another confirming refresh is due after that; `ticket:<member>` -> ticket of the latest
 --           refresh that needs confirmation; `concern:<member>` -> what it is to confirm
--- KEYS[7]   hash: member -> what its outstanding work concerns; `intent:<member>` -> ticket of an outstanding intent
+-- KEYS[7]   hash: member -> what its outstanding work concerns; `intent:<member>` -> ticket of an outstanding intent;
+--           `whole:<member>` -> ticket of a refresh that no other may cross
 -- KEYS[8]   hash: member -> when its events were acknowledged
 -- KEYS[9]   all-time histogram; omit KEYS[9] and KEYS[10] to count nothing
 -- KEYS[10]  histogram of the current hour
@@ -38,6 +39,10 @@ local ticket, began = tonumber(ARGV[2]), tonumber(ARGV[3])
 local settleMicros = tonumber(ARGV[6])
 
 if settleMicros and began then confirmed(KEYS[5], KEYS[6], ARGV[1], began, ticket) end
+
+-- This refresh fetched everything, or gave way to a later one that did.
+local whole = tonumber(redis.call('HGET', KEYS[7], wholeField(ARGV[1])) or nil)
+if whole and whole <= ticket then redis.call('HDEL', KEYS[7], wholeField(ARGV[1])) end
 
 local function count(number)
   if number <= 0 then return end

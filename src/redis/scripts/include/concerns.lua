@@ -12,6 +12,12 @@ local function intentField(member)
   return 'intent:' .. member
 end
 
+-- The field that notes the ticket of a refresh of a member that others must not cross: those that begin later fetch
+-- everything, until one that began no earlier has settled.
+local function wholeField(member)
+  return 'whole:' .. member
+end
+
 -- Returns what the two concern together.
 local function join(one, other)
   if not one or not other then return nil end

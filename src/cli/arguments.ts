@@ -20,8 +20,13 @@ export function parseOrganizationCode(text: string): string {
 
 /** Parses a repeatable member of the failed list: a user id, the subject of a fan-out or a delivery. */
 export function parseMembers(text: string, previous: readonly string[] | undefined): string[] {
-  if (!userId.safeParse(text).success && !/^(organization|role|permission|push:[\da-f]{8}):[\w-]{1,128}$/.test(text)) {
-    throw new InvalidArgumentError("Expected a user id, organization:<code>, role:<id>, permission:<id> or push:<id>.");
+  if (
+    !userId.safeParse(text).success &&
+    !/^(organization|plans|role|permission|push:[\da-f]{8}):[\w-]{1,128}$/.test(text)
+  ) {
+    throw new InvalidArgumentError(
+      "Expected a user id, organization:<code>, plans:<code>, role:<id>, permission:<id> or push:<id>.",
+    );
   }
   return [...new Set([...(previous ?? []), text])];
 }

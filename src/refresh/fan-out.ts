@@ -6,6 +6,7 @@ import { type Listing, listMembers, listRoleHolders } from "../kinde/list-users.
 import type { CallOptions, ManagementApi } from "../kinde/management-api.ts";
 import { follow } from "../kinde/paging.ts";
 import { type Records, scanStart } from "../redis/records.ts";
+import type { Organizations } from "./organizations.ts";
 import type { FanoutProgress, FanoutSubject } from "./queues.ts";
 
 /** Where a fan-out continues. */
@@ -39,8 +40,7 @@ export interface FanOutOptions {
   definitions: Pick<Definitions, "mayNeed">;
   /** Parts of the profile that records contain. */
   keep: ReadonlySet<ProfilePart>;
-  /** Makes refreshes fetch the organization's own properties and agreements again. */
-  forgetOrganization: (code: string, changedAt?: number) => Promise<void>;
+  organizations: Pick<Organizations, "forget" | "doubt">;
   /** Notes that a role or permission changed, for fills that have gathered who holds what but not written it yet. */
   noteGrantChange: (subject: FanoutSubject) => Promise<void>;
   /** Returns the users that are being refreshed now. */
@@ -56,7 +56,7 @@ export interface FanOutOptions {
  * a record that the fan-out has already passed.
  */
 export function createFanOut(options: FanOutOptions): FanOut {
-  const { api, records, definitions, keep, forgetOrganization, noteGrantChange, activeUsers } = options;
+  const { api, records, definitions, keep, organizations, noteGrantChange, activeUsers } = options;
   // A role grants permissions, so its events concern records that contain these alone.
   const affectsRecords = (subject: FanoutSubject) => {
     const part = grantPart(subject);
@@ -64,10 +64,11 @@ export function createFanOut(options: FanOutOptions): FanOut {
     return part === undefined || parts.some((each) => keep.has(each) || definitions.mayNeed(each));
   };
   return async (subject, at, { changedAt, ...call }) => {
-    if (!affectsRecords(subject)) return { userIds: [], next: undefined };
     const [kind, id] = splitSubject(subject);
+    if (kind === "plans") await organizations.doubt(id, changedAt, call);
+    if (kind === "plans" || !affectsRecords(subject)) return { userIds: [], next: undefined };
     // Before the active users are read: a refresh that is not among them starts later, and fetches it again.
-    if (at === undefined && kind === "organization") await forgetOrganization(id, changedAt);
+    if (at === undefined && kind === "organization") await organizations.forget(id, changedAt);
     // Before the records are searched: a page of a fill that misses the note has written its records by then.
     if (at === undefined && kind !== "organization") await noteGrantChange(subject);
     const fetching = at === undefined ? await activeUsers() : [];

@@ -31,6 +31,13 @@ export interface Organizations {
    * @param changedAt When the change was acknowledged, in milliseconds since the epoch. Default: now
    */
   forget(code: string, changedAt?: number): Promise<void>;
+  /**
+   * Fetches the organization again, now and once more when the settle time is over, because an event can be about it. Only a
+   * difference concerns its members.
+   *
+   * @param changedAt As for {@link Organizations.forget}
+   */
+  doubt(code: string, changedAt: number | undefined, call: CallOptions): Promise<void>;
 }
 
 /** Dependencies of {@link createOrganizations}. */
@@ -101,9 +108,8 @@ export function createOrganizations(options: OrganizationsOptions): Organization
       before?.settledAt === undefined ? undefined : Math.min(before.settledAt, stamp.fetchedAt + settleMs);
     const isSettled = settledAt === undefined || stamp.fetchedAt >= settledAt;
     const entry = { ...stamp, ...details, ...(!isSettled && { settledAt }) };
-    // Reported before it is stored: after a crash in between, the next fetch finds the change again. Members whose flags were
-    // derived within the settle time are confirmed in any case.
-    if (before !== undefined && settledAt === undefined && differs(before, entry)) await options.onChange(code);
+    // Reported before it is stored: after a crash in between, the next fetch finds the change again.
+    if (before !== undefined && differs(before, entry)) await options.onChange(code);
     await store.write(code, entry);
     return entry;
   };
@@ -170,6 +176,28 @@ export function createOrganizations(options: OrganizationsOptions): Organization
     }
   };
 
+  const recheck: Organizations["recheck"] = async (codes, call) => {
+    if (readable.length === 0 || performance.now() < recheckAt) return;
+    const all = [...new Set(codes)];
+    const now = await ledger.clock();
+    let skipped = 0;
+    for await (const outcome of find(all, now - maxAgeMs, now, call)) {
+      if (outcome.status === "fulfilled") continue;
+      // The limit of their route stops no other call of the sweep. Each further page would wait for it again.
+      if (outcome.reason instanceof ThrottledError && outcome.reason.scope === "one") {
+        recheckAt = performance.now() + Math.max(limitedMs, outcome.reason.retryAfterMs);
+        return;
+      }
+      skipped += 1;
+      if (!concernsOne(outcome.reason) || skipped > mostSkipped) throw outcome.reason;
+    }
+  };
+  // Compared with the details that it keeps, if any.
+  const discard = async (code: string, changedAt?: number, details?: OrganizationDetails) => {
+    const { ticket, fetchedAt: now } = await begin(code);
+    await store.write(code, { ...details, ticket, fetchedAt: 0, settledAt: (changedAt ?? now) + settleMs });
+  };
+
   return {
     async addTo(profile, parts, fetchedAt, call) {
       const wanted = organizationParts.filter((part) => parts.has(part));
@@ -184,25 +212,13 @@ export function createOrganizations(options: OrganizationsOptions): Organization
       }
       return withDetails(profile, details, wanted);
     },
-    async recheck(codes, call) {
-      if (readable.length === 0 || performance.now() < recheckAt) return;
-      const all = [...new Set(codes)];
-      const now = await ledger.clock();
-      let skipped = 0;
-      for await (const outcome of find(all, now - maxAgeMs, now, call)) {
-        if (outcome.status === "fulfilled") continue;
-        // The limit of their route stops no other call of the sweep. Each further page would wait for it again.
-        if (outcome.reason instanceof ThrottledError && outcome.reason.scope === "one") {
-          recheckAt = performance.now() + Math.max(limitedMs, outcome.reason.retryAfterMs);
-          return;
-        }
-        skipped += 1;
-        if (!concernsOne(outcome.reason) || skipped > mostSkipped) throw outcome.reason;
-      }
-    },
-    async forget(code, changedAt) {
-      const { ticket, fetchedAt: now } = await begin(code);
-      await store.write(code, { ticket, fetchedAt: 0, settledAt: (changedAt ?? now) + settleMs });
+    recheck,
+    forget: (code, changedAt) => discard(code, changedAt),
+    async doubt(code, changedAt, call) {
+      if (readable.length === 0) return;
+      const [before] = await store.readMany([code]);
+      await discard(code, changedAt, before);
+      await recheck([code], call);
     },
   };
 }

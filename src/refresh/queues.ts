@@ -36,8 +36,11 @@ export interface ConfirmJob {
   userIds: readonly string[];
 }
 
-/** The subject of a fan-out: its kind and Kinde's id of the organization, role or permission. */
-export type FanoutSubject = `${"organization" | "role" | "permission"}:${string}`;
+/**
+ * The subject of a fan-out: its kind and Kinde's id of the organization, role or permission. A change of an organization's
+ * `plans` concerns its members only if they differ from those that are known.
+ */
+export type FanoutSubject = `${"organization" | "plans" | "role" | "permission"}:${string}`;
 
 /** A job that looks up the users a subject affects, page by page, and enqueues a refresh for each. */
 export interface FanoutJob extends LongJob {

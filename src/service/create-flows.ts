@@ -186,7 +186,7 @@ export function createFlows(options: FlowsOptions): Flows {
       records,
       definitions,
       keep,
-      forgetOrganization: organizations.forget,
+      organizations,
       noteGrantChange: grantChanges.note,
       activeUsers: queues.activeUsers,
     }),

@@ -192,9 +192,7 @@ async function admitBatch(
       };
     }),
   );
-  const subjects = accepted.flatMap(({ event: { route } }): FanoutSubject[] =>
-    route.to === "fanout" ? [route.subject] : [],
-  );
+  const subjects = accepted.flatMap(({ event: { route } }) => subjectsOf(route));
   await Promise.all([queues.enqueueRefreshes(refreshes), queues.enqueueFanouts(subjects)]);
   const ids = accepted.map(({ event }) => event.id);
   if (ids.length > 0) {
@@ -204,16 +202,24 @@ async function admitBatch(
   return admitted.map(({ event, duplicate }) => (duplicate ? "duplicate" : admissionOf(event.route)));
 }
 
+type Member = [ledger: string, member: string, mark: string];
+
 function usersOf(route: Route): readonly string[] {
   return route.to === "deleted" ? [route.userId] : route.to === "users" ? route.userIds : [];
 }
 
+function subjectsOf(route: Route): readonly FanoutSubject[] {
+  return (route.to === "fanout" || route.to === "users") && route.subject !== undefined ? [route.subject] : [];
+}
+
 /** Returns what an event adds to the ledgers: at least one entry, because its id must be checked in any case. */
-function membersOf(route: Route): [ledger: string, member: string, mark: string][] {
-  if (route.to === "fanout") return [["fanouts", route.subject, ""]];
+function membersOf(route: Route): Member[] {
   if (route.to === "none") return [["", "", ""]];
-  const mark = route.to === "deleted" ? "d" : concernLetter(route.concern);
-  return usersOf(route).map((userId) => ["users", userId, mark]);
+  const mark = route.to === "deleted" ? "d" : route.to === "users" ? concernLetter(route.concern) : "";
+  return [
+    ...usersOf(route).map((userId): Member => ["users", userId, mark]),
+    ...subjectsOf(route).map((subject): Member => ["fanouts", subject, ""]),
+  ];
 }
 
 function admissionOf(route: Route): Admission {

@@ -8,7 +8,7 @@ import { type KindeEvent, malformed } from "./verify.ts";
 /** The work an event causes. */
 export type Route =
   /** A sign-in changes nothing but its own time and count. */
-  | { to: "users"; userIds: readonly string[]; concern: Concern | "signIn" }
+  | { to: "users"; userIds: readonly string[]; concern: Concern | "signIn"; subject?: FanoutSubject }
   | { to: "deleted"; userId: string }
   | { to: "fanout"; subject: FanoutSubject }
   /** The event is acknowledged and counted, but causes no work. */
@@ -112,14 +112,15 @@ const mostUsers = 100;
 
 /**
  * Routes by the user ids anywhere in the payload, otherwise by the first organization code. The payloads of billing and
- * passkey events are not documented.
+ * passkey events are not documented: a plan can be that of the user or of the organization which a payload names.
  */
 function toNamedIds(concern: Concern): Router {
   return (data) => {
     const texts = [...strings(data, 6)];
     const userIds = [...new Set(texts.filter((text) => userId.safeParse(text).success))].slice(0, mostUsers);
-    if (userIds.length > 0) return { to: "users", userIds, concern };
     const code = texts.find((text) => organizationCode.safeParse(text).success);
+    const isPlan = code !== undefined && concern === "plans";
+    if (userIds.length > 0) return { to: "users", userIds, concern, ...(isPlan && { subject: `plans:${code}` }) };
     return code === undefined ? { to: "none", reason: "unroutable" } : fanout(`organization:${code}`);
   };
 }

@@ -4,6 +4,7 @@ import { createReader, defineFlags, fresh, organizationProperty } from "kindling
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createFlows } from "../../src/service/create-flows.ts";
 import { envOf, kindling } from "../cli/command-line.ts";
+import { postEvent } from "../support/post-event.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 import definitions from "./organization.flags.ts";
@@ -98,6 +99,24 @@ describe("the flags of each of a user's organizations", () => {
     await until(async () => {
       for (const id of members) expect(await organizationsOf(id)).toEqual({ "*": defaults });
     });
+  });
+
+  it("follow an event about a plan that names a user beside the organization", async () => {
+    const { emulator, webhookUrl } = stack;
+    const [payer, ...members] = ["a", "b", "c"].map((name) =>
+      emulator.kinde.createUser({ firstName: name, organizations: [name === "a" ? other : org] }),
+    );
+    const { refreshUser } = flows();
+    for (const { id } of members) await refreshUser(id, call);
+    const data = { user: { id: payer?.id }, organization: { code: org }, plan: { code: "team" } };
+    emulator.kinde.assignOrganizationPlan(org, "team");
+    expect(await postEvent(emulator, webhookUrl, { type: "customer.plan_changed", data })).toMatchObject({
+      status: 200,
+    });
+    await until(async () => {
+      for (const { id } of members) expect(await organizationsOf(id)).toEqual({ "*": defaults, [org]: { team: true } });
+    });
+    expect(await organizationsOf(payer?.id ?? "")).toEqual({ "*": defaults });
   });
 
   it("are filled from Kinde's lists for users without an organization, and by a refresh for members", async () => {

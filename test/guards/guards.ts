@@ -637,6 +637,14 @@ export const guards: readonly Guard[] = [
     proof: { test: "test/redis/call-budget.test.ts", name: "leaves a quarter of the places to events all the same" },
   },
   {
+    name: "the organization that a billing event names beside a user",
+    promise: 1,
+    file: "src/refresh/fan-out.ts",
+    find: 'if (kind === "plans") await organizations.doubt(id, changedAt, call);',
+    replace: "",
+    proof: { test: "test/end-to-end/organizations.test.ts", name: "follow an event about a plan that names a user" },
+  },
+  {
     name: "the pause of the fleet",
     promise: 7,
     file: "src/redis/scripts/limit-subject.lua",

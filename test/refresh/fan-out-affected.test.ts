@@ -17,7 +17,7 @@ const fanOutOver = (profiles: Profile[], fetching: string[] = [], setting: Parti
     },
     definitions: { mayNeed: () => true },
     keep: new Set(profileParts),
-    forgetOrganization: async () => {},
+    organizations: { forget: async () => {}, doubt: async () => {} },
     noteGrantChange: async () => {},
     activeUsers: async () => fetching,
     ...setting,

@@ -27,7 +27,7 @@ async function walk(refuses: (request: number) => boolean) {
     records: { scan: async () => ({ cursor: "0", profiles: [], runId: "", beganAgain: false }) },
     definitions: { mayNeed: () => true },
     keep: new Set(["organizations"]),
-    forgetOrganization: async () => {},
+    organizations: { forget: async () => {}, doubt: async () => {} },
     noteGrantChange: async () => {},
     activeUsers: async () => [],
   });

@@ -33,7 +33,7 @@ it("scans the records again from the start when Redis was replaced between two p
     },
     definitions: { mayNeed: () => true },
     keep: kept,
-    forgetOrganization: async () => {},
+    organizations: { forget: async () => {}, doubt: async () => {} },
     noteGrantChange: async () => {},
     activeUsers: async () => [],
   });

@@ -1,5 +1,5 @@
 import { setMaxListeners } from "node:events";
-import { type Definitions, defineFlags, fresh, organizationProperty } from "kindling";
+import { type Definitions, defineFlags, fresh, organizationProperty, property } from "kindling";
 import { blankProfile, type Profile } from "kindling/contract";
 import { beforeEach, describe, expect, it } from "vitest";
 import { KindeError, type KindeErrorCode, ThrottledError } from "../../src/errors.ts";
@@ -256,6 +256,32 @@ describe("the shared details of organizations", () => {
     await open().forget("org_a");
     await open(() => 5_000).recheck(["org_a"], call);
     expect(changed).toEqual(["org_a"]);
+  });
+
+  it("are compared with what is known after an event that can be about them, at once and when it has settled", async () => {
+    let clock = 1_000;
+    const organizations = open(() => clock);
+    await seatsOf(organizations);
+    const doubted = async () => {
+      await organizations.doubt("org_a", clock, call);
+      return [calls, changed];
+    };
+    expect(await doubted()).toEqual([2, []]);
+    seats = "2";
+    expect(await doubted()).toEqual([3, ["org_a"]]);
+    // A copy of Kinde's that lags has answered: the next sweep finds the difference.
+    seats = "3";
+    clock = 1_030;
+    await organizations.recheck(["org_a"], call);
+    expect([calls, changed]).toEqual([4, ["org_a", "org_a"]]);
+    await organizations.recheck(["org_a"], call);
+    expect(calls).toBe(4);
+  });
+
+  it("are not asked for after an event if no flag reads them", async () => {
+    const plain = open(undefined, api, defineFlags({ tier: property.string("plan_tier", { default: "free" }) }));
+    await plain.doubt("org_a", 1_000, call);
+    expect([calls, await store().readMany(["org_a"])]).toEqual([0, [undefined]]);
   });
 
   describe("that functions alone read", () => {

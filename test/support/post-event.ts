@@ -8,14 +8,22 @@ export interface Posted {
   ms: number;
 }
 
-/** Delivers one `user.updated`, signed with the emulator's key, without retries. */
-export async function postUpdate(emulator: Emulator, url: string, userId: string): Promise<Posted> {
+/** Delivers one `user.updated`, as {@link postEvent}. */
+export function postUpdate(emulator: Emulator, url: string, userId: string): Promise<Posted> {
+  return postEvent(emulator, url, { type: "user.updated", data: { user: { id: userId } } });
+}
+
+/** Delivers one event, signed with the emulator's key, without retries. */
+export async function postEvent(
+  emulator: Emulator,
+  url: string,
+  event: { type: string; data: Record<string, unknown> },
+): Promise<Posted> {
   const body = await emulator.deliveries.sign({
-    type: "user.updated",
+    ...event,
     event_id: `event_${randomBytes(16).toString("hex")}`,
     timestamp: new Date().toISOString(),
     source: "admin",
-    data: { user: { id: userId } },
   });
   const started = performance.now();
   const status = await fetch(url, { method: "POST", body, headers: { "content-type": "application/jwt" } }).then(

@@ -11,6 +11,13 @@ it("routes a billing event to every user that it names", () => {
   expect(route("customer.plan_changed", data)).toEqual({ to: "users", userIds: [payer, member], concern: "plans" });
 });
 
+it("routes a billing event that names an organization beside a user to both", () => {
+  const data = { user: { id: testUser(1) }, organization: { code: "org_1" } };
+  const users = { to: "users", userIds: [testUser(1)] };
+  expect(route("customer.plan_changed", data)).toEqual({ ...users, concern: "plans", subject: "plans:org_1" });
+  expect(route("passkey.added", data)).toEqual({ ...users, concern: "account" });
+});
+
 it("bounds the users of one event", () => {
   const users = Array.from({ length: 500 }, (_, n) => testUser(n));
   expect(route("customer.plan_changed", { users })).toMatchObject({ userIds: users.slice(0, 100) });

@@ -70,7 +70,11 @@ function addRemedy(failed: Command, { terminal, exitWith }: CommandContext, reme
   failed
     .command(name)
     .description(description)
-    .argument("[id...]", "user ids, or organization:<code>, role:<id>, permission:<id>, push:<id>", parseMembers)
+    .argument(
+      "[id...]",
+      "user ids, or organization:<code>, plans:<code>, role:<id>, permission:<id>, push:<id>",
+      parseMembers,
+    )
     .option("--all", "everything on the list")
     .option(...jsonOption)
     .addHelpText("after", remedyHelp(name))

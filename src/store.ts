@@ -24,7 +24,7 @@ import { cutLifetimes, type QueueOptions } from "./redis/queue.ts";
 import { createRecentUsers, type RecentUsers } from "./redis/recent-users.ts";
 import { createRecords, type Records } from "./redis/records.ts";
 import { createRecentlySettled, type RecentlySettled, settledKey } from "./redis/settled.ts";
-import { bindTenant } from "./redis/tenant.ts";
+import { bindTenant, watchTenant } from "./redis/tenant.ts";
 import { createTrail, type Trail } from "./redis/trail.ts";
 import { hostsOf, parseRedisUrl } from "./redis-url.ts";
 import { createRefreshQueues, type RefreshQueues } from "./refresh/queues.ts";
@@ -89,6 +89,8 @@ export interface Store {
   /** Where the records are, and whatever else app servers use. The same connection, unless settings say otherwise. */
   publicRedis: RedisClient;
   keys: Keys;
+  /** Aborted with a {@link TenantError} if the store is wiped and another tenant's process binds it first: stop using it. */
+  foreign: AbortSignal;
   records: Records;
   ledger: Ledger;
   fanoutLedger: Ledger;
@@ -156,13 +158,16 @@ export async function openStore(config: StoreConfig, { now }: World, log: Log): 
   const disconnect = () => {
     for (const each of opened) each.disconnect();
   };
+  // A command without Kinde's settings works on whatever tenant the prefix belongs to.
+  const bind = async (each: RedisClient) => {
+    if (config.domain !== undefined) await bindTenant(each, keys, config.domain);
+  };
   let queues: Queues;
   try {
     await Promise.all(
       opened.map(async (each, index) => {
         await checkRedis(each, { ...(places[index] as RedisPlace), timeoutMs });
-        // A command without Kinde's settings works on whatever tenant the prefix belongs to.
-        if (config.domain !== undefined) await bindTenant(each, keys, config.domain);
+        await bind(each);
       }),
     );
     queues = createQueues({ redis, keys, onError }, config.push.endpoints);
@@ -175,6 +180,11 @@ export async function openStore(config: StoreConfig, { now }: World, log: Log): 
       cause: error,
     });
   }
+  const tenant = watchTenant(() => Promise.all(opened.map(bind)), {
+    intervalMs: config.watchIntervalMs,
+    onError: (error) => log.warn(errorFields(error), "tenant of the store not checked"),
+    onMismatch: (error) => log.error(errorFields(error), "the store now belongs to another tenant: stopping"),
+  });
   const onUncounted = (error: unknown) => log.warn(errorFields(error), "counters not written");
   const refusedRequests = bufferCounters(createCounters(redis, keys.refusedRequests), onUncounted);
   const activity = createActivity(redis, keys.activity, onUncounted);
@@ -212,6 +222,7 @@ export async function openStore(config: StoreConfig, { now }: World, log: Log): 
     redis,
     publicRedis,
     keys,
+    foreign: tenant.foreign,
     replication,
     records: createRecords({
       redis: publicRedis,
@@ -257,6 +268,7 @@ export async function openStore(config: StoreConfig, { now }: World, log: Log): 
     forgetTokens: () => forgetTokens(redis, keys),
     async close() {
       await Promise.all([
+        tenant.close(),
         queues.close(),
         refusedRequests.close(),
         activity.close(),

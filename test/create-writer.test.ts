@@ -92,6 +92,16 @@ describe("createWriter", () => {
     await wire.close();
   });
 
+  it("refuses writes once its store belongs to another tenant", async () => {
+    const env = { ...envOf(stack.config), KINDLING_WATCH_INTERVAL: "50ms" };
+    const watching = createWriter({ definitions, env });
+    const set = () => watching.setProperties(id, { onboarded: true });
+    await set();
+    await stack.store.redis.set(stack.store.keys.tenant, JSON.stringify({ v: 1, domain: "https://other.kinde.com" }));
+    await until(() => expect(set()).rejects.toMatchObject({ code: "tenant_mismatch" }));
+    await watching.close();
+  });
+
   it("rejects with the reason of the signal when aborted", async () => {
     stack.emulator.faults.set({ kind: "hang", method: "PATCH" });
     const stop = new AbortController();

@@ -21,6 +21,7 @@ export type Service = "server" | "worker" | "dashboard";
  * Redis is gone. Other processes take over what is left.
  *
  * @throws {ConfigurationError} {RedisError} if a service cannot start; the others are closed first
+ * @throws {TenantError} once the store belongs to another tenant; the services are closed first
  */
 export async function runServices(terminal: Terminal, services: readonly Service[]): Promise<void> {
   const { config, token } = ownToken(loadSettings(terminal, loadConfig), services);
@@ -60,12 +61,13 @@ export async function runServices(terminal: Terminal, services: readonly Service
     { services, version: readVersion(), ...(definitions !== undefined && { definitions }) },
     terminal.world.now,
   );
-  await aborted(stop);
+  await Promise.race([aborted(stop), aborted(store.foreign)]);
   await member.leave();
   log.info({ timeoutMs: config.shutdownTimeoutMs }, "stopping");
   const finished = await shutDown(config, log, running, store);
   if (finished) log.info({}, "stopped");
   else log.warn({ timeoutMs: config.shutdownTimeoutMs }, "stopped with unfinished work: other processes take it over");
+  store.foreign.throwIfAborted();
 }
 
 /** A dashboard that runs alone is of no use without a way to sign in, so it gets a token of its own. */

@@ -12,7 +12,7 @@ import type { Terminal } from "./terminal.ts";
  * Opens the store, runs a command on it and closes it. Settings of Kinde are optional. Nothing is logged, because standard
  * output is for the result.
  *
- * @throws {ConfigurationError} {RedisError} in addition to the task's errors
+ * @throws {ConfigurationError} {RedisError} {TenantError} in addition to the task's errors
  */
 export async function withStore<T>(
   terminal: Terminal,
@@ -41,7 +41,7 @@ async function runOnStore<C extends StoreConfig, T>(
 ): Promise<T> {
   const store = await openStore(config, world, createLog("silent"));
   try {
-    return await task(store, config);
+    return await Promise.race([task(store, config), untilForeign(store)]);
   } catch (error) {
     throw asRedisError(error, store, config) ?? error;
   } finally {
@@ -55,6 +55,13 @@ async function runOnStore<C extends StoreConfig, T>(
     store.redis.disconnect();
     store.publicRedis.disconnect();
   }
+}
+
+/** Rejects once the store belongs to another tenant. */
+function untilForeign({ foreign }: Store): Promise<never> {
+  return new Promise((_, reject) => {
+    foreign.addEventListener("abort", () => reject(foreign.reason), { once: true });
+  });
 }
 
 function asRedisError(error: unknown, { redis, publicRedis }: Store, config: StoreConfig): RedisError | undefined {

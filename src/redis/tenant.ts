@@ -7,6 +7,53 @@ import type { Keys } from "./keys.ts";
 // The domain must stay readable whatever the version: a newer release must not look like no tenant.
 const storedTenant = z.looseObject({ domain: z.string() });
 
+/** Watches to which tenant a store belongs. */
+export interface TenantWatch {
+  /** Aborted with a {@link TenantError} once the store belongs to another tenant: nothing may be written to it any more. */
+  foreign: AbortSignal;
+  close(): Promise<void>;
+}
+
+/**
+ * Binds the store again and again, because it can be wiped while processes use it. If a process of another tenant was
+ * faster, the store is lost to this one.
+ *
+ * @param bind as {@link bindTenant}
+ */
+export function watchTenant(
+  bind: () => Promise<unknown>,
+  {
+    intervalMs,
+    onError,
+    onMismatch,
+  }: { intervalMs: number; onError: (error: unknown) => void; onMismatch: (error: TenantError) => void },
+): TenantWatch {
+  const foreign = new AbortController();
+  const check = async () => {
+    try {
+      await bind();
+    } catch (error) {
+      if (!(error instanceof TenantError)) return onError(error);
+      if (foreign.signal.aborted) return;
+      clearInterval(timer);
+      onMismatch(error);
+      foreign.abort(error);
+    }
+  };
+  let current: Promise<void> | undefined;
+  // Does not wait for the previous check, which could hang.
+  const timer = setInterval(() => {
+    current = check();
+  }, intervalMs);
+  return {
+    foreign: foreign.signal,
+    async close() {
+      clearInterval(timer);
+      await current;
+    },
+  };
+}
+
 /**
  * Binds the store to a Kinde tenant at its first use, and checks it at every later one.
  *

@@ -4,7 +4,7 @@ import { type Definitions, KindlingError } from "kindling";
 import { loadConfig } from "../config.ts";
 import { createFetch, type Fetch } from "../fetch.ts";
 import { trackRequests } from "../http/track-requests.ts";
-import { createLog, type Log } from "../log.ts";
+import { createLog, errorFields, type Log } from "../log.ts";
 import { openStore } from "../store.ts";
 import type { Running } from "../world.ts";
 import { createFlows, type Flows } from "./create-flows.ts";
@@ -46,6 +46,8 @@ export interface Service {
 
 /**
  * Creates Kindling's endpoint and workers, so that a small product can run them in its own process.
+ *
+ * If Redis is wiped and a process of another Kinde tenant binds the store first, the service logs `tenant_mismatch` and closes.
  *
  * @throws {ConfigurationError} if settings are invalid
  * @throws {RedisError} if Redis does not answer, or is configured in a way that can lose data
@@ -110,6 +112,13 @@ export async function createService(options: ServiceOptions): Promise<Service> {
     }
   };
 
+  const close = () => {
+    closed ??= shutDown();
+    return closed;
+  };
+  const closeForeign = () => close().catch((error: unknown) => log.warn(errorFields(error), "not closed cleanly"));
+  store.foreign.addEventListener("abort", closeForeign, { once: true });
+
   return {
     app,
     flows: { refreshUser, setProperties },
@@ -119,9 +128,6 @@ export async function createService(options: ServiceOptions): Promise<Service> {
       running.push(workers);
       return workers;
     },
-    close() {
-      closed ??= shutDown();
-      return closed;
-    },
+    close,
   };
 }

@@ -57,7 +57,8 @@ export function createWriter<V extends Record<string, unknown>>(
   };
   const writer: Writer<V> = {
     async setProperties(userId, properties, { refreshClaims = false, signal = new AbortController().signal } = {}) {
-      const { setProperties } = await open();
+      const { store, setProperties } = await open();
+      store.foreign.throwIfAborted();
       if (!isUserId(userId)) {
         throw new KindlingError("request_malformed", "Invalid user id: it must be kp_ followed by letters and digits.");
       }

@@ -1,7 +1,6 @@
 import type { Config } from "../config.ts";
 import { errorFields, type Log } from "../log.ts";
 import type { FleetSetting } from "../redis/fleet-setting.ts";
-import { bindTenant } from "../redis/tenant.ts";
 import { createTickSchedule } from "../redis/tick-schedule.ts";
 import { watchLedger } from "../refresh/watch-ledger.ts";
 import { sampleHistory } from "../status/sample-history.ts";
@@ -69,10 +68,6 @@ export function startWatch({ config, world: { now }, log, store, pace }: WatchOp
     ledger,
     absences: async () =>
       store.queues.enqueueReprocess(await store.absences.takeDue(absencesPerRound), "bulk", "absence"),
-    // A Redis that was wiped is bound again, to the tenant whose process comes first.
-    tenant: async () => {
-      for (const redis of new Set([store.redis, store.publicRedis])) await bindTenant(redis, store.keys, config.domain);
-    },
     settled: async () => {
       const reopened = (await store.settled?.look()) ?? 0;
       if (reopened > 0)

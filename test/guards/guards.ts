@@ -415,6 +415,17 @@ export const guards: readonly Guard[] = [
     proof: { actions: ["rename", "otherTenant"] },
   },
   {
+    name: "the end of processes whose store belongs to another tenant",
+    promise: 4,
+    file: "src/cli/run-services.ts",
+    find: "await Promise.race([aborted(stop), aborted(store.foreign)]);",
+    replace: "await aborted(stop);",
+    proof: {
+      test: "test/redis/tenant.test.ts",
+      name: "with exit code 2 if another tenant was faster: kindling worker",
+    },
+  },
+  {
     name: "the comparison of listed properties",
     promise: 5,
     file: "src/sweep/judge-user.ts",

@@ -44,6 +44,7 @@ beforeEach(async () => {
       KINDLING_API_TOKEN: token,
       KINDLING_LOG_LEVEL: "silent",
       KINDLING_SHUTDOWN_TIMEOUT: "5s",
+      KINDLING_WATCH_INTERVAL: "200ms",
     },
   });
   // A product with routes of its own, one of them under the same path as Kindling's.
@@ -112,6 +113,17 @@ describe("a service mounted in another app", () => {
     expect((await fetch(`${origin}/readyz`)).status).toBe(200);
     await service.close();
     expect(await texts()).toEqual(["Hello", "kp_1"]);
+  });
+});
+
+describe("a service whose store is wiped", () => {
+  it("closes if another tenant binds the store first", async () => {
+    service.startWorkers();
+    await dropKeys(config);
+    await redis.set(`${config.prefix}:tenant`, JSON.stringify({ v: 1, domain: "https://other.kinde.com" }));
+    await until(async () => expect(await connections()).toEqual([]));
+    expect((await fetch(`${origin}/webhooks/kinde`, { method: "POST" })).status).toBe(503);
+    expect(() => service.startWorkers()).toThrow(expect.objectContaining({ code: "closed" }));
   });
 });
 

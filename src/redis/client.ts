@@ -72,6 +72,11 @@ export async function scanKeys(
   return [Number(place) + 1 < masters.length ? `${Number(place) + 1}:0` : "0", keys];
 }
 
+/** Returns whether a scan begins at a cursor, or with another master of the cluster, or is complete. */
+export function isAtStart(cursor: string): boolean {
+  return cursor === "0" || cursor.endsWith(":0");
+}
+
 /**
  * Returns the id of the Redis process that serves the connection, or of all masters together. Another id means a restart
  * or a failover, after which writes can be missing. Empty if the service hides it.

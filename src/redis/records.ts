@@ -1,7 +1,7 @@
 import { accountTime, type FlagsRecord, type Profile, parseFlagsRecord } from "kindling/contract";
 import { z } from "zod";
 import { RedisError } from "../errors.ts";
-import { areApart, type RedisClient, readAll, readRunId, scanKeys } from "./client.ts";
+import { areApart, isAtStart, type RedisClient, readAll, readRunId, scanKeys } from "./client.ts";
 import type { Keys } from "./keys.ts";
 import { raiseTicket } from "./ledger-scripts.ts";
 import { createOutbox, type Outbox } from "./outbox.ts";
@@ -63,7 +63,8 @@ export interface Records {
   stamps(userIds: readonly string[]): Promise<{ ticket: number; fetchedAt: number; accountAt: number }[]>;
   /**
    * Takes one step of a scan over all profiles, in no particular order. A profile can appear more than once. The scan
-   * is complete when `cursor` is `"0"` again.
+   * is complete when `cursor` is `"0"` again. A page has about half of `count` profiles to all of it, and fewer if Redis has
+   * hundreds of other keys for each of them.
    *
    * A cursor means nothing to another Redis process, which would skip users: if Redis restarted or failed over since, the
    * scan begins again. Source: https://redis.io/docs/latest/commands/scan/
@@ -168,6 +169,11 @@ const replaceFlags = defineScript("replace-flags", {
 
 const lowestTicket = 1;
 
+/** Keys that a page's later `SCAN`s look at, at most: less than two milliseconds of Redis' time. */
+const mostPerScan = 2_000;
+/** `SCAN`s per page: it takes less than half a second. */
+const mostScans = 100;
+
 /** Creates the records. */
 export function createRecords(options: RecordsOptions): Records {
   const { redis, internal = redis, keys, tombstoneTtlMs, changesKept = 0 } = options;
@@ -195,15 +201,24 @@ export function createRecords(options: RecordsOptions): Records {
     basis,
   });
   const scanPage = async (place: ScanPlace, count: number): Promise<ScannedPage & { profileKeys: string[] }> => {
-    // In one pipeline, so that both are answered by the same process.
-    const [runId, [cursor, profileKeys]] = await Promise.all([
-      readRunId(redis),
-      scanKeys(redis, place.cursor, { match: keys.profiles, count }),
-    ]);
-    const isLost = place.cursor !== scanStart.cursor && runId !== place.runId;
-    return isLost
-      ? { ...(await scanPage(scanStart, count)), beganAgain: true }
-      : { cursor, runId, beganAgain: false, profileKeys };
+    const profileKeys: string[] = [];
+    let { cursor, runId } = place;
+    for (let [scans, looked] = [1, 0]; ; scans += 1) {
+      // As many keys as all before: a page that is less than half full gets full at most.
+      const step = looked === 0 ? count : Math.min(looked, mostPerScan);
+      // In one pipeline, so that both are answered by the same process.
+      const [current, [next, found]] = await Promise.all([
+        readRunId(redis),
+        scanKeys(redis, cursor, { match: keys.profiles, count: step }),
+      ]);
+      const isLost = cursor !== scanStart.cursor && current !== runId;
+      if (isLost) return { ...(await scanPage(scanStart, count)), beganAgain: true };
+      profileKeys.push(...found);
+      [cursor, runId, looked] = [next, current, looked + step];
+      // The next master of a cluster can have many more profiles among its keys.
+      const isOver = profileKeys.length >= count / 2 || isAtStart(cursor) || scans === mostScans;
+      if (isOver) return { cursor, runId, beganAgain: false, profileKeys };
+    }
   };
   // What the script cannot check where the counter is on another primary.
   const isReached = async (ticket: number) => Number((await internal.get(keys.ticket.counter)) ?? 0) >= ticket;

@@ -1,6 +1,7 @@
 import type { Absences } from "../redis/absences.ts";
 import { type Records, scanStart } from "../redis/records.ts";
 import type { Disputes } from "./disputes.ts";
+import { shortestIntervalMs } from "./pace.ts";
 import type { SeenUsers } from "./seen-users.ts";
 import { countFields, type SweepState } from "./sweep-state.ts";
 
@@ -15,6 +16,18 @@ export interface FindUnlistedOptions {
 type ScanOptions = Pick<FindUnlistedOptions, "records" | "seen">;
 
 const scanCount = 1_000;
+/** The pause after a scan is this many times its duration: Redis goes through all keys, those of other applications too. */
+const pauseFactor = 20;
+/** Longest pause after a scan of the records, in milliseconds. */
+export const longestPauseMs = 900_000;
+
+/** Returns whether the records can be scanned again for users who are not listed. */
+export function isScanDue({ scanMs, scannedAt }: Pick<SweepState, "scanMs" | "scannedAt">, now: number): boolean {
+  const pauseMs = Math.min(longestPauseMs, pauseFactor * scanMs);
+  // Scheduled sweeps keep such a pause anyway.
+  if (scannedAt === null || pauseMs <= shortestIntervalMs) return true;
+  return Math.abs(now - scannedAt) >= pauseMs;
+}
 
 /**
  * Returns how many users can be missing from two sweeps before the listing is doubted instead: a search that answers with
@@ -35,11 +48,12 @@ export async function countUnlistedStep(
 ): Promise<{ state: SweepState; next: "find" | "end" | undefined }> {
   if (!(await filtersExist(options, state))) return { state, next: "end" };
   const page = await scanUnlisted(options, state);
-  if (page === undefined) return { state: { ...state, recorded: 0, vanished: 0, cursor: "0" }, next: undefined };
+  if (page === undefined) return { state: { ...state, cursor: "0" }, next: undefined };
   const { cursor, runId, scanned, unlisted } = page;
-  const recorded = state.recorded + scanned;
-  const vanished = state.vanished + unlisted.length;
-  const counted = { ...state, recorded, vanished, cursor, runId };
+  const before = state.cursor === scanStart.cursor ? { recorded: 0, vanished: 0 } : state;
+  const recorded = before.recorded + scanned;
+  const vanished = before.vanished + unlisted.length;
+  const counted = { ...state, recorded, vanished, heldBack: 0, cursor, runId };
   if (cursor !== "0") return { state: counted, next: undefined };
   if (vanished > mostUnlisted(recorded)) return { state: { ...counted, heldBack: vanished }, next: "end" };
   return { state: counted, next: vanished > 0 ? "find" : "end" };

@@ -47,6 +47,8 @@ export const sweepStateSchema = z.object({
   held: count.default(0),
   verified: z.boolean().default(false),
   doubted: count,
+  scanMs: z.number().nonnegative().default(0),
+  scannedAt: z.number().nullable().default(null),
   recorded: count.default(0),
   vanished: count.default(0),
   heldBack: count.default(0),

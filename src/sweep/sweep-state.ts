@@ -13,7 +13,7 @@ export interface SweepState {
   /**
    * - `listing` pages through Kinde's users;
    * - `holding` counts how many of them the store holds, if the sweep fills;
-   * - `counting` counts the records of users that two sweeps did not list;
+   * - `counting` counts the records of users that two sweeps did not list, if another scan of the records is due;
    * - `unlisted` has those users refreshed, if they are few.
    */
   phase: "listing" | "holding" | "counting" | "unlisted";
@@ -56,7 +56,11 @@ export interface SweepState {
   verified: boolean;
   /** Users that differ but were fetched so recently that the search index probably lags. */
   doubted: number;
-  /** Records that were looked at for users that are not listed. */
+  /** How long the last scan of the records took that looked for users who are not listed. Milliseconds. */
+  scanMs: number;
+  /** When it ended, in milliseconds since the epoch; `null` before the first one. */
+  scannedAt: number | null;
+  /** Records that it looked at. */
   recorded: number;
   /** Recorded users that two sweeps did not list. */
   vanished: number;
@@ -131,9 +135,11 @@ export function beginSweep({ number, previous, now, fill, completeSince, lagMs, 
     held: 0,
     verified: false,
     doubted: 0,
-    recorded: 0,
-    vanished: 0,
-    heldBack: 0,
+    scanMs: previous?.scanMs ?? 0,
+    scannedAt: previous?.scannedAt ?? null,
+    recorded: previous?.recorded ?? 0,
+    vanished: previous?.vanished ?? 0,
+    heldBack: previous?.heldBack ?? 0,
     unlisted: 0,
     calls: 0,
     lateMs: 0,

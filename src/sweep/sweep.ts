@@ -15,7 +15,7 @@ import { countHeldStep, countUnheld } from "./count-held.ts";
 import type { Disputes } from "./disputes.ts";
 import type { FillPage, GatheredGrants, Stamp } from "./fill-page.ts";
 import { comparedOf } from "./find-difference.ts";
-import { countUnlistedStep, findUnlistedStep } from "./find-unlisted.ts";
+import { countUnlistedStep, findUnlistedStep, isScanDue } from "./find-unlisted.ts";
 import { beginGathering, type GrantPart, GrantsLost, gatherStep } from "./gather-grants.ts";
 import { type GrantIndex, holdsAny } from "./grant-index.ts";
 import { addSamples, sampleLag } from "./index-lag.ts";
@@ -68,18 +68,31 @@ export async function sweepStep(options: SweepOptions, state: SweepState, call: 
     case "holding": {
       if (state.cursor === null) await options.completeness.beginCount(state.mark.number);
       const { state: next, over } = await countHeldStep(options, state);
-      return over ? afterHolding(next) : { refresh: [], state: next, done: false };
+      return over ? afterHolding(options, next) : { refresh: [], state: next, done: false };
     }
-    case "counting": {
-      const { state: counted, next } = await countUnlistedStep(options, state);
-      if (next !== "find") return { refresh: [], state: counted, done: next === "end" };
-      return { refresh: [], state: { ...counted, phase: "unlisted", cursor: "0" }, done: false };
-    }
-    case "unlisted": {
-      const { refresh, state: next, over } = await findUnlistedStep(options, state);
-      return { refresh, state: next, done: over };
-    }
+    case "counting":
+    case "unlisted":
+      return scanningStep(options, state);
   }
+}
+
+async function scanningStep(options: SweepOptions, before: SweepState): Promise<SweepStep> {
+  const isFirst = before.phase === "counting" && before.cursor === "0";
+  const began = performance.now();
+  const step = await (before.phase === "counting" ? countingStep : unlistedStep)(options, before);
+  const scanMs = (isFirst ? 0 : before.scanMs) + Math.round(performance.now() - began);
+  return { ...step, state: { ...step.state, scanMs, ...(step.done && { scannedAt: options.now() }) } };
+}
+
+async function countingStep(options: SweepOptions, before: SweepState): Promise<SweepStep> {
+  const { state, next } = await countUnlistedStep(options, before);
+  if (next !== "find") return { refresh: [], state, done: next === "end" };
+  return { refresh: [], state: { ...state, phase: "unlisted", cursor: "0" }, done: false };
+}
+
+async function unlistedStep(options: SweepOptions, before: SweepState): Promise<SweepStep> {
+  const { refresh, state, over } = await findUnlistedStep(options, before);
+  return { refresh, state, done: over };
 }
 
 async function listingStep(options: SweepOptions, before: SweepState, call: CallOptions): Promise<SweepStep> {
@@ -168,7 +181,7 @@ async function listingStep(options: SweepOptions, before: SweepState, call: Call
   if (next !== null) return { ...found, state: paged, done: false };
   if (isGathered(state.grants)) await options.grantIndex.forget(fillKind, state.grants.gathered.mark);
   if (state.fill) return { ...found, state: { ...paged, phase: "holding", cursor: null }, done: false };
-  return { ...afterHolding(paged), ...found };
+  return { ...afterHolding(options, paged), ...found };
 }
 
 /** Names the index of a sweep that fills. */
@@ -273,8 +286,9 @@ function withoutGrants({ grants: _grants, ...state }: SweepState): SweepState {
 }
 
 // No two sweeps can agree on who is not listed if this is the first.
-function afterHolding(state: SweepState): SweepStep {
-  return { refresh: [], state: { ...state, phase: "counting", cursor: "0" }, done: state.previous === null };
+function afterHolding({ now }: Pick<SweepOptions, "now">, state: SweepState): SweepStep {
+  const done = state.previous === null || !isScanDue(state, now());
+  return { refresh: [], state: { ...state, phase: "counting", cursor: "0" }, done };
 }
 
 function observeLag(

@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { createLog, type Log } from "../../src/log.ts";
+import { longestPauseMs } from "../../src/sweep/find-unlisted.ts";
 import { runSweep } from "../support/run-sweep.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 
@@ -63,6 +64,25 @@ describe("a sweep whose search answers with short pages", () => {
     expect(warnings).toContainEqual(expect.objectContaining({ heldBack: expect.any(Number), recorded: 60 }));
     const { records } = stack.store;
     expect((await records.readMany(ids)).every(({ flags }) => flags?.status === "present")).toBe(true);
+  }, 60_000);
+
+  it("scans the records again when the pause after the last scan is over, and keeps what that one found until then", async () => {
+    await start(60);
+    await runSweep(stack);
+    shorten = (results, search) => (search % 4 === 0 ? [] : results);
+    for (let round = 0; round < 2; round += 1) await runSweep(stack);
+    const { sweeps } = stack.store;
+    const scanned = await runSweep(stack);
+    expect(scanned.heldBack).toBeGreaterThan(20);
+    shorten = (results) => results;
+    await sweeps.finish({ ...scanned, scanMs: 60_000 }, scanned.finishedAt);
+    const { heldBack, recorded, scannedAt } = scanned;
+    const kept = await runSweep(stack);
+    expect(kept).toMatchObject({ users: 60, heldBack, recorded, scannedAt, scanMs: 60_000 });
+    await sweeps.finish({ ...kept, scannedAt: Date.now() - longestPauseMs }, kept.finishedAt);
+    const next = await runSweep(stack);
+    expect(next).toMatchObject({ users: 60, heldBack: 0, recorded: 60 });
+    expect(next.scanMs).toBeLessThan(60_000);
   }, 60_000);
 
   it("concludes nothing from a filter that was lost", async () => {

@@ -294,7 +294,7 @@ export const guards: readonly Guard[] = [
     name: "a scan that begins again on another Redis process",
     promise: 2,
     file: "src/redis/records.ts",
-    find: "const isLost = place.cursor !== scanStart.cursor && runId !== place.runId;",
+    find: "const isLost = cursor !== scanStart.cursor && current !== runId;",
     replace: "const isLost = false;",
     proof: {
       test: "test/redis/records.test.ts",
@@ -538,6 +538,17 @@ export const guards: readonly Guard[] = [
     proof: {
       test: "test/sweep/seen-users.test.ts",
       name: "missing from two sweeps are deletions, and one more is held back",
+    },
+  },
+  {
+    name: "the longest pause between scans for users who are not listed",
+    promise: 5,
+    file: "src/sweep/find-unlisted.ts",
+    find: "const pauseMs = Math.min(longestPauseMs, pauseFactor * scanMs);",
+    replace: "const pauseMs = pauseFactor * scanMs;",
+    proof: {
+      test: "test/sweep/find-unlisted.test.ts",
+      name: "are due for a scan again after 20 times as long, at most 15 minutes",
     },
   },
   {

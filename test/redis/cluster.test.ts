@@ -257,6 +257,31 @@ describe("the store", () => {
     expect(primaries(publicRedis)).toHaveLength(3);
     expect(keys.flagsOwner(keys.flags("kp_1"))).toBe("kp_1");
   });
+
+  it("fills no page beyond its size where a master with many profiles follows one without", async () => {
+    const { records, publicRedis } = opened.store;
+    await cluster.flush();
+    const runIdOf = async (master: Redis) => /^run_id:(\w+)/m.exec(await master.info("server"))?.[1] ?? "";
+    const runIds = await Promise.all(primaries(publicRedis).map(runIdOf));
+    const first = primaries(publicRedis)[runIds.indexOf([...runIds].sort()[0] ?? "")];
+    const setAtFirst = (tag: string) => first?.set(`{${tag}}`, "").catch(() => "MOVED");
+    const tags = Array.from({ length: 900 }, (_, index) => testUser(index));
+    const answers = await Promise.all(tags.map(setAtFirst));
+    const tag = tags[answers.indexOf("OK")];
+    const sessions = Array.from({ length: 20_000 }, (_, index) => `{${tag}}:session:${index}`);
+    await first?.mset(sessions.flatMap((name) => [name, ""]));
+    const ids = tags.filter((_, index) => answers[index] === "MOVED");
+    await records.restore(ids.map((userId) => ({ userId, flags: record(1), profile: blankProfile(userId) })));
+    const seen = new Set<string>();
+    let place = scanStart;
+    do {
+      const page = await records.scanIds(place, 100);
+      expect(page.userIds.length).toBeLessThanOrEqual(200);
+      for (const id of page.userIds) seen.add(id);
+      place = page;
+    } while (place.cursor !== scanStart.cursor);
+    expect([...seen].sort()).toEqual([...ids].sort());
+  });
 });
 
 describe("the wait for replicas", () => {

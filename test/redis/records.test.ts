@@ -1,5 +1,5 @@
 import { blankProfile, type FlagsRecord } from "kindling/contract";
-import { beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createRecords, scanStart } from "../../src/redis/records.ts";
 import { useRedis } from "../support/redis.ts";
 import { testUser } from "../support/signer.ts";
@@ -159,6 +159,48 @@ describe("scan", () => {
     for (const runId of ["another process", undefined])
       expect(await records().scanIds({ ...page, runId }, 1)).toEqual({ ...page, beganAgain: true });
     expect(await records().scanIds(page, 1)).toMatchObject({ beganAgain: false });
+  });
+
+  describe("among many keys of other applications", () => {
+    beforeEach(async () => {
+      const names = Array.from({ length: 20_000 }, (_, n) => `${context.keys.prefix}:session:${n}`);
+      await context.redis.mset(names.flatMap((name) => [name, ""]));
+    });
+    afterEach(() => {
+      vi.restoreAllMocks();
+    });
+
+    it("fills its pages, with few commands", async () => {
+      const scans = vi.spyOn(context.redis, "scan");
+      const pages: string[][] = [];
+      let place = scanStart;
+      do {
+        const page = await records().scanIds(place, 50);
+        pages.push(page.userIds);
+        place = page;
+      } while (place.cursor !== scanStart.cursor);
+      expect(pages.flat()).toEqual(expect.arrayContaining(ids));
+      for (const page of pages) expect(page.length).toBeLessThanOrEqual(100);
+      for (const page of pages.slice(0, -1)) expect(page.length).toBeGreaterThanOrEqual(25);
+      // Each would look at 50 keys otherwise.
+      expect(scans.mock.calls.length).toBeLessThan(200);
+      const counts = scans.mock.calls.map((call) => Number((call as unknown[]).at(-1)));
+      expect(Math.max(...counts)).toBeLessThanOrEqual(2_000);
+    });
+
+    it("ends a page without a profile after a bounded number of commands", async () => {
+      const scans = vi.spyOn(context.redis, "scan").mockImplementation(async () => ["7", []]);
+      const { cursor, userIds } = await records().scanIds(scanStart, 100);
+      expect({ cursor, userIds }).toEqual({ cursor: "7", userIds: [] });
+      expect(scans).toHaveBeenCalledTimes(100);
+    });
+
+    it("begins again if another Redis process takes over within a page", async () => {
+      const begun = await records().scanIds(scanStart, 50);
+      const info = vi.spyOn(context.redis, "info").mockResolvedValue("run_id:heir");
+      info.mockResolvedValueOnce(`run_id:${begun.runId}`);
+      expect(await records().scanIds(begun, 50)).toEqual({ ...begun, runId: "heir", beganAgain: true });
+    });
   });
 });
 

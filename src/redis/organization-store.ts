@@ -15,6 +15,8 @@ export interface OrganizationEntry {
    * refreshes need a later fetch.
    */
   settledAt?: number;
+  /** Set with `settledAt` if the change can be about something else: what is known is compared with later fetches. */
+  doubted?: boolean;
   properties?: Readonly<Record<string, string | null>>;
   agreements?: readonly { id: string; planCode: string }[];
 }
@@ -33,6 +35,7 @@ const storedEntry = storedShape<OrganizationEntry>(
     ticket: z.number(),
     fetchedAt: z.number(),
     settledAt: z.number().exactOptional(),
+    doubted: z.boolean().exactOptional(),
     properties: z.record(z.string(), z.string().nullable()).exactOptional(),
     agreements: z.array(z.object({ id: z.string(), planCode: z.string() })).exactOptional(),
   }),

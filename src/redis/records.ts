@@ -204,8 +204,8 @@ export function createRecords(options: RecordsOptions): Records {
     const profileKeys: string[] = [];
     let { cursor, runId } = place;
     for (let [scans, looked] = [1, 0]; ; scans += 1) {
-      // As many keys as all before: a page that is less than half full gets full at most.
-      const step = looked === 0 ? count : Math.min(looked, mostPerScan);
+      // As many keys as all before: a page that is less than half full gets full at most, if the keys are spread evenly.
+      const step = looked === 0 ? count : Math.min(looked, 4 * count, mostPerScan);
       // In one pipeline, so that both are answered by the same process.
       const [current, [next, found]] = await Promise.all([
         readRunId(redis),

@@ -32,8 +32,8 @@ export interface Organizations {
    */
   forget(code: string, changedAt?: number): Promise<void>;
   /**
-   * Fetches the organization again, now and once more when the settle time is over, because an event can be about it. Only a
-   * difference concerns its members.
+   * Fetches the organization again, at once and when the settle time is over, because an event can be about it. Only a
+   * difference concerns its members. Further events within a settle time share its fetches.
    *
    * @param changedAt As for {@link Organizations.forget}
    */
@@ -107,9 +107,12 @@ export function createOrganizations(options: OrganizationsOptions): Organization
     const settledAt =
       before?.settledAt === undefined ? undefined : Math.min(before.settledAt, stamp.fetchedAt + settleMs);
     const isSettled = settledAt === undefined || stamp.fetchedAt >= settledAt;
-    const entry = { ...stamp, ...details, ...(!isSettled && { settledAt }) };
+    const doubted = before?.doubted === true;
+    const entry = { ...stamp, ...details, ...(!isSettled && { settledAt, ...(doubted && { doubted }) }) };
+    // After a change that concerns all members, those whose flags were derived within the settle time are confirmed.
+    const isNews = before !== undefined && (settledAt === undefined || doubted) && differs(before, entry);
     // Reported before it is stored: after a crash in between, the next fetch finds the change again.
-    if (before !== undefined && differs(before, entry)) await options.onChange(code);
+    if (isNews) await options.onChange(code);
     await store.write(code, entry);
     return entry;
   };
@@ -192,11 +195,6 @@ export function createOrganizations(options: OrganizationsOptions): Organization
       if (!concernsOne(outcome.reason) || skipped > mostSkipped) throw outcome.reason;
     }
   };
-  // Compared with the details that it keeps, if any.
-  const discard = async (code: string, changedAt?: number, details?: OrganizationDetails) => {
-    const { ticket, fetchedAt: now } = await begin(code);
-    await store.write(code, { ...details, ticket, fetchedAt: 0, settledAt: (changedAt ?? now) + settleMs });
-  };
 
   return {
     async addTo(profile, parts, fetchedAt, call) {
@@ -213,12 +211,21 @@ export function createOrganizations(options: OrganizationsOptions): Organization
       return withDetails(profile, details, wanted);
     },
     recheck,
-    forget: (code, changedAt) => discard(code, changedAt),
+    async forget(code, changedAt) {
+      const { ticket, fetchedAt: now } = await begin(code);
+      await store.write(code, { ticket, fetchedAt: 0, settledAt: (changedAt ?? now) + settleMs });
+    },
     async doubt(code, changedAt, call) {
       if (readable.length === 0) return;
       const [before] = await store.readMany([code]);
-      await discard(code, changedAt, before);
-      await recheck([code], call);
+      const { ticket, fetchedAt: now } = await begin(code);
+      const { settledAt = 0, fetchedAt = 0 } = before ?? {};
+      // Fetched because of an event before this one: the fetch after the settle time is for both.
+      const isShared = settledAt > now && fetchedAt > now - settleMs && fetchedAt <= now;
+      const since = isShared ? fetchedAt : 0;
+      const entry = { ...before, ticket, fetchedAt: since, settledAt: (changedAt ?? now) + settleMs, doubted: true };
+      await store.write(code, entry);
+      if (!isShared) await recheck([code], call);
     },
   };
 }

@@ -213,7 +213,12 @@ export function createRefreshQueues(options: QueueOptions): RefreshQueues {
     async enqueueFanouts(subjects) {
       if (subjects.length === 0) return;
       await fanout.addBulk(
-        subjects.map((subject) => ({ name: "fanout", data: { subject }, opts: untilLatest(subject) })),
+        subjects.map((subject) => ({
+          name: "fanout",
+          data: { subject },
+          // Events about plans come for many organizations at a time, and rarely concern their members.
+          opts: { ...(subject.startsWith("plans:") && ofMany), ...untilLatest(subject) },
+        })),
       );
     },
     async activeUsers() {

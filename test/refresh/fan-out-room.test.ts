@@ -1,6 +1,7 @@
 import { Redis } from "ioredis";
 import { afterEach, expect, it } from "vitest";
 import { createLog } from "../../src/log.ts";
+import { createFanoutWorker } from "../../workers/fanout-worker.ts";
 import { createBulkWorker } from "../../workers/refresh-worker.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
@@ -88,4 +89,40 @@ it("users that a sweep finds do not wait for a fan-out, and take one of its user
   await worker.close();
   connection.disconnect();
   expect(order).toEqual(["s1", "f1", "r1", "f2", "s2", "f3", "f4", "f5", "r1"]);
+});
+
+it("events about the plans of many organizations delay no other fan-out", async () => {
+  stack = await startStack({ workers: false });
+  const { store, config } = stack;
+  await store.queues.enqueueFanouts(["plans:org_1", "plans:org_2", "role:1", "organization:org_3"]);
+  const order: string[] = [];
+  const connection = new Redis(config.redisUrl, { maxRetriesPerRequest: null });
+  const { signal } = new AbortController();
+  const begin = async (subject: string) => {
+    order.push(subject);
+    return store.fanoutLedger.begin(subject);
+  };
+  const worker = createFanoutWorker(
+    {
+      ...store,
+      fanoutLedger: { ...store.fanoutLedger, begin },
+      fanOut: () => Promise.reject(new Error("Nothing is outstanding.")),
+      acknowledge: async () => {},
+      settleMs: 0,
+      backlog,
+    },
+    {
+      ...config,
+      connection,
+      prefix: store.keys.queues,
+      now: Date.now,
+      log: createLog("silent"),
+      closing: signal,
+      signal,
+    },
+  );
+  await until(() => expect(order).toHaveLength(4));
+  await worker.close();
+  connection.disconnect();
+  expect(order).toEqual(["role:1", "organization:org_3", "plans:org_1", "plans:org_2"]);
 });

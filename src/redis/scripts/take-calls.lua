@@ -32,6 +32,8 @@ end
 local bulkShare = 0.1
 -- How long after it was to ask again bulk work counts as waiting.
 local bulkGraceMs = 2000
+-- When a call ends is unknown. A process asks again when one of its own ends; this is how often it checks for others.
+local placeMs = 25
 
 -- The gain since the last call, not a clock of its own: it needs no care when clocks step.
 local stored = redis.call('HMGET', KEYS[1], 'level', 'requestLevel', 'bulkLevel', 'bulkUntil')
@@ -55,9 +57,11 @@ end
 -- How full the bucket must be for a call, and how many calls may run.
 local needed, places = 1, atOnce
 if ARGV[3] == 'webhook' then
-  if bulkLevel >= 1 and tonumber(stored[4] or '0') > budget.now then
+  local bulkUntil = tonumber(stored[4] or '0')
+  if bulkLevel >= 1 and bulkUntil > budget.now then
     needed = math.min(budget.capacity, 2)
-    if isBulkOwedPlace() then places = math.max(1, atOnce - 1) end
+    local isForPlace = bulkUntil <= budget.now + placeMs + bulkGraceMs
+    if isForPlace and isBulkOwedPlace() then places = atOnce - 1 end
   end
 else
   needed = math.min(budget.capacity, 1 + budget.capacity / 4)
@@ -87,8 +91,7 @@ for call = 1, calls do
     if ARGV[3] == 'bulk' then short = math.min(short, math.max(1 - level, (1 - bulkLevel) / bulkShare)) end
     answer[1], answer[2 + call], refused = math.ceil(short / budget.rate), -1, true
   elseif budget.inUse >= atOnce or (budget.inUse >= places and not (isOwed and isBulkOwedPlace())) then
-    -- When a call ends is unknown. A process asks again when one of its own ends; 25 ms is how often it checks for others.
-    answer[1], answer[2], answer[2 + call], refused = 25, 1, -1, true
+    answer[1], answer[2], answer[2 + call], refused = placeMs, 1, -1, true
   else
     answer[2 + call] = 0
     level, budget.inUse = level - 1, budget.inUse + 1

@@ -26,8 +26,9 @@ export default defineConfig({
     // npm run test:packages: builds, packs and installs what is published, which alone takes a fifth of the time of all others.
     exclude: [...configDefaults.exclude, "test/packages/**"],
     globalSetup: ["test/support/redis-server.ts", "test/support/signing-key.ts", "test/support/compiled-cli.ts"],
-    testTimeout: 20_000,
-    hookTimeout: 20_000,
+    // Nets for what hangs: shared machines can be four times slower than a laptop.
+    testTimeout: 40_000,
+    hookTimeout: 40_000,
     // Files wait more than they compute: two cores carry five at a time.
     maxWorkers: 5,
     // Shared runners stall for seconds at a time. A test that fails twice fails.

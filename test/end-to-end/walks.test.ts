@@ -163,7 +163,7 @@ describe("walks over what the search does not show", () => {
     expect(calls("GET /api/v1/users")).toBeLessThanOrEqual(3);
   }, 60_000);
 
-  it("pause longer each time before they fetch a user about whom Kinde's listings and its answers disagree", async () => {
+  it("wait longer each time before they fetch a user whose listing and account in Kinde disagree", async () => {
     let lies = false;
     const lying: typeof fetch = async (input, init) => {
       const answer = await fetch(input, init);
@@ -185,7 +185,7 @@ describe("walks over what the search does not show", () => {
       }
     };
     expect((await walk()).roles?.last).toMatchObject({ different: 3, disputed: 0 });
-    // The walks run side by side, and leave alone whom another has just fetched: each has to find the difference once.
+    // The walks run at the same time and skip users that another one has just fetched. Each must find the difference once.
     for (let round = 0; round < 2; round += 1) {
       await pass(0, 3_600_000);
       await walk();

@@ -15,6 +15,14 @@ const concurrency = 20;
 /** Twice the backlog, plus the page that was added to the last job below it, and the users who are being refreshed. */
 const most = 2 * backlog + 500 + 2 * concurrency;
 
+/** What a worker of its own needs beside its queue. */
+function workerDeps({ config, store }: Stack) {
+  const connection = new Redis(config.redisUrl, { maxRetriesPerRequest: null });
+  const { signal } = new AbortController();
+  const log = createLog("silent");
+  return { ...config, connection, prefix: store.keys.queues, now: Date.now, log, closing: signal, signal };
+}
+
 it("a fan-out puts its users into Redis page by page, as there is room, and loses nobody", async () => {
   const env = {
     KINDLING_SWEEP_BACKLOG: String(backlog),
@@ -58,14 +66,13 @@ it("a fan-out puts its users into Redis page by page, as there is room, and lose
 
 it("users that a sweep finds do not wait for a fan-out, and take one of its users along each", async () => {
   stack = await startStack({ workers: false, env: { KINDLING_SWEEP_BACKLOG: "1" } });
-  const { store, config } = stack;
+  const { store } = stack;
   const { queues } = store;
   await queues.enqueueBulk(["f1", "f2", "f3", "f4", "f5"], 1);
   await queues.enqueueReprocess(["r1"]);
   await queues.enqueueSwept({ refresh: ["s1", "r1"], changed: ["s2"] });
   const order: string[] = [];
-  const connection = new Redis(config.redisUrl, { maxRetriesPerRequest: null });
-  const { signal } = new AbortController();
+  const deps = workerDeps(stack);
   const worker = createBulkWorker(
     {
       ...store,
@@ -75,29 +82,20 @@ it("users that a sweep finds do not wait for a fan-out, and take one of its user
         return { outcome: "committed" } as never;
       },
     },
-    {
-      ...config,
-      connection,
-      prefix: store.keys.queues,
-      now: Date.now,
-      log: createLog("silent"),
-      closing: signal,
-      signal,
-    },
+    deps,
   );
   await until(() => expect(order).toHaveLength(9));
   await worker.close();
-  connection.disconnect();
+  deps.connection.disconnect();
   expect(order).toEqual(["s1", "f1", "r1", "f2", "s2", "f3", "f4", "f5", "r1"]);
 });
 
 it("events about the plans of many organizations delay no other fan-out", async () => {
   stack = await startStack({ workers: false });
-  const { store, config } = stack;
+  const { store } = stack;
   await store.queues.enqueueFanouts(["plans:org_1", "plans:org_2", "role:1", "organization:org_3"]);
   const order: string[] = [];
-  const connection = new Redis(config.redisUrl, { maxRetriesPerRequest: null });
-  const { signal } = new AbortController();
+  const deps = workerDeps(stack);
   const begin = async (subject: string) => {
     order.push(subject);
     return store.fanoutLedger.begin(subject);
@@ -111,18 +109,10 @@ it("events about the plans of many organizations delay no other fan-out", async 
       settleMs: 0,
       backlog,
     },
-    {
-      ...config,
-      connection,
-      prefix: store.keys.queues,
-      now: Date.now,
-      log: createLog("silent"),
-      closing: signal,
-      signal,
-    },
+    deps,
   );
   await until(() => expect(order).toHaveLength(4));
   await worker.close();
-  connection.disconnect();
+  deps.connection.disconnect();
   expect(order).toEqual(["role:1", "organization:org_3", "plans:org_1", "plans:org_2"]);
 });

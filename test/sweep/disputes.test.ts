@@ -194,7 +194,7 @@ it("a sweep does not fetch disputed users each time, and finds at once what else
   expect(await list()).toEqual({ fetches: 1, different: { picture: 1 }, disputed: {} });
 });
 
-it("a sweep does not fetch users each time whom the search omits but Kinde still has", async () => {
+it("a sweep does not always fetch users again that Kinde has but the search omits", async () => {
   const { clock, search, list, find } = sweeping();
   search.picture = "https://cdn/b";
   expect(await list()).toMatchObject({ fetches: 0, different: {} });

@@ -26,11 +26,12 @@ export default defineConfig({
     // npm run test:packages: builds, packs and installs what is published, which alone takes a fifth of the time of all others.
     exclude: [...configDefaults.exclude, "test/packages/**"],
     globalSetup: ["test/support/redis-server.ts", "test/support/signing-key.ts", "test/support/compiled-cli.ts"],
+    setupFiles: ["test/support/nothing-left.ts"],
     // Nets for what hangs: shared machines can be four times slower than a laptop.
     testTimeout: 40_000,
     hookTimeout: 40_000,
-    // Files wait more than they compute: two cores carry five at a time.
-    maxWorkers: 5,
+    // Files wait about as much as they compute. With more at a time two cores only make each of them slower.
+    maxWorkers: 3,
     // Shared runners stall for seconds at a time. A test that fails twice fails.
     retry: process.env.CI ? 1 : 0,
     // Each file has a Redis database and servers of its own. Modules keep no state, so files share a worker's module

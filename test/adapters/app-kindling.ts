@@ -33,6 +33,8 @@ export async function openKindling(env: AppEnv) {
       redis,
       prefix: env.KINDLING_PREFIX,
       wait: 100,
+      // A reader's default is 250 ms, for which a busy machine can leave a test app without the processor.
+      timeoutMs: 5_000,
       verify: createVerifier({ issuer: env.KINDE_ISSUER_URL, clientIds: [env.KINDE_CLIENT_ID], cooldownMs: 0 }),
     }),
   );

@@ -37,6 +37,7 @@ describe("from an event in Kinde to the answer of a reader", () => {
     kinde.deleteUser(id);
     await until(async () => expect((await reader.get(id)).status).toBe("deleted"));
     expect((await reader.get(id)).flags).toEqual(definitions.defaults);
+    reader.close();
     expect(await stack.store.redis.exists(stack.store.keys.profile(id))).toBe(0);
 
     await until(async () => expect((await stack.store.ledger.size()).size).toBe(0));

@@ -24,13 +24,14 @@ let service: Service;
 let server: ServerType;
 let origin: string;
 
-/** Names, addresses and ids of the clients connected to this file's Redis database, except our own connection. */
+/** The clients of this file's Redis database that connected after the test's own connection. */
 async function connections(): Promise<string[]> {
   const clients = String(await redis.client("LIST"))
     .trim()
     .split("\n");
-  const own = `id=${await redis.client("ID")} `;
-  return clients.filter((line) => line.includes(` db=${redis.options.db} `) && !line.startsWith(own));
+  const own = await redis.client("ID");
+  const isLater = (line: string) => Number(/^id=(\d+) /.exec(line)?.[1]) > own;
+  return clients.filter((line) => line.includes(` db=${redis.options.db} `) && isLater(line));
 }
 
 beforeEach(async () => {

@@ -213,10 +213,15 @@ async function outcomeOf(lanes: readonly Lane[], samples: ReadonlyMap<Lane, Samp
     return [lane.name, worker, 1e6 / worker, redis, calls, (memory.get(lane.child) ?? 0) / 1024 / 1024];
   });
   const [updated, signIn] = lanes;
-  const byHand = lanes.find(({ name }) => name.includes("undici"));
-  const ratios = (samples.get(updated as Lane) ?? []).map(
-    ({ worker }, round) => worker / (samples.get(byHand as Lane)?.[round]?.worker ?? Number.NaN),
+  const [byHand, pooled] = ["fetch", "undici"].map((http) =>
+    lanes.find(({ name }) => name.startsWith("by hand") && name.includes(http)),
   );
+  const against = (peer: Lane | undefined) =>
+    overRounds(
+      (samples.get(updated as Lane) ?? []).map(
+        ({ worker }, round) => worker / (samples.get(peer as Lane)?.[round]?.worker ?? Number.NaN),
+      ),
+    );
   return {
     tables: [
       {
@@ -226,11 +231,18 @@ async function outcomeOf(lanes: readonly Lane[], samples: ReadonlyMap<Lane, Samp
     ],
     comparisons: [
       { what: "worker time of a refresh with roles", unit: "µs", ...figure(updated, "worker"), goal: { atMost: 800 } },
+      { what: "against the hand-written worker", unit: "times", ...against(byHand), goal: { atMost: 1 } },
       {
         what: "against the hand-written worker with a pool",
         unit: "times",
-        ...overRounds(ratios),
+        ...against(pooled),
         goal: { atMost: 1 },
+      },
+      {
+        what: "memory of the worker",
+        unit: "MB",
+        value: (memory.get((updated as Lane).child) ?? 0) / 1024 / 1024,
+        goal: { atMost: 160 },
       },
       { what: "calls for a sign-in", unit: "calls", ...figure(signIn, "calls"), goal: { atMost: 2 } },
     ],

@@ -1,3 +1,4 @@
+import { limitHeapGrowth } from "../../src/cli/limit-heap-growth.ts";
 import { createFetch } from "../../src/fetch.ts";
 import { createLog } from "../../src/log.ts";
 import { runWorkers } from "../../src/service/run-workers.ts";
@@ -12,6 +13,7 @@ const config = benchConfig({
   credentials: JSON.parse(setting("BENCH_CREDENTIALS")),
   env: JSON.parse(setting("BENCH_SETTINGS")),
 });
+limitHeapGrowth();
 const log = createLog(config.logLevel);
 const world = { fetch: createFetch(), now: Date.now };
 const store = await openStore(config, world, log);

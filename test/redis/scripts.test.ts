@@ -141,4 +141,16 @@ describe("defineScript", () => {
     expect(await release.many(context.redis, inputs)).toEqual([null, null, null]);
     expect(await context.redis.mget(locks)).toEqual(["holder", null, null]);
   });
+
+  it("passes on any text to each of many inputs", async () => {
+    const holders = ["Zoë 🎉", "", "\ud83c", "\udf89", "a\nb", "7 8"];
+    const locks = holders.map((_, index) => context.keys.ledgerPart(`text ${index}`));
+    for (const [index, lock] of locks.entries()) await context.redis.set(lock, holders[index] ?? "");
+    const release = defineScript("release-lock", {
+      call: (index: number) => ({ keys: [locks[index] ?? ""], args: [holders[index] ?? ""] }),
+      answer: noAnswer,
+    });
+    await release.many(context.redis, [...holders.keys()]);
+    expect(await context.redis.exists(locks)).toBe(0);
+  });
 });

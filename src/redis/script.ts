@@ -105,15 +105,12 @@ const batchAnswer = z.array(z.unknown());
  * bytes of garbage for each argument.
  */
 function joinCalls(calls: readonly ScriptCall[]): ScriptCall {
-  const texts = calls.flatMap(({ args }) => args.map(String));
-  const lengths = texts.map((text) => Buffer.byteLength(text));
-  let first = 0;
-  const counts = calls.flatMap(({ keys, args }) => {
-    const last = first + args.length;
-    const counted = [keys.length, args.length, ...lengths.slice(first, last)];
-    first = last;
-    return counted;
-  });
+  const counts = calls.flatMap(({ keys, args }) => [
+    keys.length,
+    args.length,
+    ...args.map((arg) => Buffer.byteLength(String(arg))),
+  ]);
+  const texts = calls.flatMap(({ args }) => args);
   // Between two halves of a character there must be something, or they become that character.
   return { keys: calls.flatMap(({ keys }) => keys), args: [counts.join(" "), texts.join("\n")] };
 }

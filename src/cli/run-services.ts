@@ -8,7 +8,6 @@ import { runServer } from "../service/run-server.ts";
 import { runWorkers } from "../service/run-workers.ts";
 import { openStore, type Store } from "../store.ts";
 import type { Running } from "../world.ts";
-import { limitHeapGrowth } from "./limit-heap-growth.ts";
 import { note } from "./output.ts";
 import type { Terminal } from "./terminal.ts";
 import { readVersion } from "./version.ts";
@@ -34,7 +33,7 @@ export async function runServices(terminal: Terminal, services: readonly Service
   try {
     // Workers first: they load the flags file, and its problems must show before a port is opened.
     if (services.includes("worker")) {
-      limitHeapGrowth();
+      terminal.limitHeapGrowth();
       const workers = await runWorkers(config, terminal.world, log, store);
       running.push(workers);
       definitions = workers.schema;

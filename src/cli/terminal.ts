@@ -5,6 +5,7 @@ import { errorCode } from "../errors.ts";
 import { createFetch } from "../fetch.ts";
 import type { World } from "../world.ts";
 import { type ExitCode, exitCodes } from "./exit-codes.ts";
+import { limitHeapGrowth } from "./limit-heap-growth.ts";
 
 /** A stream that commands write to. */
 export type Output = NodeJS.WritableStream & { isTTY?: boolean; columns?: number };
@@ -26,6 +27,8 @@ export interface Terminal {
    * longer end the process, except for a second one, which ends it immediately.
    */
   stopSignal(): AbortSignal;
+  /** See {@link limitHeapGrowth}. */
+  limitHeapGrowth(): void;
 }
 
 /** Passed to the function that registers a command. */
@@ -73,6 +76,7 @@ export function createProcessTerminal(process: NodeJS.Process): Terminal {
       stopping ??= listen();
       return stopping.signal;
     },
+    limitHeapGrowth,
   };
 }
 

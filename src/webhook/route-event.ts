@@ -7,9 +7,7 @@ import { type KindeEvent, malformed } from "./verify.ts";
 
 /** The work an event causes. */
 export type Route =
-  /**
-   * A sign-in changes nothing but its own time and count. `subject`: what else the event can be about.
-   */
+  /** A sign-in changes nothing but its own time and count. `subject`: what else the event can be about. */
   | { to: "users"; userIds: readonly string[]; concern: Concern | "signIn"; subject?: FanoutSubject }
   | { to: "deleted"; userId: string }
   | { to: "fanout"; subject: FanoutSubject }

@@ -46,6 +46,8 @@ export interface InProcessOptions {
   columns?: number;
   /** Default: `Date.now`. */
   now?: () => number;
+  /** Called by a command that would limit the growth of this process's heap. */
+  limitHeapGrowth?: () => void;
   /** Standard input. Default: empty. */
   input?: string;
 }
@@ -65,6 +67,7 @@ export async function kindling(
     stdin: Readable.from(options.input === undefined ? [] : [options.input]),
     world: { fetch: createFetch(), now: options.now ?? Date.now },
     stopSignal: () => interrupt.signal,
+    limitHeapGrowth: options.limitHeapGrowth ?? (() => undefined),
   };
   const code = await runKindling(args, terminal);
   return ran(code, stdout.text(), stderr.text());

@@ -55,6 +55,7 @@ function terminal(properties: { isTTY?: boolean; columns?: number } = {}, env: T
     stderr,
     world,
     stopSignal: () => new AbortController().signal,
+    limitHeapGrowth: () => undefined,
   };
   return { ...created, text: () => String(stdout.read() ?? ""), said: () => String(stderr.read() ?? "") };
 }

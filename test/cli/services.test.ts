@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { startEmbeddedRedis } from "../../src/demo/embedded-redis.ts";
 import { type Stack, startStack } from "../support/stack.ts";
 import { until } from "../support/until.ts";
-import { envOf, kindling, type Spawned, spawnKindling } from "./command-line.ts";
+import { envOf, kindling, pressCtrlC, type Spawned, spawnKindling } from "./command-line.ts";
 
 let stack: Stack;
 let env: Record<string, string>;
@@ -135,6 +135,25 @@ describe("kindling server", () => {
 });
 
 describe("starting", () => {
+  it.each([
+    ["worker", 1],
+    ["start", 1],
+    ["server", 0],
+  ])("%s limits the growth of the heap %i times", async (command, times) => {
+    let limited = 0;
+    const interrupt = new AbortController();
+    pressCtrlC(interrupt);
+    const limitHeapGrowth = () => {
+      limited += 1;
+    };
+    const { code } = await kindling(
+      [command],
+      { ...env, KINDLING_LOG_LEVEL: "silent" },
+      { interrupt, limitHeapGrowth },
+    );
+    expect({ code, limited }).toEqual({ code: 0, limited: times });
+  });
+
   it.each(["worker", "start"])("%s exits with 2 if the flags file is missing", async (command) => {
     const { code, stderr } = await run(command, { KINDLING_FLAGS: "none.flags.ts" }).ended;
     expect(code).toBe(2);

@@ -33,6 +33,7 @@ const terminalOf = (env: Terminal["env"]): Terminal => ({
   stderr: new PassThrough(),
   world: { fetch, now: Date.now },
   stopSignal: () => new AbortController().signal,
+  limitHeapGrowth: () => undefined,
 });
 
 describe("kindling demo without a Redis", () => {

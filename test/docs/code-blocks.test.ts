@@ -189,6 +189,7 @@ describe("command lines", () => {
     stderr: process.stderr,
     world: { fetch, now: Date.now },
     stopSignal: () => new AbortController().signal,
+    limitHeapGrowth: () => undefined,
   };
   const kindling = createProgram(terminal, () => undefined);
 

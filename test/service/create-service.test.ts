@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Config } from "../../src/config.ts";
 import { envOf } from "../cli/command-line.ts";
 import { startEmulator } from "../support/emulator.ts";
+import { laterConnections } from "../support/later-connections.ts";
 import { dropKeys, testConfig } from "../support/stack.ts";
 import { until } from "../support/until.ts";
 
@@ -24,15 +25,7 @@ let service: Service;
 let server: ServerType;
 let origin: string;
 
-/** The clients of this file's Redis database that connected after the test's own connection. */
-async function connections(): Promise<string[]> {
-  const clients = String(await redis.client("LIST"))
-    .trim()
-    .split("\n");
-  const own = await redis.client("ID");
-  const isLater = (line: string) => Number(/^id=(\d+) /.exec(line)?.[1]) > own;
-  return clients.filter((line) => line.includes(` db=${redis.options.db} `) && isLater(line));
-}
+const connections = () => laterConnections(redis);
 
 beforeEach(async () => {
   emulator = await startEmulator({ retryTimeScale: 0.01 });
